@@ -1,0 +1,50 @@
+# make: set up and run the default sweep.  make test: set up and test.  make check: lint, types, format.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := run
+.PHONY: run setup test check lock config-reference clean
+
+run: setup
+	$(BIN)/snakemake --cores 1
+
+setup: .venv/harness
+
+test: .venv/dev
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check --diff Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# Marks of what is installed. A changed lock file installs again.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "servegrid needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/harness: envs/harness.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/harness.txt
+	@touch $@
+
+.venv/dev: envs/dev.txt envs/harness.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.txt
+	@touch $@ .venv/harness
+
+# Writes the lock files anew from envs/*.in, for Python 3.11 and later, with hashes. Needs uv.
+lock:
+	for name in harness llamacpp ctranslate2; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+			envs/$$name.in -o envs/$$name.txt || exit 1; done
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint envs/harness.txt envs/dev.in -o envs/dev.txt
+
+config-reference: .venv/harness
+	$(BIN)/python workflow/scripts/config_reference.py
+
+clean:
+	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache

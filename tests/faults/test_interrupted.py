@@ -1,0 +1,64 @@
+"""A sweep that is interrupted, however roughly, loses at most the load in flight and leaves no server behind."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from workflow.project import Project, until
+
+Make = Callable[..., Project]
+# Long enough to be hit in the middle: the first load ends soon, the second takes a while.
+LOADS = {"grid": {"threads": [1, 2, 3]}, "prompts": {"count": 24, "output_tokens": 48}, "repeats": 2}
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C: SIGINT to the foreground process group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def terminate(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    tree = psutil.Process(process.pid).children(recursive=True)
+    for one in [psutil.Process(process.pid), *tree]:
+        one.kill()
+
+
+def kill_snakemake(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+
+
+def kill_job(process: subprocess.Popen[bytes]) -> None:
+    """The measuring job alone is killed without a word, then Snakemake."""
+    jobs = [
+        one for one in psutil.Process(process.pid).children(recursive=True) if "measure.py" in " ".join(one.cmdline())
+    ]
+    for job in jobs:
+        job.kill()
+    process.kill()
+
+
+@pytest.mark.parametrize("blow", [interrupt, terminate, kill_tree, kill_snakemake, kill_job])
+def test_interrupted_then_the_same_command_again(project: Make, blow: Callable[..., None]) -> None:
+    clone = project(LOADS)
+    clone.run("--until", "gguf", "prompts", "engine_environment")
+    with clone.running() as process:
+        until(lambda: len(clone.loads()) == 1 and clone.servers())
+        blow(process)
+        until(lambda: not clone.servers(), limit_s=10)
+        process.wait(timeout=20)
+    kept = clone.loads()
+    assert 1 <= len(kept) < 6
+
+    clone.run()
+    after = clone.loads()
+    assert len(after) == 6
+    assert {load: after[load] for load in kept} == kept, "what was finished was measured again"
+    assert set(clone.points()["status"]) == {"ok"}
+    assert set(clone.points()["sessions"]) == {2}

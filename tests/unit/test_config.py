@@ -1,0 +1,99 @@
+"""The config is closed, and its errors name the key, the value and what is allowed."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from servegrid.config import ConfigError, parse_config
+from servegrid.config.reference import reference
+
+REPOSITORY = Path(__file__).parents[2]
+DEFAULT: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+
+
+def with_value(path: str, value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(DEFAULT)
+    *parents, last = path.split("/")
+    section = raw
+    for key in parents:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return raw
+
+
+def mistakes(path: str, value: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(with_value(path, value))
+    return str(caught.value)
+
+
+def test_the_default_config_is_accepted() -> None:
+    assert parse_config(DEFAULT).grid.threads == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("modle", {}, ["modle", "did you mean model?"]),
+        ("grid/threds", [1], ["grid.threds", "did you mean threads?", "options.<flag>"]),
+        ("load/requst_timeout_s", 3, ["load.requst_timeout_s", "request_timeout_s"]),
+        ("grid/threads", [1, "many"], ["grid.threads[1] = 'many'", "integer"]),
+        ("grid/threads", [1, 2, 1], ["grid.threads[2] = 1", "twice"]),
+        ("grid/threads", [], ["grid.threads = []", "at least 1"]),
+        ("grid/engine", ["vlm"], ["grid.engine[0] = 'vlm'", "ctranslate2, llamacpp"]),
+        ("grid/gpu", ["a6000"], ["grid.gpu[0] = 'a6000'", "cpu"]),
+        ("grid/quantization", ["fp9"], ["grid.quantization[0] = 'fp9'", "int8"]),
+        ("grid/speculation", ["ngram:x"], ["grid.speculation[0] = 'ngram:x'", "draft:N"]),
+        ("grid/speculation", ["medusa:2"], ["grid.speculation[0] = 'medusa:2'", "ngram:N"]),
+        ("grid/concurrency", [2, 0], ["grid.concurrency[1] = 0", "greater than or equal to 1"]),
+        ("grid/exclude", [{"engine": "foo"}], ["grid.exclude[0].engine = 'foo'", "llamacpp, ctranslate2"]),
+        ("grid/include", [{"thread": 2}], ["grid.include[0].thread", "did you mean threads?"]),
+        ("grid/include", [{"engine": "foo"}], ["grid.include[0].engine = 'foo'"]),
+        ("report/baseline", {"engin": "x"}, ["report.baseline.engin", "did you mean engine?"]),
+        ("load/arrival", "poisson", ["load.rate = null", "requests per second"]),
+        ("engines/llamacpp/runtime", "podman", ["engines.llamacpp.runtime = 'podman'", "venv"]),
+        ("engines/llamacpp/runtime", "command", ["engines.llamacpp.command = null"]),
+        ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, llamacpp"]),
+        ("devices/cpu", {"kind": "gpu"}, ["devices.cpu.kind = 'gpu'", "'cuda'"]),
+        ("devices/cpu", {"kind": "cpu", "ids": [0]}, ["devices.cpu", "kind: cuda"]),
+        ("repeats", 0, ["repeats = 0", "greater than or equal to 1"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_allowed(path: str, value: Any, words: list[str]) -> None:
+    text = mistakes(path, value)
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "words"),
+    [
+        ("grid/speculation", "[off, 2]", ["grid.speculation[0] = false", "bare off"]),
+        ("server/prefix_cache", "'off'", ["server.prefix_cache = 'off'", "boolean"]),
+        ("engines/llamacpp/version", "0.10", ["engines.llamacpp.version = 0.1", "0.10 is read as 0.1"]),
+        ("engines/llamacpp/options", "{fit: off}", ["engines.llamacpp.options.fit = false", "quotes"]),
+        ("grid/options.fit", "[on]", ["grid.options.fit[0] = true", "quotes"]),
+        ("load/rate", "1e3", ["load.rate = '1e3'", "write 1000"]),
+        ("repeats", "yes", ["repeats = true", "integer"]),
+    ],
+)
+def test_what_yaml_misreads_is_caught(path: str, written: str, words: list[str]) -> None:
+    text = mistakes(path, yaml.safe_load(written))
+    assert all(word in text for word in words), text
+
+
+def test_all_mistakes_come_at_once() -> None:
+    raw = with_value("repeats", 0) | {"modle": {}}
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw)
+    assert len(caught.value.mistakes) == 2
+
+
+def test_the_reference_is_in_step() -> None:
+    assert (REPOSITORY / "config" / "README.md").read_text() == reference(), "run: make config-reference"
+
+
+def test_every_key_is_described() -> None:
+    assert "|  |" not in reference()

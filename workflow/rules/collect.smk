@@ -1,0 +1,18 @@
+# From raw records to one row per point. Pure: runs in seconds, needs no device.
+
+
+rule collect:
+    input:
+        config=ancient("<results>/config.json"),
+        sessions=SWEEP.session_inputs,
+        code=SWEEP.code("collect.py", "servegrid/collect.py", "servegrid/metrics.py", "servegrid/records.py"),
+    output:
+        csv="<results>/points.csv",
+        parquet="<results>/points.parquet",
+    params:
+        points=SWEEP.digest,
+    log:
+        "<logs>/collect.log",
+    shell:
+        "{PYTHON} {SCRIPTS}/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,35 @@
+# Reads the config into a sweep. The thinking is in servegrid/sweep.py, where it is tested; here it gets its names.
+import json
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = f"{workflow.basedir}/workflow/scripts"
+# Jobs run with the Python that runs Snakemake, whether or not its environment is activated.
+PYTHON = sys.executable
+sys.path.insert(0, SCRIPTS)
+
+from servegrid.config import ConfigError
+from servegrid.sweep import Sweep
+
+try:
+    SWEEP = Sweep(config, workflow.basedir)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    server=r"[^/]+",
+    rep=r"\d+",
+    ladder=r"[0-9a-f]{8}",
+    model=r"[^/]+",
+
+
+rule resolve:
+    # The config as merged from files and command line, for the scripts and for the record.
+    output:
+        "<results>/config.json",
+    params:
+        config=json.dumps(config, sort_keys=True),
+    shell:
+        "printf '%s\n' {params.config:q} > {output}"

@@ -1,0 +1,65 @@
+# What a session needs before it can start: environments, models, prompts. Their folders are named by content.
+
+
+rule engine_environment:
+    output:
+        touch("<resources>/envs/{environment}/ready"),
+    params:
+        lock=SWEEP.lock_file,
+        folder=subpath(output[0], parent=True),
+    log:
+        "<logs>/engine_environment/{environment}.log",
+    shell:
+        "{PYTHON} {SCRIPTS}/build_environment.py --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule checkpoint:
+    output:
+        directory("<resources>/models/{model}/checkpoint"),
+    params:
+        what=SWEEP.checkpoint_arguments,
+    log:
+        "<logs>/checkpoint/{model}.log",
+    shell:
+        "{PYTHON} {SCRIPTS}/build_model.py {params.what} --out {output:q} > {log:q} 2>&1"
+
+
+rule gguf:
+    input:
+        checkpoint=SWEEP.checkpoint,
+    output:
+        "<resources>/models/{model}/{quantization}.gguf",
+    wildcard_constraints:
+        quantization=r"[a-z0-9_]+",
+    log:
+        "<logs>/gguf/{model}-{quantization}.log",
+    shell:
+        "{PYTHON} {SCRIPTS}/to_gguf.py --checkpoint {input.checkpoint:q} --quantization {wildcards.quantization}"
+        " --out {output:q} > {log:q} 2>&1"
+
+
+rule ctranslate2:
+    input:
+        checkpoint=SWEEP.checkpoint,
+        environment=SWEEP.environment_ready("ctranslate2"),
+    output:
+        directory("<resources>/models/{model}/ctranslate2"),
+    params:
+        python=SWEEP.environment_python("ctranslate2"),
+    log:
+        "<logs>/ctranslate2/{model}.log",
+    shell:
+        "{params.python:q} {SCRIPTS}/to_ctranslate2.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule prompts:
+    input:
+        checkpoint=SWEEP.own_checkpoint,
+    output:
+        "<resources>/prompts/{prompts}.jsonl",
+    params:
+        what=SWEEP.prompt_arguments,
+    log:
+        "<logs>/prompts/{prompts}.log",
+    shell:
+        "{PYTHON} {SCRIPTS}/build_prompts.py {params.what} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,31 @@
+"""Write one row per point of the config, from the raw records of its sessions."""
+
+import argparse
+from pathlib import Path
+
+import pyarrow as pa
+
+from servegrid.collect import collect
+from servegrid.config import load_config
+from servegrid.facts import gather
+from servegrid.files import replacing
+from servegrid.grid import Grid
+from servegrid.records import write_table
+
+
+def main() -> None:
+    """Read the arguments and write both forms of the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--parquet", type=Path, required=True)
+    arguments = parser.parse_args()
+    config = load_config(arguments.config)
+    frame = collect(Grid(config, gather(config)), Path(config.pathvars.results))
+    with replacing(arguments.csv) as beside:
+        frame.to_csv(beside, index=False)
+    write_table(arguments.parquet, pa.Table.from_pandas(frame, preserve_index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Draw the figures of the report from results/points, as SVG and PNG."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write `<out>/<figure>.<format>` for every figure, or those named, and every format of the settings."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
+    parser.add_argument(
+        "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--only", nargs="+", metavar="FIGURE", help="draw only these")
+    args = parser.parse_args(argv)
+    write_figures(args.points, args.settings, args.out, args.only)
+
+
+def write_figures(points_path: Path, settings_text: str, out: Path, only: Sequence[str] | None = None) -> None:
+    """Draw and write the figures, each file whole or not at all.
+
+    Raises:
+        SystemExit: a name in `only` is not a figure.
+    """
+    from servegrid.files import write_atomic
+    from servegrid.report.figures import FIGURES
+    from servegrid.report.points import read_points
+    from servegrid.report.settings import parse_settings
+    from servegrid.report.style import render
+
+    if unknown := sorted(set(only or ()) - set(FIGURES)):
+        raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
+    settings = parse_settings(settings_text)
+    points = read_points(points_path)
+    for name in only or FIGURES:
+        figure = FIGURES[name](points, settings)
+        for file_format in settings.formats:
+            write_atomic(out / f"{name}.{file_format}", render(figure, file_format, f"{settings.title}: {name}"))
+
+
+if __name__ == "__main__":
+    main()

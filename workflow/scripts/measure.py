@@ -1,0 +1,88 @@
+"""Measure one session: launch its server, run the loads that are missing, stop it."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from servegrid import ancestors
+from servegrid.config import Config, ConfigError, load_config
+from servegrid.estimate import History
+from servegrid.facts import gather
+from servegrid.grid import Grid, Session
+from servegrid.locks import Busy
+from servegrid.progress import Progress
+from servegrid.session import Places, SessionRun
+from servegrid.state import missing
+
+
+class Interrupted(BaseException):
+    """A signal asked this job to end."""
+
+
+def main() -> int:
+    """Read the arguments, measure; exit 0 also when the server failed, for a failure is a result."""
+    arguments = _arguments()
+    _end_on_signals()
+    ancestors.follow()
+    config = load_config(arguments.config)
+    grid = Grid(config, gather(config))
+    session = next(session for session in grid.sessions if session.id == arguments.session)
+    progress = _progress(grid, session, config)
+    places = Places(Path(config.pathvars.results), arguments.resources, arguments.prompts)
+    try:
+        SessionRun(session, config, places, progress).run()
+    except Busy as busy:
+        return _gave_up(progress, f"not measured: {busy}", 1)
+    except (Interrupted, KeyboardInterrupt) as signalled:
+        return _gave_up(progress, f"interrupted{_named(signalled)}; finished loads are kept", 130)
+    progress.close("done")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
+    parser.add_argument("--resources", type=Path, required=True, help="folder of models and engine environments")
+    parser.add_argument("--prompts", type=Path, required=True, help="JSON Lines file of prompts")
+    parser.add_argument("--session", required=True, help="<server>/rep<k>, as in the folder of results")
+    return parser.parse_args()
+
+
+def _end_on_signals() -> None:
+    def end(number: int, _frame: FrameType | None) -> None:
+        # Ended once; what follows (Snakemake's SIGTERM after a Ctrl-C) must not break the clearing up.
+        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(other, signal.SIG_IGN)
+        raise Interrupted(signal.Signals(number).name)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+def _progress(grid: Grid, session: Session, config: Config) -> Progress:
+    results = Path(config.pathvars.results)
+    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, config.retry))}
+    history = History.read(results)
+    left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
+    done = len(grid.sessions) - len(open_loads)
+    axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
+    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {config.repeats}"
+    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s)
+
+
+def _gave_up(progress: Progress, words: str, status: int) -> int:
+    progress.close(words)
+    return status
+
+
+def _named(signalled: BaseException) -> str:
+    return f" by {signalled}" if str(signalled) else ""
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ConfigError as error:
+        sys.exit(str(error))

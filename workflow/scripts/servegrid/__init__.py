@@ -1,0 +1,1 @@
+"""servegrid finds out by experiment which inference engine, with which settings, on which device, serves best."""

@@ -1,0 +1,7 @@
+"""The config: closed, typed, every key described; errors name the key, the value and what is allowed."""
+
+from servegrid.config.errors import ConfigError
+from servegrid.config.load import load_config, parse_config
+from servegrid.config.models import Config, Device, EngineConfig
+
+__all__ = ["Config", "ConfigError", "Device", "EngineConfig", "load_config", "parse_config"]

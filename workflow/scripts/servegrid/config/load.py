@@ -1,0 +1,188 @@
+"""From a mapping, as Snakemake merged it from files and command line, to a checked `Config`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
+from servegrid.config.models import Config, EngineConfig, Load, Section, Server, further_axes, section_of
+from servegrid.files import read_json
+from servegrid.speculation import parse_speculation
+
+AXES = ("engine", "gpu", "threads", "speculation", "quantization")
+
+
+def load_config(path: Path) -> Config:
+    """Read the resolved config (JSON) that the run wrote beside its results."""
+    return parse_config(read_json(path))
+
+
+def parse_config(raw: dict[str, Any]) -> Config:
+    """Check a raw mapping.
+
+    Raises:
+        ConfigError: with every mistake found, each naming the key, the value and what is allowed.
+    """
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise from_validation(error) from None
+    mistakes = list(_mistakes(config))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
+
+
+def engine_of(name: str, entry: EngineConfig) -> str:
+    """The engine behind an entry of `engines`: its own key unless it says otherwise."""
+    return entry.engine or name
+
+
+def _mistakes(config: Config) -> Iterator[str]:
+    yield from _unknown_names(config)
+    yield from _engines(config)
+    yield from _further(config)
+    yield from _duplicates(config)
+    yield from _selectors(config)
+    yield from _arrivals(config)
+    yield from _speculation(config)
+    yield from _quantization(config)
+
+
+def _unknown_names(config: Config) -> Iterator[str]:
+    for axis, known in (("engine", config.engines), ("gpu", config.devices)):
+        for index, value in enumerate(getattr(config.grid, axis)):
+            if value not in known:
+                section = {"engine": "engines", "gpu": "devices"}[axis]
+                yield f"grid.{axis}[{index}] = {shown(value)}: is not one of {section} ({', '.join(sorted(known))})"
+
+
+def _engines(config: Config) -> Iterator[str]:
+    from servegrid import engines
+
+    for name, entry in config.engines.items():
+        known = engine_of(name, entry)
+        if known not in engines.names():
+            key = f"engines.{name}.engine" if entry.engine else f"engines.{name}"
+            yield f"{key} = {shown(known)}: is not an engine servegrid knows ({', '.join(engines.names())})"
+        elif entry.runtime not in engines.get(known).runtimes:
+            allowed = ", ".join(engines.get(known).runtimes)
+            yield f"engines.{name}.runtime = {shown(entry.runtime)}: {known} runs from {allowed}"
+        if (entry.runtime == "command") != (entry.command is not None):
+            yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
+
+
+def _further(config: Config) -> Iterator[str]:
+    for axis, values in further_axes(config.grid).items():
+        section = section_of(axis)
+        if axis.startswith("options."):
+            yield from _option_values(axis, values)
+            continue
+        if section is None:
+            yield unknown_key(f"grid.{axis}", [*AXES, "include", "exclude", *_axis_names(), "options.<flag>"])
+            continue
+        yield from _axis_values(config, section, axis, values)
+
+
+def _axis_values(config: Config, section: type[Section], axis: str, values: list[Any]) -> Iterator[str]:
+    present = config.server if section is Server else config.load
+    for index, value in enumerate(values):
+        try:
+            section.model_validate(present.model_dump() | {axis: value})
+        except ValidationError as error:
+            said = from_validation(error).mistakes[0].partition(": ")[2]
+            yield f"grid.{axis}[{index}] = {shown(value)}: {said}"
+
+
+def _option_values(axis: str, values: list[Any]) -> Iterator[str]:
+    for index, value in enumerate(values):
+        if isinstance(value, bool):
+            yield f"grid.{axis}[{index}] = {shown(value)}: must be text, a number, null (the flag alone) or default{yaml_hint(value)}"
+
+
+def _axis_names() -> list[str]:
+    return [key for section in (Server, Load) for key in section.model_fields if section_of(key)]
+
+
+def _duplicates(config: Config) -> Iterator[str]:
+    axes = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    for axis, values in axes.items():
+        if not values:
+            yield f"grid.{axis} = []: needs at least one value"
+        seen: list[Any] = []
+        for index, value in enumerate(values):
+            if str(value) in seen:
+                yield f"grid.{axis}[{index}] = {shown(value)}: stands twice"
+            seen.append(str(value))
+
+
+def _selectors(config: Config) -> Iterator[str]:
+    axes = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    entries = [("grid.include", config.grid.include), ("grid.exclude", config.grid.exclude)]
+    for key, points in [*entries, ("report.baseline", [config.report.baseline])]:
+        for index, point in enumerate(points):
+            where = key if key == "report.baseline" else f"{key}[{index}]"
+            yield from (unknown_key(f"{where}.{axis}", axes) for axis in point if axis not in axes)
+            if not point and key != "report.baseline":
+                yield f"{where} = {{}}: names no axis"
+            if key == "grid.include":
+                yield from _include_names(config, where, point)
+            elif key == "grid.exclude":
+                yield from _matches_nothing(where, point, axes)
+
+
+def _include_names(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:
+    for axis, known in (("engine", config.engines), ("gpu", config.devices)):
+        for value in _as_list(point.get(axis, [])):
+            if value not in known:
+                yield f"{where}.{axis} = {shown(value)}: is not one of {', '.join(sorted(known))}"
+    for value in _as_list(point.get("threads", [])):
+        if not isinstance(value, int) or value < 1:
+            yield f"{where}.threads = {shown(value)}: must be a whole number, at least 1"
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _arrivals(config: Config) -> Iterator[str]:
+    further = further_axes(config.grid)
+    arrivals = {config.load.arrival, *further.get("arrival", [])}
+    if arrivals - {"closed"} and config.load.rate is None and "rate" not in further:
+        yield "load.rate = null: planned arrivals need requests per second (or an axis rate in the grid)"
+
+
+def _matches_nothing(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
+    for axis, value in point.items():
+        known = list(map(str, axes.get(axis, [])))
+        for one in _as_list(value):
+            if known and str(one) not in known:
+                yield f"{where}.{axis} = {shown(one)}: leaves nothing out; the axis has {', '.join(known)}"
+
+
+def _each(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
+    """Every value that the grid gives to `axis`, with the key it stands at."""
+    yield from ((f"grid.{axis}[{index}]", value) for index, value in enumerate(getattr(config.grid, axis)))
+    for index, point in enumerate(config.grid.include):
+        yield from ((f"grid.include[{index}].{axis}", value) for value in _as_list(point.get(axis, [])))
+
+
+def _speculation(config: Config) -> Iterator[str]:
+    for key, value in _each(config, "speculation"):
+        try:
+            parse_speculation(value, "ngram")
+        except ValueError as error:
+            yield f"{key} = {shown(value)}: must be {error}{yaml_hint(value)}"
+
+
+def _quantization(config: Config) -> Iterator[str]:
+    """A name that no engine of the config knows is a slip; one that some engine lacks is an unsupported point."""
+    from servegrid import engines
+
+    used = {engine_of(name, entry) for name, entry in config.engines.items()} & set(engines.names())
+    known = sorted({name for engine in used for name in engines.get(engine).quantizations} | set(config.model.gguf))
+    for key, value in _each(config, "quantization"):
+        if str(value) not in known:
+            yield f"{key} = {shown(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"

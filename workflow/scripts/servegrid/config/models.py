@@ -1,0 +1,249 @@
+"""Every key of the config, with its type, default and meaning. config/README.md is written from these descriptions."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+AxisValue = Annotated[str | int | float, Field(union_mode="left_to_right")]
+Point = dict[str, AxisValue | list[AxisValue]]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are refused, and no value is turned into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Model(Section):
+    """What is served."""
+
+    source: str = Field(
+        "builtin",
+        description="The model: `builtin` (a small Llama built on this machine, no download), "
+        "a folder with a Hugging Face checkpoint, or a hub name such as `lmsys/vicuna-7b-v1.5`.",
+    )
+    revision: str | None = Field(
+        None, description="Commit or tag of a hub model. Required for a hub name: a name alone can change."
+    )
+    draft: str | None = Field(
+        "builtin", description="The smaller model for `draft:N` speculation: `builtin`, a folder, or null for none."
+    )
+    gguf: dict[str, str] = Field(
+        default_factory=dict,
+        description="Ready GGUF files by quantization, e.g. `{none: /models/m-f16.gguf, q4_k_m: /models/m-q4.gguf}`. "
+        "What is not named here is converted from the checkpoint, where servegrid can.",
+    )
+
+
+class Prompts(Section):
+    """What is asked. The same set, in the same order, for every point."""
+
+    source: str = Field(
+        "generated",
+        description="`generated` (from the seed, on this machine) or a JSON Lines file with one object per line: "
+        "`prompt`, and optionally `id` and `max_tokens`.",
+    )
+    count: Positive = Field(24, description="How many prompts are measured in each load (of a file: the first ones).")
+    input_tokens: Positive = Field(
+        48, description="Mean length of a generated prompt, in tokens; lengths spread around it."
+    )
+    input_tokens_max: Positive = Field(160, description="Longest generated prompt, in tokens.")
+    output_tokens: Positive = Field(32, description="Output tokens per request, exactly, where the engine allows it.")
+    seed: Annotated[int, Field(ge=0)] = Field(1, description="Seed of the generated prompts.")
+
+
+class EngineConfig(Section):
+    """One engine and how it is started."""
+
+    runtime: Literal["venv", "command"] = Field(
+        "venv",
+        description="`venv`: the engine's own locked environment, built on first use. "
+        "`command`: a program you have, named in `command`.",
+    )
+    engine: Name | None = Field(
+        None,
+        description="Which engine this is, when the key is a name of your own (two versions of one engine side by side).",
+    )
+    command: list[str] | None = Field(
+        None,
+        description="For runtime `command`: the program and its first arguments, e.g. `[/opt/llama.cpp/llama-server]`.",
+    )
+    version: str | None = Field(
+        None,
+        description='For runtime `command`: the version you have, as text (quote it: "0.10"). A new version is a new server. '
+        "Unset, the program's own file is hashed instead.",
+    )
+    options: dict[str, str | int | float | None] = Field(
+        default_factory=dict,
+        description="Further flags of the engine, passed as they are: `{batch-size: 512}` becomes `--batch-size 512`. "
+        "A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as \"off\".",
+    )
+    env: dict[str, str] = Field(default_factory=dict, description="Environment variables for the server.")
+
+
+class Device(Section):
+    """What a server runs on."""
+
+    kind: Literal["cpu", "cuda"] = Field(description="`cpu` or `cuda`.")
+    name: str | None = Field(
+        None, description="Part of the GPU's name as the driver gives it, to find it on this host."
+    )
+    ids: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="GPU numbers on this host, as nvidia-smi counts."
+    )
+    uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
+    usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price of the device per hour in US dollars, for cost per token."
+    )
+
+    @model_validator(mode="after")
+    def _cpu_has_no_gpus(self) -> "Device":
+        if self.kind == "cpu" and (self.ids or self.uuids or self.name):
+            raise ValueError("a device of kind cpu takes no name, ids or uuids; those choose a GPU (kind: cuda)")
+        return self
+
+
+class Load(Section):
+    """How the server is loaded. Every key but the time limits can be an axis of the grid."""
+
+    client: Literal["stream"] = Field(
+        "stream", description="The load client: `stream`, servegrid's own streaming core."
+    )
+    arrival: Literal["closed", "constant", "poisson"] = Field(
+        "closed",
+        description="`closed`: N threads of work, each sends its next request when the last is answered. "
+        "`constant` and `poisson`: planned arrival times at `rate`; `threads` is then ignored.",
+    )
+    rate: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Requests per second for planned arrivals."
+    )
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
+        0.0, description="0 is greedy: the same text every time."
+    )
+    warmup_requests: Annotated[int, Field(ge=0)] = Field(
+        4, description="Requests before each load, at its own concurrency, with prompts that are never measured."
+    )
+    request_timeout_s: Seconds = Field(120.0, description="One request, from send to last byte, in seconds.")
+    time_limit_s: Seconds = Field(
+        600.0, description="One load, in seconds; what is still open then counts as a timeout."
+    )
+
+
+class Server(Section):
+    """What every engine's server is given, each in its own spelling. The first four keys can be axes of the grid."""
+
+    concurrency: Positive = Field(
+        4, description="Requests the server works on at once (slots, batch size, max-num-seqs). More than these queue."
+    )
+    context_tokens: Positive = Field(512, description="Longest prompt plus output of one request, in tokens.")
+    cpu_threads: Positive | None = Field(
+        None, description="Threads for computing on a CPU; null: all cores of the host."
+    )
+    prefix_cache: bool = Field(
+        False, description="Whether answers may reuse work on prompts seen before. Off measures honestly."
+    )
+    start_timeout_s: Seconds = Field(300.0, description="Launch to ready, in seconds; longer is a failed point.")
+    stop_timeout_s: Seconds = Field(
+        10.0, description="How long a server may take to stop by itself before it is killed."
+    )
+
+
+class Grid(BaseModel):
+    """The axes. A key beyond the five is a further axis: a key of `server` or `load`, or `options.<flag>` of the engines.
+
+    Of an axis `options.<flag>`, the value `default` leaves the flag out.
+    """
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, list[AxisValue | bool | None]] = Field(init=False)
+
+    engine: list[Name] = Field(min_length=1, description="Names of `engines`.")
+    gpu: list[Name] = Field(["cpu"], min_length=1, description="Names of `devices`.")
+    threads: list[Positive] = Field(min_length=1, description="Client threads: requests in flight at once.")
+    speculation: list[str | int] = Field(
+        ["none"],
+        min_length=1,
+        description="`none`, a kind with its length such as `ngram:2` or `draft:4`, or a bare length "
+        "(the engine's own default kind; 0 is none).",
+    )
+    quantization: list[str] = Field(
+        ["none"],
+        min_length=1,
+        description="`none`, a name all engines know (`int8`), or an engine's own spelling (`q4_0`).",
+    )
+    include: list[Point] = Field(
+        default_factory=list,
+        description="Extra points beside the product: each entry gives values (or lists of values) for some axes; "
+        "the axes it leaves out keep their whole list.",
+    )
+    exclude: list[Point] = Field(
+        default_factory=list,
+        description="Points to leave out: every point that matches all axes of an entry. Applied before `include`.",
+    )
+
+
+class Report(Section):
+    """How the results are shown. A change here measures nothing."""
+
+    title: str = Field("servegrid", description="Title of the report.")
+    baseline: Point = Field(
+        default_factory=dict, description="The point that others are held against, by axis; axes left out match any."
+    )
+    formats: list[Literal["svg", "png"]] = Field(
+        ["svg", "png"], min_length=1, description="File formats of the figures."
+    )
+
+
+class PathVars(Section):
+    """Where things go; Snakemake's own path variables."""
+
+    results: str = Field("results", description="Raw records and result tables.")
+    reports: str = Field("reports", description="Tables, figures, the report page.")
+    resources: str = Field("resources", description="Models, prompts and engine environments made by the run.")
+    logs: str = Field("logs", description="Logs of the jobs that prepare and compare.")
+
+
+class Config(Section):
+    """The whole config."""
+
+    model: Model = Field(default_factory=Model, description="What is served.")
+    prompts: Prompts = Field(default_factory=Prompts, description="What is asked.")
+    engines: dict[Name, EngineConfig] = Field(min_length=1, description="The engines, by the name the grid uses.")
+    devices: dict[Name, Device] = Field(
+        default_factory=lambda: {"cpu": Device(kind="cpu")},
+        min_length=1,
+        description="The devices, by the name the grid uses.",
+    )
+    grid: Grid = Field(description="What is measured: the product of the axes.")
+    repeats: Positive = Field(
+        2, description="Sessions per server: each launches it anew. The spread over them is the doubt."
+    )
+    retry: list[Literal["failed", "partial"]] = Field(
+        default_factory=list, description="Which recorded outcomes to measure again in this run, e.g. `[failed]`."
+    )
+    load: Load = Field(default_factory=Load, description="How the server is loaded.")
+    server: Server = Field(default_factory=Server, description="What every server is given.")
+    report: Report = Field(default_factory=Report, description="How the results are shown.")
+    telemetry_interval_s: Annotated[float, Field(ge=0.05, le=60)] = Field(
+        0.5, description="Seconds between two samples of the hardware and of the server's own metrics."
+    )
+    pathvars: PathVars = Field(default_factory=PathVars, description="Where things go.")
+    commands: bool = Field(
+        False, description="For `snakemake plan --config commands=true`: print every server's command line."
+    )
+
+
+def section_of(axis: str) -> type[Section] | None:
+    """The config section that a further axis overrides a key of, or None if there is no such key."""
+    for section in (Server, Load):
+        if axis in section.model_fields and not axis.endswith(("timeout_s", "limit_s")):
+            return section
+    return None
+
+
+def further_axes(grid: Grid) -> dict[str, list[Any]]:
+    """The axes of the grid beyond the five, in the order of the config."""
+    return dict(grid.__pydantic_extra__ or {})

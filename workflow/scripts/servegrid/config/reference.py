@@ -1,0 +1,83 @@
+"""config/README.md: every key with its type, default and meaning, written from the models that check the config."""
+
+import json
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from servegrid.config.models import Config, Device, EngineConfig
+
+HEAD = """# The config
+
+`config/config.yaml` is the default sweep. A sweep of your own is a file with what differs from it:
+
+    snakemake --cores 1 --configfile my.yaml
+
+Mappings merge with the default, lists replace it. Single values can be given on the command line too:
+`snakemake --cores 1 --config repeats=3`. An unknown key or a wrong value stops the run before anything starts.
+`snakemake plan` shows what a config would do, `snakemake doctor` whether this host can do it.
+
+The tables below are written from the code that checks the config: `make config-reference`.
+"""
+ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {"engines": ("engines.<name>", EngineConfig), "devices": ("devices.<name>", Device)}
+
+
+def reference() -> str:
+    """The whole page, in Markdown."""
+    return "\n".join([HEAD, *_section("", Config)])
+
+
+def _section(path: str, section: type[BaseModel]) -> Iterator[str]:
+    yield f"## {path or 'Top level'}\n"
+    yield f"{(section.__doc__ or '').strip().splitlines()[0]}\n"
+    yield "| key | type | default | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for name, field in section.model_fields.items():
+        yield f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {_cell(field.description or '')} |"
+    yield ""
+    for name, field in section.model_fields.items():
+        key = f"{path}.{name}" if path else name
+        if key in ENTRIES:
+            yield from _section(*ENTRIES[key])
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _section(key, field.annotation)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        value: Any = field.get_default(call_default_factory=True, validated_data={})
+        if isinstance(value, dict) and value:
+            value = {key: one.model_dump(exclude_none=True) for key, one in value.items()}
+        return "see below" if isinstance(value, BaseModel) else _code(value)
+    return "required" if field.default is PydanticUndefined else _code(field.default)
+
+
+def _code(value: Any) -> str:
+    return f"`{json.dumps(value)}`"
+
+
+def _type(annotation: Any) -> str:
+    """A type as a reader of YAML knows it."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type(one) for one in arguments))
+    if origin is list:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping to {_type(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    return {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}[annotation]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

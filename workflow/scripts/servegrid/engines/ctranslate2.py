@@ -1,0 +1,41 @@
+"""CTranslate2: a library, behind servegrid's small HTTP server (static batches; see servers/library_server)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from servegrid.engines.base import Engine, Metrics, ServerSpec, flags
+
+
+class CTranslate2(Engine):
+    """Quantization happens when the converted model is loaded."""
+
+    name = "ctranslate2"
+    title = "CTranslate2"
+    runtimes = ("venv",)
+    program = "servers/library_server"
+    quantizations = {"none": "float32", "int8": "int8", "int16": "int16"}
+    metrics = Metrics(
+        running="servegrid_requests_running",
+        waiting="servegrid_requests_waiting",
+        prompt_tokens="servegrid_prompt_tokens_total",
+        output_tokens="servegrid_output_tokens_total",
+    )
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """CTranslate2 keeps nothing from one prompt for the next."""
+        if reason := super().unsupported(spec):
+            return reason
+        return "CTranslate2 has no prefix cache" if spec.prefix_cache else None
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The converted model, with its tokenizer beside it."""
+        return {"model": f"{spec.model.folder}/ctranslate2"}
+
+    def arguments(self, spec: ServerSpec, files: Mapping[str, Path], port: int) -> list[str]:
+        """One batch at a time, of at most `concurrency` requests."""
+        line = ["--backend", "ctranslate2", "--model", str(files["model"]), "--host", "127.0.0.1", "--port", str(port)]
+        line += ["--compute-type", self.quantizations[spec.quantization], "--max-batch-size", str(spec.concurrency)]
+        line += ["--max-model-len", str(spec.context_tokens), "--device", "cpu"]
+        if spec.cpu_threads:
+            line += ["--intra-threads", str(spec.cpu_threads)]
+        return line + flags(spec.options)

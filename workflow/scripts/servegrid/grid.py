@@ -1,0 +1,204 @@
+"""The grid: from a config to points, servers, loads and sessions, with the reason for every point that cannot be. Pure."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+from servegrid import engines
+from servegrid.config import Config
+from servegrid.config.load import AXES, engine_of
+from servegrid.config.models import Load as LoadOptions
+from servegrid.config.models import Server as ServerOptions
+from servegrid.config.models import further_axes
+from servegrid.engines.base import ServerSpec
+from servegrid.facts import Facts
+from servegrid.identity import digest, named
+from servegrid.speculation import parse_speculation
+
+Axes = Mapping[str, Any]
+S = TypeVar("S", ServerOptions, LoadOptions)
+LIMITS = ("request_timeout_s", "time_limit_s", "start_timeout_s", "stop_timeout_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a point is not measured: `unsupported` (the engine cannot) or `absent` (this host lacks the device)."""
+
+    status: Literal["unsupported", "absent"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the grid: what it is (`spec`) and the name of its folder, which ends in a hash of `spec`."""
+
+    name: str  # the entry of `engines`
+    gpu: str
+    spec: ServerSpec
+    id: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load of the grid: the options that apply to it and the name of its folder, which ends in a hash of them."""
+
+    threads: int | None  # None with planned arrivals
+    options: LoadOptions
+    definition: Mapping[str, Any]
+    id: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell of the grid."""
+
+    axes: Axes
+    server: Server
+    load: Load
+    skip: Skip | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One life of one server: all loads that any point asks of it, one after another."""
+
+    server: Server
+    rep: int
+    loads: tuple[Load, ...]
+
+    @property
+    def id(self) -> str:
+        """Its folder below results/sessions."""
+        return f"{self.server.id}/rep{self.rep}"
+
+    @cached_property
+    def ladder(self) -> str:
+        """Hash of the set of loads asked for; names the mark that this very set was done."""
+        return digest(sorted(load.id for load in self.loads), 8)
+
+
+class Grid:
+    """A config, expanded."""
+
+    def __init__(self, config: Config, facts: Facts) -> None:
+        self.config = config
+        self.facts = facts
+        self._servers: dict[tuple[Any, ...], Server] = {}
+        self._skips: dict[str, Skip | None] = {}
+        self._loads: dict[tuple[Any, ...], Load] = {}
+        self.axes = [*AXES, *further_axes(config.grid)]
+        self.points = [self._point(axes) for axes in _expand(config)]
+
+    @cached_property
+    def sessions(self) -> list[Session]:
+        """Sessions in the order they are to run: round by round, each round in a shuffled order that the names fix.
+
+        The rounds spread a drift of the machine over all servers instead of laying it on the last ones.
+        """
+        loads: dict[str, dict[str, Load]] = {}
+        servers: dict[str, Server] = {}
+        for point in self.points:
+            if point.skip is None:
+                servers[point.server.id] = point.server
+                loads.setdefault(point.server.id, {})[point.load.id] = point.load
+        rounds = range(1, self.config.repeats + 1)
+        sessions = (Session(server, rep, tuple(loads[id].values())) for rep in rounds for id, server in servers.items())
+        return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
+
+    def _point(self, axes: Axes) -> Point:
+        server = self._server(axes)
+        return Point(axes, server, self._load(axes), self._skips[server.id])
+
+    def _server(self, axes: Axes) -> Server:
+        key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in _LOAD_AXES)
+        if key not in self._servers:
+            spec = self._spec(axes)
+            shown = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
+            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *shown))
+            self._servers[key] = server
+            self._skips[server.id] = self._skip(server)
+        return self._servers[key]
+
+    def _spec(self, axes: Axes) -> ServerSpec:
+        entry = self.config.engines[axes["engine"]]
+        kind = engine_of(axes["engine"], entry)
+        server = _overridden(self.config.server, axes)
+        speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
+        options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
+        return ServerSpec(
+            engine=kind,
+            version=self.facts.engine_versions[axes["engine"]],
+            runtime=entry.runtime,
+            device={"name": axes["gpu"], **self.config.devices[axes["gpu"]].model_dump(exclude={"usd_per_hour"})},
+            speculation=speculation,
+            quantization=str(axes["quantization"]),
+            model=self.facts.model,
+            draft=self.facts.draft if speculation.kind == "draft" else None,
+            concurrency=server.concurrency,
+            context_tokens=server.context_tokens,
+            cpu_threads=server.cpu_threads,
+            prefix_cache=server.prefix_cache,
+            options={**entry.options, **{name: value for name, value in options.items() if value != "default"}},
+            env=entry.env,
+            command=tuple(entry.command) if entry.command else None,
+        )
+
+    def _skip(self, server: Server) -> Skip | None:
+        if reason := engines.get(server.spec.engine).unsupported(server.spec):
+            return Skip("unsupported", reason)
+        if reason := self.facts.absent.get(server.gpu):
+            return Skip("absent", reason)
+        return None
+
+    def _load(self, axes: Axes) -> Load:
+        key = tuple((axis, str(axes[axis])) for axis in _LOAD_AXES if axis in axes)
+        if key not in self._loads:
+            options = _overridden(self.config.load, axes)
+            threads = int(axes["threads"]) if options.arrival == "closed" else None
+            definition = {"threads": threads, "prompts": self.facts.prompts}
+            definition |= options.model_dump(exclude=set(LIMITS))
+            definition |= {"output_tokens": self.config.prompts.output_tokens}
+            shown = f"threads-{threads}" if threads else f"{options.arrival}-{options.rate:g}"
+            self._loads[key] = Load(threads, options, definition, named(definition, shown))
+        return self._loads[key]
+
+
+_LOAD_AXES = ("threads", *LoadOptions.model_fields)
+
+
+def _overridden(section: S, axes: Axes) -> S:
+    """A section of the config with the values that the point's further axes give to its keys."""
+    values = {axis: value for axis, value in axes.items() if axis in type(section).model_fields}
+    return type(section).model_validate(section.model_dump() | values) if values else section
+
+
+def _expand(config: Config) -> Iterator[Axes]:
+    """The product of the axes less `exclude`, then `include`; every point once."""
+    lists = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    product = (point for point in _product(lists) if not _matches_any(point, config.grid.exclude))
+    included = itertools.chain.from_iterable(_product(lists | _lists(entry)) for entry in config.grid.include)
+    seen: set[tuple[str, ...]] = set()
+    for point in itertools.chain(product, included):
+        key = tuple(map(str, point.values()))
+        if key not in seen:
+            seen.add(key)
+            yield point
+
+
+def _product(lists: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
+
+
+def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {axis: value if isinstance(value, list) else [value] for axis, value in entry.items()}
+
+
+def matches(point: Axes, entry: Mapping[str, Any]) -> bool:
+    """Whether the point has, on every axis that the entry names, one of the entry's values."""
+    return all(str(point[axis]) in map(str, values) for axis, values in _lists(entry).items())
+
+
+def _matches_any(point: Axes, entries: Iterable[Mapping[str, Any]]) -> bool:
+    return any(matches(point, entry) for entry in entries)

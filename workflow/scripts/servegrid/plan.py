@@ -1,0 +1,98 @@
+"""What a sweep would do, in words, before anything is started."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from servegrid.commands import command_line, environment
+from servegrid.estimate import History
+from servegrid.grid import Grid, Session
+from servegrid.progress import duration
+from servegrid.state import missing
+
+MOST_LINES = 60
+NOMINAL_PORT = 8080
+
+
+def plan(grid: Grid) -> str:
+    """The whole plan as text."""
+    return "\n".join(
+        [*_counts(grid), *_sessions(grid), *_skipped(grid), *_warnings(grid), *_commands(grid), *_time(grid)]
+    )
+
+
+def _results(grid: Grid) -> Path:
+    return Path(grid.config.pathvars.results)
+
+
+def _counts(grid: Grid) -> Iterator[str]:
+    skipped = sum(point.skip is not None for point in grid.points)
+    servers = len({session.server.id for session in grid.sessions})
+    yield f"{len(grid.points)} points, {skipped} of them skipped; {servers} servers x {grid.config.repeats} sessions"
+
+
+def _sessions(grid: Grid) -> Iterator[str]:
+    yield ""
+    yield "Sessions, in the order they run (loads still to measure / all loads):"
+    lines = [_session_line(grid, session) for session in grid.sessions]
+    yield from lines[:MOST_LINES]
+    if len(lines) > MOST_LINES:
+        yield f"  ... and {len(lines) - MOST_LINES} more"
+
+
+def _session_line(grid: Grid, session: Session) -> str:
+    todo = missing(session, _results(grid), grid.config.retry)
+    loads = ", ".join(str(load.threads) if load.threads else load.id.rpartition("-")[0] for load in session.loads)
+    state = f"{len(todo)}/{len(session.loads)}" if todo else "measured"
+    return f"  {state:>8}  {session.id}  threads {loads}"
+
+
+def _skipped(grid: Grid) -> Iterator[str]:
+    reasons = Counter((point.skip.status, point.skip.reason) for point in grid.points if point.skip)
+    if reasons:
+        yield ""
+        yield "Skipped:"
+    for (status, reason), count in reasons.items():
+        yield f"  {count} points {status}: {reason}"
+
+
+def _warnings(grid: Grid) -> Iterator[str]:
+    for text in dict.fromkeys(_queueing(grid)):
+        yield ""
+        yield f"Note: {text}"
+
+
+def _queueing(grid: Grid) -> Iterator[str]:
+    for session in grid.sessions:
+        limit = session.server.spec.concurrency
+        over = sorted(load.threads for load in session.loads if load.threads and load.threads > limit)
+        if over:
+            levels = ", ".join(map(str, over))
+            yield f"at {levels} threads requests will queue: servers work on {limit} at once (server.concurrency)"
+
+
+def _commands(grid: Grid) -> Iterator[str]:
+    """The exact command line of every server; the port is chosen at launch, here a nominal one stands for it."""
+    if not grid.config.commands:
+        return
+    yield ""
+    yield f"Command lines (port {NOMINAL_PORT} stands for the free port chosen at launch):"
+    servers = {session.server.id: session.server for session in grid.sessions}
+    for server in servers.values():
+        variables = [f"{name}={shlex.quote(value)}" for name, value in environment(server.spec).items()]
+        line = shlex.join(command_line(server.spec, Path(grid.config.pathvars.resources), NOMINAL_PORT))
+        yield f"  # {server.id}"
+        yield f"  {' '.join([*variables, line])}"
+
+
+def _time(grid: Grid) -> Iterator[str]:
+    history = History.read(_results(grid))
+    todo = [(session, missing(session, _results(grid), grid.config.retry)) for session in grid.sessions]
+    seconds = sum(history.session_s(session, loads) for session, loads in todo if loads)
+    open_loads = sum(len(loads) for _, loads in todo)
+    yield ""
+    if not open_loads:
+        yield "Everything is measured; only tables, figures and the report may have to be made."
+    else:
+        yield f"To measure: {open_loads} loads, about {duration(seconds)} ({history.basis})."

@@ -1,0 +1,182 @@
+"""Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from servegrid import devices, engines, host
+from servegrid.clock import now_s, wall_anchor
+from servegrid.commands import command_line, environment
+from servegrid.config import Config
+from servegrid.files import read_json, write_json
+from servegrid.grid import Load, Session
+from servegrid.loads import LoadRunner
+from servegrid.locks import Busy, holding
+from servegrid.records import FORMAT
+from servegrid.server import Server, ServerError, ending, free_port
+from servegrid.state import load_folder, missing, session_folder
+from servegrid.telemetry import Telemetry
+
+LOG_TAIL_LINES = 40
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run reads and writes."""
+
+    results: Path
+    resources: Path
+    prompts: Path
+
+
+class SessionRun:
+    """One job of the measure rule."""
+
+    def __init__(self, session: Session, config: Config, places: Places, report: Report) -> None:
+        self.session, self.config, self.places, self.report = session, config, places, report
+        self.engine = engines.get(session.server.spec.engine)
+        self.folder = session_folder(places.results, session)
+        self.record = self._opened_record()
+
+    def run(self) -> None:
+        """Measure what is missing. A server's failure is recorded, not raised; an interruption is recorded and raised.
+
+        Raises:
+            Busy: when the device is in use by somebody else; nothing is recorded then.
+        """
+        retry = set(self.config.retry)
+        while pending := missing(self.session, self.places.results, retry):
+            retry.clear()  # what was asked for is in `pending` now; a load that fails again stays failed
+            for load in pending:
+                shutil.rmtree(load_folder(self.folder, load), ignore_errors=True)
+            self._one_life(pending)
+
+    def _opened_record(self) -> dict[str, Any]:
+        server = self.session.server
+        path = self.folder / "session.json"
+        launches = read_json(path)["launches"] if path.exists() else []
+        return {
+            "format": FORMAT,
+            "status": "running",
+            "reason": None,
+            "engine": server.name,
+            "gpu": server.gpu,
+            "rep": self.session.rep,
+            "server": asdict(server.spec),
+            "host": host.describe(),
+            "launches": launches,
+        }
+
+    def _one_life(self, pending: list[Load]) -> None:
+        """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
+        with holding(self.session.server.gpu):
+            gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
+            if reason := devices.why_busy(gpus):
+                raise Busy(reason)
+            memory_before = devices.memory_used(gpus)
+            launch = self._new_launch(gpus)
+            with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
+                try:
+                    self._guarded_serve(launch, telemetry, pending)
+                finally:
+                    launch["memory_not_back"] = devices.wait_memory_back(memory_before)
+            launch |= {"telemetry_error": telemetry.error, "telemetry_notes": telemetry.notes[-20:]}
+            self._write()
+
+    def _guarded_serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
+        """Serve; a dead server is recorded and done with, an interruption is recorded and goes on upwards."""
+        try:
+            self._serve(launch, telemetry, pending)
+        except ServerError as error:
+            self._ended(launch, "failed", error.kind, str(error))
+        except BaseException as error:
+            self._ended(launch, "interrupted", None, f"{type(error).__name__}: {error}")
+            raise
+        else:
+            self._ended(launch, "ok", None, None)
+
+    def _serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
+        config = self.config.server
+        spec = self.session.server.spec
+        log = self.folder / "server.log"
+        command, env = launch["command"], environment(spec)
+        with Server(command, log, launch["port"], env, grace_s=config.stop_timeout_s) as server:
+            telemetry.watch(server.pid)
+            self.report("starting the server")
+            try:
+                server.wait_ready(self.engine.health_path, config.start_timeout_s)
+            finally:
+                launch["start_up"] = _phases(server)
+            if self.engine.metrics_path:
+                telemetry.scrape(f"http://127.0.0.1:{server.port}{self.engine.metrics_path}", {})
+            self._write()
+            runner = LoadRunner(self.session, self.config, self.places.prompts, self.folder, self.report)
+            for load in pending:
+                runner.run(load, server, launch["number"])
+            launch["stopping_s"] = now_s()
+            telemetry.scrape(None)
+        launch["stopped_s"] = now_s()
+
+    def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
+        self._set_aside_earlier()
+        port = free_port()
+        launch = {
+            "number": len(self.record["launches"]) + 1,
+            "status": "running",
+            "anchor": wall_anchor(),
+            "command": command_line(self.session.server.spec, self.places.resources, port),
+            "port": port,
+            "gpus": gpus,
+            "gpu_facts": devices.describe(gpus),
+        }
+        self.record["launches"].append(launch)
+        self.record |= {"status": "running", "reason": None}
+        self._write()
+        return launch
+
+    def _ended(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
+        launch |= {"status": status, "kind": kind, "reason": reason, "log_tail": tail(self.folder / "server.log")}
+        failed_at_start = status == "failed" and launch.get("start_up", {}).get("ready_s") is None
+        outcome = "failed" if failed_at_start else "interrupted" if status == "interrupted" else "ok"
+        self.record |= {"status": outcome, "reason": reason if outcome != "ok" else None}
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self.folder / "session.json", self.record)
+
+    def _set_aside_earlier(self) -> None:
+        """Keep the files of the launch before under launches/<its number>/, where its loads find them."""
+        number = len(self.record["launches"])
+        for name in ("server.log", "telemetry.parquet", "server_metrics.parquet"):
+            if number and (self.folder / name).exists():
+                aside = self.folder / "launches" / str(number)
+                aside.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).replace(aside / name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+
+def launch_folder(session: Path, number: int) -> Path:
+    """Where log and telemetry of a launch lie: in the session's folder, unless a later launch set them aside."""
+    aside = session / "launches" / str(number)
+    return aside if aside.exists() else session
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> list[str]:
+    """The last lines of a log, read from its end."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 64 * 1024))
+        return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def _phases(server: Server) -> dict[str, float | None]:
+    return asdict(server.start_up)
+
+
+def died(server: Server) -> ServerError:
+    """The error of a server that ended while it was loaded."""
+    return ServerError("crashed", f"the server died under this load: {ending(server.ended)}")

@@ -1,0 +1,31 @@
+"""Speculative decoding as the grid names it: a kind and how many tokens are drafted at once."""
+
+from dataclasses import dataclass
+
+KINDS = ("ngram", "draft")
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """`none` with length 0, or a kind and the number of tokens drafted per step."""
+
+    kind: str = "none"
+    length: int = 0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "none" else f"{self.kind}:{self.length}"
+
+
+def parse_speculation(value: str | int, default_kind: str) -> Speculation:
+    """Read a value of the axis: `none`, `ngram:2`, or a bare length (0 is none), which means `default_kind`.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    if str(value) in ("none", "0"):
+        return Speculation()
+    kind, _, length = str(value).rpartition(":")
+    if (kind and kind not in KINDS) or not length.isdigit() or int(length) < 1:
+        allowed = ", ".join(f"{kind}:N" for kind in KINDS)
+        raise ValueError(f"none, a whole number, or one of {allowed}")
+    return Speculation(kind or default_kind, int(length))

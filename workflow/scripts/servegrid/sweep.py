@@ -1,0 +1,148 @@
+"""The sweep as Snakemake asks for it: which sessions are still to be measured, and what each rule needs."""
+
+import shlex
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from servegrid import facts as facts_of
+from servegrid.commands import environment_folder, needed_files
+from servegrid.config import parse_config
+from servegrid.config.load import engine_of
+from servegrid.engines.base import ModelRef
+from servegrid.grid import Grid, Session
+from servegrid.identity import digest
+from servegrid.state import missing, session_folder
+
+
+class Sweep:
+    """A config, expanded and held against the records on disk. Methods that take wildcards are inputs and params of rules."""
+
+    def __init__(self, raw: Mapping[str, Any], basedir: str | Path) -> None:
+        self.config = parse_config(dict(raw))
+        self.facts = facts_of.gather(self.config)
+        self.grid = Grid(self.config, self.facts)
+        self._basedir = Path(basedir)
+        self._results = Path(self.config.pathvars.results)
+        self._resources = Path(self.config.pathvars.resources)
+
+    @cached_property
+    def _by_id(self) -> dict[str, tuple[int, Session]]:
+        return {session.id: (position, session) for position, session in enumerate(self.grid.sessions)}
+
+    def _session(self, wildcards: Any) -> Session:
+        return self._by_id[f"{wildcards.server}/rep{wildcards.rep}"][1]
+
+    @cached_property
+    def todo(self) -> list[Session]:
+        """Sessions with at least one load that is not settled, in the order they are to run."""
+        return [session for session in self.grid.sessions if missing(session, self._results, self.config.retry)]
+
+    def session_inputs(self, _wildcards: Any) -> list[str]:
+        """What collect waits for: the mark of every session to be measured; of a finished one its record."""
+        todo = {session.id for session in self.todo}
+        return [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
+
+    def _mark(self, session: Session) -> str:
+        return str(session_folder(self._results, session) / "measured" / session.ladder)
+
+    def _record(self, session: Session) -> str:
+        return str(session_folder(self._results, session) / "session.json")
+
+    def priority(self, wildcards: Any) -> int:
+        """Higher runs first: the planned order of the sessions, backwards."""
+        return len(self._by_id) - self._by_id[f"{wildcards.server}/rep{wildcards.rep}"][0]
+
+    def gpus(self, wildcards: Any) -> int:
+        """How many GPUs the session takes."""
+        device = self.config.devices[self._session(wildcards).server.gpu]
+        return 0 if device.kind == "cpu" else len(device.uuids or device.ids or [0])
+
+    def session_parts(self, wildcards: Any) -> list[str]:
+        """What must be there before the server can start: its environment and its model files."""
+        spec = self._session(wildcards).server.spec
+        parts = [str(path) for path in needed_files(spec, self._resources).values()]
+        if spec.runtime == "venv":
+            parts.append(str(self._resources / environment_folder(spec) / "ready"))
+        return parts
+
+    @cached_property
+    def _environments(self) -> dict[str, tuple[str, str]]:
+        """Folder name of each engine environment -> (engine, lock file)."""
+        specs = {
+            point.server.spec.engine: point.server.spec
+            for point in self.grid.points
+            if point.server.spec.runtime == "venv"
+        }
+        return {
+            Path(environment_folder(spec)).name: (engine, str(self._basedir / "envs" / f"{engine}.txt"))
+            for engine, spec in specs.items()
+        }
+
+    def lock_file(self, wildcards: Any) -> str:
+        """The lock file that an engine environment is built from."""
+        return self._environments[wildcards.environment][1]
+
+    def environment_ready(self, engine: str) -> Callable[[Any], list[str]]:
+        """Input function: the mark of the environment of `engine`."""
+        return lambda _wildcards: [str(self._environment(engine) / "ready")]
+
+    def environment_python(self, engine: str) -> Callable[[Any], str]:
+        """Params function: the Python of the environment of `engine`."""
+        return lambda _wildcards: str(self._environment(engine) / "bin" / "python")
+
+    def _environment(self, engine: str) -> Path:
+        folder = next(folder for folder, (kind, _) in self._environments.items() if kind == engine)
+        return self._resources / "envs" / folder
+
+    def _model(self, wildcards: Any) -> ModelRef:
+        models = [self.facts.model, *([self.facts.draft] if self.facts.draft else [])]
+        return next(model for model in models if model.folder == f"models/{wildcards.model}")
+
+    def checkpoint(self, wildcards: Any) -> str:
+        """The Hugging Face checkpoint that a model file is converted from."""
+        return str(self._resources / self._model(wildcards).checkpoint)
+
+    def own_checkpoint(self, _wildcards: Any) -> str:
+        """The checkpoint of the model that is served; its tokenizer counts the prompts' tokens."""
+        return str(self._resources / self.facts.model.checkpoint)
+
+    def checkpoint_arguments(self, wildcards: Any) -> str:
+        """Arguments of build_model.py: which model to build or to fetch."""
+        model = self._model(wildcards)
+        if model is self.facts.draft:
+            return "--builtin draft"
+        if self.config.model.source == "builtin":
+            return "--builtin model"
+        return f"--hub {shlex.quote(model.name)} --revision {shlex.quote(model.revision)}"
+
+    def prompt_file(self, _wildcards: Any) -> str:
+        """The prompts of every load: the user's file as it is, or the generated set."""
+        if self.config.prompts.source != "generated":
+            return self.config.prompts.source
+        return str(self._resources / "prompts" / f"{self.facts.prompts}.jsonl")
+
+    def prompt_arguments(self, _wildcards: Any) -> str:
+        """Arguments of build_prompts.py."""
+        wanted = self.config.prompts
+        tokenizer = self._resources / self.facts.model.checkpoint / "tokenizer.json"
+        return (
+            f"--tokenizer {shlex.quote(str(tokenizer))} --count {wanted.count} --input-mean {wanted.input_tokens}"
+            f" --input-max {wanted.input_tokens_max} --output-tokens {wanted.output_tokens} --seed {wanted.seed}"
+        )
+
+    def code(self, *names: str) -> list[str]:
+        """Scripts whose change makes a table or figure stale."""
+        return [str(self._basedir / "workflow" / "scripts" / name) for name in names]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the points, of how they are named and of the prices: what the result tables depend on beside records."""
+        points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
+        prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
+        return digest([points, self.config.repeats, prices])
+
+    def engine_kind(self, name: str) -> str:
+        """The engine behind an entry of `engines`."""
+        return engine_of(name, self.config.engines[name])

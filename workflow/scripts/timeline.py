@@ -1,0 +1,41 @@
+"""Draw the timeline of one or more sessions: telemetry, with start-up, loads and stop marked."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write `<out>/<server>/<rep>.<format>` for every session."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "sessions", type=Path, nargs="+", metavar="SESSION", help="folder of a session, or its session.json"
+    )
+    parser.add_argument(
+        "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the timelines")
+    args = parser.parse_args(argv)
+    write_timelines(args.sessions, args.settings, args.out)
+
+
+def write_timelines(sessions: Iterable[Path], settings_text: str, out: Path) -> None:
+    """Draw and write the timelines, each file whole or not at all."""
+    from servegrid.files import write_atomic
+    from servegrid.report.recording import read_recording
+    from servegrid.report.settings import parse_settings
+    from servegrid.report.style import render
+    from servegrid.report.timeline import draw
+
+    settings = parse_settings(settings_text)
+    for session in sessions:
+        folder = session.parent if session.name == "session.json" else session
+        recording = read_recording(folder)
+        figure = draw(recording)
+        for file_format in settings.formats:
+            path = out / folder.parent.name / f"{folder.name}.{file_format}"
+            write_atomic(path, render(figure, file_format, f"{settings.title}: {recording.name}"))
+
+
+if __name__ == "__main__":
+    main()
