@@ -9,10 +9,10 @@ rule collect:
     output:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",
-    params:
-        points=SWEEP.digest,
     log:
         "<logs>/collect.log",
+    params:
+        points=SWEEP.digest,
     shell:
         "{PYTHON} {SCRIPTS}/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
         " > {log:q} 2>&1"

@@ -12,9 +12,9 @@ rule measure:
         parts=ancient(SWEEP.session_parts),
     output:
         touch("<results>/sessions/{server}/rep{rep}/measured/{ladder}"),
+    priority: SWEEP.priority
     # nothing else may run beside a measurement
     threads: workflow.cores
-    priority: SWEEP.priority
     resources:
         gpu=SWEEP.gpus,
     shell:

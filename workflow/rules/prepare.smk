@@ -4,11 +4,11 @@
 rule engine_environment:
     output:
         touch("<resources>/envs/{environment}/ready"),
+    log:
+        "<logs>/engine_environment/{environment}.log",
     params:
         lock=SWEEP.lock_file,
         folder=subpath(output[0], parent=True),
-    log:
-        "<logs>/engine_environment/{environment}.log",
     shell:
         "{PYTHON} {SCRIPTS}/build_environment.py --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1"
 
@@ -16,10 +16,10 @@ rule engine_environment:
 rule checkpoint:
     output:
         directory("<resources>/models/{model}/checkpoint"),
-    params:
-        what=SWEEP.checkpoint_arguments,
     log:
         "<logs>/checkpoint/{model}.log",
+    params:
+        what=SWEEP.checkpoint_arguments,
     shell:
         "{PYTHON} {SCRIPTS}/build_model.py {params.what} --out {output:q} > {log:q} 2>&1"
 
@@ -29,10 +29,10 @@ rule gguf:
         checkpoint=SWEEP.checkpoint,
     output:
         "<resources>/models/{model}/{quantization}.gguf",
-    wildcard_constraints:
-        quantization=r"[a-z0-9_]+",
     log:
         "<logs>/gguf/{model}-{quantization}.log",
+    wildcard_constraints:
+        quantization=r"[a-z0-9_]+",
     shell:
         "{PYTHON} {SCRIPTS}/to_gguf.py --checkpoint {input.checkpoint:q} --quantization {wildcards.quantization}"
         " --out {output:q} > {log:q} 2>&1"
@@ -44,10 +44,10 @@ rule ctranslate2:
         environment=SWEEP.environment_ready("ctranslate2"),
     output:
         directory("<resources>/models/{model}/ctranslate2"),
-    params:
-        python=SWEEP.environment_python("ctranslate2"),
     log:
         "<logs>/ctranslate2/{model}.log",
+    params:
+        python=SWEEP.environment_python("ctranslate2"),
     shell:
         "{params.python:q} {SCRIPTS}/to_ctranslate2.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
 
@@ -57,9 +57,9 @@ rule prompts:
         checkpoint=SWEEP.own_checkpoint,
     output:
         "<resources>/prompts/{prompts}.jsonl",
-    params:
-        what=SWEEP.prompt_arguments,
     log:
         "<logs>/prompts/{prompts}.log",
+    params:
+        what=SWEEP.prompt_arguments,
     shell:
         "{PYTHON} {SCRIPTS}/build_prompts.py {params.what} --out {output:q} > {log:q} 2>&1"

@@ -10,23 +10,17 @@
 All `_s` columns that name an instant are seconds of the host's monotonic clock (`clock.now_s`).
 """
 
-import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from servegrid.files import replacing
+from servegrid.request_record import RequestRecord as RequestRecord
+from servegrid.request_record import RequestStatus as RequestStatus
 
 FORMAT = 1
-
-RequestStatus = Literal["ok", "short", "rejected", "error", "timeout", "disconnected", "malformed", "cancelled"]
-"""ok: answered as asked. short: fewer tokens than asked. rejected: 429 or 503. error: any other HTTP or in-stream error.
-timeout: no end within the limit. disconnected: refused, reset or closed early. malformed: not HTTP or not the protocol.
-cancelled: still in flight when the load was broken off."""
 
 REQUESTS = pa.schema(
     [
@@ -61,8 +55,8 @@ TELEMETRY = pa.schema(
     [
         ("t_s", pa.float64()),
         ("device", pa.string()),  # "host", "server" (the server's process tree) or a GPU's UUID
-        ("cpu_percent", pa.float64()),  # of one core: 200 = two cores busy, over the interval before t_s
-        ("memory_bytes", pa.int64()),  # host: used; server: sum of RSS over the tree; GPU: used
+        ("cpu_percent", pa.float64()),  # of one core: 200 = two cores busy, since the row before; null in the first
+        ("memory_bytes", pa.int64()),  # host: total less available; server: sum of RSS over the tree; GPU: used
         ("memory_total_bytes", pa.int64()),  # host and GPU
         ("processes", pa.int32()),  # server only
         ("gpu_percent", pa.float64()),
@@ -73,7 +67,7 @@ TELEMETRY = pa.schema(
         ("memory_clock_mhz", pa.float64()),
         ("temperature_c", pa.float64()),
         ("throttle_reasons", pa.int64()),  # NVML bit mask
-        ("pcie_tx_bytes_per_s", pa.float64()),
+        ("pcie_tx_bytes_per_s", pa.float64()),  # GPU to host; mean since the row before, or of 20 ms
         ("pcie_rx_bytes_per_s", pa.float64()),
         ("error", pa.string()),  # why this sample of this device has holes
     ]
@@ -83,45 +77,16 @@ SERVER_METRICS = pa.schema(
 )
 
 
-@dataclass(slots=True)
-class RequestRecord:
-    """One request, as sent and as answered. Fields are the columns of REQUESTS, plus the text."""
-
-    request_id: str
-    prompt_id: str
-    max_tokens: int
-    status: RequestStatus
-    thread: int | None = None
-    planned_s: float | None = None
-    sent_s: float | None = None
-    first_byte_s: float | None = None
-    first_token_s: float | None = None
-    last_token_s: float | None = None
-    end_s: float | None = None
-    chunk_offsets_s: list[float] = field(default_factory=list)
-    chunk_tokens: list[int] | None = None
-    bytes_received: int = 0
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-    tokens_from: Literal["usage", "tokenizer"] | None = None
-    drafted_tokens: int | None = None
-    accepted_tokens: int | None = None
-    finish_reason: str | None = None
-    http_status: int | None = None
-    error: str | None = None
-    text: str | None = None
-
-    @property
-    def text_sha256(self) -> str | None:
-        """SHA-256 of the answer's UTF-8 text, in hex."""
-        return None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest()
-
-
 def write_requests(folder: Path, records: Iterable[RequestRecord]) -> None:
     """Write requests.parquet and texts.parquet of one load into `folder`."""
-    rows = [asdict(record) | {"text_sha256": record.text_sha256} for record in records]
-    write_table(folder / "texts.parquet", pa.Table.from_pylist(rows, schema=TEXTS))
-    write_table(folder / "requests.parquet", pa.Table.from_pylist(rows, schema=REQUESTS))
+    kept = list(records)
+    write_table(folder / "texts.parquet", requests_table(kept, TEXTS))
+    write_table(folder / "requests.parquet", requests_table(kept, REQUESTS))
+
+
+def requests_table(records: Sequence[RequestRecord], schema: pa.Schema = REQUESTS) -> pa.Table:
+    """The columns of `schema` of these records."""
+    return pa.table({name: [getattr(record, name) for record in records] for name in schema.names}, schema=schema)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

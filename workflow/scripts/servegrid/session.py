@@ -15,7 +15,7 @@ from servegrid.grid import Load, Session
 from servegrid.loads import LoadRunner
 from servegrid.locks import Busy, holding
 from servegrid.records import FORMAT
-from servegrid.server import Server, ServerError, ending, free_port
+from servegrid.server import Server, ServerError, free_port
 from servegrid.state import load_folder, missing, session_folder
 from servegrid.telemetry import Telemetry
 
@@ -73,18 +73,27 @@ class SessionRun:
     def _one_life(self, pending: list[Load]) -> None:
         """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
         with holding(self.session.server.gpu):
-            gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
-            if reason := devices.why_busy(gpus):
-                raise Busy(reason)
-            memory_before = devices.memory_used(gpus)
+            gpus, memory_before = self._free_gpus()
             launch = self._new_launch(gpus)
             with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
                 try:
                     self._guarded_serve(launch, telemetry, pending)
                 finally:
                     launch["memory_not_back"] = devices.wait_memory_back(memory_before)
-            launch |= {"telemetry_error": telemetry.error, "telemetry_notes": telemetry.notes[-20:]}
+            notes = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
+            launch["telemetry"] = notes
             self._write()
+
+    def _free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
+        """The device's GPUs and the memory in use on each before the launch; raises Busy when somebody is on them."""
+        try:
+            gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
+            reason, used = devices.why_busy(gpus), devices.memory_used(gpus)
+        except LookupError as error:
+            raise Busy(str(error)) from error
+        if reason:
+            raise Busy(reason)
+        return gpus, used
 
     def _guarded_serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
         """Serve; a dead server is recorded and done with, an interruption is recorded and goes on upwards."""
@@ -176,7 +185,3 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> list[str]:
 def _phases(server: Server) -> dict[str, float | None]:
     return asdict(server.start_up)
 
-
-def died(server: Server) -> ServerError:
-    """The error of a server that ended while it was loaded."""
-    return ServerError("crashed", f"the server died under this load: {ending(server.ended)}")

@@ -1,5 +1,6 @@
 """The sweep as Snakemake asks for it: which sessions are still to be measured, and what each rule needs."""
 
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -9,7 +10,6 @@ from typing import Any
 from servegrid import facts as facts_of
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
-from servegrid.config.load import engine_of
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.identity import digest
@@ -143,6 +143,14 @@ class Sweep:
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
         return digest([points, self.config.repeats, prices])
 
-    def engine_kind(self, name: str) -> str:
-        """The engine behind an entry of `engines`."""
-        return engine_of(name, self.config.engines[name])
+    @cached_property
+    def report_settings(self) -> str:
+        """The report's part of the config and the further axes, as JSON: a change of it redraws, and measures nothing."""
+        return json.dumps(self.config.report.model_dump() | {"axes": self.grid.axes[5:]}, sort_keys=True)
+
+    def timeline_sessions(self, wildcards: Any) -> list[str]:
+        """Folders of the sessions whose telemetry is drawn: the first of each server, up to the number in the config."""
+        first = [session for session in self.grid.sessions if session.rep == 1]
+        order = {point.server.id: number for number, point in reversed(list(enumerate(self.grid.points)))}
+        first.sort(key=lambda session: order[session.server.id])
+        return [str(session_folder(self._results, session)) for session in first[: self.config.report.timelines]]

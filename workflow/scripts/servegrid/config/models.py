@@ -192,8 +192,8 @@ class Report(Section):
     baseline: Point = Field(
         default_factory=dict, description="The point that others are held against, by axis; axes left out match any."
     )
-    formats: list[Literal["svg", "png"]] = Field(
-        ["svg", "png"], min_length=1, description="File formats of the figures."
+    timelines: Annotated[int, Field(ge=0)] = Field(
+        50, description="Of how many servers the telemetry is drawn over time, in the order of the grid; 0 for none."
     )
 
 

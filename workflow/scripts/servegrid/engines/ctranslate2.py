@@ -36,6 +36,7 @@ class CTranslate2(Engine):
         line = ["--backend", "ctranslate2", "--model", str(files["model"]), "--host", "127.0.0.1", "--port", str(port)]
         line += ["--compute-type", self.quantizations[spec.quantization], "--max-batch-size", str(spec.concurrency)]
         line += ["--max-model-len", str(spec.context_tokens), "--device", "cpu"]
+        line += ["--served-model-name", spec.model.name]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
         return line + flags(spec.options)

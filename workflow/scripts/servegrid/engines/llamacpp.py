@@ -56,6 +56,7 @@ class LlamaCpp(Engine):
     def arguments(self, spec: ServerSpec, files: Mapping[str, Path], port: int) -> list[str]:
         """Slots share one context of concurrency x context_tokens; prompt caches are off unless asked for."""
         line = ["--model", str(files["model"]), "--host", "127.0.0.1", "--port", str(port), "--metrics", "--no-webui"]
+        line += ["--alias", spec.model.name]
         line += ["--parallel", str(spec.concurrency), "--ctx-size", str(spec.concurrency * spec.context_tokens)]
         if spec.cpu_threads:
             line += ["--threads", str(spec.cpu_threads)]

@@ -1,0 +1,124 @@
+# From the table of points to tables, figures and the report. A change in the report part of the config redoes these alone.
+
+FIGURES = ["time_threads", "speculation", "engines", "quantization"]
+
+
+rule tables:
+    input:
+        points="<results>/points.parquet",
+        code=SWEEP.code("tables.py", "servegrid/report/tables.py", "servegrid/report/markup.py"),
+    output:
+        expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
+        article=report(
+            "<reports>/tables/article.html",
+            caption="../report/article.rst",
+            category="Tables",
+            labels={"table": "time to complete"},
+        ),
+        comparison=report(
+            "<reports>/tables/comparison.html",
+            caption="../report/comparison.rst",
+            category="Tables",
+            labels={"table": "full comparison"},
+        ),
+    log:
+        "<logs>/tables.log",
+    params:
+        settings=SWEEP.report_settings,
+        out=subpath(output.article, parent=True),
+    shell:
+        "{PYTHON} {SCRIPTS}/tables.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
+        " > {log:q} 2>&1"
+
+
+rule figures:
+    input:
+        points="<results>/points.parquet",
+        code=SWEEP.code("figures.py", "servegrid/report/style.py"),
+    output:
+        expand("<reports>/figures/{figure}.png", figure=FIGURES),
+        time_threads=report(
+            "<reports>/figures/time_threads.svg",
+            caption="../report/time_threads.rst",
+            category="Figures",
+            labels={"figure": "time against client threads"},
+        ),
+        speculation=report(
+            "<reports>/figures/speculation.svg",
+            caption="../report/speculation.rst",
+            category="Figures",
+            labels={"figure": "speculation"},
+        ),
+        engines=report(
+            "<reports>/figures/engines.svg",
+            caption="../report/engines.rst",
+            category="Figures",
+            labels={"figure": "engines at their best"},
+        ),
+        quantization=report(
+            "<reports>/figures/quantization.svg",
+            caption="../report/quantization.rst",
+            category="Figures",
+            labels={"figure": "quantization"},
+        ),
+    log:
+        "<logs>/figures.log",
+    params:
+        settings=SWEEP.report_settings,
+        out=subpath(output.engines, parent=True),
+    shell:
+        "{PYTHON} {SCRIPTS}/figures.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
+        " > {log:q} 2>&1"
+
+
+rule timelines:
+    input:
+        # not used itself, but written anew whenever a session was measured
+        points="<results>/points.parquet",
+        code=SWEEP.code("timeline.py", "servegrid/report/timeline.py"),
+    output:
+        report(
+            directory("<reports>/timelines"),
+            patterns=["{server}/{rep}.svg"],
+            caption="../report/timeline.rst",
+            category="Timelines",
+            labels={"server": "{server}", "session": "{rep}"},
+        ),
+    log:
+        "<logs>/timelines.log",
+    params:
+        sessions=SWEEP.timeline_sessions,
+        settings=SWEEP.report_settings,
+    shell:
+        "mkdir -p {output:q} && {PYTHON} {SCRIPTS}/timeline.py {params.sessions:q} --settings {params.settings:q}"
+        " --out {output:q} > {log:q} 2>&1"
+
+
+rule report:
+    # Snakemake's own report, made as a step of the run, so that it is there also when points failed.
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
+        config=ancient("<results>/config.json"),
+        captions=Path(workflow.basedir, "workflow/report").glob("*.rst"),
+    output:
+        "<reports>/report.html",
+    log:
+        "<logs>/report.log",
+    params:
+        targets=lambda wildcards, input: [rules.tables.output.article, rules.figures.output.engines, *input.timelines],
+    shell:
+        "{PYTHON} -m snakemake --snakefile {workflow.basedir}/Snakefile --configfile {input.config:q} --cores 1"
+        " --report {output:q} {params.targets:q} > {log:q} 2>&1"
+
+
+rule verdict:
+    # Fails when points failed, after everything else was made: the exit status of the run tells.
+    input:
+        points="<results>/points.csv",
+        report="<reports>/report.html",
+    output:
+        "<reports>/verdict.txt",
+    shell:
+        "{PYTHON} {SCRIPTS}/verdict.py --points {input.points:q} --report {input.report:q} --out {output:q}"

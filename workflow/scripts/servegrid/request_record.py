@@ -1,0 +1,44 @@
+"""One request as it was measured. Apart from `records`, so that the load client need not load the Parquet library first."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+RequestStatus = Literal["ok", "short", "rejected", "error", "timeout", "disconnected", "malformed", "cancelled"]
+"""ok: answered as asked. short: fewer tokens than asked. rejected: 429 or 503. error: any other HTTP or in-stream error.
+timeout: no end within the limit. disconnected: refused, reset or closed early. malformed: not HTTP or not the protocol.
+cancelled: still in flight when the load was broken off."""
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request, as sent and as answered. Fields are the columns of REQUESTS, plus the text."""
+
+    request_id: str
+    prompt_id: str
+    max_tokens: int
+    status: RequestStatus
+    thread: int | None = None
+    planned_s: float | None = None
+    sent_s: float | None = None
+    first_byte_s: float | None = None
+    first_token_s: float | None = None
+    last_token_s: float | None = None
+    end_s: float | None = None
+    chunk_offsets_s: list[float] = field(default_factory=list)
+    chunk_tokens: list[int] | None = None
+    bytes_received: int = 0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens_from: Literal["usage", "tokenizer"] | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
+    finish_reason: str | None = None
+    http_status: int | None = None
+    error: str | None = None
+    text: str | None = None
+
+    @property
+    def text_sha256(self) -> str | None:
+        """SHA-256 of the answer's UTF-8 text, in hex."""
+        return None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest()

@@ -1,0 +1,204 @@
+"""The process that samples: what it is told over stdin, it does until stdin ends."""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import pynvml
+
+from servegrid.clock import now_s
+from servegrid.telemetry.beat import Beat
+from servegrid.telemetry.buffer import Buffer, Row
+from servegrid.telemetry.gpu import GpuSampler
+from servegrid.telemetry.host import HostSampler
+from servegrid.telemetry.nvml import DriverAbsent, open_driver
+from servegrid.telemetry.pcie import PcieMeter, pcie_meter
+from servegrid.telemetry.scraper import Scraper
+from servegrid.telemetry.tree import ProcessTree
+
+READY = "ready"
+_LOOP_S = 0.5
+_FIRST_SAMPLES_S = 5.0
+_LAST_SAMPLES_S = 0.5
+_ROWS_AT_ONCE = 8192
+
+
+class Sampler(Protocol):
+    """Gives one row of TELEMETRY at a time."""
+
+    def sample(self) -> Row:
+        """One row, now."""
+
+
+class Sidecar:
+    """Samples the host and the GPUs from the start, a server's processes and its /metrics when told.
+
+    stdin takes one JSON object per line: `{"watch": [pid, …]}` and `{"scrape": {"url": …, "headers": {…}} | null}`. Its
+    end, SIGTERM, or the parent's death ends the sampling and puts the files in place. stdout says `ready` after the
+    first samples, and in the end gives a summary as one line of JSON. stderr takes notes in words.
+    """
+
+    def __init__(self, folder: Path, gpus: Sequence[str] = (), interval_s: float = 0.5) -> None:
+        self._folder, self._gpus, self._interval_s = folder, gpus, interval_s
+        self._samples, self._series = Buffer(), Buffer()
+        self._beats: list[Beat] = []
+        self._server: Beat | None = None
+        self._scrape: Beat | None = None
+        self._scrapes_failed = 0
+        self._terminated = False
+        self._parent = os.getppid()
+
+    def run(self) -> None:
+        """Sample until told to end; on return both files are on disk.
+
+        Raises:
+            OSError: they cannot be written; then there are none.
+        """
+        began_s = now_s()
+        self._take_signals()
+        self._start_samplers()
+        self._print(READY)
+        self._record()
+        self._print(json.dumps(self._summary(now_s() - began_s)))
+
+    def _take_signals(self) -> None:
+        """Ctrl-C is for the parent, which then ends stdin."""
+
+        def terminate(*_: object) -> None:
+            self._terminated = True
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, terminate)
+
+    def _start_samplers(self) -> None:
+        self._sample_from("host", HostSampler())
+        if self._gpus:
+            self._start_gpus()
+        until_s = now_s() + _FIRST_SAMPLES_S
+        for beat in self._beats:
+            beat.first.wait(max(0.0, until_s - now_s()))
+
+    def _start_gpus(self) -> None:
+        try:
+            open_driver()
+        except DriverAbsent as error:
+            self._say(f"GPUs are not sampled: {error}")
+            return
+        for uuid in self._gpus:
+            self._sample_from(f"GPU {uuid}", GpuSampler(uuid, self._start_pcie(uuid)))
+
+    def _start_pcie(self, uuid: str) -> PcieMeter | None:
+        try:
+            meter = pcie_meter(uuid)
+        except pynvml.NVMLError:
+            return None  # the GPU's own rows say what is wrong
+        if meter is not None:
+            self._start(f"PCIe of GPU {uuid}", meter.read, meter.period_s)
+        return meter
+
+    def _sample_from(self, name: str, sampler: Sampler) -> Beat:
+        return self._start(name, lambda: self._samples.add(sampler.sample()), self._interval_s)
+
+    def _start(self, name: str, act: Callable[[], object], period_s: float) -> Beat:
+        beat = Beat(name, act, period_s, self._say).start()
+        self._beats.append(beat)
+        return beat
+
+    def _record(self) -> None:
+        # Late, since they take a third of a second to import, and the first samples need neither.
+        from servegrid.records import SERVER_METRICS, TELEMETRY
+        from servegrid.telemetry.parquet import streaming
+
+        with (
+            streaming(self._folder / "telemetry.parquet", TELEMETRY) as write_samples,
+            streaming(self._folder / "server_metrics.parquet", SERVER_METRICS) as write_series,
+        ):
+            for command in _commands(lambda: not self._terminated and os.getppid() == self._parent):
+                if command:
+                    self._obey(command)
+                write_samples(self._samples.take(at_least=_ROWS_AT_ONCE))
+                write_series(self._series.take(at_least=_ROWS_AT_ONCE))
+            self._stop_samplers()
+            write_samples(self._samples.take())
+            write_series(self._series.take())
+
+    def _obey(self, command: str) -> None:
+        try:
+            orders = json.loads(command)
+            if "watch" in orders:
+                self._watch(orders["watch"])
+            if "scrape" in orders:
+                self._scrape_from(orders["scrape"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._say(f"command not understood ({type(error).__name__}: {error})")
+
+    def _watch(self, pids: list[int]) -> None:
+        self._end(self._server)
+        self._server = self._sample_from("server", ProcessTree(pids)) if pids else None
+
+    def _scrape_from(self, target: dict[str, Any] | None) -> None:
+        self._end(self._scrape)
+        self._scrape = None
+        if target is None:
+            return
+        scraper = Scraper(target["url"], target.get("headers"))
+
+        def act() -> None:
+            for row in scraper.scrape():
+                self._series.add(row)
+
+        self._scrape = self._start(f"scrape of {target['url']}", act, self._interval_s)
+
+    def _end(self, beat: Beat | None) -> None:
+        if beat is not None:
+            beat.stop()
+            self._beats.remove(beat)
+            self._scrapes_failed += beat.failures if beat is self._scrape else 0
+
+    def _stop_samplers(self) -> None:
+        """A last sample of each, for the energy counters and the CPU up to the end; who hangs is left behind."""
+        self._scrape_from(None)
+        for beat in self._beats:
+            beat.stop(once_more=True)
+        until_s = now_s() + _LAST_SAMPLES_S
+        for beat in self._beats:
+            if not beat.join(max(0.0, until_s - now_s())):
+                self._say(f"{beat.name}: did not answer at the end")
+
+    def _summary(self, seconds: float) -> dict[str, float]:
+        return {
+            "seconds": seconds,
+            "cpu_s": time.process_time(),
+            "samples": self._samples.taken,
+            "series": self._series.taken,
+            "scrapes_failed": self._scrapes_failed,
+        }
+
+    def _print(self, line: str) -> None:
+        with suppress(OSError):  # the parent may be dead
+            print(line, flush=True)
+
+    def _say(self, note: str) -> None:
+        with suppress(OSError):
+            print(note, file=sys.stderr, flush=True)
+
+
+def _commands(wanted: Callable[[], bool]) -> Iterator[str]:
+    """The lines of stdin until its end, and an empty one at least every half second, while `wanted`."""
+    rest = b""
+    while wanted():
+        yield ""
+        if not select.select([0], [], [], _LOOP_S)[0]:
+            continue
+        chunk = os.read(0, 2**16)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
