@@ -18,5 +18,5 @@ rule measure:
     resources:
         gpu=SWEEP.gpus,
     shell:
-        "{PYTHON} {SCRIPTS}/measure.py --config {input.config:q} --resources <resources> --prompts {input.prompts:q}"
+        "{PYTHON} {SCRIPTS}/measure.py --config {input.config:q} --prompts {input.prompts:q}"
         " --session {wildcards.server}/rep{wildcards.rep}"

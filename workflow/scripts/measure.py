@@ -30,7 +30,7 @@ def main() -> int:
     grid = Grid(config, gather(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
     progress = _progress(grid, session, config)
-    places = Places(Path(config.pathvars.results), arguments.resources, arguments.prompts)
+    places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
         SessionRun(session, config, places, progress).run()
     except Busy as busy:
@@ -44,7 +44,6 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
-    parser.add_argument("--resources", type=Path, required=True, help="folder of models and engine environments")
     parser.add_argument("--prompts", type=Path, required=True, help="JSON Lines file of prompts")
     parser.add_argument("--session", required=True, help="<server>/rep<k>, as in the folder of results")
     return parser.parse_args()

@@ -1,6 +1,7 @@
 """Draw the timeline of one or more sessions: telemetry, with start-up, loads and stop marked."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_timelines(sessions: Iterable[Path], settings_text: str, out: Path) -> None:
-    """Draw and write the timelines, each file whole or not at all."""
+    """Draw and write the timelines, each file whole or not at all; a session without a readable record is passed over."""
     from servegrid.files import write_atomic
     from servegrid.report.recording import read_recording
     from servegrid.report.settings import parse_settings
@@ -30,7 +31,11 @@ def write_timelines(sessions: Iterable[Path], settings_text: str, out: Path) -> 
     settings = parse_settings(settings_text)
     for session in sessions:
         folder = session.parent if session.name == "session.json" else session
-        recording = read_recording(folder)
+        try:
+            recording = read_recording(folder)
+        except (OSError, ValueError, LookupError) as error:
+            print(f"no timeline of {folder}: {error!r}", file=sys.stderr)
+            continue
         figure = draw(recording)
         for file_format in settings.formats:
             path = out / folder.parent.name / f"{folder.name}.{file_format}"

@@ -2,17 +2,17 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from servegrid import engines, protocols
-from servegrid.client import ClosedLoop, Endpoint, LoadResult, OpenLoop, Request, arrivals, run
+from servegrid.client import ClosedLoop, Endpoint, LoadResult, OpenLoop, Request, Timeouts, arrivals, run
+from servegrid.client import Progress as ClientProgress
 from servegrid.clock import now_s
 from servegrid.config import Config
 from servegrid.files import write_json
 from servegrid.grid import Load, Session
+from servegrid.progress import Progress
 from servegrid.prompts.files import Prompt, read_prompts
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
@@ -20,14 +20,14 @@ from servegrid.records import FORMAT, RequestRecord, write_requests
 from servegrid.server import Server, ServerError, ending
 from servegrid.state import load_folder
 
-WATCH_S = 0.1
+ARRIVAL_SEED = 1  # the same plan in every session
 
 
 class LoadRunner:
     """The loads of one session; prompts and request bodies are made once."""
 
-    def __init__(self, session: Session, config: Config, prompts: Path, folder: Path, report: Callable[[str], None]) -> None:
-        self.session, self.config, self.folder, self.report = session, config, folder, report
+    def __init__(self, session: Session, config: Config, prompts: Path, folder: Path, progress: Progress) -> None:
+        self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self.protocol = protocols.get(engines.get(session.server.spec.engine).protocol)
         self.prompts = read_prompts(prompts)[: config.prompts.count]
 
@@ -38,8 +38,10 @@ class LoadRunner:
             ServerError: when the server died meanwhile; the load is recorded as failed then.
         """
         begun_s = now_s()
-        self._send(load, server, self._warm_up_prompts(load), "warming up")
-        result = self._send(load, server, self.prompts, f"threads {load.threads}" if load.threads else load.id)
+        name = f"threads {load.threads}" if load.threads else f"{load.options.arrival} at {load.options.rate:g}/s"
+        if load.options.warmup_requests:
+            self._send(load, server, self._warm_up_prompts(load), f"{name}, warming up")
+        result = self._send(load, server, self.prompts, name)
         death = None if server.alive else died(server)
         self._write(load, launch, begun_s, result, death)
         if death:
@@ -48,15 +50,26 @@ class LoadRunner:
     def _warm_up_prompts(self, load: Load) -> list[Prompt]:
         """As many as are in flight at once, so that every slot of the server was used before."""
         count = max(load.options.warmup_requests, min(load.threads or 1, self.session.server.spec.concurrency))
-        return warmup_prompts(count if load.options.warmup_requests else 0, seed=0)
+        return warmup_prompts(count, seed=0)
 
     def _send(self, load: Load, server: Server, prompts: list[Prompt], what: str) -> LoadResult:
+        """Send one request per prompt; the load is broken off as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
         endpoint = Endpoint(f"http://127.0.0.1:{server.port}{self.protocol.path}")
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
-        self.report(f"{what}: {len(requests)} requests")
-        with _watching(server) as dead:
-            return run(_shape(load, len(requests)), endpoint, requests, self.protocol, timeouts=timeouts, stop=dead)
+        dead = threading.Event()
+
+        def watch(progress: ClientProgress) -> None:
+            self.progress.tick(f"{what}: {progress.ended}/{progress.total} requests")
+            if not server.alive:
+                dead.set()
+
+        self.progress(f"{what}: {len(requests)} requests")
+        shape = _shape(load, len(requests))
+        result = run(endpoint, requests, shape, self.protocol, timeouts=timeouts, on_progress=watch, stop=dead)
+        if result.interrupted_by:
+            raise result.interrupted_by
+        return result
 
     def _request(self, prompt: Prompt, load: Load, number: int) -> Request:
         tokens = prompt.max_tokens or self.config.prompts.output_tokens
@@ -79,6 +92,7 @@ class LoadRunner:
             "requests": dict(Counter(record.status for record in result.records)),
             "begun_s": begun_s,
             "start_s": result.start_s,
+            "last_sent_s": result.last_sent_s,
             "end_s": result.end_s,
             "client_cpu_s": result.client_cpu_s,
         }
@@ -89,8 +103,7 @@ def _shape(load: Load, count: int) -> ClosedLoop | OpenLoop:
     if load.options.arrival == "closed":
         return ClosedLoop(load.threads or 1)
     assert load.options.rate
-    plan = {"constant": arrivals.constant, "poisson": arrivals.poisson}[load.options.arrival]
-    return OpenLoop(plan(load.options.rate, count))
+    return OpenLoop(arrivals.Plan(load.options.arrival, load.options.rate, count, seed=ARRIVAL_SEED).offsets_s())
 
 
 def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
@@ -109,22 +122,3 @@ def died(server: Server) -> ServerError:
     """The error of a server that ended while it was loaded."""
     return ServerError("crashed", f"the server died under this load: {ending(server.ended)}")
 
-
-@contextmanager
-def _watching(server: Server) -> Iterator[threading.Event]:
-    """An event that is set when the server dies, so that the load ends at once and not at its time limit."""
-    dead, done = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        while not done.wait(WATCH_S):
-            if not server.alive:
-                dead.set()
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True, name="watch server")
-    watcher.start()
-    try:
-        yield dead
-    finally:
-        done.set()
-        watcher.join()

@@ -1,7 +1,6 @@
 """Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ from servegrid.files import read_json, write_json
 from servegrid.grid import Load, Session
 from servegrid.loads import LoadRunner
 from servegrid.locks import Busy, holding
+from servegrid.progress import Progress
 from servegrid.records import FORMAT
 from servegrid.server import Server, ServerError, free_port
 from servegrid.state import load_folder, missing, session_folder
 from servegrid.telemetry import Telemetry
 
 LOG_TAIL_LINES = 40
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Places:
 class SessionRun:
     """One job of the measure rule."""
 
-    def __init__(self, session: Session, config: Config, places: Places, report: Report) -> None:
-        self.session, self.config, self.places, self.report = session, config, places, report
+    def __init__(self, session: Session, config: Config, places: Places, progress: Progress) -> None:
+        self.session, self.config, self.places, self.progress = session, config, places, progress
         self.engine = engines.get(session.server.spec.engine)
         self.folder = session_folder(places.results, session)
         self.record = self._opened_record()
@@ -114,7 +113,7 @@ class SessionRun:
         command, env = launch["command"], environment(spec)
         with Server(command, log, launch["port"], env, grace_s=config.stop_timeout_s) as server:
             telemetry.watch(server.pid)
-            self.report("starting the server")
+            self.progress("starting the server")
             try:
                 server.wait_ready(self.engine.health_path, config.start_timeout_s)
             finally:
@@ -122,7 +121,7 @@ class SessionRun:
             if self.engine.metrics_path:
                 telemetry.scrape(f"http://127.0.0.1:{server.port}{self.engine.metrics_path}", {})
             self._write()
-            runner = LoadRunner(self.session, self.config, self.places.prompts, self.folder, self.report)
+            runner = LoadRunner(self.session, self.config, self.places.prompts, self.folder, self.progress)
             for load in pending:
                 runner.run(load, server, launch["number"])
             launch["stopping_s"] = now_s()
@@ -137,6 +136,7 @@ class SessionRun:
             "status": "running",
             "anchor": wall_anchor(),
             "command": command_line(self.session.server.spec, self.places.resources, port),
+            "environment": dict(environment(self.session.server.spec)),
             "port": port,
             "gpus": gpus,
             "gpu_facts": devices.describe(gpus),

@@ -80,21 +80,22 @@ class Sweep:
             for engine, spec in specs.items()
         }
 
+    @cached_property
+    def environment_marks(self) -> dict[str, str]:
+        """Engine -> the mark that says its environment is built."""
+        return {kind: str(self._resources / "envs" / folder / "ready") for folder, (kind, _) in self._environments.items()}
+
     def lock_file(self, wildcards: Any) -> str:
         """The lock file that an engine environment is built from."""
         return self._environments[wildcards.environment][1]
 
-    def environment_ready(self, engine: str) -> Callable[[Any], list[str]]:
+    def environment_ready(self, engine: str) -> Callable[[Any], str]:
         """Input function: the mark of the environment of `engine`."""
-        return lambda _wildcards: [str(self._environment(engine) / "ready")]
+        return lambda _wildcards: self.environment_marks[engine]
 
     def environment_python(self, engine: str) -> Callable[[Any], str]:
         """Params function: the Python of the environment of `engine`."""
-        return lambda _wildcards: str(self._environment(engine) / "bin" / "python")
-
-    def _environment(self, engine: str) -> Path:
-        folder = next(folder for folder, (kind, _) in self._environments.items() if kind == engine)
-        return self._resources / "envs" / folder
+        return lambda _wildcards: str(Path(self.environment_marks[engine]).parent / "bin" / "python")
 
     def _model(self, wildcards: Any) -> ModelRef:
         models = [self.facts.model, *([self.facts.draft] if self.facts.draft else [])]

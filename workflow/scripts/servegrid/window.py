@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from servegrid.engines.base import Metrics
 
 GIB = 1024**3
+MARGIN_S = 5.0  # samples this far outside the window are read too, to interpolate counters at its edges
 
 
 @dataclass(frozen=True)
@@ -26,22 +27,35 @@ class Window:
     @classmethod
     def of(cls, launch: Path, start_s: float, end_s: float) -> "Window":
         """Read the samples of the launch whose files lie in `launch`; a file that is missing gives no samples."""
-        inside = [("t_s", ">=", start_s), ("t_s", "<=", end_s)]
+        near = [("t_s", ">=", start_s - MARGIN_S), ("t_s", "<=", end_s + MARGIN_S)]
         frames = []
         for name in ("telemetry", "server_metrics"):
             path = launch / f"{name}.parquet"
-            frames.append(pq.read_table(path, filters=inside).to_pandas() if path.exists() else pd.DataFrame())
+            frames.append(pq.read_table(path, filters=near).to_pandas() if path.exists() else pd.DataFrame())
         return cls(start_s, end_s, *frames)
 
+    def _inside(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["t_s"].between(self.start_s, self.end_s)]
+
     def device(self, *names: str) -> pd.DataFrame:
-        """The samples of these devices (`host`, `server`, or GPU UUIDs)."""
-        return self.telemetry[self.telemetry["device"].isin(names)] if len(self.telemetry) else self.telemetry
+        """The samples of these devices (`host`, `server`, or GPU UUIDs) inside the window."""
+        if not len(self.telemetry):
+            return self.telemetry
+        return self._inside(self.telemetry[self.telemetry["device"].isin(names)])
+
+    def growth(self, device: str, counter: str) -> float:
+        """How far a counter of a device went over the window, interpolated at its edges; NaN if an edge is not covered."""
+        rows = self.telemetry[self.telemetry["device"] == device].dropna(subset=[counter])
+        if not len(rows) or rows["t_s"].iloc[0] > self.start_s or rows["t_s"].iloc[-1] < self.end_s:
+            return np.nan
+        edges = np.interp([self.start_s, self.end_s], rows["t_s"], rows[counter])
+        return float(edges[1] - edges[0])
 
     def gauge(self, name: str | None) -> pd.Series:
-        """The samples of one series of the server's metrics, summed over its labels."""
+        """The samples of one series of the server's metrics inside the window, summed over its labels."""
         if name is None or not len(self.server):
             return pd.Series(dtype=float)
-        rows = self.server[self.server["name"] == name]
+        rows = self._inside(self.server[self.server["name"] == name])
         return rows.groupby("t_s")["value"].sum()
 
 
@@ -68,20 +82,14 @@ def _gpu_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:
     if not len(samples):
         return {}
     by_gpu = samples.groupby("device")
-    power, energy = by_gpu["power_w"].mean(), by_gpu["energy_j"].agg(_growth)
+    power, energy = by_gpu["power_w"].mean(), sum(window.growth(uuid, "energy_j") for uuid in gpus)
     return {
         "vram_used_gib": _number(by_gpu["memory_bytes"].max().sum(min_count=len(gpus)) / GIB),
         "vram_total_gib": _number(by_gpu["memory_total_bytes"].max().sum(min_count=len(gpus)) / GIB),
         "gpu_util_mean": _number(by_gpu["gpu_percent"].mean().mean(skipna=False)),
         "power_w_mean": _number(power.sum(min_count=len(gpus))),
-        "energy_j": _number(energy.sum(min_count=len(gpus))),
+        "energy_j": _number(energy),
     }
-
-
-def _growth(counter: "pd.Series[float]") -> float:
-    """How far a counter went, from its first to its last sample in the window."""
-    known = counter.dropna()
-    return float(known.iloc[-1] - known.iloc[0]) if len(known) > 1 else np.nan
 
 
 def _number(value: Any) -> float | None:

@@ -99,8 +99,11 @@ class Engine(ABC):
         """The command line after the program, to serve on 127.0.0.1:`port`."""
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """Environment variables the server needs beyond the user's own."""
-        return dict(spec.env)
+        """Environment variables of the server beyond those of the run; the config's own win."""
+        # OpenMP's threads spin while they wait. On cores that are shared with the client that makes a CPU engine many times
+        # slower, and how much depends on the moment.
+        passive = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.device["kind"] == "cpu" else {}
+        return passive | dict(spec.env)
 
 
 def flags(options: Mapping[str, Option]) -> list[str]:

@@ -1,0 +1,584 @@
+"""The client against servers on real sockets: every kind of answer, good, bad and hostile, becomes one classified record."""
+
+import resource
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from servegrid import protocols
+from servegrid.client import (
+    ClosedLoop,
+    Endpoint,
+    EndpointError,
+    LoadResult,
+    OpenLoop,
+    Progress,
+    Request,
+    Shape,
+    Timeouts,
+    run,
+)
+from servegrid.client.connection import answer_limit
+from servegrid.protocols.base import GenerationSettings
+from servegrid.request_record import RequestRecord
+from servers_fake.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, completion, event, events, sized, usage
+from servers_fake.scripted import CERTIFICATE, CLOSE, HOLD, RESET, ScriptedServer, Seen, Step
+
+PROTOCOL = protocols.get("openai-completions")
+TOKENS = 3
+GOOD = chunked(events(TOKENS))
+TIMES_OUT = Timeouts(connect_s=0.5, total_s=0.3)
+
+
+def requests(number: int, tokens: int = TOKENS, exact: bool = True) -> list[Request]:
+    body = PROTOCOL.body("Hi", GenerationSettings(max_tokens=tokens))
+    return [Request(f"r{n}", f"p{n}", body, tokens, exact) for n in range(number)]
+
+
+def load(server: ScriptedServer | str, shape: Shape | None = None, number: int = 1, **keys: Any) -> LoadResult:
+    url = server if isinstance(server, str) else server.url
+    endpoint = keys.pop("endpoint", None) or Endpoint(url + PROTOCOL.path)
+    todo = keys.pop("todo", None) or requests(number)
+    return run(endpoint, todo, shape or ClosedLoop(1), PROTOCOL, **keys)
+
+
+def one(script: Callable[[Seen], Iterable[Step]] | Iterable[Step], **keys: Any) -> RequestRecord:
+    """The record of one request to a server that answers so."""
+    with ScriptedServer(script) as server:
+        [record] = load(server, **keys).records
+    return record
+
+
+def test_a_good_answer() -> None:
+    with ScriptedServer([HEAD, *(step for each in events(TOKENS) for step in (chunk(each), 0.02)), END]) as server:
+        result = load(server)
+    [record], [seen] = result.records, server.seen
+    assert (record.status, record.error, record.http_status, record.finish_reason) == ("ok", None, 200, "length")
+    assert (record.text, record.output_tokens, record.prompt_tokens, record.tokens_from) == (" w0 w1 w2", 3, 7, "usage")
+    assert record.chunk_tokens == [1, 2, 3] and len(record.chunk_offsets_s) == 3
+    assert record.request_id == seen.headers["x-request-id"] == "r0" and record.prompt_id == "p0" and record.thread == 0
+    times = [record.sent_s, seen.t_s, record.first_byte_s, record.first_token_s, record.last_token_s, record.end_s]
+    assert times == sorted(times)  # type: ignore[type-var]
+    assert record.first_token_s == pytest.approx(record.sent_s + record.chunk_offsets_s[0])  # type: ignore[operator]
+    gaps = [b - a for a, b in zip(record.chunk_offsets_s, record.chunk_offsets_s[1:], strict=False)]
+    assert all(gap > 0.01 for gap in gaps)
+    assert (result.start_s, result.end_s, result.unsent) == (record.sent_s, record.end_s, 0)
+    assert result.client_cpu_s > 0 and result.lateness is None
+
+
+def test_what_is_sent() -> None:
+    with ScriptedServer([GOOD]) as server:
+        load(server, endpoint=Endpoint(f"{server.url}/v1/completions?a=ü b", {"Authorization": "Bearer k", "X-A": "1"}))
+    [seen] = server.seen
+    assert seen.line == "POST /v1/completions?a=%C3%BC%20b HTTP/1.1"
+    assert seen.headers["host"] == f"127.0.0.1:{server.port}" and seen.headers["authorization"] == "Bearer k"
+    assert seen.headers["content-type"] == "application/json" and seen.headers["x-a"] == "1"
+    assert seen.json["prompt"] == "Hi" and seen.json["stream"] is True
+
+
+@pytest.mark.parametrize("raw", [GOOD, sized(b"".join(events(TOKENS))), CLOSE_HEAD + b"".join(events(TOKENS))])
+def test_split_at_every_byte(raw: bytes) -> None:
+    closes = [CLOSE] if raw.startswith(CLOSE_HEAD) else []
+    record = one([*(raw[at : at + 1] for at in range(len(raw))), *closes])
+    assert (record.status, record.text, record.output_tokens, record.bytes_received) == ("ok", " w0 w1 w2", 3, len(raw))
+
+
+def test_a_split_at_every_single_place() -> None:
+    """Two writes, with the cut at each place in turn; the same connection throughout."""
+    with ScriptedServer(lambda seen: [GOOD[: seen.number + 1], 0.001, GOOD[seen.number + 1 :]]) as server:
+        records = load(server, number=len(GOOD) - 1).records
+    assert Counter((r.status, r.text, r.output_tokens) for r in records) == {("ok", " w0 w1 w2", 3): len(GOOD) - 1}
+    assert server.connections == 1
+
+
+def test_everything_in_one_write() -> None:
+    record = one([GOOD])
+    assert record.status == "ok" and len(set(record.chunk_offsets_s)) == 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HEAD + b"".join(b"%x;a=b\r\n%b\r\n" % (len(e), e) for e in events(TOKENS)) + b"0;c\r\nX-Sum: 1\r\nY: 2\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + GOOD,
+        chunked([b"".join(events(TOKENS)).replace(b"\n", b"\r\n")]),
+        chunked([b": hello\n\n", *events(TOKENS), b": bye\n\n"]),
+        chunked([b"id: 1\nevent: message\nretry: 5\n" + each for each in events(TOKENS)]),
+        sized(b"".join(events(TOKENS))),
+    ],
+    ids=["extensions and trailers", "informational", "crlf", "comments", "other fields", "content-length"],
+)
+def test_good_answers_in_other_clothes(raw: bytes) -> None:
+    with ScriptedServer([raw]) as server:
+        records = load(server, number=2).records
+    assert [(r.status, r.text, r.output_tokens) for r in records] == [("ok", " w0 w1 w2", 3)] * 2
+    assert server.connections == 1
+
+
+def test_data_over_several_lines_is_one_event() -> None:
+    body = b'data: {"choices": [{"text": "a",\ndata: "finish_reason": "length"}],\ndata: "usage": {"completion_tokens": 3}}\n\n'
+    record = one([chunked([body])])
+    assert (record.status, record.text, record.output_tokens) == ("ok", "a", 3)
+
+
+def test_bytes_in_the_body_that_look_like_its_end() -> None:
+    with ScriptedServer(
+        [
+            HEAD,
+            chunk(b": x\r\n0\r\n\r\n"),
+            0.02,
+            chunk(b"\r\n0\r\n\r\n"),
+            *(chunk(each) for each in events(TOKENS)),
+            END,
+        ]
+    ) as server:
+        records = load(server, number=2).records
+    assert [record.status for record in records] == ["ok", "ok"] and server.connections == 1
+
+
+def test_bytes_after_the_end_cost_the_connection_and_nothing_else() -> None:
+    with ScriptedServer([GOOD + b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nwho asked?"]) as server:
+        records = load(server, number=3, timeouts=Timeouts(total_s=5)).records
+    assert [record.status for record in records] == ["ok"] * 3 and server.connections == 3
+    assert all(record.end_s - record.sent_s < 1 for record in records)  # type: ignore[operator]
+
+
+def test_connection_close_is_obeyed() -> None:
+    raw = CLOSE_HEAD + b"".join(events(TOKENS))
+    with ScriptedServer([raw, CLOSE]) as server:
+        assert [record.status for record in load(server, number=3).records] == ["ok"] * 3
+    assert server.connections == 3
+
+
+def test_a_server_that_hangs_up_between_requests_without_a_word() -> None:
+    """It may close just when the next request is on its way: that is sent again, once, and no failure."""
+    with ScriptedServer([GOOD, CLOSE]) as server:
+        records = load(server, number=20).records
+    assert Counter(record.status for record in records) == {"ok": 20}
+    assert server.connections == 20 and len(server.seen) == 20
+
+
+def test_an_answer_without_stream_is_one_event() -> None:
+    record = one(
+        [
+            sized(
+                b'{"choices": [{"text": "abc", "finish_reason": "length"}], "usage": {"completion_tokens": 3}}',
+                kind="application/json",
+            )
+        ]
+    )
+    assert (record.status, record.text, record.output_tokens, len(record.chunk_offsets_s)) == ("ok", "abc", 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "error"),
+    [
+        ([sized(b'{"error":{"message":"no such model","type":"NotFoundError","code":404}}', "404 Not Found", "application/json")], "error", "HTTP 404: NotFoundError: no such model"),
+        ([sized(b"oops", "500 Internal Server Error", "text/plain")], "error", "HTTP 500: oops"),
+        ([sized(b'{"error":"busy"}', "429 Too Many Requests", fields="Retry-After: 30\r\n")], "rejected", "HTTP 429, Retry-After: 30: busy"),
+        ([sized(b"", "503 Service Unavailable", fields="Retry-After: 5\r\n")], "rejected", "HTTP 503, Retry-After: 5"),
+        ([sized(b"", "307 Temporary Redirect", fields="Location: /there\r\n")], "error", "HTTP 307, to /there"),
+        ([b"HTTP/1.1 204 No Content\r\n\r\n"], "malformed", "the answer ended without any event"),
+        ([chunked([])], "malformed", "the answer ended without any event"),
+        ([chunked(events(TOKENS)[:2])], "malformed", "the answer ended after 2 events, without a finish reason or end mark"),
+        ([CLOSE_HEAD, b"".join(events(TOKENS)[:2]), CLOSE], "disconnected", "the server closed the connection after 2 events, without a finish reason or end mark"),
+        ([HEAD, chunk(events(TOKENS)[0]), CLOSE], "disconnected", "the server closed the connection within the answer"),
+        ([HEAD, chunk(events(TOKENS)[0]), 0.05, RESET], "disconnected", "connection reset by peer within the answer"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Le", CLOSE], "disconnected", "the server closed the connection within the answer"),
+        ([CLOSE], "disconnected", "the server closed the connection before the answer"),
+        ([RESET], "disconnected", "connection reset by peer before the answer"),
+        ([chunked([event(completion("a", 1)), event({"error": {"message": "out of memory", "code": 500}})])], "error", "out of memory"),
+        ([chunked([event({"error": "overloaded", "error_type": "overloaded"})])], "rejected", "overloaded: overloaded"),
+        ([chunked([b"event: error\ndata: failed\n\n"])], "error", "failed"),
+        ([chunked([b"data: nonsense\n\n"])], "malformed", "event 1 is not JSON: 'nonsense'"),
+        ([chunked([b'data: {"choices": [{"text": "\xff\xfe"}]}\n\n'])], "malformed", "event 1 is not UTF-8"),
+        ([sized(b"<html>", kind="text/html")], "malformed", "the answer ended without any event"),
+        ([sized(b"\x1f\x8b\x08", fields="Content-Encoding: gzip\r\n")], "malformed", "the answer is compressed (gzip), which was not asked for"),
+        ([b"220 mail.example ESMTP\r\n"], "malformed", "not an HTTP/1.1 status line"),
+        ([b"\x15\x03\x01\x00\x02\x02\x28", CLOSE], "malformed", "not an HTTP/1.1 status line"),
+        ([HEAD, b"zz\r\n"], "malformed", "not a chunk size"),
+        ([chunked(events(2))], "short", "2 of 3 tokens (length)"),
+        ([chunked([event(completion("a", 1, "stop")), DONE])], "short", "1 of 3 tokens (stop)"),
+        ([chunked([event(usage(0)), DONE])], "short", "0 of 3 tokens (no finish reason)"),
+    ],
+)  # fmt: skip
+def test_how_answers_that_are_not_ok_are_recorded(steps: list[Step], status: str, error: str) -> None:
+    record = one(steps, timeouts=Timeouts(total_s=5))
+    assert record.status == status and record.error is not None and record.error.startswith(error)
+    assert record.sent_s is not None and record.end_s is not None and record.end_s - record.sent_s < 4
+
+
+def test_what_came_before_a_failure_is_kept() -> None:
+    record = one([HEAD, *(chunk(each) for each in events(TOKENS)[:2]), 0.05, RESET])
+    assert (record.status, record.text, record.output_tokens, len(record.chunk_offsets_s)) == (
+        "disconnected",
+        " w0 w1",
+        2,
+        2,
+    )
+
+
+def test_a_server_that_hangs_up_after_its_end_mark_has_answered() -> None:
+    assert one([HEAD, *(chunk(each) for each in events(TOKENS)), CLOSE]).status == "ok"
+
+
+def test_fewer_tokens_are_fine_when_the_model_may_stop() -> None:
+    steps = [chunked([event(completion("a", 1, "stop")), DONE])]
+    assert one(steps, todo=requests(1, exact=False)).status == "ok"
+    cut = [chunked([event(completion("a", 1, "length")), DONE])]
+    assert one(cut, todo=requests(1, exact=False)).status == "short"
+
+
+class Words:
+    """A tokenizer: words are tokens."""
+
+    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
+        assert not add_special_tokens
+        return type("Encoding", (), {"ids": sequence.split()})
+
+
+def test_tokens_are_counted_when_the_server_does_not() -> None:
+    steps = [chunked([event(completion(" a b")), event(completion(" c", finish="length")), DONE])]
+    record = one(steps, tokenizer=Words())
+    assert (record.status, record.output_tokens, record.tokens_from, record.chunk_tokens) == (
+        "ok",
+        3,
+        "tokenizer",
+        None,
+    )
+    record = one(steps)
+    assert (record.status, record.output_tokens, record.tokens_from) == ("ok", None, None)
+    record = one([chunked([event(completion(" a", finish="stop")), DONE])], tokenizer=Words())
+    assert (record.status, record.error) == ("short", "1 of 3 tokens (stop)")
+
+
+@pytest.mark.parametrize(
+    ("steps", "error", "timeouts"),
+    [
+        ([HOLD], "no first byte within 0.3 s", TIMES_OUT),
+        ([HOLD], "no first byte within 0.2 s", Timeouts(first_byte_s=0.2, total_s=5)),
+        ([HEAD, chunk(events(TOKENS)[0]), HOLD], "no end of the answer within 0.3 s", TIMES_OUT),
+        ([b"HTTP/1.1 200 OK\r\n", HOLD], "no end of the answer within 0.3 s", Timeouts(first_byte_s=0.2, total_s=0.3)),
+        ([HEAD, *[b"1\r\n:\r\n", 0.05] * 20], "no end of the answer within 0.3 s", TIMES_OUT),
+    ],
+)
+def test_silence_ends_in_time(steps: list[Step], error: str, timeouts: Timeouts) -> None:
+    record = one(steps, timeouts=timeouts)
+    assert (record.status, record.error) == ("timeout", error)
+    assert 0.1 < record.end_s - record.sent_s < 3  # type: ignore[operator]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_nobody_there() -> None:
+    records = load(f"http://127.0.0.1:{free_port()}", ClosedLoop(2), number=5).records
+    assert [(r.status, r.error, r.sent_s, r.first_byte_s) for r in records] == [
+        ("disconnected", "no connection: connection refused", None, None)
+    ] * 5
+    assert all(record.end_s is not None for record in records)
+
+
+def test_a_server_that_does_not_accept() -> None:
+    """Its queue of connections is full: connecting itself takes for ever."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        record = load(f"http://127.0.0.1:{port}", timeouts=Timeouts(connect_s=0.3, total_s=5)).records[0]
+        for filler in fillers:
+            filler.close()
+    assert (record.status, record.error) == ("timeout", "no connection within 0.3 s")
+
+
+def endless(start: bytes, block: bytes) -> Callable[[Seen], Iterable[Step]]:
+    def script(seen: Seen) -> Iterable[Step]:
+        yield start
+        while True:
+            yield block
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("start", "block", "error"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-Header: more\r\n" * 1000, "the header is larger than 65536 bytes"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536, "the header is larger than 65536 bytes"),
+        (HEAD + b"data: ", chunk(b"z" * 65536), "not a chunk size"),
+        (HEAD, chunk(b"data: " + b"z" * 65536), f"the answer is larger than the limit of {1 << 20} bytes"),
+        (HEAD, chunk(b": ping\n\n") * 1000, f"the answer is larger than the limit of {1 << 20} bytes"),
+        (CLOSE_HEAD, b"z" * 65536, f"the answer is larger than the limit of {1 << 20} bytes"),
+        (HEAD + b"0\r\n", b"X-Trailer: more\r\n" * 1000, "the trailer is larger than 65536 bytes"),
+        (HEAD, b"1" * 65536, "a chunk's size line is longer than 8192 bytes"),
+    ],
+    ids=["headers", "header line", "no size", "one line", "comments", "no framing", "trailers", "size line"],
+)
+def test_floods_are_cut_off(start: bytes, block: bytes, error: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with ScriptedServer(endless(start, block)) as server:
+        records = load(server, ClosedLoop(4), number=8, timeouts=Timeouts(total_s=20)).records
+    assert {(record.status, str(record.error)[: len(error)]) for record in records} == {("malformed", error)}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
+
+
+def test_a_body_announced_too_large_is_not_even_read() -> None:
+    record = one([b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n", HOLD], timeouts=Timeouts(total_s=5))
+    assert record.status == "malformed" and record.end_s - record.sent_s < 4  # type: ignore[operator]
+
+
+def test_the_limit_of_an_answer_grows_with_its_tokens_or_is_given() -> None:
+    assert answer_limit(1) == 1 << 20 and answer_limit(1000) == 1000 * 8192
+    assert one([GOOD], answer_bytes=100).status == "malformed"
+    assert one([GOOD], answer_bytes=len(GOOD)).status == "ok"
+
+
+def test_tls() -> None:
+    with ScriptedServer(
+        [HEAD, *(step for each in events(TOKENS) for step in (chunk(each), 0.01)), END], tls=True
+    ) as server:
+        trusting = Endpoint(server.url + PROTOCOL.path, ca_file=CERTIFICATE)
+        records = load(server, number=2, endpoint=trusting).records
+        assert [(r.status, r.text, len(r.chunk_offsets_s)) for r in records] == [("ok", " w0 w1 w2", 3)] * 2
+        assert server.connections == 1
+        careless = Endpoint(server.url + PROTOCOL.path, verify=False)
+        assert load(server, endpoint=careless).records[0].status == "ok"
+        record = load(server).records[0]
+        assert record.status == "error" and "certificate" in str(record.error)
+
+
+def test_tls_spoken_to_a_server_without() -> None:
+    with ScriptedServer([GOOD]) as server:
+        record = load(server.url.replace("http", "https"), timeouts=Timeouts(connect_s=1, total_s=1)).records[0]
+    assert record.status in ("error", "timeout", "disconnected") and record.sent_s is None
+
+
+def test_threads_of_work_share_one_queue() -> None:
+    with ScriptedServer(lambda seen: [0.2 if seen.headers["x-request-id"] == "r0" else 0.005, GOOD]) as server:
+        records = load(server, ClosedLoop(3), number=30).records
+    by_thread = Counter(record.thread for record in records)
+    assert set(by_thread) == {0, 1, 2} and sum(by_thread.values()) == 30
+    assert by_thread[records[0].thread] < 10  # the one with the slow answer did less
+    assert [record.request_id for record in records] == [f"r{n}" for n in range(30)]
+    assert server.connections == 3
+
+
+def in_flight(records: list[RequestRecord]) -> int:
+    """The most at once."""
+    edges = sorted([(r.sent_s, 1) for r in records] + [(r.end_s, -1) for r in records])  # type: ignore[type-var]
+    now = most = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most
+
+
+def test_never_more_in_flight_than_threads() -> None:
+    with ScriptedServer([0.005, GOOD]) as server:
+        assert in_flight(load(server, ClosedLoop(4), number=40).records) == 4
+
+
+def test_more_requests_than_given_go_round_under_new_ids() -> None:
+    with ScriptedServer([GOOD]) as server:
+        records = load(server, ClosedLoop(2, count=5), number=2).records
+    assert [(r.request_id, r.prompt_id) for r in records] == [
+        ("r0", "p0"),
+        ("r1", "p1"),
+        ("r0.1", "p0"),
+        ("r1.1", "p1"),
+        ("r0.2", "p0"),
+    ]
+
+
+def test_fewer_requests_than_given() -> None:
+    with ScriptedServer([GOOD]) as server:
+        assert len(load(server, ClosedLoop(8, count=2), number=9).records) == 2
+    assert server.connections == 2
+
+
+def test_a_duration_ends_the_sending_and_lets_the_rest_finish() -> None:
+    with ScriptedServer([0.05, GOOD]) as server:
+        result = load(server, ClosedLoop(2, duration_s=0.3), number=1)
+    assert 6 <= len(result.records) <= 16 and {record.status for record in result.records} == {"ok"}
+    assert result.last_sent_s - result.start_s < 0.3 < result.end_s - result.start_s + 0.06
+
+
+def test_a_refusing_server_does_not_spin_a_duration() -> None:
+    result = load(f"http://127.0.0.1:{free_port()}", ClosedLoop(1, duration_s=0.5), number=1)
+    assert 1 <= len(result.records) < 50
+
+
+def test_planned_arrivals() -> None:
+    plan = [0.0, 0.01, 0.01, 0.05, 0.3]
+    with ScriptedServer([0.1, GOOD]) as server:
+        result = load(server, OpenLoop(plan), number=5)
+    planned = [record.planned_s for record in result.records]
+    assert [at - planned[0] for at in planned] == pytest.approx(plan)  # type: ignore[operator]
+    assert all(record.thread is None and record.sent_s >= record.planned_s for record in result.records)  # type: ignore[operator]
+    assert {record.status for record in result.records} == {"ok"} and in_flight(result.records) == 4
+    assert result.lateness is not None and 0 <= result.lateness.p50_s <= result.lateness.p99_s <= result.lateness.max_s
+    late = max(record.sent_s - record.planned_s for record in result.records)  # type: ignore[operator]
+    assert result.lateness.max_s == pytest.approx(late)
+
+
+def test_planned_arrivals_do_not_wait_for_a_server_that_is_stuck() -> None:
+    with ScriptedServer([HOLD]) as server:
+        result = load(server, OpenLoop([n * 0.01 for n in range(20)]), number=20, timeouts=Timeouts(total_s=0.5))
+    assert Counter(record.status for record in result.records) == {"timeout": 20}
+    assert in_flight(result.records) == 20
+
+
+def test_planned_arrivals_at_a_server_that_is_not_there() -> None:
+    result = load(f"http://127.0.0.1:{free_port()}", OpenLoop([0.0, 0.02]), number=2)
+    assert [record.status for record in result.records] == ["disconnected"] * 2
+
+
+def test_the_time_limit_of_a_load() -> None:
+    with ScriptedServer(lambda seen: [GOOD] if seen.number < 2 else [HOLD]) as server:
+        result = load(server, ClosedLoop(2), number=9, timeouts=Timeouts(load_s=0.3))
+    assert Counter((r.status, r.error) for r in result.records) == {
+        ("ok", None): 2,
+        ("timeout", "the load's time limit of 0.3 s was over"): 2,
+    }
+    assert result.unsent == 5
+
+
+def test_stop() -> None:
+    stop = threading.Event()
+    with ScriptedServer(lambda seen: [GOOD] if seen.number < 2 else [HEAD, chunk(events(3)[0]), HOLD]) as server:
+        threading.Timer(0.3, stop.set).start()
+        result = load(server, ClosedLoop(2), number=9, stop=stop)
+    assert Counter((r.status, r.error, r.output_tokens) for r in result.records) == {
+        ("ok", None, 3): 2,
+        ("cancelled", "the load was broken off", 1): 2,
+    }
+    assert result.unsent == 5 and result.interrupted_by is None
+
+
+def test_stop_while_connecting_and_in_an_open_loop() -> None:
+    stop = threading.Event()
+    with ScriptedServer([HOLD]) as server:
+        threading.Timer(0.2, stop.set).start()
+        result = load(server, OpenLoop([0.0, 0.05, 60.0]), number=3, stop=stop)
+    assert [record.status for record in result.records] == ["cancelled"] * 2 and result.unsent == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_an_exception_from_a_signal_handler_keeps_what_was_recorded(error: type[BaseException]) -> None:
+    def handler(_number: int, _frame: Any) -> None:
+        raise error("now")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    main = threading.main_thread().ident
+    assert main is not None
+    try:
+        with ScriptedServer(lambda seen: [GOOD] if seen.number < 2 else [HOLD]) as server:
+            threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGUSR1)).start()
+            result = load(server, ClosedLoop(2), number=9)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert isinstance(result.interrupted_by, error)
+    assert Counter(record.status for record in result.records) == {"ok": 2, "cancelled": 2}
+
+
+def test_progress_is_told() -> None:
+    told: list[Progress] = []
+    with ScriptedServer([0.1, GOOD]) as server:
+        load(server, number=8, on_progress=told.append)
+    assert told and told[-1].total == 8 and 0 < told[-1].sent <= 8 and told[-1].failed == 0
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_share_the_requests(workers: int) -> None:
+    with ScriptedServer([0.01, GOOD]) as server:
+        result = load(server, ClosedLoop(4), number=17, workers=workers)
+    assert [record.request_id for record in result.records] == [f"r{n}" for n in range(17)]
+    assert Counter(record.status for record in result.records) == {"ok": 17}
+    assert {r.thread % workers for r in result.records[::workers]} == {0}  # type: ignore[operator]
+    assert in_flight(result.records) <= 4 and server.connections == 4 and result.client_cpu_s > 0
+
+
+def test_workers_keep_one_plan_and_one_clock() -> None:
+    plan = [n * 0.02 for n in range(10)]
+    with ScriptedServer([GOOD]) as server:
+        result = load(server, OpenLoop(plan), number=10, workers=2)
+    planned = [record.planned_s for record in result.records]
+    assert [at - planned[0] for at in planned] == pytest.approx(plan)  # type: ignore[operator]
+    assert [seen.headers["x-request-id"] for seen in server.seen] == [f"r{n}" for n in range(10)]
+
+
+def test_workers_stop() -> None:
+    stop = threading.Event()
+    with ScriptedServer(lambda seen: [GOOD] if seen.number < 2 else [HOLD]) as server:
+        threading.Timer(1.5, stop.set).start()
+        result = load(server, ClosedLoop(2), number=9, stop=stop, workers=2)
+    assert Counter(record.status for record in result.records)["cancelled"] == 2
+
+
+def test_a_thousand_connections() -> None:
+    with ScriptedServer([HEAD, *(chunk(each) for each in events(TOKENS)), END]) as server:
+        result = load(server, ClosedLoop(500), number=1000)
+    assert Counter(record.status for record in result.records) == {"ok": 1000}
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://x/", "expected http://"),
+        ("http:///x", "expected http://"),
+        ("http://u:p@x/", "no user or password"),
+        ("http://x:99999/", "[Pp]ort"),
+        ("http://does-not-exist.invalid/", "cannot be looked up"),
+    ],
+)
+def test_endpoints_that_cannot_be(url: str, words: str) -> None:
+    with pytest.raises(EndpointError, match=words):
+        load(url, endpoint=Endpoint(url))
+
+
+@pytest.mark.parametrize("headers", [{"a b": "c"}, {"Host": "x"}, {"X": "a\r\nb"}, {"X": "\u20ac"}, {"": "x"}])
+def test_headers_that_cannot_be(headers: dict[str, str]) -> None:
+    with pytest.raises(EndpointError, match="header field"):
+        Endpoint("http://x/", headers)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\nb", "ü", "x" * 201])
+def test_ids_that_cannot_be(name: str) -> None:
+    with pytest.raises(ValueError, match="request id"):
+        Request(name, "p", b"", 1)
+
+
+def test_no_requests() -> None:
+    with pytest.raises(ValueError, match="no requests"):
+        run(Endpoint("http://127.0.0.1:1/"), [], ClosedLoop(1), PROTOCOL)
+
+
+def test_localhost_by_name() -> None:
+    with ScriptedServer([GOOD]) as server:
+        assert load(server.url.replace("127.0.0.1", "localhost")).records[0].status == "ok"
+
+
+def test_a_large_prompt_reaches_a_slow_reader_whole() -> None:
+    body = PROTOCOL.body("long " * 400_000, GenerationSettings(max_tokens=TOKENS))
+    with ScriptedServer([GOOD]) as server:
+        records = load(server, todo=[Request("r0", "p", body, TOKENS), Request("r1", "p", body, TOKENS)]).records
+    assert [record.status for record in records] == ["ok", "ok"] and [seen.body for seen in server.seen] == [body, body]
+
+
+def test_time_of_a_request_runs_from_its_sending() -> None:
+    begun = time.monotonic()
+    record = one([0.1, GOOD])
+    assert begun < record.sent_s < record.end_s < time.monotonic()  # type: ignore[operator]
+    assert record.chunk_offsets_s[0] > 0.1

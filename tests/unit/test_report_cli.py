@@ -1,0 +1,75 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import figures
+import tables
+import timeline
+from data.report.session import write_session
+from data.report.synthetic import sweep
+
+DATA = Path(__file__).parents[1] / "data" / "report"
+SCRIPTS = Path(tables.__file__).parent
+
+
+def test_tables_are_written_in_every_form(tmp_path: Path) -> None:
+    tables.main(
+        ["--points", str(DATA / "points.csv"), "--settings", '{"title": "T"}', "--out", str(tmp_path / "tables")]
+    )
+    names = sorted(path.name for path in (tmp_path / "tables").iterdir())
+    assert names == [f"{name}.{form}" for name in ("article", "comparison") for form in ("csv", "html", "md")]
+    assert "T: time to complete" in (tmp_path / "tables" / "article.md").read_text()
+
+
+def test_figures_are_written_in_the_formats_of_the_settings(tmp_path: Path) -> None:
+    sweep().to_parquet(tmp_path / "points.parquet")
+    arguments = [
+        "--points",
+        str(tmp_path / "points.parquet"),
+        "--settings",
+        '{"formats": ["svg"]}',
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    figures.main(arguments)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "engines.svg",
+        "quantization.svg",
+        "speculation.svg",
+        "time_threads.svg",
+    ]
+
+
+def test_one_figure_can_be_asked_for_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    arguments = ["--points", str(DATA / "points.csv"), "--out", str(tmp_path / "out"), "--only"]
+    figures.main([*arguments, "time_threads"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["time_threads.png", "time_threads.svg"]
+    with pytest.raises(SystemExit, match="nonsense"):
+        figures.main([*arguments, "nonsense"])
+
+
+def test_timelines_are_named_by_server_and_repeat(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "llamacpp-cpu-0123abcd" / "rep2")
+    timeline.main([str(folder / "session.json"), "--settings", '{"formats": ["png"]}', "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "llamacpp-cpu-0123abcd" / "rep2.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", ["tables", "figures", "timeline"])
+def test_help_needs_none_of_the_heavy_libraries(name: str) -> None:
+    check = (
+        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import {name}\n"
+        "assert not {'pandas', 'matplotlib', 'pyarrow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_a_session_without_a_record_does_not_keep_the_others_from_theirs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, empty = write_session(tmp_path / "a" / "rep1"), tmp_path / "b" / "rep1"
+    empty.mkdir(parents=True)
+    timeline.main([str(empty), str(good), "--settings", '{"formats": ["png"]}', "--out", str(tmp_path / "out")])
+    assert [path.parent.name for path in (tmp_path / "out").rglob("*.png")] == ["a"]
+    assert "b/rep1" in capsys.readouterr().err

@@ -1,0 +1,118 @@
+"""Where requests go: address, TLS, and the header fields that are the same for all of them."""
+
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+RESERVED = ("host", "content-length", "transfer-encoding", "connection", "x-request-id")
+
+
+class EndpointError(ValueError):
+    """The endpoint cannot be used; says which part of it and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A full URL to POST to, http or https, and extra header fields.
+
+    Raises:
+        EndpointError: when the URL or a header field cannot be used.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    verify: bool = True  # check the server's certificate
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        parts = self.parts
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise EndpointError(f"url {self.url!r}: expected http://host[:port]/path or https://…")
+        if parts.username is not None:
+            raise EndpointError(f"url {self.url!r}: no user or password here; use a header")
+        for name, value in self.headers.items():
+            _check_header(name, value)
+
+    @property
+    def parts(self) -> SplitResult:
+        """The URL in its parts."""
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as error:
+            raise EndpointError(f"url {self.url!r}: {error}") from None
+        return parts
+
+    @property
+    def host(self) -> str:
+        """Host name or address."""
+        return self.parts.hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port, by default 80 or 443."""
+        return self.parts.port or (443 if self.parts.scheme == "https" else 80)
+
+    def head(self) -> bytes:
+        """Request line and fields up to the value of x-request-id, which is to follow."""
+        path = (self.parts.path or "/") + (f"?{self.parts.query}" if self.parts.query else "")
+        fields = {
+            "Host": self.parts.netloc,
+            "User-Agent": "servegrid",
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            **self.headers,
+        }
+        lines = [
+            f"POST {_quoted(path)} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in fields.items()),
+            "x-request-id: ",
+        ]
+        return "\r\n".join(lines).encode("latin-1")
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS settings, None for http."""
+        if self.parts.scheme == "http":
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise EndpointError(f"CA file {self.ca_file}: {error}") from None
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def address(self, timeout_s: float) -> tuple[str, int]:
+        """Numeric address and port. Looked up once, so that no request waits for it; of several, the first that answers."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise EndpointError(f"host {self.host!r} cannot be looked up: {error}") from None
+        addresses = [(str(entry[4][0]), int(entry[4][1])) for entry in found]
+        return next((each for each in addresses if len(addresses) == 1 or _answers(each, timeout_s)), addresses[0])
+
+
+def _answers(address: tuple[str, int], timeout_s: float) -> bool:
+    try:
+        socket.create_connection(address, timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def _check_header(name: str, value: str) -> None:
+    if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+        raise EndpointError(f"header field {name!r}: not a field name")
+    if name.lower() in RESERVED:
+        raise EndpointError(f"header field {name!r} is set by the client itself")
+    if any(sign in value for sign in "\r\n\0") or not all(ord(sign) < 256 for sign in value):
+        raise EndpointError(f"header field {name!r}: its value must be one line of Latin-1 text")
+
+
+def _quoted(path: str) -> str:
+    return "".join(sign if "!" <= sign <= "~" else "".join(f"%{byte:02X}" for byte in sign.encode()) for sign in path)

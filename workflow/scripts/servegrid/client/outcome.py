@@ -1,0 +1,139 @@
+"""From a finished exchange to its record: what the answer said, and what kind of end it was. Runs after the load."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from servegrid.client.answer import Answer, read_answer
+from servegrid.client.exchange import Exchange
+from servegrid.client.sse import read_events
+from servegrid.protocols import base
+from servegrid.protocols.events import Events
+from servegrid.request_record import RequestRecord, RequestStatus
+
+_ERROR_CHARACTERS = 500
+
+
+class Tokenizer(Protocol):
+    """As in the tokenizers library."""
+
+    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
+        """Gives an object whose `ids` are the tokens."""
+
+
+def make_record(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> RequestRecord:
+    """Read an exchange. Tokens and texts are as the server says; see `settle` for what is left open."""
+    answer = read_answer(log)
+    record = _begin(exchange, answer)
+    fault = _transport_fault(exchange, answer)
+    head = answer.head
+    if head is None:
+        record.status, record.error = fault or ("malformed", "no HTTP response")
+        return record
+    record.http_status = head.status
+    if head.status // 100 != 2:
+        record.status, record.error = _refusal(answer)
+        return record
+    reading, events = _read_body(answer, protocol, record)
+    record.status, record.error = _verdict(reading, fault, answer, events)
+    return record
+
+
+def _begin(exchange: Exchange, answer: Answer) -> RequestRecord:
+    return RequestRecord(
+        request_id=exchange.id,
+        prompt_id=exchange.request.prompt_id,
+        max_tokens=exchange.request.max_tokens,
+        status="ok",
+        thread=exchange.thread,
+        planned_s=exchange.planned_s,
+        sent_s=exchange.sent_s,
+        first_byte_s=answer.times_s[0] if answer.times_s else None,
+        end_s=answer.end_s if answer.end_s is not None else exchange.end_s,
+        bytes_received=answer.received,
+    )
+
+
+def _transport_fault(exchange: Exchange, answer: Answer) -> tuple[RequestStatus, str] | None:
+    if exchange.fault is not None:
+        return exchange.fault
+    return ("malformed", answer.fault) if answer.fault else None
+
+
+def _refusal(answer: Answer) -> tuple[RequestStatus, str]:
+    """An HTTP status that is no success."""
+    head = answer.head
+    assert head is not None
+    try:
+        found = base.error_words(json.loads(answer.body))
+    except (ValueError, RecursionError):
+        found = None
+    words = found[1] if found else answer.body[: 4 * _ERROR_CHARACTERS].decode(errors="replace").strip()
+    retry = f", Retry-After: {head.headers['retry-after']}" if "retry-after" in head.headers else ""
+    target = f", to {head.headers['location']}" if "location" in head.headers else ""
+    text = f"HTTP {head.status}{retry}{target}" + (f": {words}" if words else "")
+    return ("rejected" if head.status in (429, 503) else "error"), text[:_ERROR_CHARACTERS]
+
+
+def _read_body(answer: Answer, protocol: base.Protocol, record: RequestRecord) -> tuple[base.Reading, Events]:
+    head = answer.head
+    assert head is not None
+    coding = head.headers.get("content-encoding", "identity").lower()
+    if coding != "identity":
+        return base.Reading(
+            fault=("malformed", f"the answer is compressed ({coding}), which was not asked for")
+        ), Events()
+    if head.headers.get("content-type", "").lower().startswith("application/json"):
+        events = _one_document(answer)
+    else:
+        events = read_events(answer)
+    return protocol.parse(events, record), events
+
+
+def _one_document(answer: Answer) -> Events:
+    """A server that does not stream: all of its answer is one event, at its end."""
+    events = Events()
+    if answer.complete and answer.body.strip():
+        events.add(answer.arrival_s(len(answer.body)), answer.body)
+    return events
+
+
+def _verdict(
+    reading: base.Reading, fault: tuple[RequestStatus, str] | None, answer: Answer, events: Events
+) -> tuple[RequestStatus, str | None]:
+    if reading.fault is not None:
+        return reading.fault[0], reading.fault[1][:_ERROR_CHARACTERS]
+    if fault is not None:
+        # after the end mark nothing can be missing: a server that hangs up without ending its HTTP message has answered
+        return ("ok", None) if fault[0] == "disconnected" and reading.end_mark else fault
+    if reading.finished:
+        return "ok", None
+    what = (
+        f"after {len(events.data)} events, without a finish reason or end mark" if events.data else "without any event"
+    )
+    if answer.head is not None and not answer.head.chunked and answer.head.length is None:
+        return "disconnected", f"the server closed the connection {what}"
+    return "malformed", f"the answer ended {what}"
+
+
+def settle(records: Iterable[tuple[RequestRecord, bool]], tokenizer: Tokenizer | None) -> None:
+    """Count tokens where the server did not, and find answers that are shorter than asked for.
+
+    Args:
+        records: changed in place; each with whether the model was told not to stop early. If it was not, only an answer that
+            was cut at the limit can be short.
+        tokenizer: of the model, None if there is none: counts stay unknown then.
+    """
+    for record, exact in records:
+        if record.output_tokens is None and record.text is not None and tokenizer is not None:
+            record.output_tokens = len(tokenizer.encode(record.text, add_special_tokens=False).ids)
+            record.tokens_from = "tokenizer"
+        if record.status == "ok" and (exact or record.finish_reason == "length") and _is_short(record):
+            reason = record.finish_reason or "no finish reason"
+            record.status, record.error = "short", f"{record.output_tokens} of {record.max_tokens} tokens ({reason})"
+
+
+def _is_short(record: RequestRecord) -> bool:
+    """A tokenizer may count a text otherwise than the model did: its count alone does not show that tokens are missing."""
+    sure = record.tokens_from == "usage" or record.finish_reason == "stop"
+    return sure and record.output_tokens is not None and record.output_tokens < record.max_tokens

@@ -1,0 +1,59 @@
+"""Server-sent events, as the HTML standard reads them (section 9.2.6), with the arrival of each."""
+
+import re
+from itertools import accumulate
+
+from servegrid.client.answer import Answer
+from servegrid.protocols.events import Events
+
+_BOM = b"\xef\xbb\xbf"
+_LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r)")
+
+
+def read_events(answer: Answer) -> Events:
+    """The events of an answer; what follows the last empty line is no event."""
+    pieces = answer.body.split(b"\n\n")
+    return _plain(answer, pieces) if is_plain(answer.body, pieces) else _any(answer)
+
+
+def is_plain(body: bytes, pieces: list[bytes]) -> bool:
+    """Whether every event is one `data: ` line that ends in two line feeds, as nearly all servers write them."""
+    if b"\r" in body or body.count(b"\n") - pieces[-1].count(b"\n") != 2 * (len(pieces) - 1):
+        return False
+    return {piece[:6] for piece in pieces[:-1]} <= {b"data: "} and b"data: " not in pieces
+
+
+def _plain(answer: Answer, pieces: list[bytes]) -> Events:
+    events, times_s, body_ends = Events(), answer.times_s, answer.body_ends
+    events.data = [piece[6:] for piece in pieces[:-1]]
+    ends = list(accumulate([len(data) + 8 for data in events.data]))
+    if ends == body_ends[: len(ends)]:  # event i came with read i
+        events.times_s = times_s[: len(ends)]
+        return events
+    read = 0
+    for end in ends:
+        while body_ends[read] < end:
+            read += 1
+        events.times_s.append(times_s[read])
+    return events
+
+
+def _any(answer: Answer) -> Events:
+    events, data, kind = Events(), list[bytes](), ""
+    start = len(_BOM) if answer.body.startswith(_BOM) else 0
+    for match in _LINE.finditer(answer.body, start):
+        line = match[1]
+        if not line:
+            if data:
+                # CR alone ends a line, so that a line feed still to come would not be waited for
+                end = match.end() - (match[2] == b"\r\n")
+                events.add(answer.arrival_s(end), b"\n".join(data), kind)
+            data, kind = [], ""
+            continue
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            data.append(value)
+        elif name == b"event":
+            kind = value.decode(errors="replace")
+    return events

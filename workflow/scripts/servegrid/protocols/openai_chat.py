@@ -1,0 +1,38 @@
+"""OpenAI's chat completions; the prompt is sent as one message of the user."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.protocols._openai import OpenAIProtocol, common_fields
+from servegrid.protocols.base import GenerationSettings
+
+
+class OpenAIChat(OpenAIProtocol):
+    """`POST /v1/chat/completions` with streaming."""
+
+    name = "openai-chat"
+    path = "/v1/chat/completions"
+
+    def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
+        """The body's fields."""
+        return {"messages": [{"role": "user", "content": prompt}], **common_fields(settings)}
+
+    @staticmethod
+    def piece(choice: Mapping[str, Any]) -> str:
+        """What a choice adds: thoughts, text, arguments of a tool call; the role alone is nothing."""
+        delta = choice.get("delta") or choice.get("message")
+        if type(delta) is not dict:
+            return ""
+        pieces = [delta.get("reasoning_content") or delta.get("reasoning"), delta.get("content"), *_arguments(delta)]
+        return "".join([piece for piece in pieces if type(piece) is str])
+
+
+def _arguments(delta: Mapping[str, Any]) -> list[Any]:
+    calls = delta.get("tool_calls")
+    if type(calls) is not list:
+        return []
+    functions = [call.get("function") for call in calls if type(call) is dict]
+    return [function.get(key) for function in functions if type(function) is dict for key in ("name", "arguments")]
+
+
+PROTOCOL = OpenAIChat()

@@ -1,0 +1,27 @@
+"""OpenAI's completions: vLLM, Aphrodite, SGLang, TensorRT-LLM, llama.cpp, TGI and others serve it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.protocols._openai import OpenAIProtocol, common_fields
+from servegrid.protocols.base import GenerationSettings
+
+
+class OpenAICompletions(OpenAIProtocol):
+    """`POST /v1/completions` with streaming."""
+
+    name = "openai-completions"
+    path = "/v1/completions"
+
+    def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
+        """The body's fields."""
+        return {"prompt": prompt, **common_fields(settings)}
+
+    @staticmethod
+    def piece(choice: Mapping[str, Any]) -> str:
+        """A choice's text."""
+        text = choice.get("text")
+        return text if type(text) is str else ""
+
+
+PROTOCOL = OpenAICompletions()

@@ -1,0 +1,17 @@
+"""One file per figure, each with `draw(points, settings)`: pure, from results/points to a matplotlib figure."""
+
+from collections.abc import Callable
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from servegrid.report.figures import engines, quantization, speculation, time_threads
+from servegrid.report.settings import Settings
+
+FIGURES: dict[str, Callable[[pd.DataFrame, Settings], Figure]] = {
+    "time_threads": time_threads.draw,
+    "speculation": speculation.draw,
+    "engines": engines.draw,
+    "quantization": quantization.draw,
+}
+"""File name -> how it is drawn."""

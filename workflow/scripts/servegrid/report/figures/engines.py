@@ -1,0 +1,160 @@
+"""The engine comparison: each engine at the threads and speculation that finished soonest, in up to four measures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from servegrid.report.curves import TIME, Measure, extent, value_axis
+from servegrid.report.missing import error_bars, not_drawn, partial
+from servegrid.report.numbers import clip
+from servegrid.report.panels import Panel, in_common, split
+from servegrid.report.points import DRAWN, drawable, levels, prepare
+from servegrid.report.settings import Settings
+from servegrid.report.sheet import Sheet, say
+from servegrid.report.style import GREY, Look, engine_looks, styled
+
+TITLE = "Engines at their best"
+MEASURES = (
+    TIME,
+    Measure("output_tokens_per_s", "output tokens/s"),
+    Measure("ttft_ms_p50", "TTFT, p50 to p99 (ms)", "ttft_ms_p50", "ttft_ms_p99"),
+    Measure("itl_ms_p50", "ITL, p50 to p99 (ms)", "itl_ms_p50", "itl_ms_p99"),
+)
+MAX_LINES = 32
+_LINE_IN = 0.4
+_NAME = 30
+_CHOICE = "each at the client threads and speculation with the shortest time"
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line: a heading, or an engine's best point (its row number), or an engine's status where it has none."""
+
+    label: str
+    row: int | None = None
+    status: str = ""
+
+
+def draw(points: pd.DataFrame, settings: Settings) -> Figure:
+    """Groups by GPU, quantization and further axes; within each, engines from the fastest to the slowest."""
+    with styled():
+        rows = prepare(points, settings)
+        if not drawable(rows, TIME.value).any():
+            return say(TITLE, "No point has a measured time.", not_drawn(rows, TIME.value, settings.all_axes))
+        facets = ("gpu", "quantization", *settings.axes)
+        limit = max(1, MAX_LINES // (rows["engine"].nunique() + 1))
+        groups, left_out = split(rows, facets, settings, pd.Series(True, rows.index), limit)
+        lines = [line for group in groups for line in _lines(group)]
+        cut = (
+            f"Shown: the first {MAX_LINES} of {len(lines)} engines; the table has all."
+            if len(lines) > MAX_LINES
+            else ""
+        )
+        lines = lines[:MAX_LINES]
+        best = rows.loc[[line.row for line in lines if line.row is not None]]
+        sheet = _draw_lines(lines, best, engine_looks(rows["engine"]))
+        notes = [*_bars(best), *partial(best, TIME.value), *_unmeasured(rows, settings), left_out, cut]
+        subtitle = [in_common(rows, facets), _CHOICE]
+        return sheet.finish(TITLE, ", ".join(filter(None, subtitle)), {}, notes)
+
+
+def _lines(group: Panel) -> list[_Line]:
+    return ([_Line(group.title)] if group.title else []) + _engines(group.points)
+
+
+def _engines(points: pd.DataFrame) -> list[_Line]:
+    good = points[drawable(points, TIME.value)]
+    best = good.loc[good.groupby("engine", sort=False)["time_s"].idxmin()].sort_values("time_s", kind="stable")
+    named = zip(best.index, best["engine"], best["threads"], best["speculation"], strict=True)
+    lines = [_Line(_label(engine, threads, speculation), row) for row, engine, threads, speculation in named]
+    for engine in levels(points, "engine"):
+        if engine not in set(best["engine"]):
+            lines.append(_Line(clip(engine, _NAME), None, _status(points[points["engine"] == engine])))
+    return lines
+
+
+def _status(points: pd.DataFrame) -> str:
+    """Why an engine has no dot, in a word or two."""
+    words = ["time unknown" if status in DRAWN else status for status in points["status"]]
+    return ", ".join(dict.fromkeys(filter(None, words))) or "not measured"
+
+
+def _label(engine: str, threads: float, speculation: str) -> str:
+    load = "" if math.isnan(threads) else f"{threads:,.0f} threads, "
+    return f"{clip(engine, _NAME)}\n{load}speculation {clip(speculation, 18)}"
+
+
+def _draw_lines(lines: Sequence[_Line], best: pd.DataFrame, looks: Mapping[str, Look]) -> Sheet:
+    measures = [measure for measure in MEASURES if drawable(best, measure.value).any()]
+    sheet = Sheet(len(measures), columns=len(measures), height_in=0.7 + _LINE_IN * len(lines))
+    for axes, measure in zip(sheet.axes, measures, strict=True):
+        _panel(axes, lines, best[drawable(best, measure.value)], measure, looks)
+        for y, line in enumerate(lines):
+            if line.status:
+                _words(axes, y, line.status)
+        axes.grid(False, axis="y")
+        axes.tick_params(axis="y", labelleft=axes is sheet.axes[0], length=0, labelsize=8)
+    for y, line in enumerate(lines):
+        if line.row is None and not line.status:
+            _heading(sheet, y, line.label)
+    return sheet
+
+
+def _panel(
+    axes: Axes, lines: Sequence[_Line], known: pd.DataFrame, measure: Measure, looks: Mapping[str, Look]
+) -> None:
+    heights = {line.row: y for y, line in enumerate(lines) if line.row is not None}
+    for row in known.index:
+        _dot(axes, heights[row], known.loc[[row]], measure, looks[str(known.at[row, "engine"])])
+    value_axis(axes, *extent(known, measure), which="x")
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_xlabel(measure.words)
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set_yticks(range(len(lines)), [line.label if line.row is not None or line.status else "" for line in lines])
+
+
+def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look) -> None:
+    (value,) = point[measure.value]
+    axes.axhline(y, color="#DDDDDD", linewidth=0.6, zorder=0.5)
+    if measure.low and measure.high and point[[measure.low, measure.high]].notna().all(axis=None):
+        low, high = point[measure.low].clip(upper=value), point[measure.high].clip(lower=value)
+        axes.errorbar([value], [y], xerr=[value - low, high - value], fmt="none", ecolor=look.colour)
+    face = "white" if (point["status"] == "partial").all() else look.colour
+    axes.plot([value], [y], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face, linestyle="none")
+
+
+def _words(axes: Axes, y: float, status: str) -> None:
+    """The status where a dot would be."""
+    where = axes.get_yaxis_transform()
+    axes.text(0.03, y, status, color=GREY, style="italic", va="center", transform=where)
+
+
+def _heading(sheet: Sheet, y: float, title: str) -> None:
+    """A group's title above its lines; long ones run on over the next panels."""
+    where = sheet.axes[0].get_yaxis_transform()
+    text = sheet.figure.text(0.01, y + 0.2, title, weight="bold", va="center", transform=where)
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+    text.set_in_layout(False)
+
+
+def _bars(best: pd.DataFrame) -> list[str]:
+    latency = ["Bars of TTFT and ITL: from the median to the 99th percentile."]
+    times = [text.replace("Bars", "Bars of time", 1) for text in error_bars(best, TIME.value)]
+    return times + latency * bool((drawable(best, "ttft_ms_p99") | drawable(best, "itl_ms_p99")).any())
+
+
+def _unmeasured(rows: pd.DataFrame, settings: Settings) -> list[str]:
+    """Reasons of the lines without a dot; and how many single points could not be chosen."""
+    keys = ["engine", "gpu", "quantization", *settings.axes]
+    known = drawable(rows, TIME.value)
+    measured = known.groupby([rows[key] for key in keys]).transform("any")
+    lines = not_drawn(rows, TIME.value, settings.all_axes, ~measured)
+    if gaps := int((measured & ~known).sum()):
+        lines.append(f"The best was chosen without {gaps:,} points that have no measured time; the table says why.")
+    return lines

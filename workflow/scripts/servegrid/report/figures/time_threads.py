@@ -1,0 +1,70 @@
+"""Time to complete the prompt set against client threads, a curve per engine: the article's figure."""
+
+import textwrap
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from servegrid.report.curves import (
+    MAX_SERIES,
+    THREADS,
+    TIME,
+    draw_curve,
+    extent,
+    legend_handle,
+    threads_axis,
+    value_axis,
+)
+from servegrid.report.missing import error_bars, not_drawn, partial
+from servegrid.report.panels import Panel, columns_for, hold, in_common, split
+from servegrid.report.points import drawable, prepare
+from servegrid.report.settings import Settings
+from servegrid.report.sheet import Sheet, say
+from servegrid.report.style import Look, engine_looks, styled
+
+TITLE = "Time against client threads"
+_NOTHING = ("No point has a measured time.", "Nothing to draw: with planned arrivals there are no client threads.")
+
+
+def draw(points: pd.DataFrame, settings: Settings) -> Figure:
+    """Panels by GPU, quantization and further axes; speculation held at the baseline's."""
+    with styled():
+        rows = prepare(points, settings)
+        looks = engine_looks(rows["engine"])
+        rows, held = hold(rows, "speculation", settings, drawable(rows, TIME.value))
+        drawn = drawable(rows, TIME.value) & rows["threads"].notna()
+        gaps = not_drawn(rows, TIME.value, settings.all_axes)
+        if not drawn.any():
+            return say(TITLE, _NOTHING[bool(drawable(rows, TIME.value).any())], gaps)
+        kept, dropped = _fastest(rows[drawn])
+        panels, left_out = split(
+            rows[rows["engine"].isin(kept)], ("gpu", "quantization", *settings.axes), settings, drawn
+        )
+        sheet = Sheet(len(panels), columns_for(panels))
+        _fill(sheet, panels, {engine: looks[engine] for engine in kept})
+        legend = {engine: legend_handle(looks[engine]) for engine in kept}
+        notes = [*error_bars(rows, TIME.value), held, *partial(rows, TIME.value), *gaps, dropped, left_out]
+        return sheet.finish(TITLE, in_common(rows, settings.all_axes), legend, notes)
+
+
+def _fill(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
+    shown = pd.concat([panel.points for panel in panels])
+    shown = shown[drawable(shown, TIME.value) & shown["threads"].notna()]
+    threads = sorted(shown["threads"].unique())
+    for number, (axes, panel) in enumerate(zip(sheet.axes, panels, strict=True)):
+        for engine, look in looks.items():
+            draw_curve(axes, panel.points[panel.points["engine"] == engine], TIME, look)
+        axes.set_title(textwrap.fill(panel.title, sheet.panel_characters), loc="left")
+        threads_axis(axes, threads, sheet.panel_characters)
+        value_axis(axes, *extent(shown, TIME))
+        axes.tick_params(labelleft=sheet.is_left(number), labelbottom=sheet.is_lowest(number))
+        axes.set_ylabel(TIME.words if sheet.is_left(number) else "")
+        axes.set_xlabel(THREADS if sheet.is_lowest(number) else "")
+
+
+def _fastest(rows: pd.DataFrame) -> tuple[list[str], str]:
+    """The engines to draw, in the order they appear, and a note if some had to be left out."""
+    best = rows.groupby("engine", sort=False)["time_s"].min()
+    kept = set(best.nsmallest(MAX_SERIES).index)
+    note = f"Shown: the {MAX_SERIES} of {len(best)} engines with the shortest times; the table has all."
+    return [engine for engine in best.index if engine in kept], note if len(best) > MAX_SERIES else ""

@@ -1,0 +1,78 @@
+"""The words for points that a figure cannot draw: how many, which, and why."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from servegrid.report.numbers import clip
+from servegrid.report.points import drawable, levels, varying
+
+_GROUPS = 4
+_LEVELS = 4
+_REASON = 150
+
+
+def not_drawn(
+    points: pd.DataFrame, metric: str, axes: Sequence[str], only: "pd.Series[bool] | bool" = True
+) -> list[str]:
+    """One line per status and reason among the points (in mask `only`) without a drawable `metric`, commonest first.
+
+    At most `_GROUPS` lines, then one that counts the rest; the tables name every point.
+    """
+    gaps = points[~drawable(points, metric) & only]
+    if gaps.empty:
+        return []
+    apart = varying(points, axes)
+    keyed = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
+    groups = sorted(keyed, key=lambda group: -len(group[1]))
+    lines = [f"Not drawn: {_line(status, rows, points, apart)}" for status, rows in groups[:_GROUPS]]
+    if rest := groups[_GROUPS:]:
+        lines.append(
+            f"Not drawn either: {_points(sum(len(rows) for _, rows in rest))} for other reasons; see the table."
+        )
+    return lines
+
+
+def partial(points: pd.DataFrame, metric: str) -> list[str]:
+    """A line on the points drawn hollow because part of their requests or sessions failed."""
+    rows = points[drawable(points, metric) & (points["status"] == "partial")]
+    if rows.empty:
+        return []
+    reasons = [clip(reason, _REASON) for reason in dict.fromkeys(rows["reason"]) if reason]
+    why = (
+        ": " + "; ".join(reasons[:2]) + (f"; and {len(reasons) - 2} more" if len(reasons) > 2 else "")
+        if reasons
+        else ""
+    )
+    return [f"Hollow: {_points(len(rows))} measured in part only{why}."]
+
+
+def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
+    """A line on what the error bars are, with the number of sessions, or that there are none."""
+    sessions = points.loc[drawable(points, metric), "sessions"].dropna()
+    if sessions.empty or sessions.max() < 2:
+        return ["One session per point: no error bars."] if len(sessions) else []
+    low, high = int(sessions.min()), int(sessions.max())
+    return [f"Bars: {meaning.format(low if low == high else f'{low} to {high}')}."]
+
+
+def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[str]) -> str:
+    reason = str(rows["reason"].iloc[0])
+    if status in ("ok", "partial"):
+        reason = reason or "measured, but this number is unknown"
+    where = "; ".join(part for axis in axes if (part := _restricted(rows, within, axis)))
+    named = f" ({where})" if where else ""
+    return f"{_points(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
+
+
+def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
+    """The levels of `axis` in `rows`, or nothing if these are all there are."""
+    mine = levels(rows, axis)
+    if len(mine) == within[axis].nunique(dropna=False):
+        return ""
+    more = f" and {len(mine) - _LEVELS} more" if len(mine) > _LEVELS else ""
+    return f"{axis} {', '.join(clip(level, 40) for level in mine[:_LEVELS])}{more}"
+
+
+def _points(number: int) -> str:
+    return f"{number:,} point{'' if number == 1 else 's'}"

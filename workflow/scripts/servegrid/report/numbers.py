@@ -1,0 +1,54 @@
+"""Numbers and names as a reader sees them."""
+
+import math
+import unicodedata
+
+DASH = "\N{EN DASH}"
+_DIGITS = 3
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, but the whole part kept: 0.0123, 12.3, 664, 1,205. Unknown is empty."""
+    if value is None or not math.isfinite(value):
+        return ""
+    if value == 0:
+        return "0"
+    places = _DIGITS - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, places) if abs(value) < 10 ** (_DIGITS - 1) else round(value)
+    if abs(rounded) >= 10 ** (_DIGITS - 1):
+        return f"{rounded:,.0f}"
+    if abs(rounded) < 1e-4:
+        return f"{value:.{_DIGITS - 1}e}"
+    return f"{rounded:.{_DIGITS - 1 - math.floor(math.log10(abs(rounded)))}f}"
+
+
+def short(value: float | None) -> str:
+    """As `number`, without zeros that say nothing: 24 rather than 24.0."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separated; empty if unknown."""
+    return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def spread(value: float | None, low: float | None, high: float | None) -> str:
+    """`664 (650-671)`: a number with its lowest and highest; only the number where these are unknown."""
+    if not number(low) or not number(high):
+        return number(value)
+    return f"{number(value)} ({number(low)}{DASH}{number(high)})".strip()
+
+
+def plain(text: str) -> str:
+    """One line of `text`: white space collapsed, control and other unprintable characters shown as U+FFFD."""
+    joined = " ".join(text.split())
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNPRINTABLE else c for c in joined)
+
+
+def clip(text: str, limit: int) -> str:
+    """`text` cut to `limit` characters, the last an ellipsis if something was cut."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})

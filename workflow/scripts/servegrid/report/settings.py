@@ -1,0 +1,72 @@
+"""What the report part of the config says about tables and figures."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from servegrid.report.points import AXES, label
+
+FORMATS = ("svg", "png")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the report.
+
+    Attributes:
+        title: stands over every table and figure.
+        baseline: axis -> value of the point that others are held against; a list of values means the first.
+        axes: names of the grid's axes beyond the five of `points.AXES`.
+        formats: file formats of the figures.
+    """
+
+    title: str = "servegrid"
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    axes: tuple[str, ...] = ()
+    formats: tuple[str, ...] = FORMATS
+
+    @property
+    def all_axes(self) -> tuple[str, ...]:
+        """The five axes, then the further ones."""
+        return AXES + self.axes
+
+    def baseline_level(self, axis: str) -> str | None:
+        """The baseline's value on `axis` as tables and figures show it, or None if the baseline leaves it open."""
+        value = self.baseline.get(axis)
+        if isinstance(value, list):
+            value = value[0] if value else None
+        return None if value is None else label(value)
+
+
+def parse_settings(text: str) -> Settings:
+    """Settings from JSON text, or from a JSON file if `text` is a path.
+
+    The JSON is the report part of the config with the further axes under `axes`, or a whole resolved config.
+
+    Raises:
+        ValueError: the JSON is not an object or a format is unknown.
+        OSError: the file cannot be read.
+    """
+    raw = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
+    if not isinstance(raw, dict):
+        raise ValueError("report settings must be a JSON object")
+    return _settings(_report_part(raw) if "grid" in raw else raw)
+
+
+def _report_part(config: dict[str, Any]) -> dict[str, Any]:
+    further = [axis for axis in config["grid"] if axis not in (*AXES, "include", "exclude")]
+    return {**config.get("report", {}), "axes": further}
+
+
+def _settings(raw: dict[str, Any]) -> Settings:
+    formats = tuple(raw.get("formats", FORMATS))
+    if unknown := sorted(set(formats) - set(FORMATS)):
+        raise ValueError(f"formats: {', '.join(unknown)}: is not one of {', '.join(FORMATS)}")
+    return Settings(
+        title=str(raw.get("title", Settings.title)),
+        baseline=dict(raw.get("baseline", {})),
+        axes=tuple(axis for axis in raw.get("axes", ()) if axis not in AXES),
+        formats=formats,
+    )

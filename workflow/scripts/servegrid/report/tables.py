@@ -1,0 +1,197 @@
+"""The article's table and the full comparison, as rows of cells that know their text and their value."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from servegrid.report.columns import COMPARISON, Kind
+from servegrid.report.numbers import count, number, short, spread
+from servegrid.report.points import DRAWN, prepare
+from servegrid.report.settings import Settings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, and the number behind it (None: text, or unknown)."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        header: its name with the unit.
+        cells: from top to bottom.
+        numeric: whether cells hold numbers and are written as such to CSV.
+        keep: whether it stays when it is empty or the same in every row.
+        csv_only: whether only CSV has it, because another column shows it to readers.
+    """
+
+    header: str
+    cells: tuple[Cell, ...]
+    numeric: bool = False
+    keep: bool = False
+    csv_only: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Whether readers find it aligned right: numbers, and texts that stand for one."""
+        return self.numeric or any(cell.value is not None for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption, what a reader has to know about it, and which rows were measured."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    measured: tuple[bool, ...]
+
+    @property
+    def rows(self) -> list[tuple[Cell, ...]]:
+        """The cells row by row."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+    def shown(self) -> "Table":
+        """The table without the columns that are for CSV only."""
+        return replace(self, columns=tuple(column for column in self.columns if not column.csv_only))
+
+
+def article_table(points: pd.DataFrame, settings: Settings) -> Table:
+    """No, GPU, vRAM, engine, threads, time and speculation as in the article, then what tells the rows apart further.
+
+    Every point is a row; what was not measured has no time, a status and a reason.
+    """
+    rows = prepare(points, settings)
+    columns = [
+        _numbering(rows),
+        _text(rows, "gpu", "GPU"),
+        Column("vRAM (used/total GiB)", tuple(map(_vram, rows["vram_used_gib"], rows["vram_total_gib"]))),
+        _text(rows, "engine", "engine"),
+        _column(rows, "threads", "threads", "count"),
+        _time(rows),
+        *(_text(rows, axis, axis) for axis in ("speculation", "quantization", *settings.axes)),
+        _column(rows, "sessions", "sessions", "count"),
+        *_outcome(rows),
+        *_time_bounds(rows),
+    ]
+    return _table(f"{settings.title}: time to complete", columns, rows)
+
+
+def comparison_table(points: pd.DataFrame, settings: Settings) -> Table:
+    """Everything known about each point: axes, outcome, time, throughput, latency, memory, energy, trust, provenance."""
+    rows = prepare(points, settings)
+    axes = [_column(rows, a, a, "count") if a == "threads" else _text(rows, a, a) for a in settings.all_axes]
+    columns = [
+        _numbering(rows),
+        *(replace(column, keep=True) for column in axes),
+        *_outcome(rows)[:1],
+        _time(rows),
+        _column(rows, "sessions", "sessions", "count"),
+        *(_column(rows, name, header, kind) for name, header, kind in COMPARISON),
+        *_outcome(rows)[1:],
+        *_time_bounds(rows),
+    ]
+    return _table(f"{settings.title}: full comparison", columns, rows)
+
+
+def condense(table: Table) -> Table:
+    """The table without columns that say nothing: empty ones, and texts that are the same in all rows (then a note)."""
+    kept: list[Column] = []
+    empty: list[str] = []
+    same: list[str] = []
+    for column in table.columns:
+        known = {cell.text for cell in column.cells} - {""}
+        if column.keep or column.csv_only or not column.cells:
+            kept.append(column)
+        elif not known:
+            empty.append(column.header)
+        elif len(known) == 1 and not column.numeric and len(column.cells) > 1 and column.header != "reason":
+            same.append(f"{column.header} {known.pop()}")
+        else:
+            kept.append(column)
+    notes = [*_listed("The same wherever known: ", same), *_listed("Unknown for every point: ", empty)]
+    return replace(table, columns=tuple(kept), notes=(*table.notes, *notes))
+
+
+def _listed(start: str, parts: list[str]) -> list[str]:
+    return [start + "; ".join(parts) + "."] if parts else []
+
+
+def _table(caption: str, columns: list[Column], rows: pd.DataFrame) -> Table:
+    return Table(caption, tuple(columns), tuple(_notes(rows)), tuple(rows["status"].isin(DRAWN)))
+
+
+def _notes(rows: pd.DataFrame) -> Iterator[str]:
+    without = int((~rows["status"].isin(DRAWN)).sum())
+    if without:
+        yield f"{without:,} of {len(rows):,} points have no measurement; status and reason say why."
+    if (rows["sessions"] > 1).any():
+        yield "In parentheses: lowest and highest over the sessions (repeats on a newly launched server)."
+    yield "Empty means unknown."
+
+
+def _numbering(rows: pd.DataFrame) -> Column:
+    return Column("No", tuple(Cell(str(n), n) for n in range(1, len(rows) + 1)), numeric=True, keep=True)
+
+
+def _outcome(rows: pd.DataFrame) -> list[Column]:
+    return [replace(_text(rows, "status", "status"), keep=True), _text(rows, "reason", "reason")]
+
+
+def _text(rows: pd.DataFrame, name: str, header: str) -> Column:
+    return Column(header, tuple(Cell(text) for text in rows[name]))
+
+
+_SHOW: dict[Kind, Callable[[float], str]] = {"number": number, "count": count}
+
+
+def _column(rows: pd.DataFrame, name: str, header: str, kind: Kind) -> Column:
+    if kind == "text":
+        return _text(rows, name, header)
+    if kind == "flag":
+        return Column(header, tuple(map(_flag, rows[name])))
+    return Column(header, tuple(Cell(_SHOW[kind](v), _known_number(v)) for v in rows[name]), numeric=True)
+
+
+def _flag(value: Any) -> Cell:
+    return Cell("" if pd.isna(value) else "yes" if value in (True, "true", "True", 1) else "no")
+
+
+def _time(rows: pd.DataFrame) -> Column:
+    return Column("time (s)", tuple(map(_time_cell, *_times(rows), rows["sessions"])), numeric=True, keep=True)
+
+
+def _time_cell(value: float, low: float, high: float, sessions: float) -> Cell:
+    text = spread(value, low, high) if sessions > 1 else number(value)
+    return Cell(text, _known_number(value))
+
+
+def _time_bounds(rows: pd.DataFrame) -> list[Column]:
+    _, low, high = _times(rows)
+    named = (("time low (s)", low), ("time high (s)", high))
+    return [
+        Column(header, tuple(Cell(number(v), _known_number(v)) for v in values), numeric=True, csv_only=True)
+        for header, values in named
+    ]
+
+
+def _times(rows: pd.DataFrame) -> tuple["pd.Series[float]", "pd.Series[float]", "pd.Series[float]"]:
+    return rows["time_s"], rows["time_s_low"], rows["time_s_high"]
+
+
+def _vram(used: float, total: float) -> Cell:
+    if math.isnan(used) and math.isnan(total):
+        return Cell("")
+    return Cell(f"{short(used) or '?'}/{short(total) or '?'}", _known_number(used))
+
+
+def _known_number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
