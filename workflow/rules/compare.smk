@@ -1,12 +1,15 @@
 # From the table of points to tables, figures and the report. A change in the report part of the config redoes these alone.
 
 FIGURES = ["time_threads", "speculation", "engines", "quantization"]
+REPORT_CODE = sorted(
+    path for path in Path(SCRIPTS, "servegrid/report").rglob("*") if path.suffix in (".py", ".js", ".j2")
+)
 
 
 rule tables:
     input:
         points="<results>/points.parquet",
-        code=SWEEP.code("tables.py", "servegrid/report/tables.py", "servegrid/report/markup.py"),
+        code=[*SWEEP.code("tables.py"), *REPORT_CODE],
     output:
         expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
         article=report(
@@ -34,7 +37,7 @@ rule tables:
 rule figures:
     input:
         points="<results>/points.parquet",
-        code=SWEEP.code("figures.py", "servegrid/report/style.py"),
+        code=[*SWEEP.code("figures.py"), *REPORT_CODE],
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),
         time_threads=report(
@@ -75,7 +78,7 @@ rule timelines:
     input:
         # not used itself, but written anew whenever a session was measured
         points="<results>/points.parquet",
-        code=SWEEP.code("timeline.py", "servegrid/report/timeline.py"),
+        code=[*SWEEP.code("timeline.py"), *REPORT_CODE],
     output:
         report(
             directory("<reports>/timelines"),

@@ -130,7 +130,7 @@ class Sweep:
         tokenizer = self._resources / self.facts.model.checkpoint / "tokenizer.json"
         return (
             f"--tokenizer {shlex.quote(str(tokenizer))} --count {wanted.count} --input-mean {wanted.input_tokens}"
-            f" --input-max {wanted.input_tokens_max} --output-tokens {wanted.output_tokens} --seed {wanted.seed}"
+            f" --input-max {wanted.input_tokens_max} --seed {wanted.seed}"
         )
 
     def code(self, *names: str) -> list[str]:

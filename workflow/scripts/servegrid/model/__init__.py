@@ -1,0 +1,1 @@
+"""Models: the built-in one, the formats engines want, and what tells one model from another."""

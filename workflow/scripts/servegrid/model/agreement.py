@@ -1,0 +1,76 @@
+"""The part of layer 0 that makes words agree: two attention heads that look back a fixed distance.
+
+Head k looks at the token DISTANCES[k] places back, whatever stands there, and copies that token's feature k into the
+verdict k, where the output head finds it. Query and key hold nothing but the constant dimension, so that only RoPE's
+rotation tells positions apart: the score of the token d places back is the sum of cos((d - DISTANCES[k]) angle) over
+the pairs used.
+"""
+
+import math
+
+import numpy as np
+
+from servegrid.model.architecture import CONSTANT, FEATURES, FREE, HEAD_DIM, LANES, VERDICTS, Architecture
+from servegrid.model.bits import Floats
+from servegrid.model.language import DISTANCES
+
+PAIRS = 16  # the fastest of the 32 pairs that RoPE rotates
+SHARPNESS = 34.0  # score of a match per pair, before the division by sqrt(HEAD_DIM)
+
+TURNS = {
+    2: (
+        (-27, 5, 28, 43, 52, 57, 60, 62, 63, 63, 64, 64, 64, 64, 64, 64),
+        (58, 64, 58, 48, 38, 29, 22, 17, 13, 10, 7, 5, 4, 3, 2, 2),
+    ),
+    6: (
+        (61, -14, -62, -52, -21, 9, 31, 45, 53, 58, 60, 62, 63, 63, 64, 64),
+        (-18, -63, -15, 37, 61, 63, 56, 46, 36, 28, 21, 16, 12, 9, 7, 5),
+    ),
+}
+"""64 cos and 64 sin of distance / 10000**(i / 32) for i = 0..15, rounded: how far RoPE turns pair i over a distance.
+
+Literals, because a maths library may round the last bit otherwise on another machine."""
+
+
+def install(weights: dict[str, Floats], architecture: Architecture, lane: float, verdict: Floats) -> None:
+    """Overwrite the first two query heads of layer 0, and the key and value head they share.
+
+    Args:
+        weights: The model's weights; changed.
+        architecture: Whose weights they are.
+        lane: Value of a feature or of the constant after layer 0's norm.
+        verdict: The output head's weights for a verdict of 1, [LANES].
+    """
+    query, key, value, output = (weights[f"model.layers.0.self_attn.{name}_proj.weight"] for name in "qkvo")
+    strength = np.float32(math.sqrt(SHARPNESS) / lane)
+    key[:HEAD_DIM] = 0
+    value[:HEAD_DIM] = 0
+    key[:PAIRS, CONSTANT] = strength
+    for feature, distance in enumerate(DISTANCES):
+        head = slice(feature * HEAD_DIM, (feature + 1) * HEAD_DIM)
+        copied = slice(feature * LANES, (feature + 1) * LANES)
+        query[head] = 0
+        query[head, CONSTANT] = strength * _turned_back(distance)
+        value[copied, FEATURES[feature]] = np.eye(LANES, dtype=np.float32)
+        output[:, head] = 0
+        gain = _gain(architecture.agreement[feature], architecture, lane, verdict)
+        output[VERDICTS[feature], head][:, copied] = np.diag(gain)
+
+
+def _turned_back(distance: int) -> Floats:
+    """A query, [HEAD_DIM], that fits best the constant key that many places back."""
+    cosines, sines = np.array(TURNS[distance], dtype=np.float32) / np.float32(64)
+    query = np.zeros(HEAD_DIM, dtype=np.float32)
+    query[:PAIRS] = cosines
+    query[HEAD_DIM // 2 : HEAD_DIM // 2 + PAIRS] = -sines
+    return query
+
+
+def _gain(agreement: float, architecture: Architecture, lane: float, verdict: Floats) -> Floats:
+    """What a copied lane is multiplied by, [LANES], so that the verdict moves a logit by `agreement` successors.
+
+    A successor's own logit is about hidden - FREE, before scale and norm; LANES verdicts of lane * gain meet weights.
+    """
+    weight = float(abs(verdict[0]))
+    gain = agreement * (architecture.hidden - FREE) / (weight * LANES * lane)
+    return np.float32(gain) * np.sign(verdict)

@@ -1,0 +1,91 @@
+"""The language of the built-in model: which word follows which, and on what the choice between them hangs.
+
+A topic has PARTS parts of speech of 16 words each; a word of one part is followed by a word of the next part and of the
+same topic. Every word has four possible successors, one for each of four kinds. Which kind is right hangs on two words
+further back, at DISTANCES: each token has two features, and as in the agreement of gender or number the feature of the
+word so far back tells what kind must follow. Some words have a favourite successor, whatever stands before them.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from servegrid.model import bits, vocabulary
+from servegrid.model.bits import Floats, Integers
+
+PARTS = 6
+KINDS = 4  # two features of two values each
+WORDS_PER_KIND = 4
+TOPICS = (vocabulary.SIZE - vocabulary.FIRST_WORD) // (PARTS * KINDS * WORDS_PER_KIND)
+DISTANCES = (2, 6)
+"""Feature k of the next word's kind agrees with feature k of the token DISTANCES[k] places before the present one."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """Tables by token id.
+
+    Attributes:
+        words: Token ids, [topic, part, kind, word].
+        successors: Token ids, [token, kind].
+        favourite: The favoured kind of successor, or -1, [token].
+        features: -1 or 1, [token, feature].
+    """
+
+    words: Integers
+    successors: Integers
+    favourite: Integers
+    features: Integers
+
+
+@cache
+def language() -> Language:
+    """The one language."""
+    shape = (TOPICS, PARTS, KINDS, WORDS_PER_KIND)
+    shuffled = vocabulary.FIRST_WORD + bits.order("language/words", vocabulary.SIZE - vocabulary.FIRST_WORD)
+    words = shuffled[: TOPICS * PARTS * KINDS * WORDS_PER_KIND].reshape(shape)
+    features = 2 * bits.integers("language/features", (vocabulary.SIZE, 2), 2) - 1
+    favourite = bits.integers("language/favourite", (vocabulary.SIZE,), 12)
+    return Language(words, _successors(words), np.where(favourite < KINDS, favourite, -1), features)
+
+
+def walk(label: str, length: int) -> list[str]:
+    """`length` words of one topic that follow each other as the language has it, one time in five as chance has it."""
+    words, names = language().words, vocabulary.vocabulary().words
+    topic, start, *draws = bits.integers(label, (2 + 2 * length,), 1 << 16).tolist()
+    tokens = [int(words[topic % TOPICS].ravel()[start % (PARTS * KINDS * WORDS_PER_KIND)])]
+    for chance, other in zip(draws[::2], draws[1::2], strict=True):
+        tokens.append(_next(tokens, chance % 5 == 0, other % KINDS))
+    return [names[token - vocabulary.FIRST_WORD] for token in tokens[:length]]
+
+
+def _next(tokens: list[int], free: bool, other: int) -> int:
+    here = tokens[-1]
+    kind = int(language().favourite[here])
+    if free:
+        kind = other
+    elif kind < 0:
+        kind = sum((_feature(tokens, distance, k) > 0) << k for k, distance in enumerate(DISTANCES))
+    return int(language().successors[here, kind])
+
+
+def _feature(tokens: list[int], distance: int, feature: int) -> int:
+    """Feature of the token so far before the last one; before the text begins, -1."""
+    return int(language().features[tokens[-1 - distance], feature]) if len(tokens) > distance else -1
+
+
+def kind_signs() -> Floats:
+    """-1 or 1, [kind, feature]: kind 0 agrees with (-1, -1), 1 with (1, -1), 2 with (-1, 1), 3 with (1, 1)."""
+    return np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
+
+
+def _successors(words: Integers) -> Integers:
+    """One word of each kind from the next part of the token's topic; the first words of a kind are the frequent ones."""
+    topic = bits.integers("language/topic", (vocabulary.SIZE,), TOPICS)
+    part = bits.integers("language/part", (vocabulary.SIZE,), PARTS)
+    topic[words] = np.arange(TOPICS).reshape(-1, 1, 1, 1)
+    part[words] = np.arange(PARTS).reshape(1, -1, 1, 1)
+    draws = bits.integers("language/successors", (2, vocabulary.SIZE, KINDS), WORDS_PER_KIND)
+    rank = draws[0] * draws[1] // WORDS_PER_KIND
+    return words[topic[:, None], (part[:, None] + 1) % PARTS, np.arange(KINDS), rank]

@@ -1,0 +1,1 @@
+"""Prompt sets: generated on this machine, or the user's own."""
