@@ -111,7 +111,7 @@ def test_events_as_the_standard_reads_them(body: bytes, expected: list[tuple[byt
 
 def test_an_empty_log_is_an_empty_answer() -> None:
     answer = read_answer([])
-    assert (answer.head, answer.body, answer.complete, answer.end_s, answer.fault) == (None, b"", False, None, None)
+    assert (answer.status, answer.body, answer.complete, answer.end_s, answer.fault) == (None, b"", False, None, None)
     assert sse.read_events(answer) == Events()
 
 

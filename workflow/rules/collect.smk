@@ -3,7 +3,7 @@
 
 rule collect:
     input:
-        config=ancient("<results>/config.json"),
+        config="<results>/config.json",
         sessions=SWEEP.session_inputs,
         code=SWEEP.code("collect.py", "servegrid/collect.py", "servegrid/metrics.py", "servegrid/records.py"),
     output:

@@ -1,5 +1,4 @@
 # Reads the config into a sweep. The thinking is in servegrid/sweep.py, where it is tested; here it gets its names.
-import json
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -21,15 +20,16 @@ except ConfigError as error:
 wildcard_constraints:
     server=r"[^/]+",
     rep=r"\d+",
-    ladder=r"[0-9a-f]{8}",
+    missing=r"[0-9a-f]{8}",
     model=r"[^/]+",
 
 
 rule resolve:
-    # The config as merged from files and command line, for the scripts and for the record.
+    # The config as merged from files and command line, for the scripts and for the record. Nowhere is it ancient() input:
+    # Snakemake 9 does not look at jobs behind a job that has to run, and ancient() then hides that they miss outputs.
     output:
         "<results>/config.json",
     params:
-        config=json.dumps(config, sort_keys=True),
+        config=SWEEP.resolved,
     shell:
-        "printf '%s\n' {params.config:q} > {output}"
+        "printf '%s\n' {params.config:q} > {output:q}"

@@ -103,7 +103,7 @@ rule report:
         rules.tables.output,
         rules.figures.output,
         timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
-        config=ancient("<results>/config.json"),
+        config="<results>/config.json",
         captions=Path(workflow.basedir, "workflow/report").glob("*.rst"),
     output:
         "<reports>/report.html",

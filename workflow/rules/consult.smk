@@ -1,15 +1,15 @@
-# Questions to ask before a sweep: what would run, and can it run here?
+# Questions to ask before a sweep: what would run, and can it run here? They write nothing.
 
 
 rule plan:
-    input:
-        config=ancient("<results>/config.json"),
+    params:
+        config=SWEEP.whole,
     shell:
-        "{PYTHON} {SCRIPTS}/plan.py --config {input.config:q}"
+        "{PYTHON} {SCRIPTS}/plan.py --config {params.config:q}"
 
 
 rule doctor:
-    input:
-        config=ancient("<results>/config.json"),
+    params:
+        config=SWEEP.whole,
     shell:
-        "{PYTHON} {SCRIPTS}/doctor.py --config {input.config:q}"
+        "{PYTHON} {SCRIPTS}/doctor.py --config {params.config:q}"

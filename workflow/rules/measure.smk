@@ -1,22 +1,24 @@
 # The one rule that costs money. One job is one session: a server's life with all its loads.
 #
 # Its records are not outputs for Snakemake to own: Snakemake deletes the outputs of a job that fails or is started again, and
-# what was measured must survive that. The output is a mark that this very set of loads was done; a session whose records
-# are all there already is not asked for at all (see Sweep.session_inputs), whatever happened to marks, dates or code.
+# what was measured must survive that. The output is a mark named by what is missing; a session whose records are all there is
+# not asked for at all (see Sweep.session_inputs), whatever happened to marks, dates or code.
 
 
 rule measure:
     input:
-        config=ancient("<results>/config.json"),
-        prompts=ancient(SWEEP.prompt_file),
-        parts=ancient(SWEEP.session_parts),
+        config="<results>/config.json",
+        prompts=SWEEP.prompt_file,
+        parts=SWEEP.session_parts,
     output:
-        touch("<results>/sessions/{server}/rep{rep}/measured/{ladder}"),
+        touch("<results>/sessions/{server}/rep{rep}/measured/{missing}"),
     priority: SWEEP.priority
     # nothing else may run beside a measurement
     threads: workflow.cores
     resources:
         gpu=SWEEP.gpus,
+    params:
+        retry=" ".join(SWEEP.config.retry),
     shell:
         "{PYTHON} {SCRIPTS}/measure.py --config {input.config:q} --prompts {input.prompts:q}"
-        " --session {wildcards.server}/rep{wildcards.rep}"
+        " --session {wildcards.server}/rep{wildcards.rep} --retry {params.retry}"

@@ -19,9 +19,9 @@ rule checkpoint:
     log:
         "<logs>/checkpoint/{model}.log",
     params:
-        what=SWEEP.checkpoint_arguments,
+        command=SWEEP.checkpoint_command,
     shell:
-        "{PYTHON} {SCRIPTS}/build_model.py {params.what} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON} {SCRIPTS}/{params.command} --out {output:q} > {log:q} 2>&1"
 
 
 rule gguf:

@@ -1,10 +1,10 @@
 """Check what this config needs on this host, and say how to mend each miss; exit status 1 if a sweep would fail."""
 
 import argparse
+import json
 import sys
-from pathlib import Path
 
-from servegrid.config import load_config
+from servegrid.config import parse_config
 from servegrid.doctor import examine
 from servegrid.facts import gather
 from servegrid.grid import Grid
@@ -13,8 +13,8 @@ from servegrid.grid import Grid
 def main() -> int:
     """Read the arguments and print the findings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
-    config = load_config(parser.parse_args().config)
+    parser.add_argument("--config", type=json.loads, required=True, help="the whole config, as JSON")
+    config = parse_config(parser.parse_args().config)
     findings = examine(Grid(config, gather(config)))
     print("\n".join(map(str, findings)))
     return int(any(finding.state == "miss" for finding in findings))

@@ -306,6 +306,8 @@ def main(arguments: list[str] | None = None) -> int:
     if sys.stderr.isatty() and not options.quiet:
         print("\r\x1b[K", end="", file=sys.stderr)
     print(summary(result), file=sys.stderr)
+    if result.interrupted_by:
+        raise result.interrupted_by
     return 0 if all(record.status == "ok" for record in result.records) and not result.unsent else 1
 
 

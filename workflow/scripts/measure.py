@@ -12,8 +12,9 @@ from servegrid.estimate import History
 from servegrid.facts import gather
 from servegrid.grid import Grid, Session
 from servegrid.locks import Busy
+from servegrid.places import Places
 from servegrid.progress import Progress
-from servegrid.session import Places, SessionRun
+from servegrid.session import SessionRun
 from servegrid.state import missing
 
 
@@ -29,10 +30,10 @@ def main() -> int:
     config = load_config(arguments.config)
     grid = Grid(config, gather(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
-    progress = _progress(grid, session, config)
+    progress = _progress(grid, session, config, arguments.retry)
     places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
-        SessionRun(session, config, places, progress).run()
+        SessionRun(session, config, places, progress).run(arguments.retry)
     except Busy as busy:
         return _gave_up(progress, f"not measured: {busy}", 1)
     except (Interrupted, KeyboardInterrupt) as signalled:
@@ -46,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--prompts", type=Path, required=True, help="JSON Lines file of prompts")
     parser.add_argument("--session", required=True, help="<server>/rep<k>, as in the folder of results")
+    parser.add_argument("--retry", nargs="*", default=[], help="recorded outcomes to measure again: failed, partial")
     return parser.parse_args()
 
 
@@ -60,9 +62,9 @@ def _end_on_signals() -> None:
         signal.signal(number, end)
 
 
-def _progress(grid: Grid, session: Session, config: Config) -> Progress:
+def _progress(grid: Grid, session: Session, config: Config, retry: list[str]) -> Progress:
     results = Path(config.pathvars.results)
-    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, config.retry))}
+    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, retry))}
     history = History.read(results)
     left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
     done = len(grid.sessions) - len(open_loads)

@@ -1,23 +1,23 @@
-"""Convert a Hugging Face checkpoint to a GGUF file."""
+"""Write a Hugging Face checkpoint of the Llama architecture as a GGUF file."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from servegrid.model.gguf_file import QUANTIZATIONS, Unsupported, convert
+from servegrid.model import gguf_file
+from servegrid.model.checkpoint import UnsupportedModelError
 
 
 def main() -> None:
-    """Read the arguments and convert."""
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--quantization", required=True, choices=QUANTIZATIONS)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder with config.json and safetensors")
+    parser.add_argument("--quantization", default="f32", help=", ".join(gguf_file.QUANTIZATIONS))
+    parser.add_argument("--out", type=Path, required=True, help="the GGUF file")
     arguments = parser.parse_args()
     try:
-        convert(arguments.checkpoint, arguments.out, arguments.quantization)
-    except Unsupported as reason:
-        sys.exit(str(reason))
+        gguf_file.convert(arguments.checkpoint, arguments.out, arguments.quantization)
+    except UnsupportedModelError as error:
+        parser.exit(1, f"to_gguf: {error}\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from servegrid import host
 from servegrid.commands import environment_folder, needed_files
 from servegrid.devices import gpu_uuids, why_busy
 from servegrid.grid import Grid
-from servegrid.prompts.files import PromptError, read_prompts
+from servegrid.prompts import files as prompt_files
 from servegrid.server import free_port
 
 GIB = 1024**3
@@ -127,8 +127,8 @@ def _prompts(grid: Grid) -> Iterator[Finding]:
         yield Finding("good", "prompts", f"{wanted.count} generated on this machine")
         return
     try:
-        count = len(read_prompts(Path(wanted.source)))
-    except PromptError as error:
+        count = len(prompt_files.read(Path(wanted.source)))
+    except (prompt_files.PromptFileError, OSError) as error:
         yield Finding("miss", "prompts", str(error), "correct the file")
         return
     if count < wanted.count:

@@ -8,7 +8,9 @@ from pathlib import Path
 from servegrid.config import Config, ConfigError, EngineConfig
 from servegrid.engines.base import ModelRef
 from servegrid.identity import digest, readable
+from servegrid.model.builtin import DRAFT_NAME, DRAFT_REVISION, NAME, REVISION
 
+PROMPTS_VERSION = 1  # raise it when the generator makes another set from the same keys
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -37,9 +39,7 @@ def gather(config: Config) -> Facts:
 
 def _model(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
     if source == "builtin":
-        from servegrid.model import builtin
-
-        return _made("model", builtin.NAME, builtin.REVISION)
+        return _made(NAME, REVISION)
     if Path(source).exists():
         return _local(source, gguf)
     return _hub(source, revision, gguf, key)
@@ -64,7 +64,7 @@ def _hub(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -
     return ModelRef(source, revision, f"{folder}/checkpoint", folder, dict(gguf))
 
 
-def _made(kind: str, name: str, revision: str) -> ModelRef:
+def _made(name: str, revision: str) -> ModelRef:
     folder = f"models/{readable(name)}-{digest(revision, 8)}"
     return ModelRef(name, revision, f"{folder}/checkpoint", folder)
 
@@ -73,9 +73,7 @@ def _draft(source: str | None) -> ModelRef | None:
     if source is None:
         return None
     if source == "builtin":
-        from servegrid.model import builtin
-
-        return _made("draft", builtin.DRAFT_NAME, builtin.DRAFT_REVISION)
+        return _made(DRAFT_NAME, DRAFT_REVISION)
     if not Path(source).exists():
         raise ConfigError([f"model.draft = {source!r}: is not there; allowed: builtin, a folder, or null"])
     return _local(source, {})
@@ -101,9 +99,7 @@ def _prompts(config: Config, model: ModelRef) -> str:
     """Identity of the prompt set: of a file its content, of a generated set all that goes into making it."""
     wanted = config.prompts
     if wanted.source == "generated":
-        from servegrid.prompts.generate import VERSION
-
-        return digest([VERSION, model.revision, wanted.model_dump()])
+        return digest([PROMPTS_VERSION, model.revision, wanted.model_dump()])
     if not Path(wanted.source).is_file():
         raise ConfigError(
             [f"prompts.source = {wanted.source!r}: is not there; allowed: generated, or a JSON Lines file"]

@@ -73,11 +73,6 @@ class Session:
         """Its folder below results/sessions."""
         return f"{self.server.id}/rep{self.rep}"
 
-    @cached_property
-    def ladder(self) -> str:
-        """Hash of the set of loads asked for; names the mark that this very set was done."""
-        return digest(sorted(load.id for load in self.loads), 8)
-
 
 class Grid:
     """A config, expanded."""

@@ -12,8 +12,11 @@ from servegrid.clock import now_s
 from servegrid.config import Config
 from servegrid.files import write_json
 from servegrid.grid import Load, Session
+from servegrid.places import Places
 from servegrid.progress import Progress
-from servegrid.prompts.files import Prompt, read_prompts
+from servegrid.prompts import files as prompt_files
+from servegrid.prompts import words
+from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records import FORMAT, RequestRecord, write_requests
@@ -26,10 +29,11 @@ ARRIVAL_SEED = 1  # the same plan in every session
 class LoadRunner:
     """The loads of one session; prompts and request bodies are made once."""
 
-    def __init__(self, session: Session, config: Config, prompts: Path, folder: Path, progress: Progress) -> None:
+    def __init__(self, session: Session, config: Config, places: Places, folder: Path, progress: Progress) -> None:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self.protocol = protocols.get(engines.get(session.server.spec.engine).protocol)
-        self.prompts = read_prompts(prompts)[: config.prompts.count]
+        self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
+        self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
 
     def run(self, load: Load, server: Server, launch: int) -> None:
         """Measure one load and write its records, load.json last.
@@ -50,7 +54,9 @@ class LoadRunner:
     def _warm_up_prompts(self, load: Load) -> list[Prompt]:
         """As many as are in flight at once, so that every slot of the server was used before."""
         count = max(load.options.warmup_requests, min(load.threads or 1, self.session.server.spec.concurrency))
-        return warmup_prompts(count, seed=0)
+        source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
+        wanted = self.config.prompts
+        return warmup_prompts(count, 0, source, self.prompts, wanted.input_tokens, min(16, wanted.output_tokens))
 
     def _send(self, load: Load, server: Server, prompts: list[Prompt], what: str) -> LoadResult:
         """Send one request per prompt; the load is broken off as soon as the server dies, not at its time limit."""
@@ -113,7 +119,9 @@ def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[st
         return "failed", str(death)
     if good == len(records):
         return "ok", None
-    errors = Counter(f"{record.status}: {record.error or 'no reason given'}" for record in records if record.status != "ok")
+    errors = Counter(
+        f"{record.status}: {record.error or 'no reason given'}" for record in records if record.status != "ok"
+    )
     listed = "; ".join(f"{count} x {error}" for error, count in errors.most_common(3))
     return ("partial" if good else "failed"), f"{len(records) - good} of {len(records)} requests not ok: {listed}"
 
@@ -121,4 +129,3 @@ def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[st
 def died(server: Server) -> ServerError:
     """The error of a server that ended while it was loaded."""
     return ServerError("crashed", f"the server died under this load: {ending(server.ended)}")
-

@@ -1,7 +1,8 @@
 """Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from servegrid.files import read_json, write_json
 from servegrid.grid import Load, Session
 from servegrid.loads import LoadRunner
 from servegrid.locks import Busy, holding
+from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
 from servegrid.server import Server, ServerError, free_port
@@ -20,15 +22,6 @@ from servegrid.state import load_folder, missing, session_folder
 from servegrid.telemetry import Telemetry
 
 LOG_TAIL_LINES = 40
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a run reads and writes."""
-
-    results: Path
-    resources: Path
-    prompts: Path
 
 
 class SessionRun:
@@ -40,13 +33,13 @@ class SessionRun:
         self.folder = session_folder(places.results, session)
         self.record = self._opened_record()
 
-    def run(self) -> None:
-        """Measure what is missing. A server's failure is recorded, not raised; an interruption is recorded and raised.
+    def run(self, again: Iterable[str] = ()) -> None:
+        """Measure what is missing, and outcomes named in `again` once more. A server's failure is recorded, not raised; an interruption is recorded and raised.
 
         Raises:
             Busy: when the device is in use by somebody else; nothing is recorded then.
         """
-        retry = set(self.config.retry)
+        retry = set(again)
         while pending := missing(self.session, self.places.results, retry):
             retry.clear()  # what was asked for is in `pending` now; a load that fails again stays failed
             for load in pending:
@@ -121,7 +114,7 @@ class SessionRun:
             if self.engine.metrics_path:
                 telemetry.scrape(f"http://127.0.0.1:{server.port}{self.engine.metrics_path}", {})
             self._write()
-            runner = LoadRunner(self.session, self.config, self.places.prompts, self.folder, self.progress)
+            runner = LoadRunner(self.session, self.config, self.places, self.folder, self.progress)
             for load in pending:
                 runner.run(load, server, launch["number"])
             launch["stopping_s"] = now_s()
@@ -184,4 +177,3 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> list[str]:
 
 def _phases(server: Server) -> dict[str, float | None]:
     return asdict(server.start_up)
-

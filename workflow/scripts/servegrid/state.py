@@ -31,6 +31,12 @@ def missing(session: Session, results: Path, retry: Iterable[str] = ()) -> list[
     return [load for load in session.loads if not _settled(load_folder(folder, load), retry)]
 
 
+def launches(session: Session, results: Path) -> int:
+    """How often the session's server was launched so far."""
+    path = session_folder(results, session) / "session.json"
+    return len(read_json(path)["launches"]) if path.exists() else 0
+
+
 def failed_at_start(folder: Path) -> dict[str, Any] | None:
     """The session's record if its last launch never became ready, else None."""
     path = folder / "session.json"

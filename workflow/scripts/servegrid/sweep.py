@@ -13,7 +13,7 @@ from servegrid.config import parse_config
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.identity import digest
-from servegrid.state import missing, session_folder
+from servegrid.state import launches, missing, session_folder
 
 
 class Sweep:
@@ -21,6 +21,7 @@ class Sweep:
 
     def __init__(self, raw: Mapping[str, Any], basedir: str | Path) -> None:
         self.config = parse_config(dict(raw))
+        self._raw = raw
         self.facts = facts_of.gather(self.config)
         self.grid = Grid(self.config, self.facts)
         self._basedir = Path(basedir)
@@ -45,7 +46,10 @@ class Sweep:
         return [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
 
     def _mark(self, session: Session) -> str:
-        return str(session_folder(self._results, session) / "measured" / session.ladder)
+        """A file that does not exist yet: named by what is missing, and by how often the session was launched before."""
+        loads = [load.id for load in missing(session, self._results, self.config.retry)]
+        name = digest([loads, launches(session, self._results)], 8)
+        return str(session_folder(self._results, session) / "measured" / name)
 
     def _record(self, session: Session) -> str:
         return str(session_folder(self._results, session) / "session.json")
@@ -83,7 +87,9 @@ class Sweep:
     @cached_property
     def environment_marks(self) -> dict[str, str]:
         """Engine -> the mark that says its environment is built."""
-        return {kind: str(self._resources / "envs" / folder / "ready") for folder, (kind, _) in self._environments.items()}
+        return {
+            kind: str(self._resources / "envs" / folder / "ready") for folder, (kind, _) in self._environments.items()
+        }
 
     def lock_file(self, wildcards: Any) -> str:
         """The lock file that an engine environment is built from."""
@@ -109,14 +115,14 @@ class Sweep:
         """The checkpoint of the model that is served; its tokenizer counts the prompts' tokens."""
         return str(self._resources / self.facts.model.checkpoint)
 
-    def checkpoint_arguments(self, wildcards: Any) -> str:
-        """Arguments of build_model.py: which model to build or to fetch."""
+    def checkpoint_command(self, wildcards: Any) -> str:
+        """The script that makes a checkpoint, with its arguments: built here, or fetched from the hub."""
         model = self._model(wildcards)
         if model is self.facts.draft:
-            return "--builtin draft"
+            return "build_model.py --draft"
         if self.config.model.source == "builtin":
-            return "--builtin model"
-        return f"--hub {shlex.quote(model.name)} --revision {shlex.quote(model.revision)}"
+            return "build_model.py"
+        return f"fetch_model.py --name {shlex.quote(model.name)} --revision {shlex.quote(model.revision)}"
 
     def prompt_file(self, _wildcards: Any) -> str:
         """The prompts of every load: the user's file as it is, or the generated set."""
@@ -128,9 +134,10 @@ class Sweep:
         """Arguments of build_prompts.py."""
         wanted = self.config.prompts
         tokenizer = self._resources / self.facts.model.checkpoint / "tokenizer.json"
+        lengths = f"--input-mean {wanted.input_tokens} --input-min 4 --input-max {wanted.input_tokens_max}"
         return (
-            f"--tokenizer {shlex.quote(str(tokenizer))} --count {wanted.count} --input-mean {wanted.input_tokens}"
-            f" --input-max {wanted.input_tokens_max} --seed {wanted.seed}"
+            f"--tokenizer {shlex.quote(str(tokenizer))} --count {wanted.count} {lengths}"
+            f" --output-tokens {wanted.output_tokens} --seed {wanted.seed}"
         )
 
     def code(self, *names: str) -> list[str]:
@@ -143,6 +150,18 @@ class Sweep:
         points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
         return digest([points, self.config.repeats, prices])
+
+    @cached_property
+    def whole(self) -> str:
+        """The whole config as JSON."""
+        return json.dumps(self._raw, sort_keys=True)
+
+    @cached_property
+    def resolved(self) -> str:
+        """The config as JSON, without what is asked of one run alone."""
+        return json.dumps(
+            {key: value for key, value in self._raw.items() if key not in ("commands", "retry")}, sort_keys=True
+        )
 
     @cached_property
     def report_settings(self) -> str:

@@ -2,24 +2,22 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from itertools import accumulate
-from operator import ge, le, sub
 from typing import Any
 
-from servegrid.client.framing import Framing, Head, MalformedError
-
-NO_LIMIT = 1 << 62  # the limit was kept while reading
+from servegrid.client.framing import REFUSALS, Reader, refusal
 
 
 @dataclass(slots=True)
 class Answer:
     """A response, as far as it came."""
 
-    head: Head | None = None
+    status: int | None = None  # None: its header never came whole
+    headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     times_s: list[float] = field(default_factory=list)  # of the reads
     body_ends: list[int] = field(default_factory=list)  # body bytes that were there after each read
-    complete: bool = False
+    complete: bool = False  # by its own account; a body that goes on until the connection closes never is
+    until_close: bool = False
     received: int = 0  # bytes, head and framing included
     end_s: float | None = None  # when its last byte came; None if it never did
     fault: str | None = None  # why it is not HTTP
@@ -29,38 +27,41 @@ class Answer:
         return self.times_s[bisect_left(self.body_ends, offset)]
 
 
+class _BodyReader(Reader):
+    """Keeps the body."""
+
+    __slots__ = ("body", "size")
+
+    def __init__(self) -> None:
+        self.body: list[bytes] = []
+        self.size = 0
+        super().__init__()
+
+    def on_body(self, data: bytes) -> None:
+        """Called by the parser."""
+        if not self.complete:
+            self.body.append(data)
+            self.size += len(data)
+
+
 def read_answer(log: list[Any]) -> Answer:
     """Take the log of an exchange apart. Gives the same answer however its bytes were split over the reads."""
-    answer = Answer(times_s=log[::2])
     blocks = log[1::2]
-    ends = list(accumulate(map(len, blocks)))
-    raw = b"".join(blocks)
-    spans: list[int] = []
-    framing = Framing(NO_LIMIT, spans)
-    try:
-        framing.feed(raw)
-    except MalformedError as error:
-        answer.fault = str(error)
-    answer.head, answer.received, answer.complete = framing.head, len(raw), framing.complete
-    if framing.complete:
-        answer.end_s = answer.times_s[bisect_left(ends, framing.offset)]
-    starts, stops = spans[::2], spans[1::2]
-    answer.body = b"".join([raw[start:stop] for start, stop in zip(starts, stops, strict=True)])
-    answer.body_ends = _body_ends(ends, starts, stops)
+    answer = Answer(times_s=log[::2][: len(blocks)], received=sum(map(len, blocks)))
+    reader = _BodyReader()
+    feed, body_ends = reader.feed, answer.body_ends
+    for block in blocks:
+        try:
+            feed(block)
+        except REFUSALS as error:
+            answer.fault = None if reader.complete else refusal(error, block, reader)
+        body_ends.append(reader.size)
+        if reader.complete or answer.fault:
+            break
+    if reader.complete:
+        answer.complete, answer.end_s = True, answer.times_s[len(body_ends) - 1]
+    answer.body = b"".join(reader.body)
+    if reader.has_head:
+        answer.status, answer.headers = reader.status, reader.headers
+        answer.until_close = not answer.complete and reader.end_of_stream()
     return answer
-
-
-def _body_ends(ends: list[int], starts: list[int], stops: list[int]) -> list[int]:
-    """For each read's end (offset into all bytes), the body bytes before it; body byte runs are starts[i]:stops[i]."""
-    if all(map(le, stops, ends)) and all(
-        map(ge, starts[1:], ends)
-    ):  # run i lies in read i: servers write event by event
-        out = list(accumulate(map(sub, stops, starts)))
-        return out + [out[-1] if out else 0] * (len(ends) - len(out))
-    out, body, at, runs = [], 0, 0, len(starts)
-    for end in ends:
-        while at < runs and stops[at] <= end:
-            body += stops[at] - starts[at]
-            at += 1
-        out.append(body + (end - starts[at] if at < runs and starts[at] < end else 0))
-    return out

@@ -6,12 +6,10 @@ from time import monotonic
 from typing import Any, Protocol
 
 from servegrid.client.exchange import Exchange
-from servegrid.client.framing import Framing, MalformedError
+from servegrid.client.framing import HEAD_BYTES, REFUSALS, Reader, refusal
 from servegrid.client.shape import Timeouts
 from servegrid.request_record import RequestStatus
 
-IDLE_S = 0.05
-_CR = 13
 _KEPT_OF_MALFORMED = 64 * 1024
 
 
@@ -36,30 +34,35 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_fd",
-        "_fed",
-        "_framing",
+        "_feed",
+        "_limit",
         "_log",
+        "_more",
         "_owner",
+        "_reader",
         "_room",
         "_total_s",
         "deadline_s",
         "exchange",
+        "received",
         "transport",
         "used",
     )
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
+        self._reader = Reader()
+        self._feed = self._reader.feed
         self.transport: Any = None
         self.exchange: Exchange | None = None
         self.used = False  # has carried a request before the present one
-        self.deadline_s = 0.0
+        self.deadline_s = self._total_s = 0.0
+        self.received = 0  # bytes of the last answer
         self._fd: int | None = None
         self._log: list[Any] = []
-        self._fed = 0  # entries of the log whose framing was read
-        self._framing = Framing(0)
-        self._room = -1  # bytes that may come before the next look
-        self._total_s = 0.0
+        self._limit = 0  # bytes an answer may have
+        self._room = -1  # bytes that may come before a closer look: at first a header's; below 0 between requests
+        self._more = 0  # bytes that may come after that
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready to send."""
@@ -70,14 +73,14 @@ class Connection(asyncio.Protocol):
 
     def send(self, exchange: Exchange, wire: bytes) -> None:
         """Send a request and wait for its answer."""
-        request = exchange.request
         self.exchange = exchange
         self._log = exchange.log
-        self._framing = Framing(self._owner.answer_bytes or answer_limit(request.max_tokens))
-        self._fed = 0
-        self._room = 0
-        now = monotonic()
+        self._reader.begin()
+        self._limit = self._owner.answer_bytes or answer_limit(exchange.request.max_tokens)
+        self._room = min(HEAD_BYTES, self._limit)
+        self._more = self._limit - self._room
         timeouts = self._owner.timeouts
+        now = monotonic()
         self._total_s = now + timeouts.total_s
         self.deadline_s = now + min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
         exchange.sent_s = now
@@ -98,57 +101,55 @@ class Connection(asyncio.Protocol):
             self.transport.write(wire[written:])
 
     def data_received(self, data: bytes) -> None:
-        """Stamp, keep, and look closer only when the answer could have ended or grown too large."""
+        """Stamp and keep; the parser only says where the answer ends."""
         now = monotonic()
         log = self._log
         log.append(now)
         log.append(data)
-        room = self._room = self._room - len(data)
+        self._room -= len(data)
+        feed = self._feed
         try:
-            if data[-4] == _CR or room < 0:  # the last chunk ends in CR LF CR LF
-                self._look()
-        except IndexError:
+            feed(data)
+        except REFUSALS as error:
+            self._refused(error, data)
+            return
+        if self._room < 0 or self._reader.complete:
             self._look()
+
+    def _refused(self, error: Exception, data: bytes) -> None:
+        if self._reader.complete:  # the answer is good; what follows it is not
+            self._end(reusable=False)
+        else:
+            self.give_up("malformed", refusal(error, data, self._reader))
 
     def _look(self) -> None:
-        """Read the framing of what came since the last look."""
-        exchange, log, fed = self.exchange, self._log, self._fed
-        if exchange is None:
-            self.transport.abort()  # an answer that nobody asked for
-            return
-        self._fed = len(log)
-        framing = self._framing
-        try:
-            complete = framing.feed(log[-1] if len(log) - fed == 2 else b"".join(log[fed + 1 :: 2]))
-        except MalformedError as error:
-            self.give_up("malformed", str(error))
-            return
-        if complete:
-            self._end(self._reusable())
-            return
-        self._room = framing.room()
-        self.deadline_s = self._total_s
-
-    def _reusable(self) -> bool:
-        """Whether the connection is clean: nothing beyond the answer, all of the request gone, and not about to close."""
-        head, framing, transport = self._framing.head, self._framing, self.transport
-        clean = head is not None and head.keep_alive and framing.fed == framing.offset
-        return clean and not transport.is_closing() and transport.get_write_buffer_size() == 0
+        """The answer has ended, or is large, or nobody asked for it."""
+        reader = self._reader
+        if self.exchange is None:
+            self.transport.abort()
+        elif reader.complete:
+            transport = self.transport
+            clean = reader.reusable and not transport.is_closing() and transport.get_write_buffer_size() == 0
+            self._end(reusable=clean)
+        elif not reader.has_head:
+            self.give_up("malformed", f"the header is larger than {HEAD_BYTES} bytes")
+        else:
+            self._room, self._more = self._room + self._more, 0
+            if self._room < 0:
+                self.give_up("malformed", f"the answer is larger than the limit of {self._limit} bytes")
 
     def tick(self, now: float) -> None:
-        """Called now and then: end what is overdue, and look at what may have ended unnoticed."""
-        if now >= self.deadline_s:
-            self._overdue()
-        elif self._fed < len(self._log) and self._log[-2] < now - IDLE_S:
-            self._look()
-
-    def _overdue(self) -> None:
+        """Called now and then: end what is overdue."""
+        if now < self.deadline_s:
+            return
         timeouts = self._owner.timeouts
-        if self._log:
-            self.give_up("timeout", f"no end of the answer within {timeouts.total_s:g} s")
-        else:
+        if not self._log:
             limit_s = min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
             self.give_up("timeout", f"no first byte within {limit_s:g} s")
+        elif now >= self._total_s:
+            self.give_up("timeout", f"no end of the answer within {timeouts.total_s:g} s")
+        else:
+            self.deadline_s = self._total_s
 
     def give_up(self, status: RequestStatus, words: str) -> None:
         """End the request on it, and the connection."""
@@ -162,12 +163,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has closed or reset it, or we have."""
-        if self.exchange is not None and self._fed < len(self._log):
-            self._look()
-        exchange = self.exchange
-        if exchange is None:
+        if self.exchange is None:
             self._owner.lost(self)
-        elif exc is None and self._framing.end_of_stream():
+        elif exc is None and self._reader.end_of_stream():
             self._end(reusable=False)
         else:
             where = "within the answer" if self._log else "before the answer"
@@ -176,23 +174,19 @@ class Connection(asyncio.Protocol):
 
     def _end(self, reusable: bool) -> None:
         exchange = self.exchange
-        assert exchange is not None
+        if exchange is None:
+            return
         exchange.end_s = monotonic()
+        self.received = self._limit - self._more - self._room
         self.exchange = None
         self._log = []
         self._room = -1
-        self.deadline_s = 0.0
         self._owner.ended(self, exchange, reusable)
         self.used = True
 
-    @property
-    def received(self) -> int:
-        """Bytes read of the present answer, as far as they were looked at."""
-        return self._framing.fed
-
 
 def answer_limit(max_tokens: int) -> int:
-    """Body bytes allowed by default: room for 8 KiB per token asked for, at least 1 MiB."""
+    """Bytes of an answer allowed by default: room for 8 KiB per token asked for, at least 1 MiB."""
     return max(1 << 20, max_tokens * 8192)
 
 

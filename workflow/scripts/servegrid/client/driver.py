@@ -89,6 +89,7 @@ class Driver:
         self._dials: dict[asyncio.Task[None], Exchange | None] = {}
         self._waiting: dict[Connection, Exchange] = {}
         self._broken_off = False
+        self.failure: BaseException | None = None  # what ended the load that should not have
         self._load_limit_s = float("inf")
 
     async def run(self, start: Callable[[], Awaitable[float]]) -> None:
@@ -130,7 +131,7 @@ class Driver:
         """Open a connection, for this request or for one to come."""
         task = self.loop.create_task(self._dial(exchange))
         self._dials[task] = exchange
-        task.add_done_callback(self._dials.pop)
+        task.add_done_callback(self._dialled)
 
     async def _dial(self, exchange: Exchange | None) -> None:
         connection = Connection(self)
@@ -229,10 +230,29 @@ class Driver:
             self._done.set_result(None)
 
     def _unexpected(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """A callback of ours failed: that is a fault of this program, and must not pass for a slow server."""
+        """A callback raised: a signal handler that ran in its midst, or a fault of this program. It ends the load."""
         error = context.get("exception")
-        if isinstance(error, BaseException) and not isinstance(error, OSError) and not self._done.done():
-            self._done.set_exception(error)
+        of_transport = (
+            isinstance(error, OSError) and "transport" in context and "call failed" not in str(context.get("message"))
+        )
+        if isinstance(error, BaseException) and not of_transport:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+            self.break_off("cancelled", broken_off_by(error))
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self._dials.pop(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+
+def broken_off_by(error: BaseException) -> str:
+    """Words for a load that an exception ended."""
+    return f"the load was broken off ({type(error).__name__})"
 
 
 def connect_fault(error: BaseException, connect_s: float) -> tuple[RequestStatus, str]:

@@ -26,12 +26,11 @@ def make_record(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> 
     answer = read_answer(log)
     record = _begin(exchange, answer)
     fault = _transport_fault(exchange, answer)
-    head = answer.head
-    if head is None:
+    if answer.status is None:
         record.status, record.error = fault or ("malformed", "no HTTP response")
         return record
-    record.http_status = head.status
-    if head.status // 100 != 2:
+    record.http_status = answer.status
+    if answer.status // 100 != 2:
         record.status, record.error = _refusal(answer)
         return record
     reading, events = _read_body(answer, protocol, record)
@@ -62,28 +61,24 @@ def _transport_fault(exchange: Exchange, answer: Answer) -> tuple[RequestStatus,
 
 def _refusal(answer: Answer) -> tuple[RequestStatus, str]:
     """An HTTP status that is no success."""
-    head = answer.head
-    assert head is not None
     try:
         found = base.error_words(json.loads(answer.body))
     except (ValueError, RecursionError):
         found = None
     words = found[1] if found else answer.body[: 4 * _ERROR_CHARACTERS].decode(errors="replace").strip()
-    retry = f", Retry-After: {head.headers['retry-after']}" if "retry-after" in head.headers else ""
-    target = f", to {head.headers['location']}" if "location" in head.headers else ""
-    text = f"HTTP {head.status}{retry}{target}" + (f": {words}" if words else "")
-    return ("rejected" if head.status in (429, 503) else "error"), text[:_ERROR_CHARACTERS]
+    retry = f", Retry-After: {answer.headers['retry-after']}" if "retry-after" in answer.headers else ""
+    target = f", to {answer.headers['location']}" if "location" in answer.headers else ""
+    text = f"HTTP {answer.status}{retry}{target}" + (f": {words}" if words else "")
+    return ("rejected" if answer.status in (429, 503) else "error"), text[:_ERROR_CHARACTERS]
 
 
 def _read_body(answer: Answer, protocol: base.Protocol, record: RequestRecord) -> tuple[base.Reading, Events]:
-    head = answer.head
-    assert head is not None
-    coding = head.headers.get("content-encoding", "identity").lower()
+    coding = answer.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
         return base.Reading(
             fault=("malformed", f"the answer is compressed ({coding}), which was not asked for")
         ), Events()
-    if head.headers.get("content-type", "").lower().startswith("application/json"):
+    if answer.headers.get("content-type", "").lower().startswith("application/json"):
         events = _one_document(answer)
     else:
         events = read_events(answer)
@@ -93,7 +88,7 @@ def _read_body(answer: Answer, protocol: base.Protocol, record: RequestRecord) -
 def _one_document(answer: Answer) -> Events:
     """A server that does not stream: all of its answer is one event, at its end."""
     events = Events()
-    if answer.complete and answer.body.strip():
+    if (answer.complete or answer.until_close) and answer.body.strip():
         events.add(answer.arrival_s(len(answer.body)), answer.body)
     return events
 
@@ -111,7 +106,7 @@ def _verdict(
     what = (
         f"after {len(events.data)} events, without a finish reason or end mark" if events.data else "without any event"
     )
-    if answer.head is not None and not answer.head.chunked and answer.head.length is None:
+    if answer.until_close:
         return "disconnected", f"the server closed the connection {what}"
     return "malformed", f"the answer ended {what}"
 

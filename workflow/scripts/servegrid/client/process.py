@@ -3,14 +3,13 @@
 import asyncio
 import gc
 import resource
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import uvloop
 
-from servegrid.client.driver import Driver, Target
+from servegrid.client.driver import Driver, Target, broken_off_by
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Exchange, Request, Spool
 from servegrid.client.pacing import pacing
@@ -75,36 +74,29 @@ def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
 def _run(loop: asyncio.AbstractEventLoop, driver: Driver, start: Start) -> BaseException | None:
     task = loop.create_task(driver.run(start))
     try:
-        _until(loop, task)
+        loop.run_until_complete(task)
     except BaseException as error:
-        if task.done():  # a fault of this program
+        if task.done():
             raise
-        driver.break_off("cancelled", f"the load was broken off ({type(error).__name__})")
-        _until(loop, task)
+        driver.break_off("cancelled", broken_off_by(error))
+        loop.run_until_complete(task)
         return error
-    return None
-
-
-def _until(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
-    loop.run_until_complete(task)
+    return driver.failure
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
     """Let closed connections finish closing, then close the loop."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(_settle(tasks))
-    loop.close()
 
-
-def _settle(tasks: set["asyncio.Task[Any]"]) -> Coroutine[Any, Any, None]:
     async def settle() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for _ in range(3):
             await asyncio.sleep(0)
 
-    return settle()
+    loop.run_until_complete(settle())
+    loop.close()
 
 
 @contextmanager

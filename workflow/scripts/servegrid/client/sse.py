@@ -1,6 +1,7 @@
 """Server-sent events, as the HTML standard reads them (section 9.2.6), with the arrival of each."""
 
 import re
+from bisect import bisect_right
 from itertools import accumulate
 
 from servegrid.client.answer import Answer
@@ -27,8 +28,9 @@ def _plain(answer: Answer, pieces: list[bytes]) -> Events:
     events, times_s, body_ends = Events(), answer.times_s, answer.body_ends
     events.data = [piece[6:] for piece in pieces[:-1]]
     ends = list(accumulate([len(data) + 8 for data in events.data]))
-    if ends == body_ends[: len(ends)]:  # event i came with read i
-        events.times_s = times_s[: len(ends)]
+    first = bisect_right(body_ends, 0)  # reads before it brought the header only
+    if ends == body_ends[first : first + len(ends)]:  # one event per read
+        events.times_s = times_s[first : first + len(ends)]
         return events
     read = 0
     for end in ends:

@@ -45,14 +45,5 @@ def bell(label: str, shape: tuple[int, ...], deviation: float) -> Floats:
     draws = np.frombuffer(_bytes(label, 6 * math.prod(shape)), dtype="<i2").reshape(3, -1)
     total = draws[0].astype(np.int32) + draws[1] + draws[2]
     centred = total.astype(np.float32) + np.float32(1.5)
-    return (centred * np.float32(deviation / 2**15)).reshape(shape)
-
-
-def pointed(label: str, shape: tuple[int, ...], deviation: float) -> Floats:
-    """As `bell`, but with more small and more large numbers, as trained weights have: a bell number times a uniform one.
-
-    A uniform factor of 0..1 has the mean square 1/3, so the square root of 3 keeps the deviation.
-    """
-    draws = np.frombuffer(_bytes(f"{label}/factor", 2 * math.prod(shape)), dtype="<u2").reshape(shape)
-    factor = (draws.astype(np.float32) + np.float32(0.5)) * np.float32(2**-16)
-    return bell(label, shape, deviation * math.sqrt(3)) * factor
+    scaled: Floats = centred * np.float32(deviation / 2**15)
+    return scaled.reshape(shape)

@@ -1,85 +1,120 @@
-"""The built-in model and its draft model, as Hugging Face checkpoints: the same bytes on every machine."""
+"""The built-in model and its draft: made on the machine, byte for byte the same everywhere, nothing downloaded."""
 
 import hashlib
 import json
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from servegrid.model.revisions import DRAFT_NAME, DRAFT_REVISION, NAME, REVISION
+from safetensors.numpy import save_file
+
+from servegrid.model import vocabulary
+from servegrid.model.architecture import (
+    CONTEXT_LENGTH,
+    DRAFT,
+    HEAD_DIM,
+    MAIN,
+    NORM_EPSILON,
+    ROPE_THETA,
+    Architecture,
+)
+from servegrid.model.folder import replacing_folder
+from servegrid.model.weights import tensors
 
 __all__ = ["CONTEXT_LENGTH", "DRAFT_NAME", "DRAFT_REVISION", "NAME", "REVISION", "BuildError", "build", "build_draft"]
 
-CONTEXT_LENGTH = 4096
+NAME = "servegrid-tiny"
+DRAFT_NAME = "servegrid-tiny-draft"
+
+_TOKENIZER = "9cff4eb5f287723dc923a0db2318c51d042f6d9b794b599b51408645d26cfdc8"
+PINS: Mapping[str, str] = MappingProxyType(
+    {
+        "config.json": "55e32466b696eb9225ee050501d3ecb64f3d3230ccaeb612adc19cb18eaa2807",
+        "model.safetensors": "84dbb9aaba99c1663aee3405d9430fbacc44db315d34a9f7d8377ab9850459c3",
+        "tokenizer.json": _TOKENIZER,
+    }
+)
+"""SHA-256 of the main model's files."""
+DRAFT_PINS: Mapping[str, str] = MappingProxyType(
+    {
+        "config.json": "6289e320a515636155ae3ba1810daaa21886ab93cb6a15d6d032bac9a9a7b259",
+        "model.safetensors": "72c7568148012f1f36167f254bc1b418c97e81785a5ef70b00e546c9b923e733",
+        "tokenizer.json": _TOKENIZER,
+    }
+)
+"""SHA-256 of the draft model's files."""
+
+
+def _revision(pins: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(pins), sort_keys=True).encode()).hexdigest()
+
+
+REVISION = _revision(PINS)
+"""Identity of the main model: 64 hexadecimal digits."""
+DRAFT_REVISION = _revision(DRAFT_PINS)
+"""Identity of the draft model."""
 
 
 class BuildError(RuntimeError):
-    """What was built is not what the revision stands for."""
+    """The files built are not the files pinned."""
 
 
 def build(folder: Path) -> None:
-    """Build the model in `folder`, whole or not at all.
+    """Build the main model in `folder` as a Hugging Face checkpoint, float32; takes seconds.
 
     Raises:
-        BuildError: when the bytes differ from those that REVISION names.
+        BuildError: A file differs from its pinned SHA-256; `folder` is then left as it was.
     """
-    from servegrid.model.network import MAIN
-
-    _build(folder, MAIN, NAME, REVISION)
+    _build(MAIN, PINS, folder)
 
 
 def build_draft(folder: Path) -> None:
-    """Build the draft model, of the same vocabulary, in `folder`; as `build`."""
-    from servegrid.model.network import DRAFT
-
-    _build(folder, DRAFT, DRAFT_NAME, DRAFT_REVISION)
+    """Build the draft model, which shares the main model's tokenizer; see `build`."""
+    _build(DRAFT, DRAFT_PINS, folder)
 
 
-def _build(folder: Path, shape: Any, name: str, revision: str) -> None:
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    _write(beside, shape, name)
-    found = digest(beside)
-    if found != revision:
-        shutil.rmtree(beside)
-        raise BuildError(f"{name} came out as {found}, not as {revision}: this machine computes differently")
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+def _build(architecture: Architecture, pins: Mapping[str, str], folder: Path) -> None:
+    with replacing_folder(folder) as beside:
+        save_file(tensors(architecture), beside / "model.safetensors", {"format": "pt"})
+        (beside / "tokenizer.json").write_text(vocabulary.tokenizer_json(), encoding="utf-8")
+        _write(beside / "config.json", _config(architecture))
+        _write(beside / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 0, "do_sample": False})
+        _write(beside / "tokenizer_config.json", _tokenizer_config())
+        _verify(beside, pins)
 
 
-def _write(folder: Path, shape: Any, name: str) -> None:
-    from safetensors.numpy import save_file
-
-    from servegrid.model import network, vocabulary
-
-    save_file(network.tensors(shape), folder / "model.safetensors", {"format": "pt"})
-    (folder / "tokenizer.json").write_text(vocabulary.tokenizer_json(), encoding="utf-8")
-    _write_json(folder / "config.json", _config(shape, name))
-    end = {"bos_token_id": 0, "eos_token_id": 0}
-    _write_json(folder / "generation_config.json", {**end, "do_sample": False})
-    tokens = {"bos_token": vocabulary.END, "eos_token": vocabulary.END, "model_max_length": CONTEXT_LENGTH}
-    _write_json(folder / "tokenizer_config.json", {**tokens, "tokenizer_class": "PreTrainedTokenizerFast"})
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def _config(shape: Any, name: str) -> dict[str, Any]:
-    from servegrid.model import network, vocabulary
+def _verify(folder: Path, pins: Mapping[str, str]) -> None:
+    for name, pinned in pins.items():
+        with (folder / name).open("rb") as file:
+            built = hashlib.file_digest(file, "sha256").hexdigest()
+        if built != pinned:
+            raise BuildError(
+                f"the built-in model's {name} came out with SHA-256 {built}, but {pinned} is pinned: "
+                "this machine or library computes otherwise, and its results would not compare with others"
+            )
 
+
+def _config(architecture: Architecture) -> dict[str, Any]:
     return {
-        "_name_or_path": name,
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "vocab_size": vocabulary.SIZE,
-        "hidden_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "head_dim": network.HEAD,
-        "intermediate_size": shape.intermediate,
+        "hidden_size": architecture.hidden,
+        "intermediate_size": architecture.intermediate,
+        "num_hidden_layers": architecture.layers,
+        "num_attention_heads": architecture.heads,
+        "num_key_value_heads": architecture.kv_heads,
+        "head_dim": HEAD_DIM,
         "hidden_act": "silu",
-        "rms_norm_eps": 1e-5,
-        "rope_theta": network.ROPE_BASE,
         "max_position_embeddings": CONTEXT_LENGTH,
+        "rms_norm_eps": NORM_EPSILON,
+        "rope_theta": ROPE_THETA,
+        "rope_scaling": None,
         "attention_bias": False,
         "mlp_bias": False,
         "tie_word_embeddings": False,
@@ -89,13 +124,16 @@ def _config(shape: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over weights and tokenizer, the first 16 hex digits."""
-    content = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json", "config.json"):
-        content.update((folder / name).read_bytes())
-    return content.hexdigest()[:16]
+def _tokenizer_config() -> dict[str, Any]:
+    """No token is added at either end; a chat is its messages' texts, so that chat and completion read the same."""
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": CONTEXT_LENGTH,
+        "bos_token": vocabulary.END,
+        "eos_token": vocabulary.END,
+        "pad_token": vocabulary.END,
+        "add_bos_token": False,
+        "add_eos_token": False,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": "{% for message in messages %}{{ message['content'] }}{% endfor %}",
+    }

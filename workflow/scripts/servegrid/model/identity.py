@@ -1,42 +1,51 @@
-"""What tells one model from another, without reading all of it."""
+"""What tells a user's local model from another one."""
 
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-EDGE_BYTES = 2**20
-WHOLE_BELOW_BYTES = 4 * EDGE_BYTES
+EDGE = 2**20
+"""Bytes read from either end of a large file."""
+SMALL = 4 * EDGE
+"""Up to this size a file is read whole."""
 
 
 def revision_of(path: Path) -> str:
-    """Identity of a model folder or file: a hash over names, sizes and contents.
+    """Identity of a model on disk, a file or a folder: 64 hexadecimal digits.
 
-    Files below 4 MiB count whole; of larger ones the first and last MiB do, where formats keep their headers and the last
-    weights. A change inside a large file that keeps its size and both ends goes unseen.
+    A SHA-256 over every file's name inside the folder and its size, the whole content of files up to SMALL bytes, and
+    the first and last EDGE bytes of larger ones. Reading models of hundreds of gigabytes whole would take minutes at
+    each start; a change in the middle of a large file that leaves its size, head and tail alone is therefore not seen.
+    Hidden files and folders (names that start with a dot) do not count, nor do times; links count as what they point at.
 
     Raises:
-        FileNotFoundError: naming the path.
+        FileNotFoundError: There is nothing at `path`, or nothing that counts.
     """
     if not path.exists():
-        raise FileNotFoundError(f"model {path} is not there")
-    seen = hashlib.sha256()
-    for file in _files(path):
-        seen.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
-        seen.update(_sample(file))
-    return seen.hexdigest()
+        raise FileNotFoundError(f"there is no model at {path}: neither a file nor a folder")
+    digest = hashlib.sha256()
+    names = [""] if path.is_file() else sorted(_names(path))
+    if not names:
+        raise FileNotFoundError(f"the model folder {path} holds no files")
+    for name in names:
+        _add(digest, name or path.name, path / name if name else path)
+    return digest.hexdigest()
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-    else:
-        yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+def _names(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            yield name.as_posix()
 
 
-def _sample(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        if file.stat().st_size <= WHOLE_BELOW_BYTES:
-            return opened.read()
-        first = opened.read(EDGE_BYTES)
-        opened.seek(-EDGE_BYTES, 2)
-        return first + opened.read()
+def _add(digest: "hashlib._Hash", name: str, path: Path) -> None:
+    size = path.stat().st_size
+    digest.update(f"{len(name.encode())} {name} {size}\n".encode())
+    with path.open("rb") as file:
+        if size <= SMALL:
+            digest.update(file.read())
+        else:
+            digest.update(file.read(EDGE))
+            file.seek(size - EDGE)
+            digest.update(file.read(EDGE))

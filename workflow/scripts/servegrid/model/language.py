@@ -50,31 +50,6 @@ def language() -> Language:
     return Language(words, _successors(words), np.where(favourite < KINDS, favourite, -1), features)
 
 
-def walk(label: str, length: int) -> list[str]:
-    """`length` words of one topic that follow each other as the language has it, one time in five as chance has it."""
-    words, names = language().words, vocabulary.vocabulary().words
-    topic, start, *draws = bits.integers(label, (2 + 2 * length,), 1 << 16).tolist()
-    tokens = [int(words[topic % TOPICS].ravel()[start % (PARTS * KINDS * WORDS_PER_KIND)])]
-    for chance, other in zip(draws[::2], draws[1::2], strict=True):
-        tokens.append(_next(tokens, chance % 5 == 0, other % KINDS))
-    return [names[token - vocabulary.FIRST_WORD] for token in tokens[:length]]
-
-
-def _next(tokens: list[int], free: bool, other: int) -> int:
-    here = tokens[-1]
-    kind = int(language().favourite[here])
-    if free:
-        kind = other
-    elif kind < 0:
-        kind = sum((_feature(tokens, distance, k) > 0) << k for k, distance in enumerate(DISTANCES))
-    return int(language().successors[here, kind])
-
-
-def _feature(tokens: list[int], distance: int, feature: int) -> int:
-    """Feature of the token so far before the last one; before the text begins, -1."""
-    return int(language().features[tokens[-1 - distance], feature]) if len(tokens) > distance else -1
-
-
 def kind_signs() -> Floats:
     """-1 or 1, [kind, feature]: kind 0 agrees with (-1, -1), 1 with (1, -1), 2 with (-1, 1), 3 with (1, 1)."""
     return np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
@@ -88,4 +63,5 @@ def _successors(words: Integers) -> Integers:
     part[words] = np.arange(PARTS).reshape(1, -1, 1, 1)
     draws = bits.integers("language/successors", (2, vocabulary.SIZE, KINDS), WORDS_PER_KIND)
     rank = draws[0] * draws[1] // WORDS_PER_KIND
-    return words[topic[:, None], (part[:, None] + 1) % PARTS, np.arange(KINDS), rank]
+    chosen: Integers = words[topic[:, None], (part[:, None] + 1) % PARTS, np.arange(KINDS), rank]
+    return chosen

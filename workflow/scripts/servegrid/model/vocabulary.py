@@ -29,10 +29,9 @@ class Vocabulary:
     tokens: list[str]
     merges: list[tuple[str, str]]
 
-    @property
-    def words(self) -> list[str]:
-        """The words without their leading space; word i is token FIRST_WORD + i."""
-        return [token.removeprefix(SPACE) for token in self.tokens[FIRST_WORD:]]
+    def word(self, token: int) -> str:
+        """The word that a token from FIRST_WORD on is, without its leading space."""
+        return self.tokens[token].removeprefix(SPACE)
 
 
 @cache

@@ -48,7 +48,9 @@ def _embeddings(architecture: Architecture, words: Floats) -> Floats:
     total = bits.bell(f"{architecture.name}/private", words.shape, architecture.private)
     for kind in range(KINDS):
         favoured = (tables.favourite == kind).astype(np.float32)
-        total += (np.float32(1) + np.float32(architecture.favour) * favoured)[:, None] * words[tables.successors[:, kind]]
+        total += (np.float32(1) + np.float32(architecture.favour) * favoured)[:, None] * words[
+            tables.successors[:, kind]
+        ]
     total *= (np.float32(FREE_SIZE * math.sqrt(architecture.hidden - FREE)) / _length(total[:, FREE:]))[:, None]
     total[:, :FREE] = 0
     total[:, CONSTANT] = LANE_SIZE

@@ -1,1 +1,1 @@
-"""Prompt sets: generated on this machine, or the user's own."""
+"""Prompt sets: generated on the machine, or the user's own."""

@@ -1,89 +1,128 @@
-"""Prompt sets as JSON Lines: one object a line, `prompt`, and optionally `id` and `max_tokens`."""
+"""Prompt sets as JSONL files: one object a line, keys `id`, `prompt`, `max_tokens`; only `prompt` is required."""
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from servegrid.files import write_atomic
 
-KEYS = ("id", "prompt", "max_tokens")
+_ALLOWED_KEYS = ("id", "prompt", "max_tokens")
 
 
-class PromptError(ValueError):
-    """A prompt file cannot be used; the text names file, line, key, value and what is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prompt:
-    """One prompt. `max_tokens` is how many tokens to ask for, None for the number that goes for all."""
+    """One request's text.
+
+    Attributes:
+        id: Unique in its set.
+        text: The prompt.
+        max_tokens: Output tokens to ask for; None: the config's number.
+    """
 
     id: str
     text: str
     max_tokens: int | None = None
 
 
-def read_prompts(path: Path) -> list[Prompt]:
-    """Read a JSON Lines file; empty lines are passed over, a missing id is the line's number.
+class PromptFileError(ValueError):
+    """A prompt file that cannot be used; says file, line, key, value, and what is allowed."""
+
+
+def read(path: Path) -> list[Prompt]:
+    """Read a prompt set, in the file's order. A prompt without `id` is called by its line number.
 
     Raises:
-        PromptError: at the first line that cannot be used, or when there is no prompt at all, or an id stands twice.
+        PromptFileError: The file is missing, empty or not as described above.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"{path}: {error}") from None
-    prompts = [_prompt(f"{path}, line {number}", number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise PromptFileError(f"{path}: there is no such prompt file") from None
+    except UnicodeDecodeError as error:
+        raise PromptFileError(f"{path}: byte {error.start} is not UTF-8; allowed: UTF-8 text") from None
+    prompts = [_parse(line, f"{path}, line {number}", number) for number, line in enumerate(lines, 1) if line.strip()]
     if not prompts:
-        raise PromptError(f"{path}: holds no prompt; expected one JSON object per line with the key prompt")
-    seen: set[str] = set()
-    for prompt in prompts:
-        if prompt.id in seen:
-            raise PromptError(f"{path}: id {prompt.id!r} stands twice; each prompt needs one of its own")
-        seen.add(prompt.id)
+        raise PromptFileError(f"{path}: the file holds no prompt; allowed: one JSON object a line, at least one")
+    _refuse_twins(path, prompts)
     return prompts
 
 
-def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
-    """Write prompts in the form that `read_prompts` reads, whole or not at all."""
-    lines = [json.dumps(_fields(prompt), ensure_ascii=False) for prompt in prompts]
-    write_atomic(path, "\n".join(lines) + "\n")
+def write(path: Path, prompts: Iterable[Prompt]) -> None:
+    """Write a prompt set in the form that `read` reads, whole or not at all."""
+    write_atomic(path, "".join(f"{line}\n" for line in _lines(prompts)))
 
 
-def _fields(prompt: Prompt) -> dict[str, Any]:
-    fields: dict[str, Any] = {"id": prompt.id, "prompt": prompt.text}
-    return fields if prompt.max_tokens is None else fields | {"max_tokens": prompt.max_tokens}
+def prompt_set_hash(prompts: Iterable[Prompt]) -> str:
+    """SHA-256 of ids, texts, lengths and order, 64 hexadecimal digits: identity of a prompt set."""
+    digest = hashlib.sha256()
+    for line in _lines(prompts):
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
 
 
-def _prompt(where: str, number: int, line: str) -> Prompt:
+def _lines(prompts: Iterable[Prompt]) -> Iterator[str]:
+    for prompt in prompts:
+        row: dict[str, Any] = {"id": prompt.id, "prompt": prompt.text}
+        if prompt.max_tokens is not None:
+            row["max_tokens"] = prompt.max_tokens
+        yield json.dumps(row, ensure_ascii=False)
+
+
+def _parse(line: str, where: str, number: int) -> Prompt:
     try:
-        fields = json.loads(line)
-    except ValueError as error:
-        raise PromptError(f"{where}: not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise PromptError(f"{where}: {line[:60]} is not an object with the key prompt")
-    if unknown := sorted(set(fields) - set(KEYS)):
-        raise PromptError(f"{where}: key {unknown[0]!r} is unknown (allowed: {', '.join(KEYS)})")
-    return Prompt(_id(where, number, fields), _text(where, fields), _max_tokens(where, fields))
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise PromptFileError(f"{where}: not JSON ({error}); allowed: one JSON object a line") from None
+    if not isinstance(row, dict):
+        raise PromptFileError(f"{where}: {_short(row)} is no object; allowed: an object with {_ALLOWED_KEYS}")
+    for key in row:
+        if key not in _ALLOWED_KEYS:
+            raise _wrong(where, key, row[key], f"the keys {', '.join(_ALLOWED_KEYS)}")
+    if "prompt" not in row:
+        raise PromptFileError(f"{where}: key 'prompt' is missing; allowed: a text that is not empty")
+    return Prompt(_id(row, where, number), _text(row, where), _max_tokens(row, where))
 
 
-def _id(where: str, number: int, fields: dict[str, Any]) -> str:
-    value = fields.get("id", str(number))
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise PromptError(f"{where}: id = {value!r}: must be text or a whole number")
-    return str(value)
-
-
-def _text(where: str, fields: dict[str, Any]) -> str:
-    value = fields.get("prompt")
-    if not isinstance(value, str) or not value:
-        raise PromptError(f"{where}: prompt = {value!r}: must be text, not empty")
+def _id(row: dict[str, Any], where: str, number: int) -> str:
+    value = row.get("id", str(number))
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(where, "id", value, "a text that is not empty, or a whole number")
     return value
 
 
-def _max_tokens(where: str, fields: dict[str, Any]) -> int | None:
-    value = fields.get("max_tokens")
+def _text(row: dict[str, Any], where: str) -> str:
+    value = row["prompt"]
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(where, "prompt", value, "a text that is not empty")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _wrong(where, "prompt", "...", "Unicode text; half of a surrogate pair is none")
+    return value
+
+
+def _max_tokens(row: dict[str, Any], where: str) -> int | None:
+    value = row.get("max_tokens")
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise PromptError(f"{where}: max_tokens = {value!r}: must be a whole number, at least 1")
+        raise _wrong(where, "max_tokens", value, "a whole number, at least 1")
     return value
+
+
+def _refuse_twins(path: Path, prompts: list[Prompt]) -> None:
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.id in seen:
+            raise PromptFileError(f"{path}: the id {_short(prompt.id)} stands on two lines; allowed: each id once")
+        seen.add(prompt.id)
+
+
+def _wrong(where: str, key: str, value: Any, allowed: str) -> PromptFileError:
+    return PromptFileError(f"{where}: key {key!r} is {_short(value)}; allowed: {allowed}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."

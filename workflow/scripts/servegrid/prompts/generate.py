@@ -1,64 +1,73 @@
-"""Prompts generated on this machine: the same bytes for the same arguments, everywhere."""
+"""Prompt sets made on the machine from a seed: the same bytes everywhere, as long and as varied as asked."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
-from tokenizers import Tokenizer
-
-from servegrid.model import bits
 from servegrid.prompts.files import Prompt
+from servegrid.prompts.spread import Spread, lengths
+from servegrid.prompts.words import WordSource
 
-VERSION = 1  # part of a load's identity: raise it when the same arguments make another set
-SHORTEST = 4
-LENGTHS = (35, 45, 55, 65, 75, 85, 95, 105, 120, 140, 170, 210)
-"""Lengths in percent of the mean, which they average to: many short prompts and a few long ones, as in real traffic."""
-WORDS = (
-    "the a of to and in that it is was for on are as with his they be at one have this from by hot but some what there we can"
-    " out other were all your when up use word how said an each she which do their time if will way about many then them would"
-    " write like so these her long make thing see him two has look more day could go come did my sound no most number who over"
-    " know water than call first people may down side been now find any new work part take get place made live where after back"
-    " little only round man year came show every good me give our under name very through just form much great think say help"
-).split()
+VERSION = 1
+"""Of the generator: another number means other prompts for the same arguments."""
+
+_OPENERS = "1234567890#@%&*+=~"
 
 
-def generated(tokenizer: Path, count: int, mean: int, longest: int, seed: int) -> list[Prompt]:
-    """`count` prompts of `mean` tokens on average, SHORTEST to `longest`, as this tokenizer.json counts them.
+def generate(
+    count: int, input_tokens: Spread, output_tokens: Spread | None, seed: int, source: WordSource
+) -> list[Prompt]:
+    """`count` prompts p0000, p0001, ... of the wanted lengths in tokens, input and output drawn apart.
 
-    For the built-in model's tokenizer the words follow each other as that model would have them; for others they are
-    common English words.
+    Without `output_tokens` the prompts leave the length of their answers to the config.
+
+    With a tokenizer no prompt is longer than drawn unless a single word is; with the built-in model's, lengths from 3
+    tokens on are exact.
+
+    Raises:
+        ValueError: `count` is below 1.
     """
-    counter = Tokenizer.from_file(str(tokenizer))
-    draws = bits.integers(f"prompts/{seed}/lengths", (count,), len(LENGTHS))
-    lengths = [max(SHORTEST, min(longest, mean * LENGTHS[draw] // 100)) for draw in draws.tolist()]
-    return [Prompt(f"p{i:04d}", _text(counter, f"prompts/{seed}/{i}", length)) for i, length in enumerate(lengths)]
+    if count < 1:
+        raise ValueError(f"{count} prompts are no set; allowed: at least 1")
+    label = f"prompts/{seed}"
+    wanted = lengths(f"{label}/input", count, input_tokens)
+    answers = lengths(f"{label}/output", count, output_tokens) if output_tokens else [None] * count
+    texts = [_text(source, f"{label}/{i}", length) for i, length in enumerate(wanted)]
+    return [Prompt(f"p{i:04d}", text, answer) for i, (text, answer) in enumerate(zip(texts, answers, strict=True))]
 
 
-def warmup_prompts(count: int, seed: int) -> list[Prompt]:
-    """Prompts for warming up: they share no prefix with any generated prompt, nor with each other."""
-    openings = [f"{number} warm-up: " for number in range(count)]
-    texts = (opening + " ".join(_english(f"warm-up/{seed}/{number}", 8)) for number, opening in enumerate(openings))
-    return [Prompt(f"warmup{number}", text) for number, text in enumerate(texts)]
+def warmup_prompts(
+    count: int,
+    seed: int,
+    source: WordSource,
+    measured: Iterable[Prompt],
+    input_tokens: int = 64,
+    output_tokens: int = 16,
+) -> list[Prompt]:
+    """Prompts w0000, w0001, ... to warm a server up with; no prefix cache helps a measured prompt through them.
+
+    Each begins with a character with which no measured prompt begins.
+
+    Raises:
+        ValueError: Every character at choice begins some measured prompt.
+    """
+    taken = {prompt.text[:1] for prompt in measured}
+    opener = next((character for character in _OPENERS if character not in taken), None)
+    if opener is None:
+        raise ValueError(f"the measured prompts begin with every one of {_OPENERS}: no warm-up prompt can differ")
+    texts = [_text(source, f"warm-up/{seed}/{i}", input_tokens, f"{opener} ") for i in range(count)]
+    return [Prompt(f"w{i:04d}", text, output_tokens) for i, text in enumerate(texts)]
 
 
-def _text(counter: Tokenizer, label: str, length: int) -> str:
-    """A text of `length` tokens, or the fewest above where no text has just as many."""
-    from servegrid.model.language import walk
-    from servegrid.model.vocabulary import is_builtin
+def _text(source: WordSource, label: str, wanted: int, opening: str = "") -> str:
+    """As many words as fit in the wanted tokens, at least one."""
+    words = source.words(label, wanted)  # a word is a token at least
 
-    words = walk(label, length) if is_builtin(counter) else _english(label, length)
-    low, high = 1, len(words)
-    while low < high:  # words only add tokens, so the number of words can be found by halving
+    def text(count: int) -> str:
+        return opening + " ".join(words[:count])
+
+    if source.tokens("") is None:
+        return text(max(1, wanted * 3 // 4))
+    low, high = 1, wanted + 1
+    while high - low > 1:
         middle = (low + high) // 2
-        enough = len(counter.encode(" ".join(words[:middle]), add_special_tokens=False).ids) >= length
-        low, high = (low, middle) if enough else (middle + 1, high)
-    return " ".join(words[:low])
-
-
-def _english(label: str, count: int) -> list[str]:
-    return list(_capitalised(WORDS[draw] for draw in bits.integers(label, (count,), len(WORDS)).tolist()))
-
-
-def _capitalised(words: Iterator[str]) -> Iterator[str]:
-    """Sentences of nine words."""
-    for number, word in enumerate(words):
-        yield word.capitalize() if number % 9 == 0 else f"{word}." if number % 9 == 8 else word
+        low, high = (middle, high) if (source.tokens(text(middle)) or 0) <= wanted else (low, middle)
+    return text(low)

@@ -1,0 +1,102 @@
+"""The built-in model is the same to the byte everywhere, and its formats say the same."""
+
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from servegrid.model import builtin, gguf_file
+from servegrid.model.identity import revision_of
+from servegrid.model.language import language, walk
+from servegrid.model.vocabulary import vocabulary
+from tokenizers import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "checkpoint"
+    builtin.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("draft") / "checkpoint"
+    builtin.build_draft(folder)
+    return folder
+
+
+def test_the_revisions_name_what_is_built(checkpoint: Path, draft: Path) -> None:
+    assert builtin.digest(checkpoint) == builtin.REVISION
+    assert builtin.digest(draft) == builtin.DRAFT_REVISION
+
+
+def test_other_bytes_are_refused_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "DRAFT_REVISION", "0" * 16)
+    with pytest.raises(builtin.BuildError, match="not as 0000"):
+        builtin.build_draft(tmp_path / "draft")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes(checkpoint: Path, draft: Path) -> None:
+    count = {path: sum(tensor.size for tensor in load_file(path / "model.safetensors").values()) for path in (checkpoint, draft)}
+    assert 20e6 < count[checkpoint] < 40e6
+    assert count[draft] < count[checkpoint] / 5
+    assert (draft / "tokenizer.json").read_text() == (checkpoint / "tokenizer.json").read_text()
+
+
+def test_every_word_is_one_token(checkpoint: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    for word in vocabulary().words[::7]:
+        assert len(tokenizer.encode(f" {word}").ids) == 1, word
+    text = "Zwölf Boxkämpfer, naïve 12.5 % \N{SNOWMAN}\n\tend"
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_words_follow_each_other_by_the_table() -> None:
+    names = {word: token for token, word in enumerate(vocabulary().words, 1 + 256 + 140)}
+    tokens = [names[word] for word in walk("a", 200)]
+    assert all(after in language().successors[before] for before, after in zip(tokens, tokens[1:], strict=False))
+
+
+@pytest.mark.parametrize("quantization", gguf_file.QUANTIZATIONS)
+def test_gguf_holds_the_same_weights(draft: Path, tmp_path: Path, quantization: str) -> None:
+    gguf_file.convert(draft, tmp_path / "model.gguf", quantization)
+    reader = gguf.GGUFReader(tmp_path / "model.gguf")
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    wanted = load_file(draft / "model.safetensors")["lm_head.weight"]
+    found = gguf.dequantize(tensors["output.weight"].data, tensors["output.weight"].tensor_type).reshape(wanted.shape)
+    error = float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+    assert error < {"f32": 1e-9, "f16": 1e-3, "bf16": 1e-2, "q8_0": 0.02}.get(quantization, 0.15)
+    assert tensors["output_norm.weight"].tensor_type == gguf.GGMLQuantizationType.F32
+
+
+def test_gguf_is_the_same_to_the_byte(draft: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        gguf_file.convert(draft, tmp_path / name, "q8_0")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_cannot_be_converted_is_said(draft: Path, tmp_path: Path) -> None:
+    with pytest.raises(gguf_file.Unsupported, match="q4_k_m.*expected one of f32"):
+        gguf_file.convert(draft, tmp_path / "x", "q4_k_m")
+    config = json.loads((draft / "config.json").read_text()) | {"architectures": ["MambaForCausalLM"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").write_text((draft / "tokenizer.json").read_text())
+    with pytest.raises(gguf_file.Unsupported, match=r"only LlamaForCausalLM .* model\.gguf"):
+        gguf_file.convert(tmp_path, tmp_path / "x", "f32")
+    assert not (tmp_path / "x").exists()
+
+
+def test_identity_of_a_users_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    big = tmp_path / "model.safetensors"
+    big.write_bytes(bytes(6 * 2**20))
+    first = revision_of(tmp_path)
+    assert first == revision_of(tmp_path)
+    big.write_bytes(bytes(6 * 2**20 - 1) + b"x")
+    assert revision_of(tmp_path) != first
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        revision_of(tmp_path / "nowhere")

@@ -1,0 +1,40 @@
+"""Folders that appear whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside `folder`; on success it is synced and takes the place of `folder`, on error it goes.
+
+    A folder of files cannot be exchanged in one step: for a moment `folder` may be missing, never half-written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    beside, old = room / "new", room / "old"
+    try:
+        beside.mkdir()
+        yield beside
+        for path in beside.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+            _sync(path)
+        _sync(beside)
+        if folder.exists():
+            folder.replace(old)
+        beside.replace(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

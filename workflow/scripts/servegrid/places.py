@@ -1,0 +1,13 @@
+"""The folders and files of a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run reads and writes."""
+
+    results: Path
+    resources: Path
+    prompts: Path

@@ -1,0 +1,142 @@
+"""Where a generated prompt's words come from, and how many tokens they are."""
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from tokenizers import Tokenizer
+
+from servegrid.model import bits, builtin, vocabulary
+from servegrid.model.bits import Integers
+from servegrid.model.language import DISTANCES, KINDS, TOPICS, language
+
+_DRAWS = 2**32
+_BY_RULE = _DRAWS // 5 * 4  # how many of the draws let the language's rule choose the next word
+
+
+class WordSource(Protocol):
+    """Makes texts word by word."""
+
+    @property
+    def note(self) -> str | None:
+        """What a reader should know of the lengths; None: they are exact."""
+
+    def words(self, label: str, count: int) -> list[str]:
+        """`count` words of one text; `label` names the random draws, and fewer words are the beginning of more."""
+
+    def tokens(self, text: str) -> int | None:
+        """Tokens of the text, with those the tokenizer adds; None: unknown."""
+
+
+def source_for(tokenizer: Path | None) -> WordSource:
+    """The words for a model with this tokenizer.json: the built-in model's own language where it is that model's."""
+    if tokenizer is None:
+        return OrdinaryWords(None)
+    digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+    loaded = Tokenizer.from_file(str(tokenizer))
+    return BuiltinWords(loaded) if digest == builtin.PINS["tokenizer.json"] else OrdinaryWords(loaded)
+
+
+class BuiltinWords:
+    """The language of the built-in model, spoken as the model does, but not always by the rule."""
+
+    note = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def words(self, label: str, count: int) -> list[str]:
+        """See `WordSource`. One text keeps to one topic."""
+        topic = int(bits.integers(f"{label}/topic", (1,), TOPICS)[0])
+        draws = bits.integers(f"{label}/words", (count, 2), _DRAWS).tolist()
+        start = language().words[topic].ravel()
+        tokens = [int(start[draws[0][0] % len(start)])]
+        for by_rule, kind in draws[1:]:
+            tokens.append(_next_word(tokens, None if by_rule < _BY_RULE else kind % KINDS))
+        return [vocabulary.vocabulary().word(token) for token in tokens]
+
+    def tokens(self, text: str) -> int:
+        """See `WordSource`."""
+        return len(self._tokenizer.encode(text).ids)
+
+
+def _next_word(tokens: list[int], kind: int | None) -> int:
+    """The successor of the last token of that kind; None: of the kind that the language's rule asks for."""
+    tables = language()
+    if kind is None:
+        kind = int(tables.favourite[tokens[-1]])
+    if kind < 0:
+        kind = 0
+        for feature, distance in enumerate(DISTANCES):
+            looked_at = tokens[max(0, len(tokens) - 1 - distance)]
+            kind += int(tables.features[looked_at, feature] > 0) << feature
+    return int(tables.successors[tokens[-1], kind])
+
+
+class OrdinaryWords:
+    """Lower-case words that are one token each for the given tokenizer; without one, common English words.
+
+    Each text keeps to a topic of some words, each of which is followed by one of four others, so that a text repeats
+    itself as real text does.
+    """
+
+    _TOPICS = 30
+    _TOPIC_WORDS = 120
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+        lexicon = _single_tokens(tokenizer) if tokenizer is not None else []
+        self._lexicon = lexicon if len(lexicon) >= self._TOPIC_WORDS else COMMON_WORDS
+
+    @property
+    def note(self) -> str | None:
+        """See `WordSource`."""
+        if self._tokenizer is not None:
+            return None
+        return "no tokenizer at hand: prompt lengths are approximate, three words counted as four tokens"
+
+    def words(self, label: str, count: int) -> list[str]:
+        """See `WordSource`."""
+        topic = int(bits.integers(f"{label}/topic", (1,), self._TOPICS)[0])
+        members, successors = _topic(topic, len(self._lexicon), self._TOPIC_WORDS)
+        draws = bits.integers(f"{label}/words", (2, count), _DRAWS)
+        places = [int(draws[0, 0]) % len(members)]
+        for first, second in (draws[:, 1:] % 4).T:
+            places.append(int(successors[places[-1], first * second // 4]))  # the first successors are frequent
+        return [self._lexicon[members[place]] for place in places]
+
+    def tokens(self, text: str) -> int | None:
+        """See `WordSource`."""
+        return len(self._tokenizer.encode(text).ids) if self._tokenizer is not None else None
+
+
+@cache
+def _topic(topic: int, lexicon: int, size: int) -> tuple[Integers, Integers]:
+    """A topic's words as places in the lexicon, [size], and each one's successors as places in that, [size, 4]."""
+    members = bits.order(f"prompts/topic/{topic}", lexicon)[:size]
+    return members, bits.integers(f"prompts/successors/{topic}", (len(members), 4), len(members))
+
+
+def _single_tokens(tokenizer: Tokenizer) -> list[str]:
+    """The vocabulary's words with a space before them, lower-case ASCII, the 2000 of the lowest ids."""
+    found = [
+        (i, token) for token, i in tokenizer.get_vocab().items() if re.fullmatch("[\u0120\u2581][a-z]{3,10}", token)
+    ]
+    return [token[1:] for _, token in sorted(found)[:2000]]
+
+
+_COMMON = """
+the and that have with this from they would there their what about which when make like time just know take
+people into year your good some could them other than then look only come over think also back after work first
+well even want because these give most water city house river mountain engine paper school teacher doctor music
+window garden winter summer morning evening letter number answer question reason story market price company
+country language picture science history machine system program network message report answer server memory
+signal measure weather island forest bridge village kitchen dinner coffee bread apple orange silver golden green
+yellow purple small large early late quick slow strong quiet simple common public private open close carry bring
+build write read speak listen follow change begin finish travel arrive return remember forget believe understand
+explain decide choose compare collect divide increase reduce produce receive deliver between around through
+against without during before behind under above often always never again perhaps almost together however
+"""
+COMMON_WORDS = _COMMON.split()
