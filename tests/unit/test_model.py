@@ -7,11 +7,12 @@ import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+
 from servegrid.model import builtin, gguf_file
 from servegrid.model.identity import revision_of
 from servegrid.model.language import language, walk
 from servegrid.model.vocabulary import vocabulary
-from tokenizers import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,10 @@ def test_other_bytes_are_refused_and_leave_nothing(tmp_path: Path, monkeypatch: 
 
 
 def test_sizes(checkpoint: Path, draft: Path) -> None:
-    count = {path: sum(tensor.size for tensor in load_file(path / "model.safetensors").values()) for path in (checkpoint, draft)}
+    count = {
+        path: sum(tensor.size for tensor in load_file(path / "model.safetensors").values())
+        for path in (checkpoint, draft)
+    }
     assert 20e6 < count[checkpoint] < 40e6
     assert count[draft] < count[checkpoint] / 5
     assert (draft / "tokenizer.json").read_text() == (checkpoint / "tokenizer.json").read_text()

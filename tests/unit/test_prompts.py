@@ -4,12 +4,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from servegrid.model.vocabulary import tokenizer_json
-from servegrid.prompts.files import Prompt, PromptError, read_prompts, write_prompts
-from servegrid.prompts.generate import SHORTEST, generated, warmup_prompts
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
+
+from servegrid.model.vocabulary import tokenizer_json
+from servegrid.prompts.files import Prompt, PromptError, read_prompts, write_prompts
+from servegrid.prompts.generate import SHORTEST, generated, warmup_prompts
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,9 @@ def test_prompts_differ_and_depend_on_the_seed(tokenizer: Path) -> None:
     first = [prompt.text for prompt in generated(tokenizer, 100, 30, 100, 1)]
     second = [prompt.text for prompt in generated(tokenizer, 100, 30, 100, 2)]
     assert len({*first, *second}) == 200
-    assert [prompt.text for prompt in generated(tokenizer, 50, 30, 100, 1)] == first[:50], "a longer set begins with a shorter one"
+    assert [prompt.text for prompt in generated(tokenizer, 50, 30, 100, 1)] == first[:50], (
+        "a longer set begins with a shorter one"
+    )
 
 
 def test_another_tokenizer_gets_english_words(tmp_path: Path) -> None:

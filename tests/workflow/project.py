@@ -57,6 +57,10 @@ class Project:
         assert done.returncode == status, f"exit status {done.returncode}, wanted {status}:\n{text}"
         return text
 
+    def measure(self, *arguments: str) -> str:
+        """Run up to the table of points, without report."""
+        return self.run("results/points.csv", *arguments)
+
     @contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """Start snakemake in a process group of its own; what is left of it at the end is killed."""

@@ -25,23 +25,23 @@ def test_nothing_changed_code_edited_or_fresh_checkout(project: Make) -> None:
     session.write_text(session.read_text() + "\n# edited\n")
     rule = clone.folder / "workflow" / "rules" / "measure.smk"
     rule.write_text(rule.read_text().replace("--session ", "  --session "))
-    clone.run()
+    clone.measure()
     assert clone.loads() == before
 
     shutil.rmtree(clone.folder / ".snakemake")
     for path in clone.folder.rglob("*"):
         if path.name != "load.json":  # whose date tells whether it was measured again
             path.touch()
-    clone.run()
+    clone.measure()
     assert clone.loads() == before
     shutil.rmtree(clone.folder / "results" / "sessions" / next(iter(before)).split("/")[1] / "rep1" / "measured")
-    clone.run()
+    clone.measure()
     assert clone.loads() == before
 
 
 def test_report_edited_level_added_taken_out_put_back(project: Make) -> None:
     clone = project()
-    clone.run()
+    clone.measure()
     first = clone.loads()
 
     clone.configure({"report": {"title": "Another title"}})
@@ -50,35 +50,35 @@ def test_report_edited_level_added_taken_out_put_back(project: Make) -> None:
     assert clone.loads() == first
 
     clone.configure({"grid": {"threads": [1, 2, 3]}})
-    clone.run()
+    clone.measure()
     second = clone.loads()
     assert [load.rpartition("/")[2][:9] for load in changed(first, second)] == ["threads-3"]
     assert list(clone.points()["threads"]) == [1, 2, 3]
 
     clone.configure({"grid": {"threads": [1, 3]}})
-    assert "rule measure" not in clone.run()
+    assert "rule measure" not in clone.measure()
     assert clone.loads() == second
     assert list(clone.points()["threads"]) == [1, 3]
 
     clone.configure({"grid": {"threads": [1, 2, 3]}})
-    assert "rule measure" not in clone.run()
+    assert "rule measure" not in clone.measure()
     assert clone.loads() == second
     assert list(clone.points()["status"]) == ["ok"] * 3
 
 
 def test_an_engine_option_touches_its_sessions_alone(project: Make) -> None:
     clone = project({"grid": {"engine": ["llamacpp", "ctranslate2"], "threads": [1]}})
-    clone.run()
+    clone.measure()
     before = clone.loads()
     assert len(before) == 2
 
     clone.configure({"engines": {"llamacpp": {"options": {"batch-size": 64}}}})
-    clone.run()
+    clone.measure()
     again = changed(before, clone.loads())
     assert len(again) == 1
     assert all("/llamacpp-" in load for load in again)
 
     before = clone.loads()
     clone.configure({"prompts": {"seed": 2}})
-    clone.run()
+    clone.measure()
     assert len(changed(before, clone.loads())) == 2

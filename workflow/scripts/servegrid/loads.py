@@ -21,6 +21,7 @@ from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records import FORMAT, RequestRecord, write_requests
 from servegrid.server import Server, ServerError, ending
+from servegrid.server_log import last_words
 from servegrid.state import load_folder
 
 ARRIVAL_SEED = 1  # the same plan in every session
@@ -46,7 +47,7 @@ class LoadRunner:
         if load.options.warmup_requests:
             self._send(load, server, self._warm_up_prompts(load), f"{name}, warming up")
         result = self._send(load, server, self.prompts, name)
-        death = None if server.alive else died(server)
+        death = None if server.alive else self._death(server)
         self._write(load, launch, begun_s, result, death)
         if death:
             raise death
@@ -83,6 +84,10 @@ class LoadRunner:
             model=self.session.server.spec.model.name, max_tokens=tokens, temperature=load.options.temperature
         )
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
+
+    def _death(self, server: Server) -> ServerError:
+        said = last_words(self.folder / "server.log")
+        return ServerError("crashed", f"the server died under this load: {ending(server.ended)}{said}")
 
     def _write(self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None) -> None:
         folder = load_folder(self.folder, load)
@@ -124,8 +129,3 @@ def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[st
     )
     listed = "; ".join(f"{count} x {error}" for error, count in errors.most_common(3))
     return ("partial" if good else "failed"), f"{len(records) - good} of {len(records)} requests not ok: {listed}"
-
-
-def died(server: Server) -> ServerError:
-    """The error of a server that ended while it was loaded."""
-    return ServerError("crashed", f"the server died under this load: {ending(server.ended)}")

@@ -9,6 +9,7 @@ from servegrid.commands import command_line, environment
 from servegrid.estimate import History
 from servegrid.grid import Grid, Session
 from servegrid.progress import duration
+from servegrid.secrets import is_secret
 from servegrid.state import missing
 
 MOST_LINES = 60
@@ -80,10 +81,15 @@ def _commands(grid: Grid) -> Iterator[str]:
     yield f"Command lines (port {NOMINAL_PORT} stands for the free port chosen at launch):"
     servers = {session.server.id: session.server for session in grid.sessions}
     for server in servers.values():
-        variables = [f"{name}={shlex.quote(value)}" for name, value in environment(server.spec).items()]
+        variables = [_assignment(name, value) for name, value in environment(server.spec).items()]
         line = shlex.join(command_line(server.spec, Path(grid.config.pathvars.resources), NOMINAL_PORT))
         yield f"  # {server.id}"
         yield f"  {' '.join([*variables, line])}"
+
+
+def _assignment(name: str, value: str) -> str:
+    """`NAME=value` for a shell; a secret is taken from the variable of that name."""
+    return f'{name}="${name}"' if is_secret(name) else f"{name}={shlex.quote(value)}"
 
 
 def _time(grid: Grid) -> Iterator[str]:

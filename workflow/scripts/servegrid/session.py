@@ -17,11 +17,11 @@ from servegrid.locks import Busy, holding
 from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
+from servegrid.secrets import hidden
 from servegrid.server import Server, ServerError, free_port
+from servegrid.server_log import last_words, tail
 from servegrid.state import load_folder, missing, session_folder
 from servegrid.telemetry import Telemetry
-
-LOG_TAIL_LINES = 40
 
 
 class SessionRun:
@@ -57,7 +57,7 @@ class SessionRun:
             "engine": server.name,
             "gpu": server.gpu,
             "rep": self.session.rep,
-            "server": asdict(server.spec),
+            "server": asdict(server.spec) | {"env": hidden(server.spec.env)},
             "host": host.describe(),
             "launches": launches,
         }
@@ -92,7 +92,7 @@ class SessionRun:
         try:
             self._serve(launch, telemetry, pending)
         except ServerError as error:
-            self._ended(launch, "failed", error.kind, str(error))
+            self._ended(launch, "failed", error.kind, f"{error}{last_words(self.folder / 'server.log')}")
         except BaseException as error:
             self._ended(launch, "interrupted", None, f"{type(error).__name__}: {error}")
             raise
@@ -129,7 +129,7 @@ class SessionRun:
             "status": "running",
             "anchor": wall_anchor(),
             "command": command_line(self.session.server.spec, self.places.resources, port),
-            "environment": dict(environment(self.session.server.spec)),
+            "environment": hidden(environment(self.session.server.spec)),
             "port": port,
             "gpus": gpus,
             "gpu_facts": devices.describe(gpus),
@@ -164,15 +164,6 @@ def launch_folder(session: Path, number: int) -> Path:
     """Where log and telemetry of a launch lie: in the session's folder, unless a later launch set them aside."""
     aside = session / "launches" / str(number)
     return aside if aside.exists() else session
-
-
-def tail(log: Path, lines: int = LOG_TAIL_LINES) -> list[str]:
-    """The last lines of a log, read from its end."""
-    if not log.exists():
-        return []
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 64 * 1024))
-        return file.read().decode(errors="replace").splitlines()[-lines:]
 
 
 def _phases(server: Server) -> dict[str, float | None]:

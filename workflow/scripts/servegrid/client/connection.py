@@ -1,26 +1,35 @@
 """One connection and the request on it: the hot path. It stamps and keeps what comes; what it means is worked out later."""
 
-import asyncio
+import errno
 import os
+import socket
+from contextlib import suppress
+from os import read
 from time import monotonic
 from typing import Any, Protocol
 
 from servegrid.client.exchange import Exchange
 from servegrid.client.framing import HEAD_BYTES, REFUSALS, Reader, refusal
+from servegrid.client.loop import READ, WRITE, Loop
 from servegrid.client.shape import Timeouts
 from servegrid.request_record import RequestStatus
 
+READ_BYTES = 64 * 1024
 _KEPT_OF_MALFORMED = 64 * 1024
 
 
 class Owner(Protocol):
     """Who is told what happens on a connection."""
 
+    loop: Loop
     timeouts: Timeouts
     answer_bytes: int | None
 
     def connected(self, connection: "Connection") -> None:
         """The connection is ready for its first request."""
+
+    def not_connected(self, connection: "Connection", error: Exception) -> None:
+        """There is no connection to be had."""
 
     def ended(self, connection: "Connection", exchange: Exchange, reusable: bool) -> None:
         """The request on it has ended."""
@@ -29,11 +38,10 @@ class Owner(Protocol):
         """The connection is gone, and there was no request on it."""
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """A connection that carries one request after another."""
 
     __slots__ = (
-        "_fd",
         "_feed",
         "_limit",
         "_log",
@@ -42,10 +50,12 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_room",
         "_total_s",
+        "_unsent",
         "deadline_s",
         "exchange",
+        "fd",
         "received",
-        "transport",
+        "socket",
         "used",
     )
 
@@ -53,23 +63,61 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._reader = Reader()
         self._feed = self._reader.feed
-        self.transport: Any = None
+        self.socket: socket.socket | None = None
+        self.fd = -1
         self.exchange: Exchange | None = None
         self.used = False  # has carried a request before the present one
         self.deadline_s = self._total_s = 0.0
         self.received = 0  # bytes of the last answer
-        self._fd: int | None = None
-        self._log: list[Any] = []
         self._limit = 0  # bytes an answer may have
         self._room = -1  # bytes that may come before a closer look: at first a header's; below 0 between requests
         self._more = 0  # bytes that may come after that
+        self._log: list[Any] = []
+        self._unsent = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready to send."""
-        self.transport = transport
-        if transport.get_extra_info("sslcontext") is None:
-            self._fd = transport.get_extra_info("socket").fileno()
+    # ---- connecting
+
+    def dial(self, address: tuple[str, int]) -> None:
+        """Begin to connect to a numeric address; the owner is told how it went, never before this returns."""
+        self.deadline_s = monotonic() + self._owner.timeouts.connect_s
+        try:
+            self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+            self.socket.setblocking(False)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.fd = self.socket.fileno()
+            code = self.socket.connect_ex(address)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code in (0, errno.EINPROGRESS):
+            self._owner.loop.watch(self.fd, WRITE, self._on_connected)
+        else:
+            self._owner.loop.call_soon(lambda: self.fail_to_connect(OSError(code, os.strerror(code))))
+
+    def _on_connected(self, mask: int) -> None:
+        assert self.socket is not None
+        if not mask & WRITE:  # an old event of the descriptor's last owner
+            return
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.fail_to_connect(OSError(code, os.strerror(code)))
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        """TCP stands."""
+        self._ready()
+
+    def _ready(self) -> None:
+        self._owner.loop.watch(self.fd, READ, self.receive)
+        self.deadline_s = float("inf")
         self._owner.connected(self)
+
+    def fail_to_connect(self, error: Exception) -> None:
+        """Give up connecting."""
+        self.close()
+        self._owner.not_connected(self, error)
+
+    # ---- one request
 
     def send(self, exchange: Exchange, wire: bytes) -> None:
         """Send a request and wait for its answer."""
@@ -84,25 +132,47 @@ class Connection(asyncio.Protocol):
         self._total_s = now + timeouts.total_s
         self.deadline_s = now + min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
         exchange.sent_s = now
-        self._write(wire)
+        self._unsent = wire
+        self._push()
+        if self._unsent:
+            self._owner.loop.watch(self.fd, READ | WRITE, self._on_ready)
 
-    def _write(self, wire: bytes) -> None:
-        if self._fd is None:
-            self.transport.write(wire)
-            return
-        # Straight to the socket: the event loop would hold it back until other events of this round are done.
+    def _push(self) -> None:
+        """Send as much as the socket takes."""
         try:
-            written = os.write(self._fd, wire)
+            self._unsent = self._unsent[self._write(self._unsent) :]
         except BlockingIOError:
-            written = 0
+            return
         except OSError:
-            return  # broken: an answer may still be waiting to be read, else connection_lost comes
-        if written < len(wire):
-            self.transport.write(wire[written:])
+            self._unsent = b""  # broken: an answer may still be waiting to be read, else the next read says so
 
-    def data_received(self, data: bytes) -> None:
-        """Stamp and keep; the parser only says where the answer ends."""
+    def _write(self, data: bytes) -> int:
+        return os.write(self.fd, data)
+
+    def _on_ready(self, mask: int) -> None:
+        if mask & WRITE and self._unsent:
+            self._push()
+            if not self._unsent:
+                self._owner.loop.watch(self.fd, READ, self.receive)
+        if mask & ~WRITE:
+            self.receive(mask)
+
+    def receive(self, _mask: int) -> None:
+        """Read, stamp and keep; the parser only says where the answer ends."""
+        try:
+            data = read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
         now = monotonic()
+        if data:
+            self._take(now, data)
+        else:
+            self._lost(None)
+
+    def _take(self, now: float, data: bytes) -> None:
         log = self._log
         log.append(now)
         log.append(data)
@@ -117,20 +187,20 @@ class Connection(asyncio.Protocol):
             self._look()
 
     def _refused(self, error: Exception, data: bytes) -> None:
-        if self._reader.complete:  # the answer is good; what follows it is not
+        if self._reader.complete and self.exchange is not None:  # the answer is good; what follows it is not
             self._end(reusable=False)
-        else:
+        elif self.exchange is not None:
             self.give_up("malformed", refusal(error, data, self._reader))
+        else:
+            self._lost(None)
 
     def _look(self) -> None:
         """The answer has ended, or is large, or nobody asked for it."""
         reader = self._reader
         if self.exchange is None:
-            self.transport.abort()
+            self._lost(None)
         elif reader.complete:
-            transport = self.transport
-            clean = reader.reusable and not transport.is_closing() and transport.get_write_buffer_size() == 0
-            self._end(reusable=clean)
+            self._end(reusable=reader.reusable and not self._unsent)
         elif not reader.has_head:
             self.give_up("malformed", f"the header is larger than {HEAD_BYTES} bytes")
         else:
@@ -143,7 +213,9 @@ class Connection(asyncio.Protocol):
         if now < self.deadline_s:
             return
         timeouts = self._owner.timeouts
-        if not self._log:
+        if self.exchange is None:
+            self.fail_to_connect(TimeoutError())
+        elif not self._log:
             limit_s = min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
             self.give_up("timeout", f"no first byte within {limit_s:g} s")
         elif now >= self._total_s:
@@ -153,36 +225,46 @@ class Connection(asyncio.Protocol):
 
     def give_up(self, status: RequestStatus, words: str) -> None:
         """End the request on it, and the connection."""
-        if self.exchange is not None:
-            self.exchange.fault = (status, words)
-            if status == "malformed":
-                _shorten(self.exchange.log)
-            self._end(reusable=False)
-        if self.transport is not None:
-            self.transport.abort()
+        exchange = self.exchange
+        assert exchange is not None
+        exchange.fault = (status, words)
+        if status == "malformed":
+            _shorten(exchange.log)
+        self._end(reusable=False)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The peer has closed or reset it, or we have."""
+    def _lost(self, error: OSError | None) -> None:
+        """The peer has closed (None) or reset it."""
         if self.exchange is None:
+            self.close()
             self._owner.lost(self)
-        elif exc is None and self._reader.end_of_stream():
+        elif error is None and self._reader.end_of_stream():
             self._end(reusable=False)
         else:
             where = "within the answer" if self._log else "before the answer"
-            what = "the server closed the connection" if exc is None else _words(exc)
+            what = "the server closed the connection" if error is None else words_of(error)
             self.give_up("disconnected", f"{what} {where}")
 
     def _end(self, reusable: bool) -> None:
         exchange = self.exchange
-        if exchange is None:
-            return
+        assert exchange is not None
         exchange.end_s = monotonic()
         self.received = self._limit - self._more - self._room
         self.exchange = None
         self._log = []
         self._room = -1
+        self.deadline_s = float("inf")
+        if not reusable:
+            self.close()
         self._owner.ended(self, exchange, reusable)
         self.used = True
+
+    def close(self) -> None:
+        """Close the socket; nothing more comes of it."""
+        if self.socket is not None:
+            self._owner.loop.forget(self.fd)
+            with suppress(OSError):
+                self.socket.close()
+            self.socket = None
 
 
 def answer_limit(max_tokens: int) -> int:
@@ -200,6 +282,7 @@ def _shorten(log: list[Any]) -> None:
             return
 
 
-def _words(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+def words_of(error: OSError) -> str:
+    """The error in words, to stand within a sentence."""
+    text = error.strerror or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]

@@ -103,7 +103,7 @@ class ClosedPacing(Pacing):
         else:
             self._refused[thread] += 1
             pause_s = min(_MAX_PAUSE_S, 0.01 * 2 ** self._refused[thread]) if self._end_s < float("inf") else 0.0
-            self._driver.loop.call_later(pause_s, self._next, thread, None)
+            self._driver.loop.call_at(monotonic() + pause_s, lambda: self._next(thread, None))
 
     def _next(self, thread: int, connection: Connection | None) -> None:
         exchange = next(self._queue, None) if monotonic() < self._end_s else None
@@ -112,7 +112,7 @@ class ClosedPacing(Pacing):
             self._driver.dispatch(exchange, connection or (self._spare.pop() if self._spare else None))
             return
         if connection is not None:
-            connection.transport.close()
+            connection.close()
         self._working -= 1
         if not self._working:
             self._driver.finish()
@@ -121,7 +121,7 @@ class ClosedPacing(Pacing):
         """Send nothing more."""
         self._end_s = float("-inf")
         for connection in self._spare:
-            connection.transport.close()
+            connection.close()
         self._spare.clear()
 
 
@@ -164,9 +164,7 @@ class OpenPacing(Pacing):
             self._next += 1
         self._make_ready(now)
         if self._next < len(times):
-            # The loop's clock has whole milliseconds: one more, so that none is sent before its time.
-            wait_ms = int((times[self._next] - monotonic()) * 1000) + 1
-            self._driver.loop.call_later(max(0, wait_ms) / 1000, self._go_on)
+            self._driver.loop.call_at(times[self._next], self._go_on)
         elif not self._open:
             self._driver.finish()
 
@@ -216,5 +214,5 @@ class OpenPacing(Pacing):
         """Send nothing more."""
         self._next = self._ahead = len(self._times)
         for connection in self._idle:
-            connection.transport.close()
+            connection.close()
         self._idle.clear()

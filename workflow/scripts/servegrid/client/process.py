@@ -1,17 +1,15 @@
 """A load, or one worker's share of it, carried out in this process."""
 
-import asyncio
 import gc
 import resource
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import uvloop
-
-from servegrid.client.driver import Driver, Target, broken_off_by
+from servegrid.client.driver import Begin, Driver, Target
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Exchange, Request, Spool
+from servegrid.client.loop import Loop
 from servegrid.client.pacing import pacing
 from servegrid.client.shape import Shape, Timeouts
 from servegrid.clock import now_s
@@ -44,14 +42,13 @@ class Carried:
 Watch = Callable[[Driver], str | None]
 """Called every 0.05 s; words end the load at once."""
 
+Start = Callable[[Loop, Begin], None]
+"""Called when all is prepared; it calls back, at once or later, with the instant to begin, in s of the monotonic clock."""
 
-Start = Callable[[], Awaitable[float]]
-"""Awaited when all is prepared; gives the instant to begin, in s of the monotonic clock."""
 
-
-async def at_once() -> float:
+def at_once(_loop: Loop, begin: Begin) -> None:
     """Begin now."""
-    return now_s()
+    begin(now_s())
 
 
 def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
@@ -59,49 +56,25 @@ def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
     exception handed back.
     """
     target = Target(job.address, job.endpoint.head(), job.endpoint.tls(), job.endpoint.host)
-    pace = pacing(job.shape, job.requests, job.worker, job.workers)
-    driver = Driver(target, pace, job.timeouts, job.answer_bytes, lambda: watch(driver))
     allow_many_files()
-    loop = uvloop.new_event_loop()
-    try:
-        with _no_collection():
-            interruption = _run(loop, driver, start)
-    finally:
-        _close(loop)
-    return Carried(driver.exchanges, driver.spool, driver.cpu_s, interruption)
-
-
-def _run(loop: asyncio.AbstractEventLoop, driver: Driver, start: Start) -> BaseException | None:
-    task = loop.create_task(driver.run(start))
-    try:
-        loop.run_until_complete(task)
-    except BaseException as error:
-        if task.done():
-            raise
-        driver.break_off("cancelled", broken_off_by(error))
-        loop.run_until_complete(task)
-        return error
-    return driver.failure
-
-
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """Let closed connections finish closing, then close the loop."""
-
-    async def settle() -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-    loop.run_until_complete(settle())
+    loop = Loop()
+    driver = Driver(
+        loop, target, pacing(job.shape, job.requests, job.worker, job.workers), job.timeouts, job.answer_bytes, watch
+    )
+    interruption: BaseException | None = None
+    with _no_collection():
+        try:
+            driver.run(lambda begin: start(loop, begin))
+        except BaseException as error:
+            interruption = error
+            driver.break_off("cancelled", f"the load was broken off ({type(error).__name__})")
     loop.close()
+    return Carried(driver.exchanges, driver.spool, driver.cpu_s, interruption)
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """No garbage collection: it would stop the clock's reading for milliseconds, and a load leaves no cycles to collect."""
+    """No garbage collection: it would stop the clock's reading for milliseconds, and a load leaves few cycles to collect."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -3,7 +3,6 @@
 It stops when told `stop`, or when standard input ends: then the parent is gone.
 """
 
-import asyncio
 import os
 import pickle
 import sys
@@ -11,8 +10,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from servegrid.client.driver import Driver
+from servegrid.client.driver import Begin, Driver
 from servegrid.client.load import PROGRESS_S, STOPPED, read_all
+from servegrid.client.loop import READ, Loop
 from servegrid.client.process import Job, carry_out
 from servegrid.protocols.base import Protocol
 
@@ -22,7 +22,8 @@ class Wire:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._started: asyncio.Future[float] | None = None
+        self._begin: Begin | None = None
+        self._loop: Loop
         self._stopped = False
         self._next_s = 0.0
 
@@ -32,23 +33,22 @@ class Wire:
         task: Any = pickle.loads(sys.stdin.buffer.read(size))
         return task[0], task[1], task[2]
 
-    async def start(self) -> float:
+    def start(self, loop: Loop, begin: Begin) -> None:
         """Say `ready` and wait for the time to begin."""
-        loop = asyncio.get_running_loop()
-        self._started = loop.create_future()
-        loop.add_reader(0, self._hear)
+        self._loop, self._begin = loop, begin
+        loop.watch(0, READ, self._hear)
         self.say("ready")
-        return await self._started
 
-    def _hear(self) -> None:
+    def _hear(self, _mask: int) -> None:
         said = os.read(0, 4096)
         *lines, self._rest = (self._rest + said).split(b"\n")
         self._stopped |= not said or b"stop" in lines
         if not said:
-            asyncio.get_running_loop().remove_reader(0)
+            self._loop.forget(0)
         for line in lines:
-            if line.startswith(b"start ") and self._started and not self._started.done():
-                self._started.set_result(float(line[6:]))
+            if line.startswith(b"start ") and self._begin:
+                self._begin(float(line[6:]))
+                self._begin = None
 
     def watch(self, driver: Driver) -> str | None:
         """Pass on how far it is, and what the parent wants."""

@@ -45,7 +45,12 @@ def _words(key: str, finding: dict[str, Any]) -> str:
     if finding["type"] == "missing":
         return f"{key}: is missing and has no default"
     value = finding["input"]
-    said = finding["msg"].removeprefix("Value error, ").replace("Input should be", "must be").replace("List should", "must")
+    said = (
+        finding["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "must be")
+        .replace("List should", "must")
+    )
     return f"{key} = {shown(value)}: {said}{yaml_hint(value)}"
 
 

@@ -79,7 +79,7 @@ class EngineConfig(Section):
     options: dict[str, str | int | float | None] = Field(
         default_factory=dict,
         description="Further flags of the engine, passed as they are: `{batch-size: 512}` becomes `--batch-size 512`. "
-        "A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as \"off\".",
+        'A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as "off".',
     )
     env: dict[str, str] = Field(default_factory=dict, description="Environment variables for the server.")
 
@@ -117,12 +117,8 @@ class Load(Section):
         description="`closed`: N threads of work, each sends its next request when the last is answered. "
         "`constant` and `poisson`: planned arrival times at `rate`; `threads` is then ignored.",
     )
-    rate: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Requests per second for planned arrivals."
-    )
-    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
-        0.0, description="0 is greedy: the same text every time."
-    )
+    rate: Annotated[float, Field(gt=0)] | None = Field(None, description="Requests per second for planned arrivals.")
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 is greedy: the same text every time.")
     warmup_requests: Annotated[int, Field(ge=0)] = Field(
         4, description="Requests before each load, at its own concurrency, with prompts that are never measured."
     )

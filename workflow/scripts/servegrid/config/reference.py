@@ -24,7 +24,10 @@ Mappings merge with the default, lists replace it. Single values can be given on
 
 The tables below are written from the code that checks the config: `make config-reference`.
 """
-ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {"engines": ("engines.<name>", EngineConfig), "devices": ("devices.<name>", Device)}
+ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
+    "engines": ("engines.<name>", EngineConfig),
+    "devices": ("devices.<name>", Device),
+}
 
 
 def reference() -> str:
@@ -76,7 +79,9 @@ def _type(annotation: Any) -> str:
         return f"mapping to {_type(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}[annotation]
+    return {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}[
+        annotation
+    ]
 
 
 def _cell(text: str) -> str:

@@ -3,6 +3,7 @@
 Runs inside the CTranslate2 engine's environment: imports nothing beyond ctranslate2, numpy and the standard library.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def convert(checkpoint: Path, out_folder: Path) -> None:
     spec.optimize(quantization="float32")
     with replacing_folder(out_folder) as beside:
         spec.save(str(beside))
+        shutil.copy(checkpoint / "tokenizer.json", beside)  # the server in front of it tokenizes
 
 
 def _spec(source: Checkpoint) -> Any:

@@ -101,9 +101,9 @@ class OrdinaryWords:
         """See `WordSource`."""
         topic = int(bits.integers(f"{label}/topic", (1,), self._TOPICS)[0])
         members, successors = _topic(topic, len(self._lexicon), self._TOPIC_WORDS)
-        draws = bits.integers(f"{label}/words", (2, count), _DRAWS)
+        draws = bits.integers(f"{label}/words", (count, 2), _DRAWS)
         places = [int(draws[0, 0]) % len(members)]
-        for first, second in (draws[:, 1:] % 4).T:
+        for first, second in draws[1:] % 4:
             places.append(int(successors[places[-1], first * second // 4]))  # the first successors are frequent
         return [self._lexicon[members[place]] for place in places]
 

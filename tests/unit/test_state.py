@@ -1,0 +1,73 @@
+"""What counts as measured, and what Snakemake is asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_grid import DEFAULT, grid
+
+from servegrid.facts import REPOSITORY
+from servegrid.files import write_json
+from servegrid.grid import Session
+from servegrid.state import load_folder, missing, session_folder
+from servegrid.sweep import Sweep
+
+
+def settle(results: Path, session: Session, outcomes: list[str], status: str = "ok") -> None:
+    """Write what a session leaves: its record, and a load.json for the first loads."""
+    folder = session_folder(results, session)
+    write_json(folder / "session.json", {"status": status, "launches": [{}]})
+    for load, outcome in zip(session.loads, outcomes, strict=False):
+        write_json(load_folder(folder, load) / "load.json", {"status": outcome})
+
+
+@pytest.fixture
+def session() -> Session:
+    return grid().sessions[0]
+
+
+def names(session: Session, results: Path, *retry: str) -> list[Any]:
+    return [load.threads for load in missing(session, results, retry)]
+
+
+def test_nothing_is_measured_yet(session: Session, tmp_path: Path) -> None:
+    assert names(session, tmp_path) == [1, 2, 4, 8]
+
+
+def test_finished_loads_are_settled_whatever_came_of_them(session: Session, tmp_path: Path) -> None:
+    settle(tmp_path, session, ["ok", "failed", "partial"], status="interrupted")
+    assert names(session, tmp_path) == [8]
+    assert names(session, tmp_path, "failed") == [2, 8]
+    assert names(session, tmp_path, "failed", "partial") == [2, 4, 8]
+
+
+def test_a_failed_start_settles_all_loads_until_asked(session: Session, tmp_path: Path) -> None:
+    settle(tmp_path, session, ["ok"], status="failed")
+    assert names(session, tmp_path) == []
+    assert names(session, tmp_path, "failed") == [2, 4, 8]
+
+
+def test_a_half_written_folder_is_not_settled(session: Session, tmp_path: Path) -> None:
+    (load_folder(session_folder(tmp_path, session), session.loads[0])).mkdir(parents=True)
+    assert names(session, tmp_path) == [1, 2, 4, 8]
+
+
+def test_collect_waits_for_marks_of_what_is_missing_alone(tmp_path: Path) -> None:
+    raw = DEFAULT | {"pathvars": {"results": str(tmp_path)}}
+    first = Sweep(raw, REPOSITORY)
+    done = first.grid.sessions[3]
+    settle(tmp_path, done, ["ok"] * 4)
+    inputs = Sweep(raw, REPOSITORY).session_inputs(None)
+    assert inputs[3] == str(session_folder(tmp_path, done) / "session.json")
+    assert all("/measured/" in path and not Path(path).exists() for path in inputs[:3] + inputs[4:])
+
+
+def test_a_mark_is_never_there_already(tmp_path: Path) -> None:
+    raw = DEFAULT | {"pathvars": {"results": str(tmp_path)}}
+    sweep = Sweep(raw, REPOSITORY)
+    before = sweep.session_inputs(None)[0]
+    settle(tmp_path, sweep.grid.sessions[0], ["ok", "failed"])
+    assert Sweep(raw, REPOSITORY).session_inputs(None)[0] != before
+    settle(tmp_path, sweep.grid.sessions[0], ["ok", "failed", "ok", "ok"])
+    again = Sweep(raw | {"retry": ["failed"]}, REPOSITORY).session_inputs(None)[0]
+    assert "/measured/" in again and again != before

@@ -1,0 +1,67 @@
+"""A connection under TLS."""
+
+import ssl
+from time import monotonic
+
+from servegrid.client.connection import READ_BYTES, Connection, Owner
+from servegrid.client.loop import READ, WRITE
+
+
+class TlsConnection(Connection):
+    """As `Connection`, with a handshake before the first request."""
+
+    __slots__ = ("_context", "_host", "_tls")
+
+    def __init__(self, owner: Owner, context: ssl.SSLContext, host: str) -> None:
+        super().__init__(owner)
+        self._context = context
+        self._host = host
+        self._tls: ssl.SSLSocket
+
+    def _open(self) -> None:
+        assert self.socket is not None
+        self._owner.loop.forget(self.fd)
+        try:
+            self._tls = self._context.wrap_socket(
+                self.socket, server_hostname=self._host, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as error:
+            self.fail_to_connect(error)
+            return
+        self.socket = self._tls
+        self.fd = self._tls.fileno()
+        self._shake_hands(0)
+
+    def _shake_hands(self, _mask: int) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._owner.loop.watch(self.fd, READ, self._shake_hands)
+        except ssl.SSLWantWriteError:
+            self._owner.loop.watch(self.fd, WRITE, self._shake_hands)
+        except (OSError, ValueError) as error:
+            self.fail_to_connect(error)
+        else:
+            self._ready()
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def receive(self, _mask: int) -> None:
+        """Read all that is decrypted: the poller does not see what TLS holds back."""
+        while self.socket is not None:
+            try:
+                data = self._tls.recv(READ_BYTES)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                self._lost(error)
+                return
+            now = monotonic()
+            if not data:
+                self._lost(None)
+                return
+            self._take(now, data)

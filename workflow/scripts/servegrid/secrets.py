@@ -1,0 +1,16 @@
+"""Secrets never reach a record, a plan or a log: where one stood, its variable's name stands."""
+
+import re
+from collections.abc import Mapping
+
+_SECRET = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASS|CREDENTIALS?)($|_)", re.IGNORECASE)
+
+
+def is_secret(variable: str) -> bool:
+    """Whether an environment variable holds a secret, by its name (HF_TOKEN, LLAMA_API_KEY)."""
+    return bool(_SECRET.search(variable))
+
+
+def hidden(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables with every secret replaced by a reference to itself: `{"HF_TOKEN": "${HF_TOKEN}"}`."""
+    return {name: f"${{{name}}}" if is_secret(name) else value for name, value in environment.items()}
