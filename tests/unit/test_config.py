@@ -59,6 +59,8 @@ def test_the_default_config_is_accepted() -> None:
         ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, llamacpp"]),
         ("devices/cpu", {"kind": "gpu"}, ["devices.cpu.kind = 'gpu'", "'cuda'"]),
         ("devices/cpu", {"kind": "cpu", "ids": [0]}, ["devices.cpu", "kind: cuda"]),
+        ("prompts/input_tokens", 500, ["prompts.input_tokens = 500", "input_tokens_max = 160"]),
+        ("server/context_tokens", 128, ["server.context_tokens = 128", "longest request"]),
         ("repeats", 0, ["repeats = 0", "greater than or equal to 1"]),
     ],
 )

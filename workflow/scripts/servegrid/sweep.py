@@ -134,7 +134,7 @@ class Sweep:
         """Arguments of build_prompts.py."""
         wanted = self.config.prompts
         tokenizer = self._resources / self.facts.model.checkpoint / "tokenizer.json"
-        lengths = f"--input-mean {wanted.input_tokens} --input-min 4 --input-max {wanted.input_tokens_max}"
+        lengths = f"--input-mean {wanted.input_tokens} --input-min {min(4, wanted.input_tokens)} --input-max {wanted.input_tokens_max}"
         return (
             f"--tokenizer {shlex.quote(str(tokenizer))} --count {wanted.count} {lengths}"
             f" --output-tokens {wanted.output_tokens} --seed {wanted.seed}"

@@ -3,8 +3,8 @@
 import errno
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from os import read
 from time import monotonic
 from typing import Any, Protocol
 
@@ -47,6 +47,7 @@ class Connection:
         "_log",
         "_more",
         "_owner",
+        "_read",
         "_reader",
         "_room",
         "_total_s",
@@ -63,6 +64,7 @@ class Connection:
         self._owner = owner
         self._reader = Reader()
         self._feed = self._reader.feed
+        self._read: Callable[[int, int], bytes] = os.read  # raises BlockingIOError when there is nothing
         self.socket: socket.socket | None = None
         self.fd = -1
         self.exchange: Exchange | None = None
@@ -159,32 +161,27 @@ class Connection:
 
     def receive(self, _mask: int) -> None:
         """Read, stamp and keep; the parser only says where the answer ends."""
+        read, feed, log = self._read, self._feed, self._log
         try:
             data = read(self.fd, READ_BYTES)
+            now = monotonic()
+            log.append(now)
+            log.append(data)
+            self._room -= len(data)
+            feed(data)
         except BlockingIOError:
             return
         except OSError as error:
             self._lost(error)
             return
-        now = monotonic()
-        if data:
-            self._take(now, data)
-        else:
-            self._lost(None)
-
-    def _take(self, now: float, data: bytes) -> None:
-        log = self._log
-        log.append(now)
-        log.append(data)
-        self._room -= len(data)
-        feed = self._feed
-        try:
-            feed(data)
         except REFUSALS as error:
             self._refused(error, data)
             return
         if self._room < 0 or self._reader.complete:
             self._look()
+        elif not data:
+            del log[-2:]
+            self._lost(None)
 
     def _refused(self, error: Exception, data: bytes) -> None:
         if self._reader.complete and self.exchange is not None:  # the answer is good; what follows it is not

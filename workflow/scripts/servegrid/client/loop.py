@@ -17,6 +17,7 @@ PAUSE_S = 0.00025
 PAUSE_FROM = 2000.0  # reads per second
 _BATCH = 256
 _SMALL_BATCH = 16  # more at once need no pause to come together
+_LONG_S = 3600.0
 _FINE_S = 0.002  # epoll counts milliseconds, select microseconds
 _SELECT_LIMIT = 1024
 
@@ -82,30 +83,27 @@ class Loop:
 
     def run(self) -> None:
         """Handle what comes until `stop` is called."""
-        handlers = self._handlers
+        timers, handler_of, poll, sleep = self._timers, self._handlers.get, self._poller.poll, time.sleep
         while not self._stopped:
-            ready = self._wait()
+            left_s = timers[0][0] - monotonic() if timers else _LONG_S
+            ready = poll(left_s - 0.001, _BATCH) if left_s > _FINE_S else self._wait_finely(left_s)
             for descriptor, mask in ready:
-                handler = handlers.get(descriptor)
+                handler = handler_of(descriptor)
                 if handler is not None:
                     handler(mask)
             self._reads += len(ready)
-            timers = self._timers
-            if timers and timers[0][0] <= monotonic():
-                self._call_due()
-            elif self.pausing and 0 < len(ready) < _SMALL_BATCH:
-                self._pause()
+            if self.pausing and left_s > _FINE_S and 0 < len(ready) < _SMALL_BATCH:
+                sleep(PAUSE_S)
 
-    def _wait(self) -> Any:
-        if not self._timers:
-            return self._poller.poll(-1, _BATCH)
-        left_s = self._timers[0][0] - monotonic()
-        if left_s > _FINE_S:
-            return self._poller.poll(left_s - 0.001, _BATCH)
-        if left_s > 0 and self._poller.fileno() < _SELECT_LIMIT:
+    def _wait_finely(self, left_s: float) -> Any:
+        """Wait less than _FINE_S for descriptors, or see to the timers that are due."""
+        if left_s <= 0:
+            self._call_due()
+        elif self._poller.fileno() < _SELECT_LIMIT:
             select.select([self._poller.fileno()], (), (), left_s)
-            left_s = 0
-        return self._poller.poll(max(0.0, left_s), _BATCH)
+        else:
+            return self._poller.poll(left_s, _BATCH)
+        return self._poller.poll(0, _BATCH)
 
     def _call_due(self) -> None:
         """Those that are due now; what they add for now comes after the descriptors had their turn."""
@@ -115,11 +113,6 @@ class Loop:
             due.append(heappop(timers)[2])
         for callback in due:
             callback()
-
-    def _pause(self) -> None:
-        left_s = self._timers[0][0] - monotonic() if self._timers else PAUSE_S
-        if left_s > 0:
-            time.sleep(min(PAUSE_S, left_s))
 
     def adapt(self) -> None:
         """To be called now and then: pause from now on if there were many reads since the last call."""

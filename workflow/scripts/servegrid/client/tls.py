@@ -1,9 +1,8 @@
 """A connection under TLS."""
 
 import ssl
-from time import monotonic
 
-from servegrid.client.connection import READ_BYTES, Connection, Owner
+from servegrid.client.connection import Connection, Owner
 from servegrid.client.loop import READ, WRITE
 
 
@@ -17,6 +16,7 @@ class TlsConnection(Connection):
         self._context = context
         self._host = host
         self._tls: ssl.SSLSocket
+        self._read = self._decrypt
 
     def _open(self) -> None:
         assert self.socket is not None
@@ -50,18 +50,14 @@ class TlsConnection(Connection):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 
-    def receive(self, _mask: int) -> None:
+    def _decrypt(self, _descriptor: int, size: int) -> bytes:
+        try:
+            return self._tls.recv(size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def receive(self, mask: int) -> None:
         """Read all that is decrypted: the poller does not see what TLS holds back."""
-        while self.socket is not None:
-            try:
-                data = self._tls.recv(READ_BYTES)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
-            except OSError as error:
-                self._lost(error)
-                return
-            now = monotonic()
-            if not data:
-                self._lost(None)
-                return
-            self._take(now, data)
+        super().receive(mask)
+        while self.socket is not None and self._tls.pending():
+            super().receive(mask)

@@ -49,6 +49,7 @@ def _mistakes(config: Config) -> Iterator[str]:
     yield from _arrivals(config)
     yield from _speculation(config)
     yield from _quantization(config)
+    yield from _lengths(config)
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
@@ -186,3 +187,18 @@ def _quantization(config: Config) -> Iterator[str]:
     for key, value in _each(config, "quantization"):
         if str(value) not in known:
             yield f"{key} = {shown(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"
+
+
+def _lengths(config: Config) -> Iterator[str]:
+    """Lengths that contradict each other, or do not fit the context of any server."""
+    wanted = config.prompts
+    if wanted.source != "generated":
+        return
+    if wanted.input_tokens > wanted.input_tokens_max:
+        yield f"prompts.input_tokens = {wanted.input_tokens}: is above prompts.input_tokens_max = {wanted.input_tokens_max}"
+    contexts = further_axes(config.grid).get("context_tokens", [config.server.context_tokens])
+    longest = wanted.input_tokens_max + wanted.output_tokens
+    for context in contexts:
+        if isinstance(context, int) and context < longest:
+            words = f"prompts.input_tokens_max + prompts.output_tokens = {longest}"
+            yield f"server.context_tokens = {context}: is less than the longest request, {words}"
