@@ -17,7 +17,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check --diff Snakefile workflow
-	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint 2>&1 | $(BIN)/python tests/lint.py
 
 # Marks of what is installed. A changed lock file installs again.
 .venv/bin/python:

@@ -19,7 +19,7 @@ def engine_environments() -> dict[str, Path]:
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
     marks = Sweep(config, REPOSITORY).environment_marks
     snakemake = [sys.executable, "-m", "snakemake", *marks.values()]
-    subprocess.run(snakemake, cwd=REPOSITORY, check=True, capture_output=True, timeout=250)
+    subprocess.run(snakemake, cwd=REPOSITORY, check=True, capture_output=True, timeout=900)
     pythons = {engine: REPOSITORY / Path(mark).parent / "bin" / "python" for engine, mark in marks.items()}
     os.environ.update({f"SERVEGRID_{engine.upper()}_PYTHON": str(python) for engine, python in pythons.items()})
     return pythons

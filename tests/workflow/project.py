@@ -52,7 +52,7 @@ class Project:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run snakemake to its end; give all it printed. Fails unless it ends with `status`."""
-        done = subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=280)
+        done = subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=900)
         text = done.stdout + done.stderr
         assert done.returncode == status, f"exit status {done.returncode}, wanted {status}:\n{text}"
         return text

@@ -14,5 +14,5 @@ rule collect:
     params:
         points=SWEEP.digest,
     shell:
-        "{PYTHON} {SCRIPTS}/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
+        "python $SCRIPTS/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
         " > {log:q} 2>&1"

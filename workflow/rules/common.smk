@@ -1,12 +1,16 @@
 # Reads the config into a sweep. The thinking is in servegrid/sweep.py, where it is tested; here it gets its names.
+import shlex
 import sys
 
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = f"{workflow.basedir}/workflow/scripts"
-# Jobs run with the Python that runs Snakemake, whether or not its environment is activated.
-PYTHON = sys.executable
 sys.path.insert(0, SCRIPTS)
+# Jobs run with the Python that runs Snakemake, whether or not its environment is activated, and from any folder.
+shell.prefix(
+    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    f" SCRIPTS={shlex.quote(SCRIPTS)} SNAKEFILE={shlex.quote(workflow.basedir)}/Snakefile; "
+)
 
 from servegrid.config import ConfigError
 from servegrid.sweep import Sweep
@@ -29,7 +33,9 @@ rule resolve:
     # Snakemake 9 does not look at jobs behind a job that has to run, and ancient() then hides that they miss outputs.
     output:
         "<results>/config.json",
+    log:
+        "<logs>/resolve.log",
     params:
         config=SWEEP.resolved,
     shell:
-        "printf '%s\n' {params.config:q} > {output:q}"
+        "printf '%s\n' {params.config:q} > {output:q} 2> {log:q}"

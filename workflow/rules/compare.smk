@@ -30,7 +30,7 @@ rule tables:
         settings=SWEEP.report_settings,
         out=subpath(output.article, parent=True),
     shell:
-        "{PYTHON} {SCRIPTS}/tables.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
+        "python $SCRIPTS/tables.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
         " > {log:q} 2>&1"
 
 
@@ -70,7 +70,7 @@ rule figures:
         settings=SWEEP.report_settings,
         out=subpath(output.engines, parent=True),
     shell:
-        "{PYTHON} {SCRIPTS}/figures.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
+        "python $SCRIPTS/figures.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
         " > {log:q} 2>&1"
 
 
@@ -93,7 +93,7 @@ rule timelines:
         sessions=SWEEP.timeline_sessions,
         settings=SWEEP.report_settings,
     shell:
-        "mkdir -p {output:q} && {PYTHON} {SCRIPTS}/timeline.py {params.sessions:q} --settings {params.settings:q}"
+        "mkdir -p {output:q} && python $SCRIPTS/timeline.py {params.sessions:q} --settings {params.settings:q}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -112,7 +112,7 @@ rule report:
     params:
         targets=lambda wildcards, input: [rules.tables.output.article, rules.figures.output.engines, *input.timelines],
     shell:
-        "{PYTHON} -m snakemake --snakefile {workflow.basedir}/Snakefile --configfile {input.config:q} --cores 1"
+        "python -m snakemake --snakefile $SNAKEFILE --configfile {input.config:q} --cores 1"
         " --report {output:q} {params.targets:q} > {log:q} 2>&1"
 
 
@@ -123,5 +123,8 @@ rule verdict:
         report="<reports>/report.html",
     output:
         "<reports>/verdict.txt",
+    log:
+        "<logs>/verdict.log",
     shell:
-        "{PYTHON} {SCRIPTS}/verdict.py --points {input.points:q} --report {input.report:q} --out {output:q}"
+        "python $SCRIPTS/verdict.py --points {input.points:q} --report {input.report:q} --out {output:q}"
+        " 2>&1 | tee {log:q} >&2"

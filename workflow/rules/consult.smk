@@ -1,15 +1,19 @@
-# Questions to ask before a sweep: what would run, and can it run here? They write nothing.
+# Questions to ask before a sweep: what would run, and can it run here? They are answered on the terminal.
 
 
 rule plan:
+    log:
+        "<logs>/plan.log",
     params:
         config=SWEEP.whole,
     shell:
-        "{PYTHON} {SCRIPTS}/plan.py --config {params.config:q}"
+        "python $SCRIPTS/plan.py --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule doctor:
+    log:
+        "<logs>/doctor.log",
     params:
         config=SWEEP.whole,
     shell:
-        "{PYTHON} {SCRIPTS}/doctor.py --config {params.config:q}"
+        "python $SCRIPTS/doctor.py --config {params.config:q} 2>&1 | tee {log:q}"

@@ -12,6 +12,8 @@ rule measure:
         parts=SWEEP.session_parts,
     output:
         touch("<results>/sessions/{server}/rep{rep}/measured/{missing}"),
+    log:
+        "<results>/sessions/{server}/rep{rep}/measured/{missing}.log",
     priority: SWEEP.priority
     # nothing else may run beside a measurement
     threads: workflow.cores
@@ -20,5 +22,5 @@ rule measure:
     params:
         retry=" ".join(SWEEP.config.retry),
     shell:
-        "{PYTHON} {SCRIPTS}/measure.py --config {input.config:q} --prompts {input.prompts:q}"
-        " --session {wildcards.server}/rep{wildcards.rep} --retry {params.retry}"
+        "python $SCRIPTS/measure.py --config {input.config:q} --prompts {input.prompts:q}"
+        " --session {wildcards.server}/rep{wildcards.rep} --log {log:q} --retry {params.retry}"

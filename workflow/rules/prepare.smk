@@ -10,7 +10,7 @@ rule engine_environment:
         lock=SWEEP.lock_file,
         folder=subpath(output[0], parent=True),
     shell:
-        "{PYTHON} {SCRIPTS}/build_environment.py --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1"
+        "python $SCRIPTS/build_environment.py --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule checkpoint:
@@ -21,7 +21,7 @@ rule checkpoint:
     params:
         command=SWEEP.checkpoint_command,
     shell:
-        "{PYTHON} {SCRIPTS}/{params.command} --out {output:q} > {log:q} 2>&1"
+        "python $SCRIPTS/{params.command} --out {output:q} > {log:q} 2>&1"
 
 
 rule gguf:
@@ -34,7 +34,7 @@ rule gguf:
     wildcard_constraints:
         quantization=r"[a-z0-9_]+",
     shell:
-        "{PYTHON} {SCRIPTS}/to_gguf.py --checkpoint {input.checkpoint:q} --quantization {wildcards.quantization}"
+        "python $SCRIPTS/to_gguf.py --checkpoint {input.checkpoint:q} --quantization {wildcards.quantization}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -49,7 +49,7 @@ rule ctranslate2:
     params:
         python=SWEEP.environment_python("ctranslate2"),
     shell:
-        "{params.python:q} {SCRIPTS}/to_ctranslate2.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
+        "{params.python:q} $SCRIPTS/to_ctranslate2.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule prompts:
@@ -62,4 +62,4 @@ rule prompts:
     params:
         what=SWEEP.prompt_arguments,
     shell:
-        "{PYTHON} {SCRIPTS}/build_prompts.py {params.what} --out {output:q} > {log:q} 2>&1"
+        "python $SCRIPTS/build_prompts.py {params.what} --out {output:q} > {log:q} 2>&1"

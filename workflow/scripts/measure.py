@@ -30,7 +30,7 @@ def main() -> int:
     config = load_config(arguments.config)
     grid = Grid(config, gather(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
-    progress = _progress(grid, session, config, arguments.retry)
+    progress = _progress(grid, session, config, arguments)
     places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
         SessionRun(session, config, places, progress).run(arguments.retry)
@@ -47,6 +47,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--prompts", type=Path, required=True, help="JSON Lines file of prompts")
     parser.add_argument("--session", required=True, help="<server>/rep<k>, as in the folder of results")
+    parser.add_argument(
+        "--log", type=Path, required=True, help="what is shown on the terminal is added to this file too"
+    )
     parser.add_argument("--retry", nargs="*", default=[], help="recorded outcomes to measure again: failed, partial")
     return parser.parse_args()
 
@@ -62,15 +65,15 @@ def _end_on_signals() -> None:
         signal.signal(number, end)
 
 
-def _progress(grid: Grid, session: Session, config: Config, retry: list[str]) -> Progress:
+def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.Namespace) -> Progress:
     results = Path(config.pathvars.results)
-    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, retry))}
+    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, arguments.retry))}
     history = History.read(results)
     left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
     done = len(grid.sessions) - len(open_loads)
     axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
     name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {config.repeats}"
-    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s)
+    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
 
 
 def _gave_up(progress: Progress, words: str, status: int) -> int:

@@ -12,9 +12,9 @@ from heapq import heappop, heappush
 from time import monotonic
 from typing import Any
 
-PAUSE_S = 0.00025
+PAUSE_S = 0.0005
 """Many reads per second: after some, wait this long for more. One waking for several reads; a stamp is later by half of it."""
-PAUSE_FROM = 2000.0  # reads per second
+PAUSE_FROM = 3000.0  # reads per second
 _BATCH = 256
 _SMALL_BATCH = 16  # more at once need no pause to come together
 _LONG_S = 3600.0
@@ -49,7 +49,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._poller: Any = select.epoll() if hasattr(select, "epoll") else _Poll()
-        self._handlers: dict[int, Handler] = {}
+        self._handlers: list[Handler | None] = []  # by descriptor
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0  # of the timer, so that none is compared by its callback
         self._stopped = False
@@ -59,13 +59,16 @@ class Loop:
 
     def watch(self, descriptor: int, mask: int, handler: Handler) -> None:
         """Call the handler whenever the descriptor is ready; hang-ups and errors always are."""
-        known = descriptor in self._handlers
-        self._handlers[descriptor] = handler
+        handlers = self._handlers
+        handlers.extend([None] * (descriptor + 1 - len(handlers)))
+        known = handlers[descriptor] is not None
+        handlers[descriptor] = handler
         (self._poller.modify if known else self._poller.register)(descriptor, mask)
 
     def forget(self, descriptor: int) -> None:
         """Watch it no more; to be called before it is closed."""
-        if self._handlers.pop(descriptor, None) is not None:
+        if 0 <= descriptor < len(self._handlers) and self._handlers[descriptor] is not None:
+            self._handlers[descriptor] = None
             self._poller.unregister(descriptor)
 
     def call_at(self, due_s: float, callback: Callable[[], None]) -> None:
@@ -83,12 +86,12 @@ class Loop:
 
     def run(self) -> None:
         """Handle what comes until `stop` is called."""
-        timers, handler_of, poll, sleep = self._timers, self._handlers.get, self._poller.poll, time.sleep
+        timers, handlers, poll, sleep = self._timers, self._handlers, self._poller.poll, time.sleep
         while not self._stopped:
             left_s = timers[0][0] - monotonic() if timers else _LONG_S
             ready = poll(left_s - 0.001, _BATCH) if left_s > _FINE_S else self._wait_finely(left_s)
             for descriptor, mask in ready:
-                handler = handler_of(descriptor)
+                handler = handlers[descriptor]
                 if handler is not None:
                     handler(mask)
             self._reads += len(ready)

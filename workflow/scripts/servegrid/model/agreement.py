@@ -9,6 +9,7 @@ the pairs used.
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from servegrid.model.architecture import CONSTANT, FEATURES, FREE, HEAD_DIM, LANES, VERDICTS, Architecture
 from servegrid.model.bits import Floats
@@ -44,13 +45,13 @@ def install(weights: dict[str, Floats], architecture: Architecture, lane: float,
     query, key, value, output = (weights[f"model.layers.0.self_attn.{name}_proj.weight"] for name in "qkvo")
     strength = np.float32(math.sqrt(SHARPNESS) / lane)
     key[:HEAD_DIM] = 0
-    value[:HEAD_DIM] = 0
-    key[:PAIRS, CONSTANT] = strength
+    key[:HEAD_DIM, CONSTANT] = strength * _per_pair(np.ones(PAIRS), np.zeros(PAIRS))
     for feature, distance in enumerate(DISTANCES):
         head = slice(feature * HEAD_DIM, (feature + 1) * HEAD_DIM)
         copied = slice(feature * LANES, (feature + 1) * LANES)
         query[head] = 0
         query[head, CONSTANT] = strength * _turned_back(distance)
+        value[copied] = 0
         value[copied, FEATURES[feature]] = np.eye(LANES, dtype=np.float32)
         output[:, head] = 0
         gain = _gain(architecture.agreement[feature], architecture, lane, verdict)
@@ -59,11 +60,20 @@ def install(weights: dict[str, Floats], architecture: Architecture, lane: float,
 
 def _turned_back(distance: int) -> Floats:
     """A query, [HEAD_DIM], that fits best the constant key that many places back."""
-    cosines, sines = np.array(TURNS[distance], dtype=np.float32) / np.float32(64)
-    query = np.zeros(HEAD_DIM, dtype=np.float32)
-    query[:PAIRS] = cosines
-    query[HEAD_DIM // 2 : HEAD_DIM // 2 + PAIRS] = -sines
-    return query
+    cosines, sines = np.array(TURNS[distance]) / 64
+    return _per_pair(cosines, -sines)
+
+
+def _per_pair(first: NDArray[np.float64], second: NDArray[np.float64]) -> Floats:
+    """A query or key, [HEAD_DIM], whose first PAIRS pairs are given and whose others count for nothing.
+
+    These are not quite zero, since formats with a scale for each row of a matrix may divide by zero for empty rows.
+    """
+    vector = np.full(HEAD_DIM, 2.0**-10, dtype=np.float32)
+    vector[:PAIRS] = first
+    vector[HEAD_DIM // 2 : HEAD_DIM // 2 + PAIRS] = second
+    vector[vector == 0] = 2.0**-10
+    return vector
 
 
 def _gain(agreement: float, architecture: Architecture, lane: float, verdict: Floats) -> Floats:

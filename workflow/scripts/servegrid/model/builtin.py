@@ -31,7 +31,7 @@ _TOKENIZER = "9cff4eb5f287723dc923a0db2318c51d042f6d9b794b599b51408645d26cfdc8"
 PINS: Mapping[str, str] = MappingProxyType(
     {
         "config.json": "55e32466b696eb9225ee050501d3ecb64f3d3230ccaeb612adc19cb18eaa2807",
-        "model.safetensors": "84dbb9aaba99c1663aee3405d9430fbacc44db315d34a9f7d8377ab9850459c3",
+        "model.safetensors": "945d29302c2dc45ac8928963482f3620b604918821ff9e2d79f30d63d18f2607",
         "tokenizer.json": _TOKENIZER,
     }
 )
@@ -39,7 +39,7 @@ PINS: Mapping[str, str] = MappingProxyType(
 DRAFT_PINS: Mapping[str, str] = MappingProxyType(
     {
         "config.json": "6289e320a515636155ae3ba1810daaa21886ab93cb6a15d6d032bac9a9a7b259",
-        "model.safetensors": "72c7568148012f1f36167f254bc1b418c97e81785a5ef70b00e546c9b923e733",
+        "model.safetensors": "affc50ad8444aff6e5ad8168537df48c0f3c4a238aa76269a7e05da05aa6d200",
         "tokenizer.json": _TOKENIZER,
     }
 )

@@ -6,9 +6,6 @@ from servegrid.prompts.files import Prompt
 from servegrid.prompts.spread import Spread, lengths
 from servegrid.prompts.words import WordSource
 
-VERSION = 1
-"""Of the generator: another number means other prompts for the same arguments."""
-
 _OPENERS = "1234567890#@%&*+=~"
 
 
