@@ -86,6 +86,11 @@ def test_what_yaml_misreads_is_caught(path: str, written: str, words: list[str])
     assert all(word in text for word in words), text
 
 
+def test_true_on_the_command_line_is_text() -> None:
+    assert parse_config(DEFAULT | {"commands": "true"}).commands is True
+    assert "commands = 'yes': must be a valid boolean" in mistakes("commands", "yes")
+
+
 def test_all_mistakes_come_at_once() -> None:
     raw = with_value("repeats", 0) | {"modle": {}}
     with pytest.raises(ConfigError) as caught:

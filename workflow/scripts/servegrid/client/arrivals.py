@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from random import Random
 
 KINDS = ("constant", "poisson", "gamma", "burst", "ramp")
 
@@ -60,6 +59,8 @@ def _constant(plan: Plan) -> Iterator[float]:
 
 
 def _gamma(plan: Plan) -> Iterator[float]:
+    from random import Random  # only when it is needed
+
     draw = Random(plan.seed).gammavariate
     shape = plan.burstiness if plan.kind == "gamma" else 1.0
     at = 0.0

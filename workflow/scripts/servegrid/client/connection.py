@@ -18,6 +18,10 @@ READ_BYTES = 64 * 1024
 _KEPT_OF_MALFORMED = 64 * 1024
 
 
+class TlsError(Exception):
+    """The server cannot be spoken to under TLS; says why."""
+
+
 class Owner(Protocol):
     """Who is told what happens on a connection."""
 

@@ -1,17 +1,20 @@
 """Carries requests over connections and keeps what comes back. When which request is sent is the pacing's part."""
 
-import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import TYPE_CHECKING, Optional
 
-from servegrid.client.connection import Connection, words_of
+from servegrid.client.connection import Connection, TlsError, words_of
 from servegrid.client.exchange import Exchange, Spool
 from servegrid.client.loop import Loop
 from servegrid.client.shape import Timeouts
 from servegrid.request_record import RequestStatus
+
+if TYPE_CHECKING:
+    import ssl
 
 TICK_S = 0.05
 PREPARE_S = 1.0  # the longest wait for first connections: a server that is slow to accept is measured, not waited for
@@ -25,7 +28,7 @@ class Target:
 
     address: tuple[str, int]
     head: bytes  # the request up to the value of x-request-id
-    tls: ssl.SSLContext | None
+    tls: Optional["ssl.SSLContext"]
     host: str
 
     def wire(self, exchange: Exchange) -> bytes:
@@ -220,10 +223,8 @@ class Driver:
 
 def connect_fault(error: Exception, connect_s: float) -> tuple[RequestStatus, str]:
     """What a failed connection is recorded as."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "error", f"TLS: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return "error", f"TLS: {error.reason or error}"
+    if isinstance(error, TlsError):
+        return "error", str(error)
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timeout", f"no connection within {connect_s:g} s"
     if isinstance(error, (ConnectionError, TimeoutError)):

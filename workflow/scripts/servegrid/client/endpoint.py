@@ -1,11 +1,14 @@
 """Where requests go: address, TLS, and the header fields that are the same for all of them."""
 
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Optional
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 RESERVED = ("host", "content-length", "transfer-encoding", "connection", "x-request-id")
 
@@ -74,10 +77,12 @@ class Endpoint:
         ]
         return "\r\n".join(lines).encode("latin-1")
 
-    def tls(self) -> ssl.SSLContext | None:
+    def tls(self) -> Optional["ssl.SSLContext"]:
         """The TLS settings, None for http."""
         if self.parts.scheme == "http":
             return None
+        import ssl  # only when it is used: it takes its time
+
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:

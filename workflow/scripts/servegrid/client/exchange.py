@@ -1,8 +1,6 @@
 """What is sent, and what is kept of it while a load runs."""
 
-import pickle
 import re
-import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +59,9 @@ class Spool:
         self._held += size
         if self._held <= self._hold_bytes:
             return
+        import pickle  # here and not above: most loads need neither
+        import tempfile
+
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="servegrid-load-", buffering=0)  # noqa: SIM115
         exchange.spooled_at = self._file.tell()
@@ -71,6 +72,8 @@ class Spool:
         """The log of an exchange, wherever it is."""
         if exchange.spooled_at is None:
             return exchange.log
+        import pickle
+
         self._file.seek(exchange.spooled_at)
         log: list[Any] = pickle.load(self._file)
         return log

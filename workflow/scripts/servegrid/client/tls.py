@@ -2,7 +2,7 @@
 
 import ssl
 
-from servegrid.client.connection import Connection, Owner
+from servegrid.client.connection import Connection, Owner, TlsError
 from servegrid.client.loop import READ, WRITE
 
 
@@ -31,6 +31,14 @@ class TlsConnection(Connection):
         self.socket = self._tls
         self.fd = self._tls.fileno()
         self._shake_hands(0)
+
+    def fail_to_connect(self, error: Exception) -> None:
+        """Give up connecting; TLS's own errors are put into words."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            error = TlsError(f"TLS: {error.verify_message}")
+        elif isinstance(error, ssl.SSLError):
+            error = TlsError(f"TLS: {error.reason or error}")
+        super().fail_to_connect(error)
 
     def _shake_hands(self, _mask: int) -> None:
         try:

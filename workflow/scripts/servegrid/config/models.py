@@ -2,13 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
 AxisValue = Annotated[str | int | float, Field(union_mode="left_to_right")]
 Point = dict[str, AxisValue | list[AxisValue]]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _from_command_line(value: Any) -> Any:
+    """Snakemake hands `--config key=true` over as text."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -227,7 +232,7 @@ class Config(Section):
         0.5, description="Seconds between two samples of the hardware and of the server's own metrics."
     )
     pathvars: PathVars = Field(default_factory=PathVars, description="Where things go.")
-    commands: bool = Field(
+    commands: Annotated[bool, BeforeValidator(_from_command_line)] = Field(
         False, description="For `snakemake plan --config commands=true`: print every server's command line."
     )
 
