@@ -78,10 +78,8 @@ def _read_body(answer: Answer, protocol: base.Protocol, record: RequestRecord) -
         return base.Reading(
             fault=("malformed", f"the answer is compressed ({coding}), which was not asked for")
         ), Events()
-    if answer.headers.get("content-type", "").lower().startswith("application/json"):
-        events = _one_document(answer)
-    else:
-        events = read_events(answer)
+    # by what it is, not by its Content-Type: no line of an event stream begins so
+    events = _one_document(answer) if answer.body[:64].lstrip().startswith(b"{") else read_events(answer)
     return protocol.parse(events, record), events
 
 

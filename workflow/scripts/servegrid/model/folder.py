@@ -1,11 +1,12 @@
 """Folders that appear whole or not at all."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from servegrid.files import sync
 
 
 @contextmanager
@@ -22,19 +23,11 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         yield beside
         for path in beside.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-            _sync(path)
-        _sync(beside)
+            sync(path)
+        sync(beside)
         if folder.exists():
             folder.replace(old)
         beside.replace(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(room, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
