@@ -4,9 +4,9 @@
  *   ./reference_client --port 8000 --threads 128 --requests 640 --log first.csv
  *
  * Closed loop: every connection sends its next request when its answer has ended. An answer has ended when a read ends in the
- * chunked terminator (true for reference_server.c, which writes events whole; not a general HTTP client). Prints one JSON line:
- * events (counted as "data:" after the run would cost nothing here, so: reads), seconds of the window, CPU seconds in it. The log has one line
- * per request: `id,sent,first`, seconds of CLOCK_MONOTONIC.
+ * chunked terminator: true for reference_server.c, which writes events whole, but this is no general HTTP client, and it keeps
+ * stamps only, no bytes. Prints one JSON line: requests, reads, bytes, seconds of the window, CPU seconds in it. The log has one
+ * line per request: `id,sent,first`, seconds of CLOCK_MONOTONIC.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servegrid.client import answer as answers
@@ -35,6 +35,7 @@ def found(body: bytes) -> list[tuple[bytes, str]]:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=8), cuts)
+@settings(deadline=None)
 def test_body_and_its_arrivals(parts: list[bytes], at: list[int]) -> None:
     raw = chunked(parts)
     taken = log(raw, at)
@@ -53,6 +54,7 @@ def test_body_and_its_arrivals(parts: list[bytes], at: list[int]) -> None:
 
 
 @given(st.integers(min_value=1, max_value=6), cuts)
+@settings(deadline=None)
 def test_times_of_events_do_not_depend_on_the_path_they_are_read_by(tokens: int, at: list[int]) -> None:
     answer = read_answer(log(chunked(events(tokens)), at))
     assert sse.read_events(answer) == sse._any(answer)
@@ -65,6 +67,7 @@ def test_times_of_events_do_not_depend_on_the_path_they_are_read_by(tokens: int,
         )
     )
 )
+@settings(deadline=None)
 def test_the_short_way_reads_what_the_standard_way_reads(parts: list[bytes]) -> None:
     answer = body_of(b"".join(parts))
     assert sse.read_events(answer) == sse._any(answer)

@@ -6,7 +6,7 @@ from statistics import mean, pstdev
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servegrid.client.arrivals import KINDS, Plan, read_trace
@@ -54,6 +54,7 @@ def test_ramp_follows_the_line() -> None:
 
 
 @given(st.sampled_from(KINDS), st.floats(0.5, 500), st.integers(1, 300), st.floats(0.5, 20), st.integers(0, 2**31))
+@settings(deadline=None)
 def test_every_plan_is_in_order_ends_in_time_and_repeats(
     kind: str, rate: float, count: int, duration_s: float, seed: int
 ) -> None:

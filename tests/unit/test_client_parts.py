@@ -132,6 +132,7 @@ def test_logs_are_kept_in_memory_first_and_in_a_file_beyond() -> None:
         spool.keep(each, 40)
     assert [each.log == [] for each in kept] == [False, False, True, True, True]
     assert [spool.log(each) for each in reversed(kept)] == [[1.0, bytes([n]) * 40] for n in (4, 3, 2, 1, 0)]
+    spool.close()
 
 
 def test_json_lines() -> None:

@@ -1,6 +1,8 @@
 """Lengths and words of generated prompts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from servegrid.model.vocabulary import tokenizer_json
+from servegrid.prompts import files
 from servegrid.prompts.files import Prompt, prompt_set_hash
 from servegrid.prompts.generate import generate, warmup_prompts
 from servegrid.prompts.spread import Spread, lengths
@@ -104,3 +107,14 @@ def test_warm_up_begins_as_no_measured_prompt_does() -> None:
     assert len({prompt.text for prompt in warm}) == 3
     with pytest.raises(ValueError, match="no warm-up prompt can differ"):
         warmup_prompts(1, 0, source_for(None), [Prompt(c, c) for c in "1234567890#@%&*+=~"])
+
+
+def test_command_line(builtin_tokenizer: Path, tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "workflow" / "scripts" / "build_prompts.py"
+    command = [sys.executable, script, "--tokenizer", builtin_tokenizer, "--count", "5", "--input-mean", "20"]
+    command += ["--output-tokens", "7", "--seed", "3", "--out", tmp_path / "prompts.jsonl"]
+    subprocess.run(command, check=True)
+    source = source_for(builtin_tokenizer)
+    assert files.read(tmp_path / "prompts.jsonl") == generate(5, Spread(20, 5, 80), Spread.fixed(7), 3, source)
+    wrong = subprocess.run([*command, "--input-min", "0"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and "minimum 0" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -5,7 +5,7 @@ import pkgutil
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servegrid import protocols
@@ -276,6 +276,7 @@ keys = st.sampled_from(["choices", "usage", "error", "content", "tokens", "stop"
 
 
 @given(st.lists(st.dictionaries(keys, values), max_size=5))
+@settings(deadline=None)
 def test_any_json_is_read_or_refused(chunks: list[dict[str, Any]]) -> None:
     for name in protocols.names():
         record, _ = read(protocols.get(name), *chunks)
@@ -288,6 +289,7 @@ def test_any_json_is_read_or_refused(chunks: list[dict[str, Any]]) -> None:
         max_size=6,
     )
 )
+@settings(deadline=None)
 def test_events_are_read_as_json_reads_them(payloads: list[bytes]) -> None:
     def alone(data: bytes) -> Any:
         try:
@@ -304,6 +306,7 @@ def test_events_are_read_as_json_reads_them(payloads: list[bytes]) -> None:
 
 
 @given(values)
+@settings(deadline=None)
 def test_error_words_of_anything(document: Any) -> None:
     found = error_words(document)
     assert found is None or (found[0] in ("error", "rejected") and isinstance(found[1], str))

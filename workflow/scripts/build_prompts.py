@@ -12,13 +12,14 @@ from servegrid.prompts.spread import Spread
 def main() -> None:
     """Command line."""
     arguments = _parser().parse_args()
-    source = words.source_for(arguments.tokenizer)
-    shortest, longest = max(1, arguments.input_mean // 4), 4 * arguments.input_mean
+    mean = arguments.input_mean
+    least = max(1, mean // 4) if arguments.input_min is None else arguments.input_min
+    most = 4 * mean if arguments.input_max is None else arguments.input_max
     try:
-        input_tokens = Spread(arguments.input_mean, arguments.input_min or shortest, arguments.input_max or longest)
-        output_tokens = Spread.parse(arguments.output_tokens) if arguments.output_tokens else None
-        prompts = generate(arguments.count, input_tokens, output_tokens, arguments.seed, source)
-    except ValueError as error:
+        source = words.source_for(arguments.tokenizer)
+        answers = Spread.parse(arguments.output_tokens) if arguments.output_tokens else None
+        prompts = generate(arguments.count, Spread(mean, least, most), answers, arguments.seed, source)
+    except (ValueError, OSError) as error:
         sys.exit(f"build_prompts: {error}")
     files.write(arguments.out, prompts)
     if source.note:

@@ -71,6 +71,7 @@ def main(arguments: list[str] | None = None, stop: threading.Event | None = None
             plan.shape,
             plan.protocol,
             timeouts=plan.timeouts,
+            answer_bytes=options.answer_bytes,
             workers=options.workers,
             tokenizer=plan.tokenizer,
             on_progress=None if options.quiet else lambda progress: show(progress, calls),

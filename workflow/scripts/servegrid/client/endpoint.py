@@ -10,6 +10,12 @@ from urllib.parse import SplitResult, urlsplit
 if TYPE_CHECKING:
     import ssl
 
+DEFAULTS = {
+    "User-Agent": "servegrid",
+    "Accept": "text/event-stream, application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
 RESERVED = ("host", "content-length", "transfer-encoding", "connection", "x-request-id")
 
 
@@ -62,19 +68,12 @@ class Endpoint:
     def head(self) -> bytes:
         """Request line and fields up to the value of x-request-id, which is to follow."""
         path = (self.parts.path or "/") + (f"?{self.parts.query}" if self.parts.query else "")
-        fields = {
-            "Host": self.parts.netloc,
-            "User-Agent": "servegrid",
-            "Accept": "text/event-stream, application/json",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            **self.headers,
+        given = {name.lower() for name in self.headers}
+        fields = {"Host": self.parts.netloc} | {
+            name: value for name, value in DEFAULTS.items() if name.lower() not in given
         }
-        lines = [
-            f"POST {_quoted(path)} HTTP/1.1",
-            *(f"{name}: {value}" for name, value in fields.items()),
-            "x-request-id: ",
-        ]
+        named = [f"{name}: {value}" for name, value in {**fields, **self.headers}.items()]
+        lines = [f"POST {_quoted(path)} HTTP/1.1", *named, "x-request-id: "]
         return "\r\n".join(lines).encode("latin-1")
 
     def tls(self) -> Optional["ssl.SSLContext"]:

@@ -68,6 +68,11 @@ class Spool:
         self._file.write(pickle.dumps(exchange.log, protocol=5))
         exchange.log = []
 
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file is not None:
+            self._file.close()
+
     def log(self, exchange: Exchange) -> list[Any]:
         """The log of an exchange, wherever it is."""
         if exchange.spooled_at is None:

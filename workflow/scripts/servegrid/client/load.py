@@ -134,7 +134,12 @@ def _here(
 def read_all(carried: Carried, protocol: Protocol) -> list[tuple[int, RequestRecord]]:
     """The records of a share, in order of its requests, each with its request's number in the whole load."""
     exchanges = sorted(carried.exchanges, key=lambda exchange: exchange.index)
-    return [(exchange.index, make_record(exchange, carried.spool.log(exchange), protocol)) for exchange in exchanges]
+    try:
+        return [
+            (exchange.index, make_record(exchange, carried.spool.log(exchange), protocol)) for exchange in exchanges
+        ]
+    finally:
+        carried.spool.close()
 
 
 def _total(shape: Shape, given: int) -> int | None:

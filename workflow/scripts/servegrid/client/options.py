@@ -19,7 +19,7 @@ from servegrid.prompts.files import Prompt
 from servegrid.protocols.base import GenerationSettings, Protocol
 
 ARRIVALS = ("closed", *arrivals.KINDS, "trace")
-WHOLE = ("threads", "requests", "max_tokens", "workers", "burst_size")
+WHOLE = ("threads", "requests", "max_tokens", "workers", "burst_size", "answer_bytes")
 POSITIVE = (
     "rate",
     "duration",
@@ -76,6 +76,7 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     out.add_argument("--out", type=Path, metavar="FILE.parquet", help="one row per request")
     out.add_argument("--jsonl", type=Path, metavar="FILE.jsonl", help="one JSON object per request")
     out.add_argument("--tokenizer", type=Path, metavar="tokenizer.json", help="counts tokens if the server does not")
+    out.add_argument("--answer-bytes", type=int, help="largest answer; else 8 KiB per token, at least 1 MiB")
     out.add_argument("--quiet", action="store_true", help="no progress on standard error")
     return top
 
