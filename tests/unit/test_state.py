@@ -71,3 +71,14 @@ def test_a_mark_is_never_there_already(tmp_path: Path) -> None:
     settle(tmp_path, sweep.grid.sessions[0], ["ok", "failed", "ok", "ok"])
     again = Sweep(raw | {"retry": ["failed"]}, REPOSITORY).session_inputs(None)[0]
     assert "/measured/" in again and again != before
+
+
+def test_collect_is_asked_for_while_something_is_missing(tmp_path: Path) -> None:
+    raw = DEFAULT | {"pathvars": {"results": str(tmp_path)}}
+    (tmp_path / "collected.txt").write_text("abc\n")
+    sweep = Sweep(raw, REPOSITORY)
+    assert sweep.collect_token != "abc"
+    for session in sweep.grid.sessions:
+        settle(tmp_path, session, ["ok", "failed", "ok", "ok"])
+    assert Sweep(raw, REPOSITORY).collect_token == "abc"
+    assert Sweep(raw | {"retry": ["failed"]}, REPOSITORY).collect_token != "abc"

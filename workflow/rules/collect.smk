@@ -9,10 +9,13 @@ rule collect:
     output:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",
+        token="<results>/collected.txt",
     log:
         "<logs>/collect.log",
     params:
         points=SWEEP.digest,
+        token=SWEEP.collect_token,
     shell:
         "python $SCRIPTS/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
+        " --token {params.token} --token-file {output.token:q}"
         " > {log:q} 2>&1"

@@ -8,7 +8,7 @@ import pyarrow as pa
 from servegrid.collect import collect
 from servegrid.config import load_config
 from servegrid.facts import gather
-from servegrid.files import replacing
+from servegrid.files import replacing, write_atomic
 from servegrid.grid import Grid
 from servegrid.records import write_table
 
@@ -19,12 +19,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--parquet", type=Path, required=True)
+    parser.add_argument("--token", required=True, help="names this collection; see Sweep.collect_token")
+    parser.add_argument("--token-file", type=Path, required=True)
     arguments = parser.parse_args()
     config = load_config(arguments.config)
     frame = collect(Grid(config, gather(config)), Path(config.pathvars.results))
     with replacing(arguments.csv) as beside:
         frame.to_csv(beside, index=False)
     write_table(arguments.parquet, pa.Table.from_pandas(frame, preserve_index=False))
+    write_atomic(arguments.token_file, f"{arguments.token}\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -143,6 +144,17 @@ class Sweep:
     def code(self, *names: str) -> list[str]:
         """Scripts whose change makes a table or figure stale."""
         return [str(self._basedir / "workflow" / "scripts" / name) for name in names]
+
+    @cached_property
+    def collect_token(self) -> str:
+        """Differs from that of the last collect as long as something is to be measured; else it is that of the last collect.
+
+        A missing mark alone would not do: Snakemake does not make an input that is missing for an output that is there.
+        """
+        last = self._results / "collected.txt"
+        if self.todo or not last.exists():
+            return digest([[session.id for session in self.todo], time.time_ns()])
+        return last.read_text().strip()
 
     @cached_property
     def digest(self) -> str:
