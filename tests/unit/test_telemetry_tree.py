@@ -1,7 +1,6 @@
 """The server's process tree and the host, on real processes."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -134,8 +133,10 @@ def test_a_server_that_was_never_there_is_no_process_and_no_error() -> None:
     assert (row["processes"], row["memory_bytes"], row["cpu_percent"], row.get("error")) == (0, 0, None, None)
 
 
-def test_processes_that_may_not_be_read_leave_a_hole_and_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = ProcessTree([os.getpid()])
+def test_processes_that_may_not_be_read_leave_a_hole_and_a_reason(
+    server: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ProcessTree([server.pid])
 
     def denied(_: psutil.Process) -> None:
         raise psutil.AccessDenied

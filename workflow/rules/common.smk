@@ -7,8 +7,9 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = f"{workflow.basedir}/workflow/scripts"
 sys.path.insert(0, SCRIPTS)
 # Jobs run with the Python that runs Snakemake, whether or not its environment is activated, and from any folder.
+# A prefix replaces Snakemake's own strict mode, so that is said again.
 shell.prefix(
-    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
     f" SCRIPTS={shlex.quote(SCRIPTS)} SNAKEFILE={shlex.quote(workflow.basedir)}/Snakefile; "
 )
 

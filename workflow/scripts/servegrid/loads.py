@@ -25,6 +25,7 @@ from servegrid.server_log import last_words
 from servegrid.state import load_folder
 
 ARRIVAL_SEED = 1  # the same plan in every session
+DEATH_S = 2.0  # from the first lost connection to the end of the server's last process
 
 
 class LoadRunner:
@@ -47,7 +48,7 @@ class LoadRunner:
         if load.options.warmup_requests:
             self._send(load, server, self._warm_up_prompts(load), f"{name}, warming up")
         result = self._send(load, server, self.prompts, name)
-        death = None if server.alive else self._death(server)
+        death = self._death(server) if _is_dead(server, result) else None
         self._write(load, launch, begun_s, result, death)
         if death:
             raise death
@@ -108,6 +109,12 @@ class LoadRunner:
             "client_cpu_s": result.client_cpu_s,
         }
         write_json(folder / "load.json", record)
+
+
+def _is_dead(server: Server, result: LoadResult) -> bool:
+    """Refused connections tell of a death before the process itself is seen to be gone."""
+    lost = any(record.status == "disconnected" for record in result.records)
+    return server.dies_within(DEATH_S) if lost else not server.alive
 
 
 def _shape(load: Load, count: int) -> ClosedLoop | OpenLoop:

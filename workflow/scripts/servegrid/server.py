@@ -92,6 +92,12 @@ class Server:
             self.ended = json.loads(line) if line else {"signal": 9}
         return self.ended is None
 
+    def dies_within(self, limit_s: float) -> bool:
+        """Whether the process is gone, or goes within `limit_s` seconds: its sockets close before it is reaped."""
+        if self.alive:
+            select.select([self._status], [], [], limit_s)
+        return not self.alive
+
     def wait_ready(self, health_path: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
         """Wait until the health endpoint answers 200.
 
