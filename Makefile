@@ -37,7 +37,7 @@ check: .venv/dev
 
 # Writes the lock files anew from envs/*.in, for Python 3.11 and later, with hashes. Needs uv.
 lock:
-	for name in harness llamacpp ctranslate2; do \
+	for name in harness llamacpp ctranslate2 fuzz; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			envs/$$name.in -o envs/$$name.txt || exit 1; done
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -103,19 +103,20 @@ def test_pauses_come_with_many_reads_only(monkeypatch: pytest.MonkeyPatch) -> No
 
     def readable(mask: int) -> None:
         reads.append(os.read(here.fileno(), 1))
-        loop.adapt()
+        loop.adapt(0.001)
         if len(reads) == 20:
             loop.stop()
 
-    loop.adapt()
-    assert not loop.pausing
+    loop.adapt(0.001)
+    assert not loop.pause_s
     there.send(bytes(20))
     loop.watch(here.fileno(), READ, readable)
     loop.run()
-    assert loop.pausing and len(reads) == 20
-    loop.adapt()
-    loop.adapt()
-    assert not loop.pausing
+    assert loop.pause_s == 0.001 and len(reads) == 20
+    loop.adapt(0.00001)
+    assert not loop.pause_s, "not worth a pause"
+    loop.adapt(0.001)
+    assert not loop.pause_s, "nothing was read since"
     loop.close()
     here.close()
     there.close()

@@ -73,6 +73,7 @@ def main(arguments: list[str] | None = None, stop: threading.Event | None = None
             timeouts=plan.timeouts,
             answer_bytes=options.answer_bytes,
             workers=options.workers,
+            kind=options.client,
             tokenizer=plan.tokenizer,
             on_progress=None if options.quiet else lambda progress: show(progress, calls),
             stop=stop,

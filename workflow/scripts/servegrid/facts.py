@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from servegrid.config import Config, ConfigError, EngineConfig
+from servegrid.config.models import further_axes
 from servegrid.engines.base import ModelRef
 from servegrid.identity import digest, readable
 from servegrid.model.builtin import DRAFT_NAME, DRAFT_REVISION, NAME, REVISION
@@ -23,6 +24,8 @@ class Facts:
     prompts: str
     engine_versions: Mapping[str, str]
     absent: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
+    absent_clients: Mapping[str, str] = field(default_factory=dict)  # kind of client -> what this host lacks for it
+    traces: Mapping[str, str] = field(default_factory=dict)  # arrival trace -> SHA-256 of its content
 
 
 def gather(config: Config) -> Facts:
@@ -34,7 +37,8 @@ def gather(config: Config) -> Facts:
     model = _model(config.model.source, config.model.revision, config.model.gguf, "model.source")
     draft = _draft(config.model.draft)
     versions = {name: _engine_version(name, entry) for name, entry in config.engines.items()}
-    return Facts(model, draft, _prompts(config, model), versions, _absent(config))
+    prompts, traces = _prompts(config, model), _traces(config)
+    return Facts(model, draft, prompts, versions, _absent(config), _absent_clients(config), traces)
 
 
 def _model(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
@@ -106,6 +110,18 @@ def _prompts(config: Config, model: ModelRef) -> str:
         )
     content = hashlib.sha256(Path(wanted.source).read_bytes()).hexdigest()
     return digest([content, wanted.count, wanted.output_tokens])
+
+
+def _absent_clients(config: Config) -> dict[str, str]:
+    from servegrid.client.parallel import missing
+
+    used = {config.load.client, *further_axes(config.grid).get("client", [])}
+    return {"parallel": reason} if "parallel" in used and (reason := missing()) else {}
+
+
+def _traces(config: Config) -> dict[str, str]:
+    named = {config.load.trace, *further_axes(config.grid).get("trace", [])} - {None}
+    return {str(name): hashlib.sha256(Path(str(name)).read_bytes()).hexdigest() for name in named}
 
 
 def _absent(config: Config) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from servegrid import engines
+from servegrid import engines, shapes
 from servegrid.config import Config
 from servegrid.config.load import AXES, engine_of
 from servegrid.config.models import Load as LoadOptions
@@ -19,12 +19,11 @@ from servegrid.speculation import parse_speculation
 
 Axes = Mapping[str, Any]
 S = TypeVar("S", ServerOptions, LoadOptions)
-LIMITS = ("request_timeout_s", "time_limit_s", "start_timeout_s", "stop_timeout_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why a point is not measured: `unsupported` (the engine cannot) or `absent` (this host lacks the device)."""
+    """Why a point is not measured: `unsupported` (engine or client cannot) or `absent` (this host lacks something)."""
 
     status: Literal["unsupported", "absent"]
     reason: str
@@ -103,8 +102,15 @@ class Grid:
         return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
 
     def _point(self, axes: Axes) -> Point:
-        server = self._server(axes)
-        return Point(axes, server, self._load(axes), self._skips[server.id])
+        server, load = self._server(axes), self._load(axes)
+        return Point(axes, server, load, self._skips[server.id] or self._load_skip(load))
+
+    def _load_skip(self, load: Load) -> Skip | None:
+        if reason := shapes.unsupported(load.options):
+            return Skip("unsupported", reason)
+        if reason := self.facts.absent_clients.get(load.options.client):
+            return Skip("absent", reason)
+        return None
 
     def _server(self, axes: Axes) -> Server:
         key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in _LOAD_AXES)
@@ -153,10 +159,11 @@ class Grid:
             options = _overridden(self.config.load, axes)
             threads = int(axes["threads"]) if options.arrival == "closed" else None
             definition = {"threads": threads, "prompts": self.facts.prompts}
-            definition |= options.model_dump(exclude=set(LIMITS))
-            definition |= {"output_tokens": self.config.prompts.output_tokens}
-            shown = f"threads-{threads}" if threads else f"{options.arrival}-{options.rate:g}"
-            self._loads[key] = Load(threads, options, definition, named(definition, shown))
+            definition |= shapes.definition(options) | {"output_tokens": self.config.prompts.output_tokens}
+            if options.arrival == "trace":
+                definition["trace"] = self.facts.traces[str(options.trace)]
+            name = named(definition, shapes.shown(options, threads))
+            self._loads[key] = Load(threads, options, definition, name)
         return self._loads[key]
 
 

@@ -5,9 +5,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from servegrid import engines, protocols
-from servegrid.client import ClosedLoop, Endpoint, LoadResult, OpenLoop, Request, Timeouts, arrivals, run
+from servegrid import engines, protocols, shapes
+from servegrid.client import ClosedLoop, Endpoint, LoadResult, Request, Shape, Timeouts, run
 from servegrid.client import Progress as ClientProgress
+from servegrid.client.outcome import LazyTokenizer
 from servegrid.clock import now_s
 from servegrid.config import Config
 from servegrid.files import write_json
@@ -24,7 +25,6 @@ from servegrid.server import Server, ServerError, ending
 from servegrid.server_log import last_words
 from servegrid.state import load_folder
 
-ARRIVAL_SEED = 1  # the same plan in every session
 DEATH_S = 2.0  # from the first lost connection to the end of the server's last process
 
 
@@ -36,6 +36,7 @@ class LoadRunner:
         self.protocol = protocols.get(engines.get(session.server.spec.engine).protocol)
         self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
         self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
+        self._counter = LazyTokenizer(self._tokenizer) if self._tokenizer.exists() else None
 
     def run(self, load: Load, server: Server, launch: int) -> None:
         """Measure one load and write its records, load.json last.
@@ -44,37 +45,45 @@ class LoadRunner:
             ServerError: when the server died meanwhile; the load is recorded as failed then.
         """
         begun_s = now_s()
-        name = f"threads {load.threads}" if load.threads else f"{load.options.arrival} at {load.options.rate:g}/s"
+        name = shapes.shown(load.options, load.threads).replace("-", " ", 1)
         if load.options.warmup_requests:
-            self._send(load, server, self._warm_up_prompts(load), f"{name}, warming up")
-        result = self._send(load, server, self.prompts, name)
+            self._warm_up(load, server, f"{name}, warming up")
+        options, wanted = load.options, shapes.shape(load.options, load.threads or 1, len(self.prompts))
+        result = self._send(load, server, self.prompts, wanted, name, kind=options.client, workers=options.workers)
         death = self._death(server) if _is_dead(server, result) else None
         self._write(load, launch, begun_s, result, death)
         if death:
             raise death
 
-    def _warm_up_prompts(self, load: Load) -> list[Prompt]:
+    def _warm_up(self, load: Load, server: Server, what: str) -> None:
         """As many as are in flight at once, so that every slot of the server was used before."""
-        count = max(load.options.warmup_requests, min(load.threads or 1, self.session.server.spec.concurrency))
+        slots = self.session.server.spec.concurrency
+        prompts = self._warm_up_prompts(max(load.options.warmup_requests, min(load.threads or slots, slots)))
+        self._send(load, server, prompts, ClosedLoop(load.threads or slots), what)
+
+    def _warm_up_prompts(self, count: int) -> list[Prompt]:
         source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
         wanted = self.config.prompts
         return warmup_prompts(count, 0, source, self.prompts, wanted.input_tokens, min(16, wanted.output_tokens))
 
-    def _send(self, load: Load, server: Server, prompts: list[Prompt], what: str) -> LoadResult:
-        """Send one request per prompt; the load is broken off as soon as the server dies, not at its time limit."""
+    def _send(
+        self, load: Load, server: Server, prompts: list[Prompt], wanted: Shape, what: str, **how: Any
+    ) -> LoadResult:
+        """Send the prompts in this shape; the load is broken off as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
         endpoint = Endpoint(f"http://127.0.0.1:{server.port}{self.protocol.path}")
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
         dead = threading.Event()
 
         def watch(progress: ClientProgress) -> None:
-            self.progress.tick(f"{what}: {progress.ended}/{progress.total} requests")
+            of_total = f"/{progress.total}" if progress.total else ""
+            self.progress.tick(f"{what}: {progress.ended}{of_total} requests")
             if not server.alive:
                 dead.set()
 
-        self.progress(f"{what}: {len(requests)} requests")
-        shape = _shape(load, len(requests))
-        result = run(endpoint, requests, shape, self.protocol, timeouts=timeouts, on_progress=watch, stop=dead)
+        self.progress(f"{what}: {len(requests)} prompts")
+        how |= {"timeouts": timeouts, "on_progress": watch, "stop": dead, "tokenizer": self._counter}
+        result = run(endpoint, requests, wanted, self.protocol, **how)
         if result.interrupted_by:
             raise result.interrupted_by
         return result
@@ -107,6 +116,7 @@ class LoadRunner:
             "last_sent_s": result.last_sent_s,
             "end_s": result.end_s,
             "client_cpu_s": result.client_cpu_s,
+            "unsent": result.unsent,
         }
         write_json(folder / "load.json", record)
 
@@ -115,13 +125,6 @@ def _is_dead(server: Server, result: LoadResult) -> bool:
     """Refused connections tell of a death before the process itself is seen to be gone."""
     lost = any(record.status == "disconnected" for record in result.records)
     return server.dies_within(DEATH_S) if lost else not server.alive
-
-
-def _shape(load: Load, count: int) -> ClosedLoop | OpenLoop:
-    if load.options.arrival == "closed":
-        return ClosedLoop(load.threads or 1)
-    assert load.options.rate
-    return OpenLoop(arrivals.Plan(load.options.arrival, load.options.rate, count, seed=ARRIVAL_SEED).offsets_s())
 
 
 def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:

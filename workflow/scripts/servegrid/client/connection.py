@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
+from servegrid.client.arrival_clock import SPACE, ask_for_stamps, read_stamp
 from servegrid.client.exchange import Exchange
 from servegrid.client.framing import HEAD_BYTES, REFUSALS, Reader, refusal
 from servegrid.client.loop import READ, WRITE, Loop
@@ -16,6 +17,14 @@ from servegrid.request_record import RequestStatus
 
 READ_BYTES = 64 * 1024
 _KEPT_OF_MALFORMED = 64 * 1024
+
+
+Receive = Callable[[int, int], tuple[bytes, Any, int, Any]]
+"""As socket.recvmsg: data, and with it the kernel's stamp if there is one. Raises BlockingIOError when there is nothing."""
+
+
+def _closed(_size: int, _space: int) -> tuple[bytes, Any, int, Any]:
+    raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
 
 class TlsError(Exception):
@@ -28,6 +37,7 @@ class Owner(Protocol):
     loop: Loop
     timeouts: Timeouts
     answer_bytes: int | None
+    lead: tuple[int, float]  # of the wall clock, see arrival_clock
 
     def connected(self, connection: "Connection") -> None:
         """The connection is ready for its first request."""
@@ -54,6 +64,7 @@ class Connection:
         "_read",
         "_reader",
         "_room",
+        "_stamp_s",
         "_total_s",
         "_unsent",
         "deadline_s",
@@ -68,7 +79,8 @@ class Connection:
         self._owner = owner
         self._reader = Reader()
         self._feed = self._reader.feed
-        self._read: Callable[[int, int], bytes] = os.read  # raises BlockingIOError when there is nothing
+        self._read: Receive = _closed
+        self._stamp_s = 0.0  # of the last read, or when the request was sent
         self.socket: socket.socket | None = None
         self.fd = -1
         self.exchange: Exchange | None = None
@@ -111,6 +123,9 @@ class Connection:
 
     def _open(self) -> None:
         """TCP stands."""
+        assert self.socket is not None
+        self._read = self.socket.recvmsg
+        ask_for_stamps(self.socket)
         self._ready()
 
     def _ready(self) -> None:
@@ -137,7 +152,7 @@ class Connection:
         now = monotonic()
         self._total_s = now + timeouts.total_s
         self.deadline_s = now + min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
-        exchange.sent_s = now
+        exchange.sent_s = self._stamp_s = now
         self._unsent = wire
         self._push()
         if self._unsent:
@@ -164,11 +179,18 @@ class Connection:
             self.receive(mask)
 
     def receive(self, _mask: int) -> None:
-        """Read, stamp and keep; the parser only says where the answer ends."""
-        read, feed, log = self._read, self._feed, self._log
+        """Read, stamp and keep; the parser only says where the answer ends. The stamp is the kernel's, unless it cannot be."""
+        feed, log = self._feed, self._log
         try:
-            data = read(self.fd, READ_BYTES)
+            data, extra, _, _ = self._read(READ_BYTES, SPACE)
             now = monotonic()
+            if extra:
+                seconds, nanoseconds = read_stamp(extra[0][2])
+                lead = self._owner.lead
+                stamp_s = seconds - lead[0] + (nanoseconds * 1e-9 - lead[1])
+                if self._stamp_s <= stamp_s < now:
+                    now = stamp_s
+            self._stamp_s = now
             log.append(now)
             log.append(data)
             self._room -= len(data)

@@ -3,6 +3,7 @@
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 HEAD_BYTES = 64 * 1024
+FRAMING = (b"content-length", b"transfer-encoding")
 
 REFUSALS = (HttpParserError, HttpParserUpgrade)
 """What `Reader.feed` raises when the bytes are not HTTP/1.1, or when something follows the end of a response."""
@@ -70,3 +71,15 @@ def refusal(error: Exception, data: bytes, reader: Reader) -> str:
         return "the server switched protocols"
     where = "in the body" if reader.has_head else "in the header"
     return f"not HTTP/1.1, {where}: {str(error).lower()}: {data[:60]!r}"
+
+
+def reframed(head: bytes, size: int) -> bytes:
+    """A response's header for a body whose framing somebody else has taken off, and of which `size` bytes were left.
+
+    A header that had no framing, so that the body went on until the connection closed, is left as it was.
+    """
+    fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    kept = [field for field in fields if field.partition(b":")[0].strip().lower() not in FRAMING]
+    if len(kept) < len(fields):
+        kept.append(b"content-length: %d" % size)
+    return b"\r\n".join(kept) + b"\r\n\r\n"

@@ -1,16 +1,17 @@
 """Records as JSON lines: one object per request, times in s."""
 
-import json
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from servegrid.request_record import RequestRecord
 
 
-def json_lines(records: Iterable[RequestRecord]) -> str:
+def json_lines(records: Iterable[RequestRecord]) -> bytes:
     """One line per request, in order. Unknown is null."""
-    return "".join(json.dumps(as_object(record), ensure_ascii=False) + "\n" for record in records)
+    return b"".join(msgspec.json.encode(as_object(record)) + b"\n" for record in records)
 
 
 def as_object(record: RequestRecord) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
         "id": record.request_id,
         "start": sent_s,
         "ttft": _after(sent_s, record.first_token_s),
-        "itl": [round(later - earlier, 9) for earlier, later in pairwise(record.chunk_offsets_s)],
+        "itl": [later - earlier for earlier, later in pairwise(record.chunk_offsets_s)],
         "e2e": _after(sent_s, record.end_s),
         "tokens": record.output_tokens,
         "status": record.status,

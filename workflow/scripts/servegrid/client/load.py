@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from servegrid.client.driver import Driver
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
+from servegrid.client.kinds import carrier, check
 from servegrid.client.outcome import Tokenizer, make_record, settle
-from servegrid.client.process import Carried, Job, carry_out
-from servegrid.client.shape import ClosedLoop, OpenLoop, Shape, Timeouts
+from servegrid.client.process import Carried, Job, Tally
+from servegrid.client.shape import ClosedLoop, Kind, OpenLoop, Shape, Timeouts
 from servegrid.protocols.base import Protocol
 from servegrid.request_record import RequestRecord
 
@@ -63,6 +63,7 @@ def run(
     timeouts: Timeouts | None = None,
     answer_bytes: int | None = None,
     workers: int = 1,
+    kind: Kind = "stream",
     tokenizer: Tokenizer | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -79,24 +80,28 @@ def run(
         protocol: how the answers are read.
         timeouts: how long to wait.
         answer_bytes: largest body of one answer; None: 8 KiB per token asked for, at least 1 MiB.
-        workers: processes that share the work: request, arrival and thread i go to worker i mod workers.
+        workers: processes that share the work: request, arrival and thread i go to worker i mod workers. Kind stream only.
+        kind: which client; `requests` and `parallel` carry out closed loops only.
         tokenizer: counts output tokens where the server does not say.
         on_progress: called about four times a second, in this thread; keep it short.
         stop: ends the load when set.
 
     Raises:
         EndpointError: when the host cannot be looked up, or the CA file cannot be read.
-        ValueError: when there are no requests.
+        MissingProgramError: when a program that this kind of client needs is not installed.
+        ValueError: when there are no requests, or this kind of client cannot carry out the shape.
     """
     if not requests:
         raise ValueError("there are no requests to send")
+    check(kind, shape, workers)
     timeouts = timeouts or Timeouts()
     endpoint.tls()
     workers = max(1, min(workers, shape.threads if isinstance(shape, ClosedLoop) else len(shape.arrivals_s)))
-    job = Job(endpoint, endpoint.address(timeouts.connect_s), requests, shape, timeouts, answer_bytes, workers=workers)
+    address = endpoint.address(timeouts.connect_s)
+    job = Job(endpoint, address, requests, shape, timeouts, answer_bytes, workers=workers, kind=kind)
     report = _Reporter(on_progress, _total(shape, len(requests)))
     stop = stop or threading.Event()
-    if workers == 1:
+    if workers == 1 and kind != "requests":
         numbered, cpu_s, interruption = _here(job, protocol, report, stop)
     else:
         from servegrid.client.workers import share_out
@@ -123,11 +128,11 @@ class _Reporter:
 def _here(
     job: Job, protocol: Protocol, report: _Reporter, stop: threading.Event
 ) -> tuple[list[tuple[int, RequestRecord]], float, BaseException | None]:
-    def watch(driver: Driver) -> str | None:
-        report(driver.sent, len(driver.exchanges), driver.failed)
+    def watch(tally: Tally) -> str | None:
+        report(tally.sent, len(tally.exchanges), tally.failed)
         return STOPPED if stop.is_set() else None
 
-    carried = carry_out(job, watch)
+    carried = carrier(job.kind)(job, watch)
     return read_all(carried, protocol), carried.cpu_s, carried.interrupted_by
 
 

@@ -12,12 +12,9 @@ from heapq import heappop, heappush
 from time import monotonic
 from typing import Any
 
-PAUSE_S = 0.0005
-"""With many reads per second: wait so long for more of them after some were handled. A stamp is late by a quarter of a
-millisecond on average then, and by half a one at most."""
-PAUSE_FROM = 3000.0  # reads per second
+PAUSE_FROM = 1000.0  # reads per second
+LEAST_PAUSE_S = 0.0001
 _BATCH = 256
-_SMALL_BATCH = 16  # more at once need no pause to come together
 _LONG_S = 3600.0
 _FINE_S = 0.002  # epoll counts milliseconds, select microseconds
 _SELECT_LIMIT = 1024
@@ -56,7 +53,8 @@ class Loop:
         self._stopped = False
         self._reads = 0
         self._counted_s = monotonic()
-        self.pausing = False
+        self.pause_s = 0.0
+        """With many reads per second: wait so long for more of them after some were handled, so that one waking serves several."""
 
     def watch(self, descriptor: int, mask: int, handler: Handler) -> None:
         """Call the handler whenever the descriptor is ready; hang-ups and errors always are."""
@@ -96,8 +94,8 @@ class Loop:
                 if handler is not None:
                     handler(mask)
             self._reads += len(ready)
-            if self.pausing and left_s > _FINE_S and 0 < len(ready) < _SMALL_BATCH:
-                sleep(PAUSE_S)
+            if self.pause_s and 0 < len(ready) < _BATCH and left_s > self.pause_s + _FINE_S:
+                sleep(self.pause_s)
 
     def _wait_finely(self, left_s: float) -> Any:
         """Wait less than _FINE_S for descriptors, or see to the timers that are due."""
@@ -118,10 +116,11 @@ class Loop:
         for callback in due:
             callback()
 
-    def adapt(self) -> None:
-        """To be called now and then: pause from now on if there were many reads since the last call."""
+    def adapt(self, pause_s: float) -> None:
+        """To be called now and then: pause so long from now on if there were many reads since the last call."""
         now = monotonic()
-        self.pausing = self._reads > PAUSE_FROM * (now - self._counted_s)
+        many = self._reads > PAUSE_FROM * (now - self._counted_s)
+        self.pause_s = pause_s if many and pause_s >= LEAST_PAUSE_S else 0.0
         self._reads, self._counted_s = 0, now
 
     def close(self) -> None:

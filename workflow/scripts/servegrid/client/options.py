@@ -13,7 +13,7 @@ from servegrid.client import arrivals
 from servegrid.client.builtin_prompts import builtin_prompts
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
-from servegrid.client.shape import ClosedLoop, OpenLoop, Shape, Timeouts
+from servegrid.client.shape import KINDS, ClosedLoop, OpenLoop, Shape, Timeouts
 from servegrid.prompts import files as prompt_files
 from servegrid.prompts.files import Prompt
 from servegrid.protocols.base import GenerationSettings, Protocol
@@ -95,6 +95,9 @@ def _when(when: Any) -> None:
     when.add_argument("--burst-size", type=int, default=8, help="burst: requests at once")
     when.add_argument("--end-rate", type=float, metavar="PER_S", help="ramp: rate at the end of --duration")
     when.add_argument("--trace", type=Path, help="arrival times in s, one per line; --rate stretches them")
+    when.add_argument(
+        "--client", choices=KINDS, default="stream", help="kind: own core, requests library, GNU parallel"
+    )
     when.add_argument("--workers", type=int, default=1, help="processes that share the work")
     when.add_argument("--connect-timeout", type=float, default=10.0, metavar="S", help="per connection")
     when.add_argument("--first-byte-timeout", type=float, metavar="S", help="per request; else as --timeout")

@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 from servegrid.client.answer import Answer, read_answer
 from servegrid.client.exchange import Exchange
 from servegrid.client.sse import read_events
 from servegrid.protocols import base
+from servegrid.protocols._output import clean
 from servegrid.protocols.events import Events
 from servegrid.request_record import RequestRecord, RequestStatus
 
 _ERROR_CHARACTERS = 500
+_REASON_CHARACTERS = 100
 
 
 class Tokenizer(Protocol):
@@ -21,21 +24,45 @@ class Tokenizer(Protocol):
         """Gives an object whose `ids` are the tokens."""
 
 
+class LazyTokenizer:
+    """The tokenizer of a file, read when the first text is to be counted: most servers count for themselves."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: Any = None
+
+    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
+        """As in the tokenizers library."""
+        if self._found is None:
+            from tokenizers import Tokenizer as Library
+
+            self._found = Library.from_file(str(self._path))
+        return self._found.encode(sequence, add_special_tokens=add_special_tokens)
+
+
 def make_record(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> RequestRecord:
     """Read an exchange. Tokens and texts are as the server says; see `settle` for what is left open."""
     answer = read_answer(log)
+    answer.until_close &= exchange.fault is None  # what was cut off did not end by its own will
     record = _begin(exchange, answer)
+    _fill(record, exchange, answer, protocol)
+    record.error = record.error and clean(record.error)
+    record.finish_reason = record.finish_reason and clean(record.finish_reason)[:_REASON_CHARACTERS]
+    return record
+
+
+def _fill(record: RequestRecord, exchange: Exchange, answer: Answer, protocol: base.Protocol) -> None:
+    """Status, error, and what the body says."""
     fault = _transport_fault(exchange, answer)
     if answer.status is None:
         record.status, record.error = fault or ("malformed", "no HTTP response")
-        return record
+        return
     record.http_status = answer.status
     if answer.status // 100 != 2:
         record.status, record.error = _refusal(answer)
-        return record
+        return
     reading, events = _read_body(answer, protocol, record)
     record.status, record.error = _verdict(reading, fault, answer, events)
-    return record
 
 
 def _begin(exchange: Exchange, answer: Answer) -> RequestRecord:

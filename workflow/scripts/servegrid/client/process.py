@@ -5,13 +5,14 @@ import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from servegrid.client.driver import Begin, Driver, Target
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Exchange, Request, Spool
 from servegrid.client.loop import Loop
 from servegrid.client.pacing import pacing
-from servegrid.client.shape import Shape, Timeouts
+from servegrid.client.shape import Kind, Shape, Timeouts
 from servegrid.clock import now_s
 
 
@@ -27,6 +28,15 @@ class Job:
     answer_bytes: int | None = None
     worker: int = 0
     workers: int = 1
+    kind: Kind = "stream"
+
+
+class Tally(Protocol):
+    """How far a load is."""
+
+    sent: int
+    failed: int
+    exchanges: list[Exchange]  # those that have ended
 
 
 @dataclass(slots=True)
@@ -39,7 +49,7 @@ class Carried:
     interrupted_by: BaseException | None = None
 
 
-Watch = Callable[[Driver], str | None]
+Watch = Callable[[Tally], str | None]
 """Called every 0.05 s; words end the load at once."""
 
 Start = Callable[[Loop, Begin], None]

@@ -3,6 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["stream", "requests", "parallel"]
+"""Which client: this package's own core, threads with the `requests` library, or GNU parallel with curl."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A connection under TLS."""
 
 import ssl
+from typing import Any
 
 from servegrid.client.connection import Connection, Owner, TlsError
 from servegrid.client.loop import READ, WRITE
@@ -16,7 +17,6 @@ class TlsConnection(Connection):
         self._context = context
         self._host = host
         self._tls: ssl.SSLSocket
-        self._read = self._decrypt
 
     def _open(self) -> None:
         assert self.socket is not None
@@ -29,6 +29,7 @@ class TlsConnection(Connection):
             self.fail_to_connect(error)
             return
         self.socket = self._tls
+        self._read = self._decrypt
         self.fd = self._tls.fileno()
         self._shake_hands(0)
 
@@ -58,9 +59,9 @@ class TlsConnection(Connection):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 
-    def _decrypt(self, _descriptor: int, size: int) -> bytes:
+    def _decrypt(self, size: int, _space: int) -> tuple[bytes, Any, int, Any]:
         try:
-            return self._tls.recv(size)
+            return self._tls.recv(size), (), 0, None
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from servegrid.client.driver import Begin, Driver
+from servegrid.client.driver import Begin
+from servegrid.client.kinds import carrier
 from servegrid.client.load import PROGRESS_S, STOPPED, read_all
 from servegrid.client.loop import READ, Loop
-from servegrid.client.process import Job, carry_out
+from servegrid.client.process import Job, Tally
 from servegrid.protocols.base import Protocol
 
 
@@ -50,12 +51,12 @@ class Wire:
                 self._begin(float(line[6:]))
                 self._begin = None
 
-    def watch(self, driver: Driver) -> str | None:
+    def watch(self, tally: Tally) -> str | None:
         """Pass on how far it is, and what the parent wants."""
         now = monotonic()
         if now >= self._next_s:
             self._next_s = now + PROGRESS_S
-            self.say(f"counts {driver.sent} {len(driver.exchanges)} {driver.failed}")
+            self.say(f"counts {tally.sent} {len(tally.exchanges)} {tally.failed}")
         return STOPPED if self._stopped else None
 
     def say(self, line: str) -> None:
@@ -70,7 +71,7 @@ def main() -> None:
     """Do one job."""
     wire = Wire()
     job, protocol, result = wire.task()
-    carried = carry_out(job, wire.watch, wire.start)
+    carried = carrier(job.kind)(job, wire.watch, wire.start)
     result.write_bytes(pickle.dumps((read_all(carried, protocol), carried.cpu_s), protocol=5))
     wire.say("done")
 

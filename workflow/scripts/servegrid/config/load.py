@@ -1,5 +1,6 @@
 """From a mapping, as Snakemake merged it from files and command line, to a checked `Config`."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,10 +150,18 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _arrivals(config: Config) -> Iterator[str]:
-    further = further_axes(config.grid)
-    arrivals = {config.load.arrival, *further.get("arrival", [])}
-    if arrivals - {"closed"} and config.load.rate is None and "rate" not in further:
-        yield "load.rate = null: planned arrivals need requests per second (or an axis rate in the grid)"
+    """For every combination of the load's axes: has it all it needs?"""
+    from servegrid.shapes import mistake
+
+    axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in Load.model_fields}
+    found: list[str] = []
+    for values in itertools.product(*axes.values()):
+        try:
+            options = Load.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
+        except ValidationError:
+            return  # said by _axis_values
+        found += [words] if (words := mistake(options)) else []
+    yield from dict.fromkeys(found)
 
 
 def _matches_nothing(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:

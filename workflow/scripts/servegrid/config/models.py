@@ -114,15 +114,42 @@ class Device(Section):
 class Load(Section):
     """How the server is loaded. Every key but the time limits can be an axis of the grid."""
 
-    client: Literal["stream"] = Field(
-        "stream", description="The load client: `stream`, servegrid's own streaming core."
+    client: Literal["stream", "requests", "parallel"] = Field(
+        "stream",
+        description="The load client: `stream`, servegrid's own streaming core; `requests`, Python threads with the "
+        "requests library; `parallel`, GNU parallel with one curl per request, which measures process starts too. "
+        "All leave the same records; the last two carry out closed loops only.",
     )
-    arrival: Literal["closed", "constant", "poisson"] = Field(
+    workers: Positive = Field(
+        1, description="Processes that share the work of client `stream`, for hosts with cores to spare."
+    )
+    arrival: Literal["closed", "constant", "poisson", "gamma", "burst", "ramp", "trace"] = Field(
         "closed",
-        description="`closed`: N threads of work, each sends its next request when the last is answered. "
-        "`constant` and `poisson`: planned arrival times at `rate`; `threads` is then ignored.",
+        description="`closed`: N threads of work, each sends its next request when the last is answered. All others are "
+        "arrival times planned before the load begins, and `threads` is then ignored: `constant` and `poisson` at `rate`; "
+        "`gamma` at `rate` with `burstiness`; `burst`: `burst_size` at once; `ramp`: from `rate` to `end_rate` over "
+        "`duration_s`; `trace`: as in the file `trace`.",
     )
-    rate: Annotated[float, Field(gt=0)] | None = Field(None, description="Requests per second for planned arrivals.")
+    rate: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Requests per second for planned arrivals; of a trace: stretches it to this mean rate."
+    )
+    burstiness: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="For `gamma`: shape of the gaps; 1 is poisson, less is burstier, more is steadier."
+    )
+    burst_size: Positive = Field(8, description="For `burst`: requests at once.")
+    end_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="For `ramp`: the rate at its end.")
+    trace: str | None = Field(
+        None,
+        description="For `trace`: a file with one arrival per line, in seconds, or JSON objects with `timestamp`.",
+    )
+    requests: Positive | None = Field(
+        None,
+        description="How many requests are sent, going round the prompts; null: every prompt once, or as many as "
+        "`duration_s` allows.",
+    )
+    duration_s: Seconds | None = Field(
+        None, description="Send for so many seconds, then wait for what is in flight; null: no such end."
+    )
     temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 is greedy: the same text every time.")
     warmup_requests: Annotated[int, Field(ge=0)] = Field(
         4, description="Requests before each load, at its own concurrency, with prompts that are never measured."

@@ -1,8 +1,9 @@
 """What OpenAI's two streaming protocols share: chunks with `choices`, usage counts, the end mark."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from servegrid.protocols import _typed
 from servegrid.protocols._output import Output, count, read_timings
 from servegrid.protocols.base import Documents, GenerationSettings, Protocol, Reading, documents, error_words
 from servegrid.protocols.events import Events
@@ -28,6 +29,9 @@ def common_fields(settings: GenerationSettings) -> dict[str, Any]:
 class OpenAIProtocol(Protocol):
     """Reads the chunks; a subclass says which text a choice carries."""
 
+    decoder: ClassVar[Any]  # of chunks that are as they should be
+    typed_piece: ClassVar[Any]  # function: `piece`, of a choice of those
+
     @staticmethod
     def piece(choice: Mapping[str, Any]) -> str:
         """Output text of one choice of a chunk; not empty for output that is no text."""
@@ -38,12 +42,38 @@ class OpenAIProtocol(Protocol):
         reading = Reading()
         if _cut_at_end_mark(events):
             reading.finished = reading.end_mark = True
-        read = documents(events)
         output = Output()
-        reading.fault = self._chunks(read, output, record) or read.fault
+        chunks = _typed.read(events, self.decoder)
+        if chunks is not None:
+            self._read_typed(chunks, events.times_s, output, record)
+        else:
+            found = documents(events)
+            reading.fault = self._chunks(found, output, record) or found.fault
         output.write(record)
         reading.finished |= record.finish_reason is not None
         return reading
+
+    def _read_typed(
+        self, chunks: list[_typed.Chunk[Any]], times_s: list[float], output: Output, record: RequestRecord
+    ) -> None:
+        """As `_chunks`, of chunks that can have no fault."""
+        piece = self.typed_piece
+        for t_s, chunk in zip(times_s, chunks, strict=True):
+            choices, usage, text, finish = chunk.choices, chunk.usage, "", ""
+            for choice in choices:
+                text += piece(choice) or ""
+                finish = choice.finish_reason or finish
+            tokens = None if usage is None else count(usage.completion_tokens)
+            if text or (choices and tokens and output.grew(tokens, last=bool(finish))):
+                output.add(t_s, text, tokens)
+            if finish:
+                record.finish_reason = finish
+            if tokens is not None and usage is not None:
+                output.counted = tokens
+                record.prompt_tokens = usage.prompt_tokens
+            if chunk.timings is not None:
+                read_timings(chunk.timings, record)
+        record.prompt_tokens = count(record.prompt_tokens)
 
     def _chunks(self, read: Documents, output: Output, record: RequestRecord) -> tuple[RequestStatus, str] | None:
         """Read chunk by chunk; output is text, or a token count that grew. Ends with the first fault, if there is one."""

@@ -95,6 +95,13 @@ def _one_by_one(events: Events) -> Documents:
     return documents
 
 
+def _as_json(message: Any) -> str:
+    try:
+        return json.dumps(message, ensure_ascii=False)
+    except RecursionError:  # deep enough to be read, and too deep to be written
+        return "an error nested too deeply to be shown"
+
+
 def error_words(document: Any) -> tuple[RequestStatus, str] | None:
     """Status and words of the error an answer or event carries, in any of the shapes in use; None if it carries none.
 
@@ -113,5 +120,5 @@ def error_words(document: Any) -> tuple[RequestStatus, str] | None:
     kind = fields.get("type", document.get("error_type"))
     message = error.get("message", error) if isinstance(error, dict) else error
     rejected = str(code) in ("429", "503") or kind == "overloaded"
-    text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
+    text = message if isinstance(message, str) else _as_json(message)
     return ("rejected" if rejected else "error"), f"{kind}: {text}" if isinstance(kind, str) else text

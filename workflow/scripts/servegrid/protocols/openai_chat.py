@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from servegrid.protocols import _typed
 from servegrid.protocols._openai import OpenAIProtocol, common_fields
 from servegrid.protocols.base import GenerationSettings
 
@@ -11,6 +12,8 @@ class OpenAIChat(OpenAIProtocol):
     """`POST /v1/chat/completions` with streaming."""
 
     name = "openai-chat"
+    decoder = _typed.reader(_typed.ChatChoice)
+    typed_piece = staticmethod(_typed.delta_piece)
     path = "/v1/chat/completions"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:

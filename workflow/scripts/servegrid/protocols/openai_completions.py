@@ -1,8 +1,10 @@
 """OpenAI's completions: vLLM, Aphrodite, SGLang, TensorRT-LLM, llama.cpp, TGI and others serve it."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
+from servegrid.protocols import _typed
 from servegrid.protocols._openai import OpenAIProtocol, common_fields
 from servegrid.protocols.base import GenerationSettings
 
@@ -11,6 +13,8 @@ class OpenAICompletions(OpenAIProtocol):
     """`POST /v1/completions` with streaming."""
 
     name = "openai-completions"
+    decoder = _typed.reader(_typed.TextChoice)
+    typed_piece = attrgetter("text")
     path = "/v1/completions"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:

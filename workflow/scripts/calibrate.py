@@ -1,0 +1,34 @@
+"""Measure what one kind of load client costs on this host, and how late it stamps."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from servegrid.calibration import calibrate
+from servegrid.client.shape import KINDS
+from servegrid.files import write_atomic
+from servegrid.locks import Busy, holding
+
+
+def main() -> int:
+    """Read the arguments, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--client", choices=KINDS, default="stream", help="kind of client")
+    parser.add_argument("--out", type=Path, required=True, help="where the result goes (JSON)")
+    options = parser.parse_args()
+    try:
+        with holding("cpu"):
+            found = calibrate(options.client)
+    except (Busy, RuntimeError, OSError) as error:
+        print(f"calibrate.py: {error}", file=sys.stderr)
+        return 1
+    write_atomic(options.out, found.as_json())
+    print(
+        f"client {found.kind}: {found.chunks_per_s:,.0f} chunks/s or {found.requests_per_s:,.0f} requests/s at most; "
+        f"stamps {found.stamp_late_ms_p50:.2f} ms late (p50), {found.stamp_late_ms_p99:.2f} ms (p99)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
