@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/client/bench.py --vllm <python of an environment with vllm, aiohttp and requests> [--rounds 3]
 
-Every round runs every client once in every test, one after the other; the tables show medians over rounds with lowest and highest,
-and ratios to the C reference, which is the floor. The peers run in the environment of --vllm; without it they are left out.
+Every round runs every client once in every test, one after the other. The table shows medians over the rounds, with lowest and
+highest where they differ; the C reference is the floor. The peers run in the environment of --vllm; without it they are left out.
 Needs Linux, cc and two cores. Nothing else should run meanwhile.
 """
 
@@ -13,30 +13,26 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contenders import HERE, REPOSITORY, Contender, Reference, Script, Servegrid, Task, VllmBench
-from server import Cores, Sent, Server, middle
+from server import Cores, Sent, Server
+from table import Results, table
 
 CHUNKS, GAP_MS = 128, 30.0
 SERVER_CORE, CLIENT_CORE = 0, 1
-Value = float
-Results = dict[str, dict[str, list[Value]]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of a client cost and said."""
+    """What one run of a client cost, what the server saw, and how late first tokens were stamped, sorted."""
 
-    cpu_s: float
-    wall_s: float
-    rss_mib: float
-    begun_s: float
+    used: dict[str, Any]
     sent: Sent
-    errors_ms: list[float]  # first token as the client says it, less the server's send, sorted
+    errors_ms: list[float]
 
 
 class Bench:
@@ -52,71 +48,76 @@ class Bench:
         return program
 
     def run(
-        self, client: Contender, threads: int, requests: int, gap_ms: float, cores: tuple[Cores, Cores] = (None, None),
-        per_write: int = 1, chunks: int = CHUNKS,
-    ) -> Run:  # fmt: skip
+        self,
+        client: Contender,
+        threads: int,
+        requests: int,
+        gap_ms: float,
+        cores: tuple[Cores, Cores] = (None, None),
+        per_write: int = 1,
+        chunks: int = CHUNKS,
+    ) -> Run:
+        """One run. Raises RuntimeError when a request is missing anywhere: a client that drops some is not faster."""
         out = self.folder / "out"
         out.unlink(missing_ok=True)
         with Server(self.programs["reference_server"], self.folder, chunks, gap_ms, per_write) as server:
             os.sched_setaffinity(server.pid, cores[0] or os.sched_getaffinity(0))
-            command = client.command(Task(server.port, threads, requests, chunks, out))
-            begun_s, process, used = _spent(command, cores[1])
+            used = self._spent(client.command(Task(server.port, threads, requests, chunks, out)), cores[1])
         sent = server.sent
-        if process or len(sent.arrivals) != requests or sent.chunks != requests * chunks:
-            raise RuntimeError(f"{client.name} ended with status {process} after {len(sent.arrivals)} requests")
+        if used["status"] or len(sent.arrivals) != requests or sent.chunks != requests * chunks:
+            raise RuntimeError(f"{client.name} ended with status {used['status']} after {len(sent.arrivals)} requests")
         said = client.firsts(out)
         errors = sorted(1e3 * (said[number] - first) for number, first in sent.firsts.items() if number in said)
         if len(errors) < requests:
             raise RuntimeError(f"{client.name} wrote down {len(errors)} of {requests} first tokens")
-        wall_s = time.monotonic() - begun_s
-        return Run(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024, begun_s, sent, errors)
+        return Run(used, sent, errors)
 
-
-def _spent(command: list[str], cores: Cores) -> tuple[float, int, "os.resource.struct_rusage"]:  # type: ignore[name-defined]
-    """Run to the end: when it began, exit status, and what it and its children used."""
-    log = tempfile.TemporaryFile()  # noqa: SIM115
-    begun_s = time.monotonic()
-    pin: Callable[[], None] | None = (lambda: os.sched_setaffinity(0, cores)) if cores else None
-    process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=pin)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        log.seek(0)
-        print(log.read()[-2000:].decode(), file=sys.stderr)
-    return begun_s, process.returncode, used
+    def _spent(self, command: list[str], cores: Cores) -> dict[str, Any]:
+        """Run to the end and give what was used; the words of a client that fails go to standard error."""
+        out = self.folder / "spent.json"
+        pin = ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
+        program = [*pin, sys.executable, "-I", "-S", str(HERE / "spent.py"), str(out), *command]
+        done = subprocess.run(program, check=True, capture_output=True, text=True)
+        used: dict[str, Any] = json.loads(out.read_text())
+        if used["status"]:
+            print(done.stdout[-1000:], done.stderr[-2000:], file=sys.stderr)
+        return used
 
 
 # ---- tests: each gives named values of one client in one round
 
 
-def start_up(bench: Bench, client: Contender) -> dict[str, Value]:
+def start_up(bench: Bench, client: Contender) -> dict[str, float]:
     """From the call of the program to the arrival of its first request; and the CPU of such a run."""
     run = bench.run(client, 1, 1, 0, chunks=2)
-    return {"start-up s": min(run.sent.arrivals.values()) - run.begun_s, "start-up CPU s": run.cpu_s}
+    return {"start_s": min(run.sent.arrivals.values()) - run.used["begun_s"], "start_cpu_s": run.used["cpu_s"]}
 
 
-def paced(bench: Bench, client: Contender) -> dict[str, Value]:
-    """128 streams of a chunk every 30 ms: the whole process's CPU per 1000 chunks."""
+def paced(bench: Bench, client: Contender) -> dict[str, float]:
+    """128 streams of a chunk every 30 ms: CPU of the whole process, reading of answers and writing of results included."""
     run = bench.run(client, 128, 512, GAP_MS)
-    return {"paced CPU s": run.cpu_s, "paced chunks": run.sent.chunks}
+    return {"paced_cpu_s": run.used["cpu_s"], "paced_chunks": run.sent.chunks}
 
 
-def unpaced(bench: Bench, client: Contender) -> dict[str, Value]:
-    """As fast as the sockets take it, server and client on a core each."""
+def unpaced(bench: Bench, client: Contender) -> dict[str, float]:
+    """As fast as the sockets take it, server and client on a core each: chunks per second of the load."""
     run = bench.run(client, 128, 2048, 0, ({SERVER_CORE}, {CLIENT_CORE}))
-    return {"unpaced chunks/s": run.sent.chunks / run.sent.window_s, "unpaced CPU s": run.cpu_s}
+    return {"unpaced_per_s": run.sent.chunks / run.sent.window_s}
 
 
-def first_tokens(bench: Bench, client: Contender) -> dict[str, Value]:
-    """How late the first token is stamped, at 64, 256 and 1024 streams."""
-    values: dict[str, Value] = {}
+def whole(bench: Bench, client: Contender) -> dict[str, float]:
+    """A server that costs little (32 events per write): wall time of the whole process, from the call to its end."""
+    run = bench.run(client, 128, 4096, 0, per_write=32)
+    return {"whole_s": run.used["wall_s"], "whole_chunks": run.sent.chunks}
+
+
+def first_tokens(bench: Bench, client: Contender) -> dict[str, float]:
+    """How late the first token is stamped, at 64, 256 and 1024 streams; and the memory."""
+    values: dict[str, float] = {}
     for streams in (64, 256, 1024):
         run = bench.run(client, streams, 2 * streams, GAP_MS)
-        values |= {
-            f"p50 ms at {streams}": _rank(run.errors_ms, 0.5),
-            f"p99 ms at {streams}": _rank(run.errors_ms, 0.99),
-        }
-        values[f"RSS MiB at {streams}"] = run.rss_mib
+        values[f"p50_{streams}"], values[f"p99_{streams}"] = _rank(run.errors_ms, 0.5), _rank(run.errors_ms, 0.99)
+        values[f"rss_{streams}"] = run.used["rss_mib"]
     return values
 
 
@@ -124,7 +125,7 @@ def _rank(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-TESTS = {"startup": start_up, "paced": paced, "unpaced": unpaced, "firsts": first_tokens}
+TESTS = {"startup": start_up, "paced": paced, "unpaced": unpaced, "whole": whole, "firsts": first_tokens}
 
 
 def measure(bench: Bench, clients: Iterable[Contender], rounds: int, tests: list[str]) -> Results:
@@ -141,17 +142,13 @@ def measure(bench: Bench, clients: Iterable[Contender], rounds: int, tests: list
 
 def contenders(bench: Bench, peers: Path | None) -> list[Contender]:
     """All clients that can run here."""
-    clients: list[Contender] = [Reference(bench.programs["reference_client"]), Servegrid()]
-    if (os.cpu_count() or 1) > 1:
-        clients.append(Servegrid(2))
+    clients: list[Contender] = [Reference(bench.programs["reference_client"]), Servegrid(), Servegrid(2)]
     if peers is not None:
-        tokenizer = next((REPOSITORY / "resources").glob("models/*/tokenizer.json"), None)
+        tokenizer = next((REPOSITORY / "resources").glob("models/*/checkpoint/tokenizer.json"), None)
         clients.append(Script("aiohttp, plain", peers, HERE / "plain_aiohttp.py"))
         clients.append(Script("threads + requests", peers, HERE / "plain_requests.py"))
         if tokenizer is None:
-            sys.exit(
-                "vllm bench serve needs a tokenizer: run the default sweep first, or `snakemake --until checkpoint`"
-            )
+            sys.exit("vllm bench serve needs a tokenizer: run the default sweep first, which builds one")
         clients.append(VllmBench(peers, tokenizer.parent))
     return clients
 
@@ -162,19 +159,16 @@ def main() -> None:
     parser.add_argument("--vllm", type=Path, metavar="PYTHON", help="of an environment with vllm, aiohttp and requests")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tests", nargs="*", choices=TESTS, default=list(TESTS))
-    parser.add_argument("--only", help="clients whose name contains this")
+    parser.add_argument("--only", default="", help="clients whose name contains this")
     parser.add_argument("--raw", type=Path, help="where to leave every value, as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        clients = [each for each in contenders(bench, options.vllm) if (options.only or "") in each.name]
+        clients = [each for each in contenders(bench, options.vllm) if options.only in each.name]
         results = measure(bench, clients, options.rounds, options.tests)
     if options.raw:
         options.raw.write_text(json.dumps(results, indent=1))
-    for name, values in results.items():
-        print(
-            name, {key: f"{middle(found):.4g} ({min(found):.4g} to {max(found):.4g})" for key, found in values.items()}
-        )
+    print(table(results))
 
 
 if __name__ == "__main__":

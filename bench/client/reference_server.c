@@ -203,6 +203,12 @@ static void begin(int fd, double arrival) {
     heap_add(fd);
 }
 
+/* Some clients ask for /metrics or /tokenize as well. */
+static void refuse(int fd) {
+    static const char answer[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) < 0) hang_up(fd);
+}
+
 static void on_readable(int fd) {
     Stream *s = streams[fd];
     if (!s->in) s->in = malloc(MAX_REQUEST + 1);
@@ -219,8 +225,9 @@ static void on_readable(int fd) {
     char *field = strcasestr(s->in, "\r\ncontent-length:");
     int need = end + 4 - s->in + (field && field < end ? atoi(field + 17) : 0);
     if (s->in_len < need) return;
-    begin(fd, now());
     s->in_len = 0;
+    if (!strncmp(s->in, "POST /v1/", 9)) begin(fd, now());
+    else refuse(fd);
 }
 
 static void on_accept(int listener) {

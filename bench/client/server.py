@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import statistics
 import subprocess
 import time
 from dataclasses import dataclass
@@ -66,8 +65,3 @@ class Server:
     @property
     def pid(self) -> int:
         return self._process.pid
-
-
-def middle(values: list[float]) -> float:
-    """The median."""
-    return statistics.median(values)

@@ -118,6 +118,13 @@ def test_nobody_there(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
+def test_a_server_that_hangs_up_between_requests_without_a_word(kind: str) -> None:
+    with ScriptedServer([GOOD, CLOSE]) as server:
+        result = load(server, kind, 4)
+    assert [record.status for record in result.records] == ["ok"] * 4
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_threads_of_work_share_the_requests(kind: str) -> None:
     with ScriptedServer([0.02, GOOD]) as server:
         result = load(server, kind, 12, ClosedLoop(3, count=14))

@@ -97,3 +97,60 @@ def test_acceptance() -> None:
 def test_agreement() -> None:
     assert metrics.agreement([{"a": "x", "b": "y"}, {"a": "z", "c": "?"}], {"a": "x", "b": "y"}) == pytest.approx(2 / 3)
     assert metrics.agreement([{"c": "x"}], {"a": "x"}) is None
+
+
+def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
+    # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
+    load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))
+    assert metrics.steady_window(load) == (1.0, 3.0)
+    assert metrics.steady_s(load) == 2.0
+    assert metrics.steady_output_tokens_per_s(load) == pytest.approx(3 / 2)
+
+
+def test_a_load_that_is_sent_at_once_has_no_steady_state() -> None:
+    at_once = requests(request(0, [1.0]), request(0.1, [1.0]))
+    assert metrics.steady_s(at_once) is None and metrics.steady_output_tokens_per_s(at_once) is None
+
+
+def test_tokens_of_the_steady_state_are_unknown_where_chunks_are() -> None:
+    load = requests(request(0, [0.5, 1.0], output_tokens=5), request(3.0, [0.5]))
+    assert metrics.steady_output_tokens_per_s(load) is None
+    said = requests(request(0, [0.5, 1.0], output_tokens=5, chunk_tokens=[1, 5]), request(3.0, [0.5]))
+    assert metrics.steady_output_tokens_per_s(said) == pytest.approx(4 / 2)
+
+
+def test_latency_counts_from_the_planned_send() -> None:
+    late = requests(request(2.0, [0.5, 1.0], planned_s=1.0))
+    assert metrics.after_planned_ms(late, "first_token_s") == pytest.approx([1500])
+    assert metrics.after_planned_ms(late, "end_s") == pytest.approx([2000])
+    assert not len(metrics.after_planned_ms(TWO, "end_s"))
+
+
+def test_short_answers_are_counted_apart() -> None:
+    mixed = requests(request(0, [1.0]), request(0, [1.0], status="short"), request(0, [1.0], status="error"))
+    assert (mixed.count("ok"), mixed.count("short"), mixed.count("rejected")) == (1, 1, 0)
+
+
+def test_turnaround_is_within_a_thread() -> None:
+    rows = [request(t, [1.0], thread=n) for t, n in ((0.0, 0), (0.5, 1), (1.25, 0), (1.6, 1), (2.5, 0))]
+    assert metrics.turnaround_ms(requests(*rows)) == pytest.approx([250, 250, 100])
+    assert not len(metrics.turnaround_ms(TWO)), "no threads with planned arrivals"
+
+
+@pytest.mark.parametrize(
+    ("share", "lateness", "turnaround", "ttft", "bound"),
+    [
+        (None, None, None, None, None),
+        (0.2, None, 0.3, 50.0, False),
+        (0.7, None, 0.3, 50.0, True),
+        (0.2, 4.0, None, 50.0, False),
+        (0.2, 6.0, None, 50.0, True),
+        (0.2, None, 6.0, 50.0, True),
+        (0.2, 0.9, None, 1.0, False),
+        (None, 6.0, None, 50.0, True),
+    ],
+)
+def test_client_bound(
+    share: float | None, lateness: float | None, turnaround: float | None, ttft: float | None, bound: bool | None
+) -> None:
+    assert metrics.client_bound(share, lateness, turnaround, ttft) is bound

@@ -56,7 +56,7 @@ def test_golden_markdown(article: Table, comparison: Table) -> None:
 def test_the_articles_columns_come_first_and_in_its_order(article: Table) -> None:
     headers = [column.header for column in article.shown().columns]
     assert headers[:7] == ["No", "GPU", "vRAM (used/total GiB)", "engine", "threads", "time (s)", "speculation"]
-    assert headers[7:] == ["quantization", "memory_fraction", "sessions", "status", "reason"]
+    assert headers[7:] == ["quantization", "memory_fraction", "sessions", "client-bound", "status", "reason"]
 
 
 def test_every_point_is_a_row_and_failures_say_why(article: Table, points: pd.DataFrame) -> None:

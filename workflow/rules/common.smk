@@ -13,6 +13,7 @@ shell.prefix(
     f" SCRIPTS={shlex.quote(SCRIPTS)} SNAKEFILE={shlex.quote(workflow.basedir)}/Snakefile; "
 )
 
+from servegrid.calibration import VERSION as CALIBRATION
 from servegrid.config import ConfigError
 from servegrid.sweep import Sweep
 
@@ -27,6 +28,7 @@ wildcard_constraints:
     rep=r"\d+",
     missing=r"[0-9a-f]{8}",
     model=r"[^/]+",
+    client=r"stream|requests|parallel",
 
 
 rule resolve:

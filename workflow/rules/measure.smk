@@ -5,11 +5,23 @@
 # not asked for at all (see Sweep.session_inputs), whatever happened to marks, dates or code.
 
 
+rule calibrate:
+    # Once per host and kind of client: what it can carry here, so that a row can say how near it came.
+    output:
+        f"<resources>/calibration/{{host}}-{{client}}-{CALIBRATION}.json",
+    log:
+        f"<logs>/calibrate/{{host}}-{{client}}-{CALIBRATION}.log",
+    threads: workflow.cores
+    shell:
+        "python $SCRIPTS/calibrate.py --client {wildcards.client} --out {output:q} 2>&1 | tee {log:q} >&2"
+
+
 rule measure:
     input:
         config="<results>/config.json",
         prompts=SWEEP.prompt_file,
         parts=SWEEP.session_parts,
+        calibrations=SWEEP.calibrations,
     output:
         touch("<results>/sessions/{server}/rep{rep}/measured/{missing}"),
     log:

@@ -28,9 +28,6 @@ from servegrid.protocols.base import GenerationSettings
 
 SERVER = Path(__file__).resolve().parents[1] / "servers" / "scheduled_server.py"
 VERSION = 1  # raise it when the client or the way it is calibrated changes what comes out
-BOUND = 0.7
-"""Share of the ceiling from which a row is client-bound: a queue's wait grows steeply beyond, and the shares of a load's busiest
-seconds are above its mean."""
 PROTOCOL = protocols.get("openai-completions")
 
 
@@ -143,7 +140,7 @@ def _load(kind: Kind, requests: int, chunks: int, gap_ms: float, threads: int) -
             assert server.stdout is not None
             url = f"http://127.0.0.1:{int(server.stdout.readline())}{PROTOCOL.path}"
             result = run(Endpoint(url), todo, ClosedLoop(threads), PROTOCOL, kind=kind)
-        sent = {line["id"]: line["sent"] for line in map(json.loads, log.open())}
+        sent = {line["id"]: line["sent"] for line in map(json.loads, log.read_text().splitlines())}
     failed = [record for record in result.records if record.status != "ok"]
     if failed:
         raise RuntimeError(f"{len(failed)} of {requests} requests failed, first: {failed[0].error}")

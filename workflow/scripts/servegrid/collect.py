@@ -20,18 +20,16 @@ from servegrid.window import Window, hardware_columns, server_columns, startup_s
 
 Row = dict[str, Any]
 COLUMNS = (
-    ["status", "reason", "sessions", "time_s", "time_s_low", "time_s_high", "tail_s"]
-    + ["requests_ok", "requests_failed", "prompt_tokens", "output_tokens", "tokens_from"]
+    ["status", "reason", "sessions", "time_s", "time_s_low", "time_s_high", "tail_s", "steady_s"]
+    + ["requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens", "tokens_from"]
     + ["requests_per_s", "output_tokens_per_s", "total_tokens_per_s", "goodput_requests_per_s"]
-    + [
-        f"{metric}_ms_p{percent}"
-        for metric in ("ttft", "itl", "chunk_gap", "tpot", "e2e")
-        for percent in metrics.PERCENTILES
-    ]
+    + ["steady_output_tokens_per_s"]
+    + [f"{metric}_ms_p{percent}" for metric in metrics.LATENCIES for percent in metrics.PERCENTILES]
     + ["startup_s", "running_mean", "waiting_max", "kv_cache_max", "acceptance_rate", "acceptance_length"]
     + ["vram_used_gib", "vram_total_gib", "gpu_util_mean", "power_w_mean", "energy_j", "j_per_output_token"]
     + ["server_cpu_percent_mean", "server_memory_gib_max", "usd_per_million_output_tokens"]
-    + ["agreement", "agreement_floor", "client_cpu_s", "client_bound", "lateness_ms_p99"]
+    + ["agreement", "agreement_floor", "client_cpu_s", "client_share", "client_bound"]
+    + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99"]
     + ["engine_version", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
 )
 
@@ -141,6 +139,7 @@ class _Reader:
             _times(measured) | _counts(measured) | _latencies(pooled) | _means([self._during(one) for one in measured])
         )
         row |= {"acceptance_rate": metrics.acceptance_rate(pooled)}
+        row |= {"client_bound": metrics.client_bound(*(row[name] for name in metrics.PACE))}
         row |= self._cost(point, row) | self._sameness(measured) | _provenance(measured[0])
         return row
 
@@ -150,6 +149,11 @@ class _Reader:
         return {
             "startup_s": startup_s(one.launch),
             "client_cpu_s": load["client_cpu_s"],
+            "turnaround_ms_p99": metrics.percentile(metrics.turnaround_ms(one.requests), 99),
+            "client_share": load.get("client_share"),
+            "stamp_late_ms_p99": load.get("stamp_late_ms_p99"),
+            "steady_s": metrics.steady_s(one.requests),
+            "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(one.requests),
             **server_columns(one.window, engine.metrics),
             **hardware_columns(one.window, one.launch["gpus"]),
         }
@@ -185,7 +189,7 @@ def _counts(measured: list[Measured]) -> Row:
     """Requests and tokens of one session (the mean over sessions), and rates over the time to complete."""
     rows = [_session_counts(one.requests) for one in measured]
     means = _means(rows)
-    whole = ("requests_ok", "requests_failed", "prompt_tokens", "output_tokens")
+    whole = ("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens")
     counts: Row = {
         name: round(value) if name in whole and value is not None else value for name, value in means.items()
     }
@@ -198,7 +202,8 @@ def _session_counts(requests: metrics.Requests) -> dict[str, float | None]:
     total = prompt + output if prompt is not None and output is not None else None
     return {
         "requests_ok": len(requests.ok),
-        "requests_failed": len(requests.table) - len(requests.ok),
+        "requests_short": requests.count("short"),
+        "requests_failed": len(requests.table) - len(requests.ok) - requests.count("short"),
         "prompt_tokens": prompt,
         "output_tokens": output,
         "requests_per_s": metrics.per_second(len(requests.ok), seconds),
@@ -214,6 +219,8 @@ def _latencies(pooled: metrics.Requests) -> Row:
         "chunk_gap": metrics.chunk_gaps_ms(pooled),
         "tpot": metrics.tpot_ms(pooled),
         "e2e": metrics.e2e_ms(pooled),
+        "ttft_planned": metrics.after_planned_ms(pooled, "first_token_s"),
+        "e2e_planned": metrics.after_planned_ms(pooled, "end_s"),
     }
     row: Row = {
         f"{name}_ms_p{percent}": metrics.percentile(series, percent)

@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from servegrid import engines, protocols, shapes
+from servegrid import calibration, engines, protocols, shapes
+from servegrid.calibration import Calibration
 from servegrid.client import ClosedLoop, Endpoint, LoadResult, Request, Shape, Timeouts, run
 from servegrid.client import Progress as ClientProgress
 from servegrid.client.outcome import LazyTokenizer
@@ -35,6 +36,7 @@ class LoadRunner:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self.protocol = protocols.get(engines.get(session.server.spec.engine).protocol)
         self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
+        self._resources = places.resources
         self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
         self._counter = LazyTokenizer(self._tokenizer) if self._tokenizer.exists() else None
 
@@ -117,8 +119,18 @@ class LoadRunner:
             "end_s": result.end_s,
             "client_cpu_s": result.client_cpu_s,
             "unsent": result.unsent,
+            **self._grade(load, result),
         }
         write_json(folder / "load.json", record)
+
+    def _grade(self, load: Load, result: LoadResult) -> dict[str, float | None]:
+        """How near the load came to what this client can carry on this host; unknown where it was not calibrated."""
+        path = self._resources / calibration.file_name(load.options.client)
+        if not path.exists() or result.end_s <= result.start_s:
+            return {"client_share": None, "stamp_late_ms_p99": None}
+        found, chunks = Calibration.read(path), sum(len(record.chunk_offsets_s) for record in result.records)
+        share = found.share(len(result.records), chunks, result.end_s - result.start_s, result.workers)
+        return {"client_share": share, "stamp_late_ms_p99": found.stamp_late_ms_p99}
 
 
 def _is_dead(server: Server, result: LoadResult) -> bool:

@@ -14,6 +14,12 @@ import pyarrow.compute as pc
 
 Floats = npt.NDArray[np.float64]
 PERCENTILES = (50, 90, 99)
+LATENCIES = ("ttft", "itl", "chunk_gap", "tpot", "e2e", "ttft_planned", "e2e_planned")
+BOUND = 0.7
+"""Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
+seconds of a load lie above its mean."""
+PACE = ("client_share", "lateness_ms_p99", "turnaround_ms_p99", "ttft_ms_p50")
+LATE_MS, LATE_SHARE = 1.0, 0.1  # sends this late, and by this share of the time to first token, are the client's doing
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,10 @@ class Requests:
     def column(self, name: str) -> Floats:
         """A numeric column of the ok requests as float64, unknown as NaN."""
         return np.asarray(pc.cast(self.ok[name], pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+    def count(self, status: str) -> int:
+        """How many requests ended with this status."""
+        return int(pc.sum(pc.equal(self.table["status"], status)).as_py() or 0)
 
     @cached_property
     def sent_s(self) -> Floats:
@@ -61,6 +71,41 @@ def tail_s(requests: Requests) -> float | None:
     return float(after.max() - after.min()) if len(after) else None
 
 
+def steady_window(requests: Requests) -> tuple[float, float] | None:
+    """The steady state: from the first answer's end, when requests begin to come and go, to the last send, when the load
+    begins to drain; in s of the host's clock. None if the load was over before, as when all is sent at once.
+    """
+    if not len(requests.sent_s) or not len(requests.end_s):
+        return None
+    begin, end = float(requests.end_s.min()), float(requests.sent_s.max())
+    return (begin, end) if end > begin else None
+
+
+def steady_s(requests: Requests) -> float | None:
+    """Length of the steady state, in s."""
+    window = steady_window(requests)
+    return None if window is None else window[1] - window[0]
+
+
+def steady_output_tokens_per_s(requests: Requests) -> float | None:
+    """Output tokens that arrived within the steady state, of ok requests, per second of it.
+
+    Unknown (None) where a chunk may carry several tokens and the server does not say how many.
+    """
+    window = steady_window(requests)
+    if window is None:
+        return None
+    total = 0
+    columns = ("sent_s", "chunk_offsets_s", "chunk_tokens", "output_tokens")
+    for sent, offsets, counts, known in zip(*(requests.ok[name].to_pylist() for name in columns), strict=True):
+        if counts is None and len(offsets) != known:
+            return None
+        arrived = sent + np.asarray(offsets, dtype=np.float64)
+        carried = np.diff(np.asarray(counts), prepend=0) if counts is not None else np.ones(len(arrived), dtype=int)
+        total += int(carried[(arrived >= window[0]) & (arrived <= window[1])].sum())
+    return total / (window[1] - window[0])
+
+
 def tokens(requests: Requests, column: str) -> int | None:
     """Sum of `prompt_tokens` or `output_tokens` over the ok requests; None if any of them is unknown."""
     values = requests.column(column)
@@ -86,6 +131,16 @@ def ttft_ms(requests: Requests) -> Floats:
 def e2e_ms(requests: Requests) -> Floats:
     """End to end: send to the end of the answer, per ok request, in ms."""
     return 1e3 * (requests.column("end_s") - requests.column("sent_s"))
+
+
+def after_planned_ms(requests: Requests, column: str) -> Floats:
+    """Planned send to the instant in `column` (`first_token_s` or `end_s`), per ok request with a plan, in ms.
+
+    With planned arrivals this is the latency that users would have had: a request that a late client or a full server held up
+    has waited all the same (coordinated omission). Empty in a closed loop, where nothing is planned.
+    """
+    waits = requests.column(column) - requests.column("planned_s")
+    return 1e3 * waits[~np.isnan(waits)]
 
 
 def tpot_ms(requests: Requests) -> Floats:
@@ -143,6 +198,30 @@ def lateness_ms(requests: Requests) -> Floats:
     planned = pc.and_(pc.is_valid(requests.table["planned_s"]), pc.is_valid(requests.table["sent_s"]))
     table = requests.table.filter(planned)
     return 1e3 * (_known(table["sent_s"]) - _known(table["planned_s"]))
+
+
+def turnaround_ms(requests: Requests) -> Floats:
+    """End of a thread's answer to its next send, over all pairs of a closed loop, in ms: what the client adds to each round."""
+    table = (
+        requests.table.select(["thread", "sent_s", "end_s"])
+        .drop_null()
+        .sort_by([("thread", "ascending"), ("sent_s", "ascending")])
+    )
+    thread, sent, end = (table[name].to_numpy() for name in ("thread", "sent_s", "end_s"))
+    return 1e3 * np.asarray((sent[1:] - end[:-1])[thread[1:] == thread[:-1]], dtype=np.float64)
+
+
+def client_bound(
+    share: float | None, lateness_ms_p99: float | None, turnaround_ms_p99: float | None, ttft_ms_p50: float | None
+) -> bool | None:
+    """Whether the client rather than the server may have set the pace. None if unknown.
+
+    It may have where its share of its ceiling (0 to 1, see calibration) is at least BOUND, and where it sent late, after the
+    plan or after a thread's last answer, by more than LATE_MS and by more than LATE_SHARE of the median time to first token.
+    """
+    delay_ms = max(lateness_ms_p99 or 0.0, turnaround_ms_p99 or 0.0)
+    late = delay_ms > max(LATE_MS, LATE_SHARE * (ttft_ms_p50 or 0.0))
+    return True if late else None if share is None else share >= BOUND
 
 
 def acceptance_rate(requests: Requests) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid import facts as facts_of
+from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
 from servegrid.engines.base import ModelRef
@@ -124,6 +125,11 @@ class Sweep:
         if self.config.model.source == "builtin":
             return "build_model.py"
         return f"fetch_model.py --name {shlex.quote(model.name)} --revision {shlex.quote(model.revision)}"
+
+    def calibrations(self, _wildcards: Any) -> list[str]:
+        """What the clients of this config cost on this host; measured once per host."""
+        kinds = {point.load.options.client for point in self.grid.points if point.skip is None}
+        return [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
 
     def prompt_file(self, _wildcards: Any) -> str:
         """The prompts of every load: the user's file as it is, or the generated set."""

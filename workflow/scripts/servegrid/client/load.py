@@ -9,7 +9,7 @@ from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
 from servegrid.client.kinds import carrier, check
 from servegrid.client.outcome import Tokenizer, make_record, settle
-from servegrid.client.process import Carried, Job, Tally
+from servegrid.client.process import Carried, Job, Tally, no_collection
 from servegrid.client.shape import ClosedLoop, Kind, OpenLoop, Shape, Timeouts
 from servegrid.protocols.base import Protocol
 from servegrid.request_record import RequestRecord
@@ -101,12 +101,8 @@ def run(
     job = Job(endpoint, address, requests, shape, timeouts, answer_bytes, workers=workers, kind=kind)
     report = _Reporter(on_progress, _total(shape, len(requests)))
     stop = stop or threading.Event()
-    if workers == 1 and kind != "requests":
-        numbered, cpu_s, interruption = _here(job, protocol, report, stop)
-    else:
-        from servegrid.client.workers import share_out
-
-        numbered, cpu_s, interruption = share_out(job, protocol, report, stop)
+    with no_collection():
+        numbered, cpu_s, interruption = _carry(job, protocol, report, stop)
     settle([(record, requests[index % len(requests)].exact) for index, record in numbered], tokenizer)
     return _result([record for _, record in numbered], cpu_s, interruption, job)
 
@@ -125,9 +121,20 @@ class _Reporter:
             self._on_progress(Progress(sent, ended, failed, self._total))
 
 
-def _here(
-    job: Job, protocol: Protocol, report: _Reporter, stop: threading.Event
-) -> tuple[list[tuple[int, RequestRecord]], float, BaseException | None]:
+Found = tuple[list[tuple[int, RequestRecord]], float, BaseException | None]
+"""Records with the numbers of their requests, CPU seconds, and what interrupted the load."""
+
+
+def _carry(job: Job, protocol: Protocol, report: _Reporter, stop: threading.Event) -> Found:
+    """Here, or where there are several workers or threads, in processes of their own."""
+    if job.workers == 1 and job.kind != "requests":
+        return _here(job, protocol, report, stop)
+    from servegrid.client.workers import share_out
+
+    return share_out(job, protocol, report, stop)
+
+
+def _here(job: Job, protocol: Protocol, report: _Reporter, stop: threading.Event) -> Found:
     def watch(tally: Tally) -> str | None:
         report(tally.sent, len(tally.exchanges), tally.failed)
         return STOPPED if stop.is_set() else None

@@ -38,12 +38,11 @@ class ClosedPacing(Pacing):
         endless = shape.duration_s is not None and shape.count is None
         total = None if endless else shape.count or len(requests)
         self._queue = exchanges(requests, total, worker, workers)
-        self._threads = deque(
-            range(worker, shape.threads, workers)[: len(range(worker, total, workers)) if total else None]
-        )
+        threads = range(worker, shape.threads, workers)[: len(range(worker, total, workers)) if total else None]
+        self._ready: deque[tuple[int, Connection | None]] = deque((thread, None) for thread in threads)
         self._duration_s = shape.duration_s or float("inf")
         self._end_s = float("inf")
-        self._working = self._to_dial = self._dialling = len(self._threads)
+        self._working = self._to_dial = self._dialling = len(self._ready)
         self._refused = [0] * shape.threads  # connections in a row that a thread did not get
         self._spare: list[Connection] = []
 
@@ -77,20 +76,28 @@ class ClosedPacing(Pacing):
             self._dialled()
         elif connection in self._spare:
             self._spare.remove(connection)
+        else:
+            self._ready = deque((thread, None if each is connection else each) for thread, each in self._ready)
 
     def start(self, start_s: float) -> None:
         """Set the threads to work."""
         self._to_dial = 0
         self._end_s = start_s + self._duration_s
-        if not self._threads:
+        if not self._ready:
             self._driver.finish()
         self._set_some_to_work()
 
     def _set_some_to_work(self) -> None:
-        """A few at a time, so that first answers are read in time while later threads begin."""
-        for _ in range(min(STARTS, len(self._threads))):
-            self._next(self._threads.popleft(), None)
-        if self._threads:
+        """A few at a time, so that answers are read in time while other threads begin or go on."""
+        for _ in range(min(STARTS, len(self._ready))):
+            self._next(*self._ready.popleft())
+        if self._ready:
+            self._driver.loop.call_soon(self._set_some_to_work)
+
+    def _go_on(self, thread: int, connection: Connection | None) -> None:
+        """The thread takes its next request once what is to be read now has been read."""
+        self._ready.append((thread, connection))
+        if len(self._ready) == 1:
             self._driver.loop.call_soon(self._set_some_to_work)
 
     def ended(self, exchange: Exchange, connection: Connection | None) -> None:
@@ -99,7 +106,7 @@ class ClosedPacing(Pacing):
         assert thread is not None
         if exchange.sent_s is not None:
             self._refused[thread] = 0
-            self._next(thread, connection)
+            self._go_on(thread, connection)
         else:
             self._refused[thread] += 1
             pause_s = min(_MAX_PAUSE_S, 0.01 * 2 ** self._refused[thread]) if self._end_s < float("inf") else 0.0
@@ -120,9 +127,10 @@ class ClosedPacing(Pacing):
     def stop(self) -> None:
         """Send nothing more."""
         self._end_s = float("-inf")
-        for connection in self._spare:
+        for connection in [*self._spare, *(each for _, each in self._ready if each is not None)]:
             connection.close()
         self._spare.clear()
+        self._ready.clear()
 
 
 class OpenPacing(Pacing):

@@ -72,7 +72,7 @@ def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
         loop, target, pacing(job.shape, job.requests, job.worker, job.workers), job.timeouts, job.answer_bytes, watch
     )
     interruption: BaseException | None = None
-    with _no_collection():
+    with no_collection():
         try:
             driver.run(lambda begin: start(loop, begin))
         except BaseException as error:
@@ -83,8 +83,10 @@ def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection: it would stop the clock's reading for milliseconds, and a load leaves few cycles to collect."""
+def no_collection() -> Iterator[None]:
+    """No garbage collection: it would hold up reading for milliseconds, and afterwards go through all records again and again.
+    A load leaves few cycles to collect.
+    """
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

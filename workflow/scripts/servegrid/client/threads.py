@@ -107,8 +107,14 @@ class _Crew:
             session.trust_env = False  # neither proxies nor .netrc: straight to the server, as the other kinds
             session.verify = str(self._job.endpoint.ca_file or "") or self._job.endpoint.verify
             session.headers.update({**DEFAULTS, **self._job.endpoint.headers})
+            used = False
             while (exchange := self._next(thread)) is not None:
                 self._carry(exchange, session)
+                if used and _closed_before(exchange):
+                    exchange.retried, exchange.fault = True, None
+                    session.close()  # drops its connections; the session goes on with fresh ones
+                    self._carry(exchange, session)
+                used = True
                 with self._lock:
                     if not self._over:
                         self._keep(exchange)
@@ -160,6 +166,11 @@ class _Crew:
             if log[-2] > exchange.sent_s + timeouts.total_s:
                 exchange.fault = ("timeout", f"no end of the answer within {timeouts.total_s:g} s")
                 return
+
+
+def _closed_before(exchange: Exchange) -> bool:
+    """A kept connection that the server closed before it saw the request says nothing about the server: once more."""
+    return exchange.fault is not None and exchange.fault[0] == "disconnected" and not exchange.log
 
 
 def _start(threads: list[threading.Thread]) -> None:

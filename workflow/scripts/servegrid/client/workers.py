@@ -54,7 +54,7 @@ class _Worker:
         assert self.process.stdout is not None
         said = os.read(self.process.stdout.fileno(), 65536)
         if not said and not self.done:
-            self._fail()
+            self.fail()
         *lines, self.rest = (self.rest + said).split(b"\n")
         for line in lines:
             word, *numbers = line.split()
@@ -63,7 +63,8 @@ class _Worker:
             if word == b"counts":
                 self.counts = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
+        """Raise what it said before it died."""
         status = self.process.wait()
         self.errors.seek(0)
         said = self.errors.read()[-2000:].decode(errors="replace").strip()
@@ -114,14 +115,18 @@ def share_out(
     with tempfile.TemporaryDirectory(prefix="servegrid-load-") as folder:
         try:
             for number in range(job.workers):
-                team.add(_launch(replace(job, worker=number), protocol, Path(folder, str(number))))
+                team.add(_launch(Path(folder, str(number))))
+            for number, worker in enumerate(
+                team.workers
+            ):  # not before all have been launched: each reads when it is ready
+                _tell(worker, replace(job, worker=number), protocol)
             interruption = _conduct(team, report, stop)
             return *_gather(team), interruption
         finally:
             team.end()
 
 
-def _launch(job: Job, protocol: Protocol, result: Path) -> _Worker:
+def _launch(result: Path) -> _Worker:
     errors = tempfile.TemporaryFile()  # noqa: SIM115
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
@@ -130,15 +135,17 @@ def _launch(job: Job, protocol: Protocol, result: Path) -> _Worker:
     pipe = subprocess.PIPE
     # a session of its own: Ctrl-C is for the parent, which says stop; if the parent is killed, its pipe says so
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=env, start_new_session=True)
-    worker = _Worker(process, result, errors)
-    assert process.stdin is not None
-    task = pickle.dumps((job, protocol, result), protocol=5)
+    return _Worker(process, result, errors)
+
+
+def _tell(worker: _Worker, job: Job, protocol: Protocol) -> None:
+    assert worker.process.stdin is not None
+    task = pickle.dumps((job, protocol, worker.result), protocol=5)
     try:
-        process.stdin.write(len(task).to_bytes(8, "big") + task)
-        process.stdin.flush()
+        worker.process.stdin.write(len(task).to_bytes(8, "big") + task)
+        worker.process.stdin.flush()
     except OSError:
-        worker._fail()
-    return worker
+        worker.fail()
 
 
 def _conduct(team: _Team, report: Report, stop: threading.Event) -> BaseException | None:

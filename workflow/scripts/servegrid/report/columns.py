@@ -7,6 +7,7 @@ from servegrid.report.points import LATENCIES
 Kind = Literal["text", "number", "count", "flag"]
 
 _LATENCY_NAMES = {"ttft": "TTFT", "itl": "ITL", "chunk_gap": "chunk gap", "tpot": "TPOT", "e2e": "end to end"}
+_LATENCY_NAMES |= {"ttft_planned": "TTFT from planned send", "e2e_planned": "end to end from planned send"}
 
 
 def _latency_header(column: str) -> str:
@@ -16,12 +17,15 @@ def _latency_header(column: str) -> str:
 
 COMPARISON: tuple[tuple[str, str, Kind], ...] = (
     ("tail_s", "tail (s)", "number"),
+    ("steady_s", "steady state (s)", "number"),
+    ("steady_output_tokens_per_s", "output tokens/s in the steady state", "number"),
     ("requests_per_s", "requests/s", "number"),
     ("output_tokens_per_s", "output tokens/s", "number"),
     ("total_tokens_per_s", "total tokens/s", "number"),
     ("goodput_requests_per_s", "goodput (requests/s)", "number"),
     *((column, _latency_header(column), "number") for column in LATENCIES),
     ("requests_ok", "requests ok", "count"),
+    ("requests_short", "requests with too few tokens", "count"),
     ("requests_failed", "requests failed", "count"),
     ("prompt_tokens", "prompt tokens", "count"),
     ("output_tokens", "output tokens", "count"),
@@ -44,8 +48,11 @@ COMPARISON: tuple[tuple[str, str, Kind], ...] = (
     ("agreement", "texts equal to the baseline's (0 to 1)", "number"),
     ("agreement_floor", "baseline's texts equal to its own repeat's (0 to 1)", "number"),
     ("client_cpu_s", "client CPU (s)", "number"),
+    ("client_share", "share of the client's ceiling (0 to 1)", "number"),
     ("client_bound", "client-bound", "flag"),
     ("lateness_ms_p99", "lateness p99 (ms)", "number"),
+    ("turnaround_ms_p99", "answer's end to the thread's next send, p99 (ms)", "number"),
+    ("stamp_late_ms_p99", "client's stamps late, p99 (ms)", "number"),
     ("engine_version", "engine version", "text"),
     ("image_digest", "image", "text"),
     ("model", "model", "text"),

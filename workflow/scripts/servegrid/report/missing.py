@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from servegrid.report.numbers import clip
-from servegrid.report.points import drawable, levels, varying
+from servegrid.report.points import bound, drawable, levels, varying
 
 _GROUPS = 4
 _LEVELS = 4
@@ -45,6 +45,16 @@ def partial(points: pd.DataFrame, metric: str) -> list[str]:
         else ""
     )
     return [f"Hollow: {_points(len(rows))} measured in part only{why}."]
+
+
+def limited(points: pd.DataFrame, metric: str, axes: Sequence[str]) -> list[str]:
+    """A line on the drawn points whose pace the load client may have set."""
+    rows = points[drawable(points, metric) & bound(points)]
+    if rows.empty:
+        return []
+    where = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
+    named = f" ({where})" if where else ""
+    return [f"Client-bound: {_points(len(rows))}{named}: the load client came near its ceiling there."]
 
 
 def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:

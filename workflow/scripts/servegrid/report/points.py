@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from servegrid import metrics
 from servegrid.report.numbers import plain
 
 if TYPE_CHECKING:
@@ -19,18 +20,27 @@ TEXTS = (
     *("server_id", "load_id"),
 )
 FLAGS = ("client_bound",)
-PERCENTILES = ("p50", "p90", "p99")
-LATENCIES = tuple(f"{metric}_ms_{p}" for metric in ("ttft", "itl", "chunk_gap", "tpot", "e2e") for p in PERCENTILES)
+PERCENTILES = tuple(f"p{percent}" for percent in metrics.PERCENTILES)
+LATENCIES = tuple(f"{metric}_ms_{p}" for metric in metrics.LATENCIES for p in PERCENTILES)
 NUMBERS = (
-    *("sessions", "time_s", "time_s_low", "time_s_high", "tail_s"),
-    *("requests_ok", "requests_failed", "prompt_tokens", "output_tokens"),
+    *("sessions", "time_s", "time_s_low", "time_s_high", "tail_s", "steady_s"),
+    *("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens"),
     *("requests_per_s", "output_tokens_per_s", "total_tokens_per_s", "goodput_requests_per_s"),
+    "steady_output_tokens_per_s",
     *LATENCIES,
     *("startup_s", "running_mean", "waiting_max", "kv_cache_max", "acceptance_rate", "acceptance_length"),
     *("vram_used_gib", "vram_total_gib", "gpu_util_mean", "power_w_mean", "energy_j"),
     *("server_cpu_percent_mean", "server_memory_gib_max"),
     *("j_per_output_token", "usd_per_million_output_tokens"),
-    *("agreement", "agreement_floor", "client_cpu_s", "lateness_ms_p99"),
+    *(
+        "agreement",
+        "agreement_floor",
+        "client_cpu_s",
+        "client_share",
+        "lateness_ms_p99",
+        "turnaround_ms_p99",
+        "stamp_late_ms_p99",
+    ),
 )
 DRAWN = ("ok", "partial")
 """Statuses whose numbers are shown in figures; every other row is named in the footnote."""
@@ -58,6 +68,11 @@ def prepare(points: pd.DataFrame, settings: "Settings") -> pd.DataFrame:
     columns |= {name: _text(points, name) for name in TEXTS}
     columns |= {name: points.get(name, pd.Series(None, points.index, dtype=object)) for name in FLAGS}
     return pd.DataFrame(columns, index=points.index).reset_index(drop=True)
+
+
+def bound(points: pd.DataFrame) -> "pd.Series[bool]":
+    """The points whose pace the load client may have set: shown, and left out of rankings."""
+    return points["client_bound"].map(lambda value: str(value).lower() in ("true", "1"))
 
 
 def label(value: Any) -> str:

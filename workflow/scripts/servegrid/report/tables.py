@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.columns import COMPARISON, Kind
 from servegrid.report.numbers import count, number, short, spread
-from servegrid.report.points import DRAWN, prepare
+from servegrid.report.points import DRAWN, bound, prepare
 from servegrid.report.settings import Settings
 
 
@@ -79,6 +79,7 @@ def article_table(points: pd.DataFrame, settings: Settings) -> Table:
         _time(rows),
         *(_text(rows, axis, axis) for axis in ("speculation", "quantization", *settings.axes)),
         _column(rows, "sessions", "sessions", "count"),
+        *([_column(rows, "client_bound", "client-bound", "flag")] if bound(rows).any() else []),
         *_outcome(rows),
         *_time_bounds(rows),
     ]
@@ -133,6 +134,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     without = int((~rows["status"].isin(DRAWN)).sum())
     if without:
         yield f"{without:,} of {len(rows):,} points have no measurement; status and reason say why."
+    if count := int(bound(rows).sum()):
+        yield f"{count:,} points are client-bound: the load client came near its own ceiling. They are shown, not ranked."
     if (rows["sessions"] > 1).any():
         yield "In parentheses: lowest and highest over the sessions (repeats on a newly launched server)."
     yield "Empty means unknown."

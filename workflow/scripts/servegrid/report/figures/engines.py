@@ -13,7 +13,7 @@ from servegrid.report.curves import TIME, Measure, extent, value_axis
 from servegrid.report.missing import error_bars, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, in_common, split
-from servegrid.report.points import DRAWN, drawable, levels, prepare
+from servegrid.report.points import DRAWN, bound, drawable, levels, prepare
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
 from servegrid.report.style import GREY, Look, engine_looks, styled
@@ -46,6 +46,8 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         rows = prepare(points, settings)
         if not drawable(rows, TIME.value).any():
             return say(TITLE, "No point has a measured time.", not_drawn(rows, TIME.value, settings.all_axes))
+        if bound(rows[drawable(rows, TIME.value)]).all():
+            return say(TITLE, "Every measured point is client-bound: none says how fast its server is.", [])
         facets = ("gpu", "quantization", *settings.axes)
         limit = max(1, MAX_LINES // (rows["engine"].nunique() + 1))
         groups, left_out = split(rows, facets, settings, pd.Series(True, rows.index), limit)
@@ -68,7 +70,7 @@ def _lines(group: Panel) -> list[_Line]:
 
 
 def _engines(points: pd.DataFrame) -> list[_Line]:
-    good = points[drawable(points, TIME.value)]
+    good = points[drawable(points, TIME.value) & ~bound(points)]
     best = good.loc[good.groupby("engine", sort=False)["time_s"].idxmin()].sort_values("time_s", kind="stable")
     named = zip(best.index, best["engine"], best["threads"], best["speculation"], strict=True)
     lines = [_Line(_label(engine, threads, speculation), row) for row, engine, threads, speculation in named]
@@ -80,7 +82,8 @@ def _engines(points: pd.DataFrame) -> list[_Line]:
 
 def _status(points: pd.DataFrame) -> str:
     """Why an engine has no dot, in a word or two."""
-    words = ["time unknown" if status in DRAWN else status for status in points["status"]]
+    measured = ["client-bound" if limited else "time unknown" for limited in bound(points)]
+    words = [word if status in DRAWN else status for status, word in zip(points["status"], measured, strict=True)]
     return ", ".join(dict.fromkeys(filter(None, words))) or "not measured"
 
 
@@ -157,4 +160,8 @@ def _unmeasured(rows: pd.DataFrame, settings: Settings) -> list[str]:
     lines = not_drawn(rows, TIME.value, settings.all_axes, ~measured)
     if gaps := int((measured & ~known).sum()):
         lines.append(f"The best was chosen without {gaps:,} points that have no measured time; the table says why.")
+    if limited := int((known & bound(rows)).sum()):
+        lines.append(
+            f"The best was chosen without {limited:,} client-bound points, where the load client set the pace."
+        )
     return lines

@@ -15,7 +15,7 @@ from servegrid.report.curves import (
     threads_axis,
     value_axis,
 )
-from servegrid.report.missing import error_bars, not_drawn, partial
+from servegrid.report.missing import error_bars, limited, not_drawn, partial
 from servegrid.report.panels import Panel, columns_for, hold, in_common, split
 from servegrid.report.points import drawable, prepare
 from servegrid.report.settings import Settings
@@ -43,7 +43,8 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         sheet = Sheet(len(panels), columns_for(panels))
         _fill(sheet, panels, {engine: looks[engine] for engine in kept})
         legend = {engine: legend_handle(looks[engine]) for engine in kept}
-        notes = [*error_bars(rows, TIME.value), held, *partial(rows, TIME.value), *gaps, dropped, left_out]
+        doubts = [*partial(rows, TIME.value), *limited(rows, TIME.value, settings.all_axes)]
+        notes = [*error_bars(rows, TIME.value), held, *doubts, *gaps, dropped, left_out]
         return sheet.finish(TITLE, in_common(rows, settings.all_axes), legend, notes)
 
 
