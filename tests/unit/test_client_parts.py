@@ -4,6 +4,7 @@ import json
 import os
 import select
 import socket
+import time
 from time import monotonic
 
 import pytest
@@ -103,6 +104,7 @@ def test_pauses_come_with_many_reads_only(monkeypatch: pytest.MonkeyPatch) -> No
 
     def readable(mask: int) -> None:
         reads.append(os.read(here.fileno(), 1))
+        loop.count(time.monotonic())
         loop.adapt(0.001)
         if len(reads) == 20:
             loop.stop()
@@ -115,6 +117,8 @@ def test_pauses_come_with_many_reads_only(monkeypatch: pytest.MonkeyPatch) -> No
     assert loop.pause_s == 0.001 and len(reads) == 20
     loop.adapt(0.00001)
     assert not loop.pause_s, "not worth a pause"
+    loop.count(time.monotonic())
+    loop.count(time.monotonic())
     loop.adapt(0.001)
     assert not loop.pause_s, "nothing was read since"
     loop.close()

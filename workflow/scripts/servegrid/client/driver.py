@@ -194,6 +194,7 @@ class Driver:
     def _tick(self) -> None:
         now = monotonic()
         self.lead = wall_less_monotonic()
+        self.loop.count(now)
         self.loop.adapt(self._pause_s(now))
         for connection in [*self._active, *self._dials]:
             connection.tick(now)
@@ -207,13 +208,17 @@ class Driver:
             self.loop.call_at(now + TICK_S, self._tick)
 
     def _pause_s(self, now: float) -> float:
-        """How long the loop may let reads gather: stamps are the kernel's, so what a pause delays is the next request of a
-        thread of work, by half of it on average: by less than a thousandth of a request's duration.
+        """How long the loop may let reads gather.
+
+        Stamps are the kernel's, so a pause delays the next request of a thread of work, here by less than a thousandth of a
+        request's duration on average; and it merges chunks of one answer that come closer together than it lasts, which is
+        why it is a tenth of their mean distance.
         """
         if self._target.tls is not None or not HAS_STAMPS:
             return STAMPED_LATE_S
         duration_s = self._busy_s / len(self.exchanges) if self.exchanges else now - self._begun_s
-        return min(MOST_PAUSE_S, duration_s / 500)
+        distance_s = len(self._active) / max(1.0, self.loop.reads_per_s)
+        return min(MOST_PAUSE_S, duration_s / 500, distance_s / 10)
 
     def break_off(self, status: RequestStatus, words: str) -> None:
         """End everything now; what is in flight is recorded so."""

@@ -52,6 +52,7 @@ class Loop:
         self._number = 0  # of the timer, so that none is compared by its callback
         self._stopped = False
         self._reads = 0
+        self.reads_per_s = 0.0
         self._counted_s = monotonic()
         self.pause_s = 0.0
         """With many reads per second: wait so long for more of them after some were handled, so that one waking serves several."""
@@ -116,12 +117,15 @@ class Loop:
         for callback in due:
             callback()
 
-    def adapt(self, pause_s: float) -> None:
-        """To be called now and then: pause so long from now on if there were many reads since the last call."""
-        now = monotonic()
-        many = self._reads > PAUSE_FROM * (now - self._counted_s)
-        self.pause_s = pause_s if many and pause_s >= LEAST_PAUSE_S else 0.0
+    def count(self, now: float) -> None:
+        """To be called now and then: work out how many reads per second there were since the last call."""
+        self.reads_per_s = self._reads / max(1e-6, now - self._counted_s)
         self._reads, self._counted_s = 0, now
+
+    def adapt(self, pause_s: float) -> None:
+        """Pause so long from now on if there are many reads."""
+        many = self.reads_per_s > PAUSE_FROM
+        self.pause_s = pause_s if many and pause_s >= LEAST_PAUSE_S else 0.0
 
     def close(self) -> None:
         """Give the poller back."""
