@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from servegrid import host
+from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.devices import gpu_uuids, why_busy
 from servegrid.grid import Grid
@@ -35,7 +36,7 @@ class Finding:
 
 def examine(grid: Grid) -> list[Finding]:
     """All findings for this config on this host."""
-    checks: list[Callable[[Grid], Iterator[Finding]]] = [_disk, _ports, _engines, _model, _prompts, _devices, _quiet]
+    checks: list[Callable[[Grid], Iterator[Finding]]] = [_disk, _ports, _engines, _model, _prompts, _clients, _devices, _quiet]
     return [finding for check in checks for finding in check(grid)]
 
 
@@ -135,6 +136,15 @@ def _prompts(grid: Grid) -> Iterator[Finding]:
         yield Finding("miss", "prompts", f"{count} in the file, {wanted.count} wanted", "lower prompts.count")
     else:
         yield Finding("good", "prompts", f"{wanted.count} of the {count} in {wanted.source}")
+
+
+def _clients(grid: Grid) -> Iterator[Finding]:
+    for kind in sorted({point.load.options.client for point in grid.points}):
+        if reason := grid.facts.absent_clients.get(kind):
+            yield Finding("note", f"client {kind}", reason, "its points become rows with status absent until then")
+            continue
+        known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
+        yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
 
 
 def _devices(grid: Grid) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ class History:
         """Expected seconds of a load: as seen on this engine, else on any, else a guess."""
         own = self.loads.get((engine, load.id))
         other = own or [second for (_, id), seconds in self.loads.items() if id == load.id for second in seconds]
-        return fmean(other) if other else GUESS_LOAD_S
+        return fmean(other) if other else max(GUESS_LOAD_S, load.options.duration_s or 0.0)
 
     def session_s(self, session: Session, loads: Iterable[Load]) -> float:
         """Expected seconds of a session that measures `loads`."""

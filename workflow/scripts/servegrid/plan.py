@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from servegrid import shapes
 from servegrid.commands import command_line, environment
 from servegrid.estimate import History
 from servegrid.grid import Grid, Session
@@ -44,7 +45,7 @@ def _sessions(grid: Grid) -> Iterator[str]:
 
 def _session_line(grid: Grid, session: Session) -> str:
     todo = missing(session, _results(grid), grid.config.retry)
-    loads = ", ".join(str(load.threads) if load.threads else load.id.rpartition("-")[0] for load in session.loads)
+    loads = ", ".join(shapes.shown(load.options, load.threads).removeprefix("threads-") for load in session.loads)
     state = f"{len(todo)}/{len(session.loads)}" if todo else "measured"
     return f"  {state:>8}  {session.id}  threads {loads}"
 
