@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow.project import Project
 
 from servegrid.client.parallel import missing
 from servegrid.client.shape import KINDS
+from workflow.project import Project
 
 Make = Callable[..., Project]
 KNOWN = [kind for kind in KINDS if kind != "parallel" or missing() is None]
@@ -65,7 +65,9 @@ def test_planned_arrivals(project: Make) -> None:
 
 def test_what_a_client_cannot_do_is_a_row(project: Make) -> None:
     load = {"rate": 20.0}
-    clone = project({"grid": {"threads": [1], "arrival": ["closed", "constant"], "client": ["stream", "requests"]}, "load": load})
+    clone = project(
+        {"grid": {"threads": [1], "arrival": ["closed", "constant"], "client": ["stream", "requests"]}, "load": load}
+    )
     clone.measure()
     points = clone.points().set_index(["client", "arrival"])
     assert points.loc[("requests", "constant"), "status"] == "unsupported"

@@ -81,6 +81,14 @@ class Calibration:
         """Read it back."""
         return cls(**json.loads(path.read_text()))
 
+    @classmethod
+    def read_if_there(cls, path: Path) -> Self | None:
+        """Read it back; None where there is none, or none that can be read."""
+        try:
+            return cls.read(path)
+        except (OSError, ValueError, TypeError):
+            return None
+
     def as_json(self) -> str:
         """As it lies on disk."""
         return json.dumps(asdict(self) | {"version": self.version}, indent=1) + "\n"

@@ -30,7 +30,7 @@ COLUMNS = (
     + ["server_cpu_percent_mean", "server_memory_gib_max", "usd_per_million_output_tokens"]
     + ["agreement", "agreement_floor", "client_cpu_s", "client_share", "client_bound"]
     + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99"]
-    + ["engine_version", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
+    + ["engine_version", "runtime", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
 )
 
 
@@ -242,8 +242,9 @@ def _provenance(one: Measured) -> Row:
     return {
         "engine_version": one.launch.get("engine_version") or server["version"],
         "image_digest": one.launch.get("image_digest"),
-        "model": server["model"]["name"],
-        "host": one.session["host"]["name"],
+        "runtime": server["runtime"],
+        "model": one.launch.get("model") or server["model"]["name"],
+        "host": one.session["host"]["name"] if server["runtime"] != "url" else None,
         "gpu_name": ", ".join(gpu["name"] for gpu in gpus) or None,
         "driver": gpus[0].get("driver_version") if gpus else None,
     }

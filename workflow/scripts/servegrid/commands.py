@@ -16,6 +16,8 @@ def environment_folder(spec: ServerSpec) -> str:
 
 def needed_files(spec: ServerSpec, resources: Path) -> dict[str, Path]:
     """Model files the server needs, by role."""
+    if spec.runtime == "url":
+        return {}
     return {role: resources / path for role, path in engines.get(spec.engine).files(spec).items()}
 
 

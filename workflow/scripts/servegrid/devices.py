@@ -12,16 +12,16 @@ def why_absent(device: Device) -> str | None:
         found = gpu_uuids(device)
     except LookupError as error:
         return str(error)
-    return None if found or device.kind == "cpu" else "no GPU of this host fits the device"
+    return None if found or device.kind != "cuda" else "no GPU of this host fits the device"
 
 
 def gpu_uuids(device: Device) -> list[str]:
-    """UUIDs of the GPUs that the device means; empty for a CPU. Looked up by UUID, else by number, else by name.
+    """UUIDs of the GPUs that the device means; empty for a CPU, and for what is elsewhere. Looked up by UUID, else by number, else by name.
 
     Raises:
         LookupError: in words, when there is no driver or no such GPU.
     """
-    if device.kind == "cpu":
+    if device.kind != "cuda":
         return []
     from servegrid.telemetry import nvml
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from servegrid import host
+from servegrid import engines, host
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
+from servegrid.config import EngineConfig
 from servegrid.devices import gpu_uuids, why_busy
 from servegrid.grid import Grid
 from servegrid.prompts import files as prompt_files
-from servegrid.server import free_port
+from servegrid.remote import RemoteServer, key_headers
+from servegrid.server import ServerError, free_port
 
 GIB = 1024**3
 RESULTS_GIB = 2.0
@@ -36,7 +38,16 @@ class Finding:
 
 def examine(grid: Grid) -> list[Finding]:
     """All findings for this config on this host."""
-    checks: list[Callable[[Grid], Iterator[Finding]]] = [_disk, _ports, _engines, _model, _prompts, _clients, _devices, _quiet]
+    checks: list[Callable[[Grid], Iterator[Finding]]] = [
+        _disk,
+        _ports,
+        _engines,
+        _model,
+        _prompts,
+        _clients,
+        _devices,
+        _quiet,
+    ]
     return [finding for check in checks for finding in check(grid)]
 
 
@@ -70,12 +81,23 @@ def _ports(_grid: Grid) -> Iterator[Finding]:
 def _engines(grid: Grid) -> Iterator[Finding]:
     for name in grid.config.grid.engine:
         entry = grid.config.engines[name]
-        if entry.runtime == "command":
+        if entry.runtime == "url":
+            yield _remote(name, entry)
+        elif entry.runtime == "command":
             yield _command(name, (entry.command or [""])[0])
         else:
             spec = next(point.server.spec for point in grid.points if point.server.name == name)
             yield _environment(name, Path(grid.config.pathvars.resources) / environment_folder(spec))
     yield Finding("good", "docker", "not needed by this config")
+
+
+def _remote(name: str, entry: EngineConfig) -> Finding:
+    try:
+        server = RemoteServer(entry.url or "", key_headers(entry.api_key_env, os.environ))
+        server.wait_ready(engines.get(entry.engine or name).health_path, limit_s=3.0)
+    except ServerError as error:
+        return Finding("miss", f"engine {name}", str(error), f"start it, or correct engines.{name}.url or api_key_env")
+    return Finding("good", f"engine {name}", f"answers at {entry.url}")
 
 
 def _command(name: str, program: str) -> Finding:
@@ -150,6 +172,9 @@ def _clients(grid: Grid) -> Iterator[Finding]:
 def _devices(grid: Grid) -> Iterator[Finding]:
     for name in grid.config.grid.gpu:
         device = grid.config.devices[name]
+        if device.kind == "remote":
+            yield Finding("note", f"device {name}", "elsewhere: nothing of it is sampled")
+            continue
         if device.kind == "cpu":
             facts = host.describe()
             yield Finding("good", f"device {name}", f"{facts['cpu']}, {facts['logical_cpus']} CPUs")

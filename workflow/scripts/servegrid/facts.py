@@ -88,8 +88,8 @@ def _engine_version(name: str, entry: EngineConfig) -> str:
     if entry.runtime == "venv":
         lock = REPOSITORY / "envs" / f"{entry.engine or name}.txt"
         return f"lock {hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if entry.version:
-        return entry.version
+    if entry.version or entry.runtime == "url":
+        return entry.version or "unstated"
     assert entry.command
     program = Path(entry.command[0])
     if not program.is_file():
@@ -121,11 +121,12 @@ def _absent_clients(config: Config) -> dict[str, str]:
 
 def _traces(config: Config) -> dict[str, str]:
     named = {config.load.trace, *further_axes(config.grid).get("trace", [])} - {None}
-    return {str(name): hashlib.sha256(Path(str(name)).read_bytes()).hexdigest() for name in named}
+    files = {str(name): Path(str(name)) for name in named}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
 def _absent(config: Config) -> dict[str, str]:
     from servegrid.devices import why_absent
 
-    used = {name: config.devices[name] for name in config.grid.gpu if config.devices[name].kind != "cpu"}
+    used = {name: config.devices[name] for name in config.grid.gpu if config.devices[name].kind == "cuda"}
     return {name: reason for name, device in used.items() if (reason := why_absent(device))}

@@ -144,6 +144,8 @@ class Grid:
             options={**entry.options, **{name: value for name, value in options.items() if value != "default"}},
             env=entry.env,
             command=tuple(entry.command) if entry.command else None,
+            url=entry.url,
+            served_model=entry.served_model,
         )
 
     def _skip(self, server: Server) -> Skip | None:

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from servegrid import calibration, engines, protocols, shapes
-from servegrid.calibration import Calibration
+from servegrid import engines, protocols, shapes
+from servegrid.calibration import Calibration, file_name
 from servegrid.client import ClosedLoop, Endpoint, LoadResult, Request, Shape, Timeouts, run
 from servegrid.client import Progress as ClientProgress
 from servegrid.client.outcome import LazyTokenizer
@@ -22,25 +22,33 @@ from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records import FORMAT, RequestRecord, write_requests
+from servegrid.remote import RemoteServer
 from servegrid.server import Server, ServerError, ending
 from servegrid.server_log import last_words
 from servegrid.state import load_folder
 
+AnyServer = Server | RemoteServer
 DEATH_S = 2.0  # from the first lost connection to the end of the server's last process
 
 
 class LoadRunner:
     """The loads of one session; prompts and request bodies are made once."""
 
-    def __init__(self, session: Session, config: Config, places: Places, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self, session: Session, config: Config, places: Places, folder: Path, progress: Progress, model: str
+    ) -> None:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
+        self._model = model  # as the server knows it
         self.protocol = protocols.get(engines.get(session.server.spec.engine).protocol)
         self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
-        self._resources = places.resources
+        kinds = {load.options.client for load in session.loads}
+        self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
         self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
-        self._counter = LazyTokenizer(self._tokenizer) if self._tokenizer.exists() else None
+        # a server elsewhere has a model of its own, unless the config says that it is this one
+        own = session.server.spec.runtime != "url" or config.model.source != "builtin"
+        self._counter = LazyTokenizer(self._tokenizer) if own and self._tokenizer.exists() else None
 
-    def run(self, load: Load, server: Server, launch: int) -> None:
+    def run(self, load: Load, server: AnyServer, launch: int) -> None:
         """Measure one load and write its records, load.json last.
 
         Raises:
@@ -57,7 +65,7 @@ class LoadRunner:
         if death:
             raise death
 
-    def _warm_up(self, load: Load, server: Server, what: str) -> None:
+    def _warm_up(self, load: Load, server: AnyServer, what: str) -> None:
         """As many as are in flight at once, so that every slot of the server was used before."""
         slots = self.session.server.spec.concurrency
         prompts = self._warm_up_prompts(max(load.options.warmup_requests, min(load.threads or slots, slots)))
@@ -69,11 +77,11 @@ class LoadRunner:
         return warmup_prompts(count, 0, source, self.prompts, wanted.input_tokens, min(16, wanted.output_tokens))
 
     def _send(
-        self, load: Load, server: Server, prompts: list[Prompt], wanted: Shape, what: str, **how: Any
+        self, load: Load, server: AnyServer, prompts: list[Prompt], wanted: Shape, what: str, **how: Any
     ) -> LoadResult:
         """Send the prompts in this shape; the load is broken off as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
-        endpoint = Endpoint(f"http://127.0.0.1:{server.port}{self.protocol.path}")
+        endpoint = Endpoint(f"{server.url}{self.protocol.path}", server.headers)
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
         dead = threading.Event()
 
@@ -92,12 +100,10 @@ class LoadRunner:
 
     def _request(self, prompt: Prompt, load: Load, number: int) -> Request:
         tokens = prompt.max_tokens or self.config.prompts.output_tokens
-        settings = GenerationSettings(
-            model=self.session.server.spec.model.name, max_tokens=tokens, temperature=load.options.temperature
-        )
+        settings = GenerationSettings(model=self._model, max_tokens=tokens, temperature=load.options.temperature)
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
 
-    def _death(self, server: Server) -> ServerError:
+    def _death(self, server: AnyServer) -> ServerError:
         said = last_words(self.folder / "server.log")
         return ServerError("crashed", f"the server died under this load: {ending(server.ended)}{said}")
 
@@ -125,15 +131,17 @@ class LoadRunner:
 
     def _grade(self, load: Load, result: LoadResult) -> dict[str, float | None]:
         """How near the load came to what this client can carry on this host; unknown where it was not calibrated."""
-        path = self._resources / calibration.file_name(load.options.client)
-        if not path.exists() or result.end_s <= result.start_s:
+        found, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
+        if found is None or seconds <= 0:
             return {"client_share": None, "stamp_late_ms_p99": None}
-        found, chunks = Calibration.read(path), sum(len(record.chunk_offsets_s) for record in result.records)
-        share = found.share(len(result.records), chunks, result.end_s - result.start_s, result.workers)
+        chunks = sum(len(record.chunk_offsets_s) for record in result.records)
+        share = found.share(len(result.records), chunks, seconds, result.workers)
+        if load.options.client != "parallel":  # whose processes use several cores
+            share = max(share, result.client_cpu_s / (seconds * result.workers))
         return {"client_share": share, "stamp_late_ms_p99": found.stamp_late_ms_p99}
 
 
-def _is_dead(server: Server, result: LoadResult) -> bool:
+def _is_dead(server: AnyServer, result: LoadResult) -> bool:
     """Refused connections tell of a death before the process itself is seen to be gone."""
     lost = any(record.status == "disconnected" for record in result.records)
     return server.dies_within(DEATH_S) if lost else not server.alive

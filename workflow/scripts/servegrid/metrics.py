@@ -19,7 +19,9 @@ BOUND = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
 PACE = ("client_share", "lateness_ms_p99", "turnaround_ms_p99", "ttft_ms_p50")
-LATE_MS, LATE_SHARE = 1.0, 0.1  # sends this late, and by this share of the time to first token, are the client's doing
+LATE_MS, LATE_SHARE = 4.0, 0.1
+"""Sends that are later than this, and than this share of the time to first token, are the client's doing. The client's own
+pauses (driver.MOST_PAUSE_S) lie below."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Requests:
     @cached_property
     def end_s(self) -> Floats:
         """End instants of all requests that were sent, in s of the host's clock."""
-        return _known(self.table["end_s"])
+        return _known(self.table.filter(pc.is_valid(self.table["sent_s"]))["end_s"])
 
 
 def _known(column: pa.ChunkedArray) -> Floats:
@@ -181,7 +183,7 @@ def itl_ms(requests: Requests) -> Floats:
             return np.empty(0)
         gap = np.diff(np.asarray(offsets, dtype=np.float64))
         carried = np.diff(np.asarray(counts)) if counts is not None else np.ones(len(gap), dtype=int)
-        gaps.append(np.repeat(gap / np.maximum(carried, 1), carried))
+        gaps.append(np.repeat(gap / np.maximum(carried, 1), np.maximum(carried, 0)))
     return 1e3 * np.concatenate(gaps) if gaps else np.empty(0)
 
 
@@ -201,7 +203,9 @@ def lateness_ms(requests: Requests) -> Floats:
 
 
 def turnaround_ms(requests: Requests) -> Floats:
-    """End of a thread's answer to its next send, over all pairs of a closed loop, in ms: what the client adds to each round."""
+    """End of a thread's answer to its next send, over all pairs of a closed loop, in ms: what the client adds to each round,
+    and a new connection where the server has closed the old one.
+    """
     table = (
         requests.table.select(["thread", "sent_s", "end_s"])
         .drop_null()

@@ -82,6 +82,9 @@ def _commands(grid: Grid) -> Iterator[str]:
     yield f"Command lines (port {NOMINAL_PORT} stands for the free port chosen at launch):"
     servers = {session.server.id: session.server for session in grid.sessions}
     for server in servers.values():
+        if server.spec.runtime == "url":
+            yield f"  # {server.id}: runs already at {server.spec.url}"
+            continue
         variables = [_assignment(name, value) for name, value in environment(server.spec).items()]
         line = shlex.join(command_line(server.spec, Path(grid.config.pathvars.resources), NOMINAL_PORT))
         yield f"  # {server.id}"

@@ -47,7 +47,8 @@ class Server:
         self.port = port
         self.start_up = StartUp()
         self.ended: dict[str, Any] | None = None
-        self.pid = 0
+        self.pid: int | None = None
+        self.url, self.headers = f"http://127.0.0.1:{port}", dict[str, str]()
         self._log, self._env, self._grace_s = log, env, grace_s
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from servegrid.locks import Busy, holding
 from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
+from servegrid.remote import RemoteServer, key_headers
 from servegrid.secrets import hidden
 from servegrid.server import Server, ServerError, free_port
 from servegrid.server_log import last_words, tail
@@ -100,36 +102,54 @@ class SessionRun:
             self._ended(launch, "ok", None, None)
 
     def _serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
-        config = self.config.server
-        spec = self.session.server.spec
-        log = self.folder / "server.log"
-        command, env = launch["command"], environment(spec)
-        with Server(command, log, launch["port"], env, grace_s=config.stop_timeout_s) as server:
-            telemetry.watch(server.pid)
-            self.progress("starting the server")
+        with self._server(launch) as server:
+            if server.pid is not None:
+                telemetry.watch(server.pid)
+            self.progress("starting the server" if server.pid else "asking for the server")
             try:
-                server.wait_ready(self.engine.health_path, config.start_timeout_s)
+                server.wait_ready(self.engine.health_path, self.config.server.start_timeout_s)
             finally:
-                launch["start_up"] = _phases(server)
+                launch["start_up"] = asdict(server.start_up)
             if self.engine.metrics_path:
-                telemetry.scrape(f"http://127.0.0.1:{server.port}{self.engine.metrics_path}", {})
+                telemetry.scrape(f"{server.url}{self.engine.metrics_path}", server.headers)
+            launch["model"] = self._model_name(server)
             self._write()
-            runner = LoadRunner(self.session, self.config, self.places, self.folder, self.progress)
+            runner = LoadRunner(
+                self.session, self.config, self.places, self.folder, self.progress, str(launch["model"])
+            )
             for load in pending:
                 runner.run(load, server, launch["number"])
             launch["stopping_s"] = now_s()
             telemetry.scrape(None)
         launch["stopped_s"] = now_s()
 
+    def _server(self, launch: dict[str, Any]) -> Server | RemoteServer:
+        """The server, to be launched or there already."""
+        spec, server = self.session.server.spec, self.session.server
+        if spec.runtime == "url":
+            variable = self.config.engines[server.name].api_key_env
+            return RemoteServer(spec.url or "", key_headers(variable, os.environ))
+        log, grace_s = self.folder / "server.log", self.config.server.stop_timeout_s
+        return Server(launch["command"], log, launch["port"], environment(spec), grace_s=grace_s)
+
+    def _model_name(self, server: Server | RemoteServer) -> str:
+        spec = self.session.server.spec
+        if isinstance(server, RemoteServer):
+            return spec.served_model or server.first_model() or spec.model.name
+        return spec.model.name
+
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
         self._set_aside_earlier()
-        port = free_port()
+        spec = self.session.server.spec
+        launched = spec.runtime != "url"
+        port = free_port() if launched else None
         launch = {
             "number": len(self.record["launches"]) + 1,
             "status": "running",
             "anchor": wall_anchor(),
-            "command": command_line(self.session.server.spec, self.places.resources, port),
-            "environment": hidden(environment(self.session.server.spec)),
+            "command": command_line(spec, self.places.resources, port) if port else None,
+            "url": spec.url,
+            "environment": hidden(environment(spec)) if launched else {},
             "port": port,
             "gpus": gpus,
             "gpu_facts": devices.describe(gpus),
@@ -164,7 +184,3 @@ def launch_folder(session: Path, number: int) -> Path:
     """Where log and telemetry of a launch lie: in the session's folder, unless a later launch set them aside."""
     aside = session / "launches" / str(number)
     return aside if aside.exists() else session
-
-
-def _phases(server: Server) -> dict[str, float | None]:
-    return asdict(server.start_up)

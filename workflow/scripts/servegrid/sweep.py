@@ -63,7 +63,7 @@ class Sweep:
     def gpus(self, wildcards: Any) -> int:
         """How many GPUs the session takes."""
         device = self.config.devices[self._session(wildcards).server.gpu]
-        return 0 if device.kind == "cpu" else len(device.uuids or device.ids or [0])
+        return 0 if device.kind != "cuda" else len(device.uuids or device.ids or [0])
 
     def session_parts(self, wildcards: Any) -> list[str]:
         """What must be there before the server can start: its environment and its model files."""
@@ -126,9 +126,9 @@ class Sweep:
             return "build_model.py"
         return f"fetch_model.py --name {shlex.quote(model.name)} --revision {shlex.quote(model.revision)}"
 
-    def calibrations(self, _wildcards: Any) -> list[str]:
-        """What the clients of this config cost on this host; measured once per host."""
-        kinds = {point.load.options.client for point in self.grid.points if point.skip is None}
+    def calibrations(self, wildcards: Any) -> list[str]:
+        """What the clients of this session cost on this host; measured once per host."""
+        kinds = {load.options.client for load in self._session(wildcards).loads}
         return [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
 
     def prompt_file(self, _wildcards: Any) -> str:

@@ -97,7 +97,9 @@ def _number(value: Any) -> float | None:
 
 
 def startup_s(launch: Mapping[str, Any]) -> float | None:
-    """Launch to the first healthy answer, in s; None if the server never became ready."""
+    """Launch to the first healthy answer, in s; None if the server never became ready, or ran already."""
+    if launch.get("url"):
+        return None  # it ran before
     start_up = launch.get("start_up") or {}
     ready = start_up.get("ready_s")
     return None if ready is None else float(ready - start_up["launched_s"])

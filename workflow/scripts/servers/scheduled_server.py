@@ -24,7 +24,6 @@ from servegrid.client.loop import READ, WRITE, Loop
 from servegrid.client.process import allow_many_files
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-TURN = 16  # events of one stream without gap before others have their turn
 
 
 def events(count: int) -> list[bytes]:
@@ -104,14 +103,12 @@ class Connection:
             server.loop.call_at(due_s, self._go_on)
 
     def _go_on(self) -> None:
-        """Send one event, or without a gap a few."""
+        """Send one event: the other streams have their turn before the next, as with a real server."""
         answer, server = self._answer, self._server
-        for _ in range(1 if server.gap_s else TURN):
-            if answer is None or len(answer.sent_s) == len(server.events):
-                break
-            if not self._write(answer, server.events[len(answer.sent_s)]):
-                return
-        self._plan()
+        if answer is None or len(answer.sent_s) == len(server.events):
+            return
+        if self._write(answer, server.events[len(answer.sent_s)]):
+            self._plan()
 
     def _write(self, answer: Answer, event: bytes) -> bool:
         """Whether the event went whole; what did not go waits for room."""

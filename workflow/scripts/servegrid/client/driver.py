@@ -155,6 +155,8 @@ class Driver:
 
     def not_connected(self, connection: Connection, error: Exception) -> None:
         """A connection could not be made."""
+        if connection not in self._dials:  # the load was broken off meanwhile
+            return
         exchange = self._dials.pop(connection)
         if exchange is None:
             self._pacing.lost(None)

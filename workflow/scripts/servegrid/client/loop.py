@@ -86,17 +86,22 @@ class Loop:
 
     def run(self) -> None:
         """Handle what comes until `stop` is called."""
-        timers, handlers, poll, sleep = self._timers, self._handlers, self._poller.poll, time.sleep
+        handlers, poll, sleep = self._handlers, self._poller.poll, time.sleep
         while not self._stopped:
-            left_s = timers[0][0] - monotonic() if timers else _LONG_S
+            left_s = self._free_s()
             ready = poll(left_s - 0.001, _BATCH) if left_s > _FINE_S else self._wait_finely(left_s)
             for descriptor, mask in ready:
                 handler = handlers[descriptor]
                 if handler is not None:
                     handler(mask)
             self._reads += len(ready)
-            if self.pause_s and 0 < len(ready) < _BATCH and left_s > self.pause_s + _FINE_S:
+            # what the handlers have set for now, such as a thread's next request, is not to wait for a pause
+            if self.pause_s and 0 < len(ready) < _BATCH and self._free_s() > self.pause_s + _FINE_S:
                 sleep(self.pause_s)
+
+    def _free_s(self) -> float:
+        """Until the next timer."""
+        return self._timers[0][0] - monotonic() if self._timers else _LONG_S
 
     def _wait_finely(self, left_s: float) -> Any:
         """Wait less than _FINE_S for descriptors, or see to the timers that are due."""

@@ -31,6 +31,7 @@ from servegrid.client.shape import ClosedLoop
 from servegrid.request_record import RequestStatus
 
 READ_BYTES = 64 * 1024
+NO_END = -1  # instead of an exit status: the job's shell died
 PROGRAMS = ("parallel", "curl", "sh")
 SCRIPT = """exec >>slot."$2"
 printf '{mark} S %s\\n' "$1"
@@ -97,7 +98,9 @@ class _Slot:
         self._shop, self._rest, self._room = shop, b"", 0
 
     def receive(self, _mask: int) -> None:
-        """Read, stamp, and keep."""
+        """Read, stamp, and keep; nothing after the load was broken off."""
+        if self._shop.over:
+            return
         with suppress(BlockingIOError):
             data = os.read(self.fd, READ_BYTES)
             self._take(monotonic(), self._rest + data)
@@ -108,6 +111,8 @@ class _Slot:
             self._keep(now, data[:at])
             _, what, number = data[at:end].split(b" ")
             if what == b"S":
+                if self.exchange is not None:
+                    self._shop.ended(self, NO_END, now)
                 self.exchange = self._shop.begun(int(number), self.number - 1, now)
                 self._room = self._shop.room(self.exchange)
             else:
@@ -141,7 +146,7 @@ class _Shop:
         self._limit_s = float("inf")
         self._process: subprocess.Popen[bytes] | None = None
         self._slots: list[_Slot] = []
-        self._over = False
+        self.over = False
         self._write_jobs()
 
     def _write_jobs(self) -> None:
@@ -183,12 +188,20 @@ class _Shop:
     def _launch(self) -> None:
         """Under a guard, so that neither parallel nor a curl outlives this process, however it ends."""
         jobs = ["parallel", "--will-cite", "--jobs", str(self._shape.threads), "--ungroup", "--arg-file", "jobs"]
-        program = [sys.executable, "-I", "-S", guard.__file__, "0", "2", "--", *jobs, "sh job.sh {} {%}"]
+        status = os.open(self._folder / "status", os.O_WRONLY | os.O_CREAT)
+        program = [sys.executable, "-I", "-S", guard.__file__, "0", str(status), "--", *jobs, "sh job.sh {} {%}"]
         env = os.environ | {"PARALLEL_SHELL": shutil.which("sh") or "sh", "PARALLEL": "", "PARALLEL_HOME": "."}
         self._said = (self._folder / "said").open("wb")
         self._process = subprocess.Popen(
-            program, cwd=self._folder, env=env, stdin=subprocess.PIPE, stdout=self._said, stderr=self._said
+            program,
+            cwd=self._folder,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._said,
+            pass_fds=[status],
         )
+        os.close(status)
 
     def begun(self, index: int, slot: int, now: float) -> Exchange:
         """A job's shell runs."""
@@ -220,13 +233,15 @@ class _Shop:
             connected = bool(exchange.log) or "Connection" not in words
             limit = f"no end of the answer within {timeouts.total_s:g} s"
             exchange.fault = ("timeout", limit if connected else f"no connection within {timeouts.connect_s:g} s")
+        elif status == NO_END:
+            exchange.fault = ("error", "its shell ended before its request did")
         elif known:
             exchange.fault = (known[0], f"{known[1]}: {words}")
         else:
             exchange.fault = ("error", words or f"curl ended with status {status}")
 
     def _keep(self, exchange: Exchange) -> None:
-        exchange.log = _as_http(exchange.log)
+        exchange.log = _as_http(exchange.log, whole=exchange.fault is None)
         self.failed += exchange.fault is not None
         self.exchanges.append(exchange)
 
@@ -236,11 +251,18 @@ class _Shop:
             self.break_off("cancelled", words)
         elif monotonic() >= self._limit_s:
             self.break_off("timeout", f"the load's time limit of {self._job.timeouts.load_s:g} s was over")
-        elif self._process is not None and self._process.poll() is not None and not self._over:
+        elif self._process is not None and self._process.poll() is not None:
+            self._end_with_parallel()
+        elif not self.over:
+            self._loop.call_at(monotonic() + TICK_S, self._tick)
+
+    def _end_with_parallel(self) -> None:
+        """It has ended: rightly, if what is still in the pipes says so."""
+        for slot in self._slots:
+            slot.receive(READ)
+        if not self.over:
             said = (self._folder / "said").read_text(errors="replace")[-500:]
             raise RuntimeError(f"GNU parallel ended before its jobs did: {said}")
-        elif not self._over:
-            self._loop.call_at(monotonic() + TICK_S, self._tick)
 
     def break_off(self, status: RequestStatus, words: str) -> None:
         """Record what is in flight as it stands."""
@@ -252,7 +274,7 @@ class _Shop:
         self._finish()
 
     def _finish(self) -> None:
-        self._over = True
+        self.over = True
         self._loop.stop()
 
     def close(self) -> None:
@@ -275,13 +297,13 @@ def _curl_config(lines: Any) -> str:
     )
 
 
-def _as_http(log: list[Any]) -> list[Any]:
-    """The log as if the body, which curl has taken out of its chunks, had come with its length."""
-    whole = b"".join(log[1::2])
-    end = whole.find(b"\r\n\r\n") + 4
+def _as_http(log: list[Any], whole: bool) -> list[Any]:
+    """The log as if the body, which curl has taken out of its chunks, had come with its length; more of it if not whole."""
+    raw = b"".join(log[1::2])
+    end = raw.find(b"\r\n\r\n") + 4
     if end < 4:
         return log
-    kept, at = [log[0], reframed(whole[:end], len(whole) - end)], 0
+    kept, at = [log[0], reframed(raw[:end], len(raw) - end + (not whole))], 0
     for t_s, block in zip(log[::2], log[1::2], strict=True):
         body = block[max(0, end - at) :]
         at += len(block)

@@ -38,6 +38,7 @@ def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
     crew = _Crew(job, watch, loop)
     interruption: BaseException | None = None
     try:
+        loop.call_soon(crew.tick)
         start(loop, crew.begin)
         loop.run()
     except BaseException as error:
@@ -61,6 +62,7 @@ class _Crew:
         self._lock = threading.Lock()
         self._busy: dict[int, Exchange] = {}
         self._working = job.shape.threads
+        self._begun_cpu_s = process_time()
         self._over = False
         self._end_s = self._limit_s = float("inf")
 
@@ -71,9 +73,8 @@ class _Crew:
         self._limit_s = start_s + (self._job.timeouts.load_s or float("inf"))
         threads = [threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(self._shape.threads)]
         self._loop.call_at(start_s, lambda: _start(threads))
-        self._loop.call_at(start_s, self._tick)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         words = self._watch(self)
         if words is not None:
             self.break_off("cancelled", words)
@@ -82,14 +83,15 @@ class _Crew:
         elif not self._working:
             self._finish()
         else:
-            self._loop.call_at(monotonic() + TICK_S, self._tick)
+            self._loop.call_at(monotonic() + TICK_S, self.tick)
 
     def break_off(self, status: RequestStatus, words: str) -> None:
         """Record what is in flight as it stands; nothing that its thread does afterwards counts."""
         with self._lock:
             self._over = True
             for exchange in self._busy.values():
-                self._keep(replace(exchange, log=list(exchange.log), fault=(status, words), end_s=monotonic()))
+                cut = replace(exchange, log=list(exchange.log), fault=(status, words), end_s=monotonic())
+                self._keep(cut)
         self._finish()
 
     def _finish(self) -> None:
@@ -97,6 +99,8 @@ class _Crew:
         self._loop.stop()
 
     def _keep(self, exchange: Exchange) -> None:
+        if log := exchange.log:  # its body comes without framing: give it its length, or more where some is missing
+            log[1] = reframed(log[1], sum(map(len, log[3::2])) + (exchange.fault is not None))
         self.failed += exchange.fault is not None
         self.exchanges.append(exchange)
 
@@ -148,9 +152,9 @@ class _Crew:
                 self._read(exchange, answer)
         except LIBRARY_ERRORS as error:
             exchange.fault = _fault(error, exchange, timeouts.connect_s, limit_s)
+        except Exception as error:  # of the library's, not foreseen: the thread goes on
+            exchange.fault = ("error", f"{type(error).__name__}: {error}")
         exchange.end_s = monotonic()
-        if exchange.log:
-            exchange.log[1] = reframed(exchange.log[1], sum(map(len, exchange.log[3::2])))
 
     def _read(self, exchange: Exchange, answer: requests.Response) -> None:
         log, timeouts = exchange.log, self._job.timeouts
@@ -166,6 +170,8 @@ class _Crew:
             if log[-2] > exchange.sent_s + timeouts.total_s:
                 exchange.fault = ("timeout", f"no end of the answer within {timeouts.total_s:g} s")
                 return
+        if answer.raw.length_remaining:  # read1 of urllib3 does not complain
+            exchange.fault = ("disconnected", "the server closed the connection within the answer")
 
 
 def _closed_before(exchange: Exchange) -> bool:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -74,6 +75,27 @@ def _engines(config: Config) -> Iterator[str]:
             yield f"engines.{name}.runtime = {shown(entry.runtime)}: {known} runs from {allowed}"
         if (entry.runtime == "command") != (entry.command is not None):
             yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
+        yield from _url_mistakes(name, entry)
+
+
+def _url_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
+    for key in ("url", "api_key_env", "served_model"):
+        value = getattr(entry, key)
+        if value is not None and entry.runtime != "url":
+            yield f"engines.{name}.{key} = {shown(value)}: goes with runtime url, and with no other"
+    if entry.runtime == "url":
+        yield from _bad_url(f"engines.{name}.url", entry.url or "")
+    for key in ("options", "env"):
+        if entry.runtime == "url" and getattr(entry, key):
+            yield f"engines.{name}.{key}: a server that runs already takes no {key}"
+
+
+def _bad_url(key: str, url: str) -> Iterator[str]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        yield f"{key} = {shown(url)}: must be http://host:port or https://host"
+    elif parts.username or parts.password or parts.query or parts.fragment:
+        yield f"{key}: must have no user, password, query or fragment; a key goes into the variable named in api_key_env"
 
 
 def _further(config: Config) -> Iterator[str]:

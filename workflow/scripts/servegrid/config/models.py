@@ -63,10 +63,12 @@ class Prompts(Section):
 class EngineConfig(Section):
     """One engine and how it is started."""
 
-    runtime: Literal["venv", "command"] = Field(
+    runtime: Literal["venv", "command", "url"] = Field(
         "venv",
         description="`venv`: the engine's own locked environment, built on first use. "
-        "`command`: a program you have, named in `command`.",
+        "`command`: a program you have, named in `command`. "
+        "`url`: a server that runs already, here or elsewhere, at `url`; it is neither launched nor stopped, and goes with a "
+        "device of kind `remote`.",
     )
     engine: Name | None = Field(
         None,
@@ -76,9 +78,18 @@ class EngineConfig(Section):
         None,
         description="For runtime `command`: the program and its first arguments, e.g. `[/opt/llama.cpp/llama-server]`.",
     )
+    url: str | None = Field(
+        None, description="For runtime `url`: where the server is, without the path of its API: `http://10.0.0.5:8000`."
+    )
+    api_key_env: str | None = Field(
+        None, description="For runtime `url`: the environment variable that holds the server's API key."
+    )
+    served_model: str | None = Field(
+        None, description="For runtime `url`: the model's name there; null: the first that the server lists."
+    )
     version: str | None = Field(
         None,
-        description='For runtime `command`: the version you have, as text (quote it: "0.10"). A new version is a new server. '
+        description='For runtimes `command` and `url`: the version you have, as text (quote it: "0.10"). A new version is a new server. '
         "Unset, the program's own file is hashed instead.",
     )
     options: dict[str, str | int | float | None] = Field(
@@ -92,7 +103,9 @@ class EngineConfig(Section):
 class Device(Section):
     """What a server runs on."""
 
-    kind: Literal["cpu", "cuda"] = Field(description="`cpu` or `cuda`.")
+    kind: Literal["cpu", "cuda", "remote"] = Field(
+        description="`cpu`, `cuda`, or `remote`: wherever a server of runtime `url` runs. Nothing of it is sampled."
+    )
     name: str | None = Field(
         None, description="Part of the GPU's name as the driver gives it, to find it on this host."
     )
@@ -106,8 +119,10 @@ class Device(Section):
 
     @model_validator(mode="after")
     def _cpu_has_no_gpus(self) -> "Device":
-        if self.kind == "cpu" and (self.ids or self.uuids or self.name):
-            raise ValueError("a device of kind cpu takes no name, ids or uuids; those choose a GPU (kind: cuda)")
+        if self.kind != "cuda" and (self.ids or self.uuids or self.name):
+            raise ValueError(
+                f"a device of kind {self.kind} takes no name, ids or uuids; those choose a GPU (kind: cuda)"
+            )
         return self
 
 

@@ -41,6 +41,8 @@ class ServerSpec:
     options: Mapping[str, Option]
     env: Mapping[str, str]
     command: tuple[str, ...] | None = None
+    url: str | None = None
+    served_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Engine(ABC):
 
     def unsupported(self, spec: ServerSpec) -> str | None:
         """Why this engine cannot be this server, in words, or None if it can. Decided before anything is launched."""
+        if spec.runtime == "url" or spec.device["kind"] == "remote":
+            return _not_remote(spec)
         if spec.device["kind"] not in self.devices:
             return f"{self.title} is not set up here for devices of kind {spec.device['kind']}"
         if spec.speculation.kind not in ("none", *self.speculation_kinds):
@@ -104,6 +108,17 @@ class Engine(ABC):
         # slower, and how much depends on the moment.
         passive = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.device["kind"] == "cpu" else {}
         return passive | dict(spec.env)
+
+
+def _not_remote(spec: ServerSpec) -> str | None:
+    """A server that runs already is what it is."""
+    if spec.runtime != "url":
+        return "a device of kind remote goes with runtime url: nothing can be launched there"
+    if spec.device["kind"] != "remote":
+        return "a server at a URL is not launched on this device; give it one of kind remote"
+    if spec.speculation.kind != "none" or spec.quantization != "none":
+        return "a server at a URL is what it is: its speculation and quantization cannot be set from here"
+    return None
 
 
 def flags(options: Mapping[str, Option]) -> list[str]:

@@ -11,7 +11,7 @@ class LlamaCpp(Engine):
 
     name = "llamacpp"
     title = "llama.cpp"
-    runtimes = ("venv", "command")
+    runtimes = ("venv", "command", "url")
     program = "servers/llama_server.py"
     devices = ("cpu", "cuda")
     speculation_kinds = ("ngram", "draft")
@@ -32,7 +32,8 @@ class LlamaCpp(Engine):
 
     def unsupported(self, spec: ServerSpec) -> str | None:
         """K-quants need a ready file; the wheel computes on the CPU alone; draft speculation needs a draft model."""
-        if reason := super().unsupported(spec):
+        reason = super().unsupported(spec)
+        if reason or spec.runtime == "url":
             return reason
         if (
             self.quantizations[spec.quantization].endswith(("_k", "_s", "_m"))

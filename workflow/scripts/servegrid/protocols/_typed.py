@@ -70,7 +70,7 @@ def read(events: Events, decoder: "msgspec.json.Decoder[Chunk[Any]]") -> list[Ch
     if events.types or not lines or lines[:1] != b"{" or lines[-1:] != b"}":
         return None
     # with every line an object from brace to brace, no value can reach over a line's end
-    if lines.count(b"}\n{") != len(events.data) - 1:
+    if not lines.count(b"}\n{") == lines.count(b"\n") == len(events.data) - 1:
         return None
     try:
         if not lines.isascii():

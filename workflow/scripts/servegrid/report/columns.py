@@ -54,6 +54,7 @@ COMPARISON: tuple[tuple[str, str, Kind], ...] = (
     ("turnaround_ms_p99", "answer's end to the thread's next send, p99 (ms)", "number"),
     ("stamp_late_ms_p99", "client's stamps late, p99 (ms)", "number"),
     ("engine_version", "engine version", "text"),
+    ("runtime", "runtime", "text"),
     ("image_digest", "image", "text"),
     ("model", "model", "text"),
     ("host", "host", "text"),

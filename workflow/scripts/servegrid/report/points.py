@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 AXES = ("engine", "gpu", "threads", "speculation", "quantization")
 TEXTS = (
-    *("status", "reason", "tokens_from", "engine_version", "image_digest", "model", "host", "gpu_name", "driver"),
+    *(
+        "status",
+        "reason",
+        "tokens_from",
+        "engine_version",
+        "runtime",
+        "image_digest",
+        "model",
+        "host",
+        "gpu_name",
+        "driver",
+    ),
     *("server_id", "load_id"),
 )
 FLAGS = ("client_bound",)
