@@ -165,3 +165,10 @@ def test_html_runs_its_own_script_only_and_loads_nothing(article: Table) -> None
 def test_sorting_has_the_number_behind_every_formatted_cell(article: Table) -> None:
     values = [attrs["data-v"] for tag, attrs in _Page(to_html(article)).tags if "data-v" in attrs]
     assert "12345.7" in values and "23.517" in values
+
+
+def test_notes_on_the_load_client(points: pd.DataFrame) -> None:
+    said = " ".join(article_table(points.assign(client_bound=True, client="parallel"), SETTINGS).notes)
+    assert f"{len(points):,} points are client-bound" in said and "shell and curl for every request" in said
+    quiet = " ".join(article_table(points.assign(client_bound=False, client="stream"), SETTINGS).notes)
+    assert "client" not in quiet

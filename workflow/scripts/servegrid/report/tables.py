@@ -136,6 +136,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         yield f"{without:,} of {len(rows):,} points have no measurement; status and reason say why."
     if count := int(bound(rows).sum()):
         yield f"{count:,} points are client-bound: the load client came near its own ceiling. They are shown, not ranked."
+    if "client" in rows and (rows["client"] == "parallel").any():
+        yield "Client parallel starts a shell and curl for every request: its times hold these starts."
     if (rows["sessions"] > 1).any():
         yield "In parentheses: lowest and highest over the sessions (repeats on a newly launched server)."
     yield "Empty means unknown."
