@@ -1,5 +1,6 @@
 """What the client costs here, measured on the project's server with scheduled sends."""
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from servegrid import calibration
 from servegrid.calibration import Calibration, Size, calibrate, file_name, stamp_lateness_ms
 from servegrid.client.parallel import missing
 from servegrid.client.shape import KINDS, Kind
+from servegrid.identity import readable
 
 SMALL = Size(8, 16, 8, 4)
 
@@ -22,7 +24,7 @@ def test_a_loads_share_of_the_ceiling() -> None:
 
 
 def test_it_is_kept_by_host_kind_and_version(tmp_path: Path) -> None:
-    assert file_name("requests", "a host") == f"calibration/a-host-requests-{calibration.VERSION}.json"
+    assert file_name("requests") == f"calibration/{readable(platform.node())}-requests-{calibration.VERSION}.json"
     found = Calibration("stream", "here", 0.001, 0.0001, 0.1, 0.2)
     (tmp_path / "c.json").write_text(found.as_json())
     assert Calibration.read(tmp_path / "c.json") == found

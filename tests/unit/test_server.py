@@ -101,6 +101,13 @@ def test_a_guard_that_is_killed_takes_its_server_along(tmp_path: Path) -> None:
         assert not server.alive
 
 
+def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
+    with Server(["sh", "-c", "sleep 0.5; exit 4"], tmp_path / "log", free_port()) as server:
+        assert not server.dies_within(0.0)
+        assert server.dies_within(30.0)
+    assert server.ended == {"exit": 4}
+
+
 def test_endings_in_words() -> None:
     assert ending({"exit": 2}) == "exit status 2"
     assert "out of memory" in ending({"signal": 9})

@@ -94,9 +94,9 @@ class Calibration:
         return json.dumps(asdict(self) | {"version": self.version}, indent=1) + "\n"
 
 
-def file_name(kind: str, name: str | None = None) -> str:
-    """Where a kind's calibration on a host lies below resources; by default on this one."""
-    return f"calibration/{readable(name or host.describe()['name'])}-{kind}-{VERSION}.json"
+def file_name(kind: str) -> str:
+    """Where a kind's calibration on this host lies, below resources."""
+    return f"calibration/{readable(host.describe()['name'])}-{kind}-{VERSION}.json"
 
 
 def calibrate(kind: Kind) -> Calibration:

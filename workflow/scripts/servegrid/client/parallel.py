@@ -105,6 +105,12 @@ class _Slot:
             data = os.read(self.fd, READ_BYTES)
             self._take(monotonic(), self._rest + data)
 
+    def drain(self) -> None:
+        """Read all that is there."""
+        with suppress(BlockingIOError):
+            while True:
+                self._take(monotonic(), self._rest + os.read(self.fd, READ_BYTES))
+
     def _take(self, now: float, data: bytes) -> None:
         mark = self._shop.mark
         while (at := data.find(mark)) >= 0 and (end := data.find(b"\n", at)) >= 0:
@@ -259,7 +265,7 @@ class _Shop:
     def _end_with_parallel(self) -> None:
         """It has ended: rightly, if what is still in the pipes says so."""
         for slot in self._slots:
-            slot.receive(READ)
+            slot.drain()
         if not self.over:
             said = (self._folder / "said").read_text(errors="replace")[-500:]
             raise RuntimeError(f"GNU parallel ended before its jobs did: {said}")
