@@ -21,6 +21,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def last_words(stderr: str) -> str:
+    """The last line that the program itself wrote: under `-X dev` asyncio adds lines on steps slower than 100 ms."""
+    return [line for line in stderr.splitlines() if not line.startswith("Executing <")][-1]
+
+
 Serve = Callable[..., Any]
 
 

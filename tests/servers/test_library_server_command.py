@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from server_process import Server
+from server_process import Server, last_words
 
 
 def run(command: list[str], *flags: str | Path) -> subprocess.CompletedProcess[str]:
@@ -32,14 +32,14 @@ def test_version_names_the_engine(library: list[str]) -> None:
 def test_wrong_flags_are_refused(library: list[str], flags: list[str], status: int, said: str) -> None:
     ended = run(library, *flags)
     assert ended.returncode == status
-    assert said in ended.stderr.splitlines()[-1]
+    assert said in last_words(ended.stderr)
 
 
 def test_taken_port_is_refused(one: Server, library: list[str], ctranslate2_model: Path) -> None:
     port = one.url.rsplit(":", 1)[1]
     ended = run(library, "--model", ctranslate2_model, "--port", port)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].endswith(f"cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert last_words(ended.stderr).endswith(f"cannot listen on 127.0.0.1:{port}: Address already in use")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_broken_model_is_refused(
     (model / file).write_bytes(content)
     ended = run(library, "--model", model, "--port", "0")
     assert ended.returncode == 1
-    assert said in ended.stderr.splitlines()[-1]
+    assert said in last_words(ended.stderr)
 
 
 def test_unsupported_compute_type_is_refused(library: list[str], ctranslate2_model: Path) -> None:

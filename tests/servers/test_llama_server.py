@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from server_process import SERVERS, Serve, events
+from server_process import SERVERS, Serve, events, last_words
 
 GREEDY: dict[str, Any] = {"temperature": 0, "ignore_eos": True}
 UNCACHED = ("--no-cache-prompt", "--cache-ram", "0")
@@ -124,7 +124,7 @@ def test_version_names_the_build(llama: list[str]) -> None:
 def test_wrong_flags_are_refused(llama: list[str], flags: list[str], said: str) -> None:
     ended = run(llama, *flags)
     assert ended.returncode not in (0, None)
-    assert said in ended.stderr.splitlines()[-1]
+    assert said in last_words(ended.stderr)
 
 
 def test_missing_draft_model_is_refused(llama: list[str], gguf: Path) -> None:
@@ -137,7 +137,7 @@ def test_broken_model_is_refused(llama: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF nonsense")
     ended = run(llama, "-m", tmp_path / "broken.gguf", "--port", "0")
     assert ended.returncode == 1
-    assert "llama.cpp did not start" in ended.stderr.splitlines()[-1]
+    assert "llama.cpp did not start" in last_words(ended.stderr)
 
 
 def test_taken_port_is_refused(serve: Serve, llama: list[str], gguf: Path) -> None:
@@ -145,7 +145,7 @@ def test_taken_port_is_refused(serve: Serve, llama: list[str], gguf: Path) -> No
         port = server.url.rsplit(":", 1)[1]
         ended = run(llama, "-m", gguf, "--port", port)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].endswith(f"cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert last_words(ended.stderr).endswith(f"cannot listen on 127.0.0.1:{port}: Address already in use")
 
 
 COMMAND_LINES = [
