@@ -47,7 +47,7 @@ def test_the_default_config_is_accepted() -> None:
         ("grid/gpu", ["a6000"], ["grid.gpu[0] = 'a6000'", "cpu"]),
         ("grid/quantization", ["fp9"], ["grid.quantization[0] = 'fp9'", "int8"]),
         ("grid/speculation", ["ngram:x"], ["grid.speculation[0] = 'ngram:x'", "draft:N"]),
-        ("grid/speculation", ["medusa:2"], ["grid.speculation[0] = 'medusa:2'", "ngram:N"]),
+        ("grid/speculation", ["lookahead:2"], ["grid.speculation[0] = 'lookahead:2'", "ngram:N"]),
         ("grid/concurrency", [2, 0], ["grid.concurrency[1] = 0", "greater than or equal to 1"]),
         ("grid/exclude", [{"engine": "foo"}], ["grid.exclude[0].engine = 'foo'", "llamacpp, ctranslate2"]),
         ("grid/include", [{"thread": 2}], ["grid.include[0].thread", "did you mean threads?"]),

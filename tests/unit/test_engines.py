@@ -1,19 +1,28 @@
 """Command lines of every engine against golden files (rewrite them with UPDATE_GOLDEN=1 and read the difference)."""
 
+import json
 import os
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from servegrid import engines
-from servegrid.commands import command_line
+from servegrid.commands import chosen_gpus, nominal_launch, shown
+from servegrid.engines import Engine
 from servegrid.engines.base import ModelRef, ServerSpec
-from servegrid.speculation import Speculation, parse_speculation
+from servegrid.speculation import TRAINED, Speculation, parse_speculation
 
+RESOURCES = Path("resources")
 GOLDEN = Path(__file__).parents[1] / "data" / "commands"
-MODEL = ModelRef("tiny", "r1", "models/tiny/checkpoint", "models/tiny")
+MODEL = ModelRef(
+    "tiny",
+    "r1",
+    "models/tiny/checkpoint",
+    "models/tiny",
+    quantized={name: f"/models/tiny-{name}" for name in ("awq", "gptq", "marlin", "exl2")},
+    speculators={kind: f"/models/tiny-{kind}" for kind in TRAINED},
+)
 SPEC = ServerSpec(
     engine="llamacpp",
     version="lock 1",
@@ -30,36 +39,65 @@ SPEC = ServerSpec(
     options={},
     env={},
 )
-CUDA = {"name": "a6000", "kind": "cuda"}
+DEVICES = {
+    "cpu": {"name": "cpu", "kind": "cpu"},
+    "cuda": {"name": "a6000", "kind": "cuda", "uuids": ["GPU-0", "GPU-1"]},
+    "remote": {"name": "far", "kind": "remote"},
+}
 
 
-def variants(engine: str) -> dict[str, ServerSpec]:
-    base = replace(SPEC, engine=engine)
-    kinds = [Speculation(), Speculation("ngram", 2), Speculation("ngram", 8), Speculation("draft", 4)]
-    named = {
-        f"{speculation} {quantization}": replace(base, speculation=speculation, quantization=quantization)
-        for speculation in kinds
-        for quantization in engines.get(engine).quantizations
+def bases(engine: Engine) -> dict[str, ServerSpec]:
+    """A plain server for every runtime and device that the engine can be launched on; the first is the one that is varied."""
+    pairs = [(runtime, kind) for runtime in engine.runtimes if runtime != "url" for kind in engine.devices]
+    found = {f"{runtime} on {kind}": base(engine, runtime, kind) for runtime, kind in pairs}
+    return {name: spec for name, spec in found.items() if not engine.unsupported(spec)}
+
+
+def base(engine: Engine, runtime: str, kind: str) -> ServerSpec:
+    spec = replace(SPEC, engine=engine.name, runtime=runtime, device=DEVICES[kind])
+    if runtime == "docker":
+        return replace(spec, image=engine.images.get(kind), version="")
+    return replace(spec, command=("/opt/server",)) if runtime == "command" else spec
+
+
+def variants(engine: Engine) -> dict[str, ServerSpec]:
+    plain = bases(engine)
+    first = replace(next(iter(plain.values())), engine=engine.name)
+    kinds = [Speculation(), *(Speculation(kind, n) for kind in ("ngram", *engine.speculation_kinds) for n in (2, 8))]
+    product = {
+        f"{speculation} {quantization}": replace(first, speculation=speculation, quantization=quantization)
+        for speculation in dict.fromkeys(kinds)
+        for quantization in engine.quantizations
     }
-    command = replace(base, runtime="command", command=("llama-server",), device=CUDA)
-    return named | {
-        "8 at once, 2048 tokens, 2 CPU threads": replace(base, concurrency=8, context_tokens=2048, cpu_threads=2),
-        "prefix cache": replace(base, prefix_cache=True),
-        "options": replace(base, options={"batch-size": 64, "flag": None}),
-        "the user's command on a GPU": command,
+    return {
+        **plain,
+        **product,
+        "8 at once, 2048 tokens, 2 CPU threads": replace(first, concurrency=8, context_tokens=2048, cpu_threads=2),
+        "prefix cache": replace(first, prefix_cache=True),
+        "half the memory": replace(first, memory_fraction=0.5),
+        "split over two": replace(first, tensor_parallel=2),
+        "options": replace(first, options={"batch-size": 64, "flag": None}),
     }
 
 
-def lines(engine: str) -> str:
-    rows = []
-    for name, spec in variants(engine).items():
-        reason = engines.get(engine).unsupported(spec)
-        line = f"unsupported: {reason}" if reason else shlex.join(command_line(spec, Path("resources"), 8080))
-        rows.append(f"# {name}\n{line.replace(str(Path(__file__).parents[2]) + '/', '')}\n")
-    return "\n".join(rows)
+def line(name: str, engine: Engine, spec: ServerSpec) -> str:
+    if reason := engine.unsupported(spec):
+        return f"# {name}\nunsupported: {reason}\n"
+    launch = nominal_launch(spec, RESOURCES)
+    written = [f"# {path}: {json.dumps(text)}\n" for path, text in engine.written(spec, launch).items()]
+    return "".join([f"# {name}\n", *written, shown(spec, RESOURCES, launch, chosen_gpus(spec)), "\n"])
 
 
-@pytest.mark.parametrize("engine", engines.names())
+def lines(name: str) -> str:
+    engine = engines.get(name)
+    text = "\n".join(line(variant, engine, spec) for variant, spec in variants(engine).items())
+    return text.replace(f"{Path(__file__).parents[2]}/", "").replace(f"{Path.cwd()}/", "")
+
+
+LAUNCHED = [name for name in engines.names() if engines.get(name).runtimes != ("url",)]
+
+
+@pytest.mark.parametrize("engine", LAUNCHED)
 def test_command_lines(engine: str) -> None:
     path = GOLDEN / f"{engine}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -75,7 +113,7 @@ def test_names_of_speculation(value: str | int, meant: str) -> None:
     assert str(parse_speculation(value, "ngram")) == meant
 
 
-@pytest.mark.parametrize("value", ["ngram", "ngram:", "ngram:0", "-1", "medusa:2", "2.5", ""])
+@pytest.mark.parametrize("value", ["ngram", "ngram:", "ngram:0", "-1", "lookahead:2", "medusa:0", "2.5", ""])
 def test_what_is_no_speculation(value: str) -> None:
     with pytest.raises(ValueError, match="none, a whole number, or one of ngram:N"):
         parse_speculation(value, "ngram")

@@ -1,6 +1,7 @@
 """The grid is a pure function of the config: its points, their identity, and the reasons for what is left out."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ FACTS = Facts(
     MODEL,
     ModelRef("draft", "d1", "models/d/checkpoint", "models/d"),
     "prompts-1",
-    {"llamacpp": "1", "ctranslate2": "1"},
+    engine_versions={"llamacpp": "1", "ctranslate2": "1"},
+    locks={"llamacpp": "1", "ctranslate2": "1"},
 )
 
 
@@ -96,8 +98,8 @@ def test_an_option_touches_its_engine_alone() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        Facts(ModelRef("tiny", "r2", "c", "models/tiny"), FACTS.draft, "prompts-1", FACTS.engine_versions),
-        Facts(MODEL, FACTS.draft, "prompts-1", {"llamacpp": "2", "ctranslate2": "2"}),
+        replace(FACTS, model=ModelRef("tiny", "r2", "c", "models/tiny")),
+        replace(FACTS, locks={"llamacpp": "2", "ctranslate2": "2"}),
     ],
 )
 def test_a_new_model_or_engine_version_is_a_new_server(facts: Facts) -> None:
@@ -105,7 +107,7 @@ def test_a_new_model_or_engine_version_is_a_new_server(facts: Facts) -> None:
 
 
 def test_another_prompt_set_is_another_load_of_the_same_server() -> None:
-    other = grid(Facts(MODEL, FACTS.draft, "prompts-2", FACTS.engine_versions))
+    other = grid(replace(FACTS, prompts="prompts-2"))
     assert servers(other) == servers(grid())
     assert not loads(other) & loads(grid())
 
@@ -137,7 +139,7 @@ def test_further_axes_of_server_load_and_engine() -> None:
 
 def test_a_device_that_is_not_here_is_absent() -> None:
     devices = {"cpu": {"kind": "cpu"}, "a6000": {"kind": "cuda", "name": "A6000"}}
-    facts = Facts(MODEL, FACTS.draft, "p", FACTS.engine_versions, {"a6000": "no NVIDIA driver"})
+    facts = replace(FACTS, absent={"a6000": "no NVIDIA driver"})
     engines = {"llamacpp": {"runtime": "command", "command": ["llama-server"], "version": "b1"}}
     both = grid(facts, devices=devices, engines=engines, grid__engine=["llamacpp"], grid__gpu=["cpu", "a6000"])
     skips = {point.skip for point in both.points if point.axes["gpu"] == "a6000"}

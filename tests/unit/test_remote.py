@@ -15,7 +15,7 @@ MODELS = sized(json.dumps({"object": "list", "data": [{"id": "a/b"}, {"id": "c"}
 
 def test_it_is_there() -> None:
     with ScriptedServer([MODELS]) as server, RemoteServer(server.url + "/v1/", {"Authorization": "Bearer k"}) as remote:
-        remote.wait_ready("/v1/models", 5)
+        remote.wait_ready(remote.url + "/v1/models", 5)
         assert remote.first_model() == "a/b"
         assert remote.alive and not remote.dies_within(0) and remote.url == server.url
     assert {seen.line for seen in server.seen} == {"GET /v1/models HTTP/1.1"}
@@ -26,14 +26,14 @@ def test_it_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(ServerError, match=r"did not answer 200 within 0.6 s: connection refused") as caught:
-        RemoteServer(f"http://127.0.0.1:{port}", {}).wait_ready("/health", 0.6)
+        RemoteServer(f"http://127.0.0.1:{port}", {}).wait_ready(f"http://127.0.0.1:{port}" + "/health", 0.6)
     assert caught.value.kind == "unreachable"
 
 
 def test_it_wants_another_key() -> None:
     refusal = sized(b"{}", "401 Unauthorized", "application/json")
     with ScriptedServer([refusal]) as server, pytest.raises(ServerError, match="refuses the API key") as caught:
-        RemoteServer(server.url, {}).wait_ready("/health", 30)
+        RemoteServer(server.url, {}).wait_ready(server.url + "/health", 30)
     assert caught.value.kind == "refused"
 
 

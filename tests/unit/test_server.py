@@ -41,7 +41,7 @@ def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
 def test_a_server_that_dies_at_start_is_noticed(tmp_path: Path) -> None:
     with Server(["sh", "-c", "echo broken >&2; exit 3"], tmp_path / "log", free_port()) as server:
         with pytest.raises(ServerError, match="exit status 3") as caught:
-            server.wait_ready("/", 60)
+            server.wait_ready(server.url + "/", 60)
         assert caught.value.kind == "crashed"
     assert (tmp_path / "log").read_text() == "broken\n"
 
@@ -49,7 +49,7 @@ def test_a_server_that_dies_at_start_is_noticed(tmp_path: Path) -> None:
 def test_a_server_that_never_gets_ready(tmp_path: Path) -> None:
     with Server(["sleep", "60"], tmp_path / "log", free_port()) as server:
         with pytest.raises(ServerError, match=r"not ready within 0.3 s \(server.start_timeout_s\)") as caught:
-            server.wait_ready("/", 0.3)
+            server.wait_ready(server.url + "/", 0.3)
         assert caught.value.kind == "start-timeout"
     assert gone(server.pid)
 
@@ -58,7 +58,7 @@ def test_ready_then_stopped(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
     with Server(command, tmp_path / "log", port) as server:
-        server.wait_ready("/", 60)
+        server.wait_ready(server.url + "/", 60)
         assert server.alive
         start = server.start_up
         assert start.listening_s is not None and start.ready_s is not None

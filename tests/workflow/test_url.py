@@ -30,7 +30,7 @@ def running(engine_environments: Mapping[str, Path]) -> Iterator[str]:
         [python, program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
     ) as server:
         try:
-            RemoteServer(url, {}).wait_ready("/health", 60)
+            RemoteServer(url, {}).wait_ready(url + "/health", 60)
             yield url
             assert server.poll() is None, "the sweep has left it running"
         finally:

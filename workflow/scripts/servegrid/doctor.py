@@ -94,7 +94,7 @@ def _engines(grid: Grid) -> Iterator[Finding]:
 def _remote(name: str, entry: EngineConfig) -> Finding:
     try:
         server = RemoteServer(entry.url or "", key_headers(entry.api_key_env, os.environ))
-        server.wait_ready(engines.get(entry.engine or name).health_path, limit_s=3.0)
+        server.wait_ready(server.url + engines.get(entry.engine or name).health_path, limit_s=3.0)
     except ServerError as error:
         return Finding("miss", f"engine {name}", str(error), f"start it, or correct engines.{name}.url or api_key_env")
     return Finding("good", f"engine {name}", f"answers at {entry.url}")

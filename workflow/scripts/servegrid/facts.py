@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from servegrid import engines
 from servegrid.config import Config, ConfigError, EngineConfig
+from servegrid.config.load import engine_of
 from servegrid.config.models import further_axes
 from servegrid.engines.base import ModelRef
 from servegrid.identity import digest, readable
@@ -22,7 +24,8 @@ class Facts:
     model: ModelRef
     draft: ModelRef | None
     prompts: str
-    engine_versions: Mapping[str, str]
+    engine_versions: Mapping[str, str]  # entry of `engines` -> version, where its environment does not say
+    locks: Mapping[str, str] = field(default_factory=dict)  # name of a lock file -> version of what it installs
     absent: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
     absent_clients: Mapping[str, str] = field(default_factory=dict)  # kind of client -> what this host lacks for it
     traces: Mapping[str, str] = field(default_factory=dict)  # arrival trace -> SHA-256 of its content
@@ -34,19 +37,30 @@ def gather(config: Config) -> Facts:
     Raises:
         ConfigError: when a file or folder that the config names is not there.
     """
-    model = _model(config.model.source, config.model.revision, config.model.gguf, "model.source")
+    model = _with_ready_parts(_model(config.model.source, config.model.revision, config.model.gguf), config)
     draft = _draft(config.model.draft)
-    versions = {name: _engine_version(name, entry) for name, entry in config.engines.items()}
+    versions = {name: _engine_version(name, entry) for name, entry in config.engines.items() if entry.runtime != "venv"}
     prompts, traces = _prompts(config, model), _traces(config)
-    return Facts(model, draft, prompts, versions, _absent(config), _absent_clients(config), traces)
+    return Facts(model, draft, prompts, versions, _locks(config), _absent(config), _absent_clients(config), traces)
 
 
-def _model(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
+def _model(source: str, revision: str | None, gguf: Mapping[str, str]) -> ModelRef:
     if source == "builtin":
         return _made(NAME, REVISION)
     if Path(source).exists():
         return _local(source, gguf)
-    return _hub(source, revision, gguf, key)
+    return _hub(source, revision, gguf, "model.source")
+
+
+def _with_ready_parts(model: ModelRef, config: Config) -> ModelRef:
+    """The model with its ready checkpoints and speculators; content of what lies on this machine counts for identity."""
+    from servegrid.model.identity import revision_of
+
+    named = [*config.model.quantized.values(), *config.model.speculators.values()]
+    local = {name: revision_of(Path(name)) for name in named if Path(name).exists()}
+    revision = digest([model.revision, local]) if local else model.revision
+    quantized, speculators = config.model.quantized or None, config.model.speculators or None
+    return replace(model, revision=revision, quantized=quantized, speculators=speculators)
 
 
 def _local(source: str, gguf: Mapping[str, str]) -> ModelRef:
@@ -84,11 +98,8 @@ def _draft(source: str | None) -> ModelRef | None:
 
 
 def _engine_version(name: str, entry: EngineConfig) -> str:
-    """The lock file's hash, the version the user states, or the hash of the user's program."""
-    if entry.runtime == "venv":
-        lock = REPOSITORY / "envs" / f"{entry.engine or name}.txt"
-        return f"lock {hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if entry.version or entry.runtime == "url":
+    """The version the user states, or the hash of the user's program; an image's is in its name."""
+    if entry.version or entry.runtime in ("url", "docker"):
         return entry.version or "unstated"
     assert entry.command
     program = Path(entry.command[0])
@@ -97,6 +108,23 @@ def _engine_version(name: str, entry: EngineConfig) -> str:
             [f"engines.{name}.command[0] = {str(program)!r}: is not a file; give its whole path, or `version`"]
         )
     return f"file {hashlib.sha256(program.read_bytes()).hexdigest()[:12]}"
+
+
+def _locks(config: Config) -> dict[str, str]:
+    """Version of every lock file that an engine of the config may be installed from."""
+    used = {engine_of(name, entry) for name, entry in config.engines.items() if entry.runtime == "venv"}
+    kinds = {device.kind for device in config.devices.values()}
+    files = {name: lock_file(name) for engine in used for kind in kinds for name in [engines.get(engine).lock(kind)]}
+    return {
+        name: f"lock {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        for name, path in files.items()
+        if path.is_file()
+    }
+
+
+def lock_file(name: str) -> Path:
+    """The lock file of this name."""
+    return REPOSITORY / "envs" / f"{name}.txt"
 
 
 def _prompts(config: Config, model: ModelRef) -> str:

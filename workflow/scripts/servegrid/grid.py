@@ -127,12 +127,14 @@ class Grid:
         kind = engine_of(axes["engine"], entry)
         server = _overridden(self.config.server, axes)
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
+        device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].defining()}
+        image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
         options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
         return ServerSpec(
             engine=kind,
-            version=self.facts.engine_versions[axes["engine"]],
+            version=self._version(axes["engine"], kind, device["kind"]),
             runtime=entry.runtime,
-            device={"name": axes["gpu"], **self.config.devices[axes["gpu"]].model_dump(exclude={"usd_per_hour"})},
+            device=device,
             speculation=speculation,
             quantization=str(axes["quantization"]),
             model=self.facts.model,
@@ -146,14 +148,33 @@ class Grid:
             command=tuple(entry.command) if entry.command else None,
             url=entry.url,
             served_model=entry.served_model,
+            image=image,
+            protocol=entry.protocol,
+            memory_fraction=server.memory_fraction,
+            tensor_parallel=server.tensor_parallel,
+            replicas=server.replicas,
+            sharing=server.sharing,
+            balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
 
+    def _version(self, name: str, engine: str, device_kind: str) -> str:
+        """Of an environment its lock file; `none` where there is no lock file for this kind of device."""
+        if self.config.engines[name].runtime == "venv":
+            return self.facts.locks.get(engines.get(engine).lock(device_kind), "none")
+        return self.facts.engine_versions[name]
+
     def _skip(self, server: Server) -> Skip | None:
-        if reason := engines.get(server.spec.engine).unsupported(server.spec):
+        if reason := engines.get(server.spec.engine).unsupported(server.spec) or self._no_environment(server.spec):
             return Skip("unsupported", reason)
         if reason := self.facts.absent.get(server.gpu):
             return Skip("absent", reason)
         return None
+
+    def _no_environment(self, spec: ServerSpec) -> str | None:
+        if spec.runtime != "venv" or spec.version != "none":
+            return None
+        engine = engines.get(spec.engine)
+        return f"{engine.title} has no environment of servegrid's for devices of kind {spec.kind}; use another runtime"
 
     def _load(self, axes: Axes) -> Load:
         key = tuple((axis, str(axes[axis])) for axis in _LOAD_AXES if axis in axes)

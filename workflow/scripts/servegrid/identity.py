@@ -4,8 +4,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from typing import Any
+
+_LATER = "joined the definition later"
+
+
+def later(default: Any) -> Any:
+    """A dataclass field that joined a definition when things were measured already: at its default it does not count."""
+    return field(default=default, metadata={_LATER: True})
 
 
 def digest(definition: Any, length: int = 10) -> str:
@@ -27,7 +34,11 @@ def named(definition: Any, *parts: object) -> str:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {each.name: getattr(value, each.name) for each in fields(value) if _counts(each, value)}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a definition cannot hold {value!r}")
+
+
+def _counts(each: Field[Any], value: Any) -> bool:
+    return _LATER not in each.metadata or getattr(value, each.name) != each.default

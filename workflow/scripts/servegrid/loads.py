@@ -14,6 +14,7 @@ from servegrid.clock import now_s
 from servegrid.config import Config
 from servegrid.files import write_json
 from servegrid.grid import Load, Session
+from servegrid.launching import AnyServer
 from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.prompts import files as prompt_files
@@ -22,12 +23,10 @@ from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records import FORMAT, RequestRecord, write_requests
-from servegrid.remote import RemoteServer
-from servegrid.server import Server, ServerError, ending
+from servegrid.server import ServerError, ending
 from servegrid.server_log import last_words
 from servegrid.state import load_folder
 
-AnyServer = Server | RemoteServer
 DEATH_S = 2.0  # from the first lost connection to the end of the server's last process
 
 
@@ -39,7 +38,8 @@ class LoadRunner:
     ) -> None:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self._model = model  # as the server knows it
-        self.protocol = protocols.get(engines.get(session.server.spec.engine).protocol)
+        self.engine = engines.get(session.server.spec.engine)
+        self.protocol = protocols.get(session.server.spec.protocol or self.engine.protocols[0])
         self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
         kinds = {load.options.client for load in session.loads}
         self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
@@ -100,7 +100,8 @@ class LoadRunner:
 
     def _request(self, prompt: Prompt, load: Load, number: int) -> Request:
         tokens = prompt.max_tokens or self.config.prompts.output_tokens
-        settings = GenerationSettings(model=self._model, max_tokens=tokens, temperature=load.options.temperature)
+        extra = self.engine.request_fields(self.session.server.spec, tokens)
+        settings = GenerationSettings(tokens, self._model, temperature=load.options.temperature, extra=extra)
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
 
     def _death(self, server: AnyServer) -> ServerError:

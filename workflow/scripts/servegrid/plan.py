@@ -1,20 +1,18 @@
 """What a sweep would do, in words, before anything is started."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from servegrid import shapes
-from servegrid.commands import command_line, environment
+from servegrid import engines, shapes
+from servegrid.commands import NOMINAL_PORT, chosen_gpus, nominal_launch, shown
+from servegrid.engines.base import Launch, ServerSpec
 from servegrid.estimate import History
 from servegrid.grid import Grid, Session
 from servegrid.progress import duration
-from servegrid.secrets import is_secret
 from servegrid.state import missing
 
 MOST_LINES = 60
-NOMINAL_PORT = 8080
 
 
 def plan(grid: Grid) -> str:
@@ -85,15 +83,17 @@ def _commands(grid: Grid) -> Iterator[str]:
         if server.spec.runtime == "url":
             yield f"  # {server.id}: runs already at {server.spec.url}"
             continue
-        variables = [_assignment(name, value) for name, value in environment(server.spec).items()]
-        line = shlex.join(command_line(server.spec, Path(grid.config.pathvars.resources), NOMINAL_PORT))
-        yield f"  # {server.id}"
-        yield f"  {' '.join([*variables, line])}"
+        resources = Path(grid.config.pathvars.resources)
+        launch = nominal_launch(server.spec, resources)
+        yield from (f"  # {line}" for line in [server.id, *_written(server.spec, launch)])
+        yield f"  {shown(server.spec, resources, launch, chosen_gpus(server.spec))}"
 
 
-def _assignment(name: str, value: str) -> str:
-    """`NAME=value` for a shell; a secret is taken from the variable of that name."""
-    return f'{name}="${name}"' if is_secret(name) else f"{name}={shlex.quote(value)}"
+def _written(spec: ServerSpec, launch: Launch) -> Iterator[str]:
+    """The files that the server reads its settings from, in comments."""
+    for name, text in engines.get(spec.engine).written(spec, launch).items():
+        yield f"{launch.folder / name}:"
+        yield from (f"    {line}" for line in text.splitlines())
 
 
 def _time(grid: Grid) -> Iterator[str]:

@@ -2,17 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import requests
-
+from servegrid.asking import ask, asked
 from servegrid.clock import now_s
 from servegrid.server import ServerError, StartUp
 
 POLL_S = 0.5
-_ANSWER_S = 10.0
 
 
 class RemoteServer:
@@ -39,15 +37,15 @@ class RemoteServer:
         """Its death cannot be seen from here."""
         return False
 
-    def wait_ready(self, health_path: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
-        """Wait until it answers 200 at `health_path`.
+    def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
+        """Wait until it answers 200 at `health_url`.
 
         Raises:
             ServerError: `refused` at once when it refuses the API key, `unreachable` after `limit_s` seconds.
         """
         said = "no answer"
         while now_s() - self.start_up.launched_s < limit_s:
-            status, said = self._ask(health_path)
+            status, said = ask(health_url, self.headers)
             if status == 200:
                 self.start_up.ready_s = now_s()
                 return
@@ -55,30 +53,19 @@ class RemoteServer:
                 raise ServerError("refused", f"{self.url} refuses the API key: {said}")
             tick()
             time.sleep(POLL_S)
-        raise ServerError("unreachable", f"{self.url}{health_path} did not answer 200 within {limit_s:g} s: {said}")
+        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {said}")
 
     def first_model(self) -> str | None:
         """The first model that it lists at /v1/models; None if it does not say."""
-        status, text = self._ask("/v1/models")
+        status, text = ask(f"{self.url}/v1/models", self.headers)
         try:
             return str(json.loads(text)["data"][0]["id"]) if status == 200 else None
         except (ValueError, LookupError, TypeError):
             return None
 
-    def _ask(self, path: str) -> tuple[int | None, str]:
-        try:
-            with requests.Session() as session:
-                session.trust_env = False  # straight to the server, as the load client goes
-                answer = session.get(self.url + path, headers=self.headers, timeout=_ANSWER_S, allow_redirects=False)
-                return answer.status_code, answer.text if answer.ok else f"HTTP {answer.status_code}"
-        except requests.RequestException as error:
-            return None, _words(error)
-
-
-def _words(error: Exception) -> str:
-    """What went wrong, without what was sent: a header field holds the key."""
-    text = str(error)
-    return "connection refused" if "refused" in text else type(error).__name__
+    def answers(self, paths: Iterable[str]) -> dict[str, Any]:
+        """What it answers at these paths, as JSON; None where it answers no JSON."""
+        return {path: asked(self.url + path, self.headers) for path in paths}
 
 
 def key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:

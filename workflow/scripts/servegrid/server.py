@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from servegrid import guard
+from servegrid.asking import asked
 from servegrid.clock import now_s
 
 POLL_S = 0.05
@@ -41,14 +44,19 @@ class Server:
     """A context manager: entering launches the command, leaving stops it and waits until nothing of it is left."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, port: int, env: Mapping[str, str] | None = None, grace_s: float = 10.0
+        self,
+        command: Sequence[str],
+        log: Path,
+        port: int,
+        env: Mapping[str, str] | None = None,
+        grace_s: float = 10.0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.command = list(command)
-        self.port = port
         self.start_up = StartUp()
         self.ended: dict[str, Any] | None = None
         self.pid: int | None = None
-        self.url, self.headers = f"http://127.0.0.1:{port}", dict[str, str]()
+        self.url, self.headers = f"http://127.0.0.1:{port}", dict(headers or {})
         self._log, self._env, self._grace_s = log, env, grace_s
 
     def __enter__(self) -> Self:
@@ -99,7 +107,7 @@ class Server:
             select.select([self._status], [], [], limit_s)
         return not self.alive
 
-    def wait_ready(self, health_path: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
+    def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
         """Wait until the health endpoint answers 200.
 
         Raises:
@@ -108,19 +116,24 @@ class Server:
         while now_s() - self.start_up.launched_s < limit_s:
             if not self.alive:
                 raise ServerError("crashed", f"ended before it was ready: {ending(self.ended)}")
-            if self._healthy(health_path):
+            if self._healthy(health_url):
                 self.start_up.ready_s = now_s()
                 return
             tick()
             time.sleep(POLL_S)
         raise ServerError("start-timeout", f"was not ready within {limit_s:g} s (server.start_timeout_s)")
 
-    def _healthy(self, path: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+    def answers(self, paths: Iterable[str]) -> dict[str, Any]:
+        """What it answers at these paths, as JSON; None where it answers no JSON."""
+        return {path: asked(self.url + path, self.headers) for path in paths}
+
+    def _healthy(self, url: str) -> bool:
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
         try:
             connection.connect()
             self.start_up.listening_s = self.start_up.listening_s or now_s()
-            connection.request("GET", path)
+            connection.request("GET", parts.path)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
@@ -138,6 +151,13 @@ def ending(ended: Mapping[str, Any] | None) -> str:
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """TCP ports of 127.0.0.1 that nobody listens on now, each another."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return tuple(int(probe.getsockname()[1]) for probe in probes)

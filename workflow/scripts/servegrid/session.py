@@ -1,26 +1,27 @@
 """Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from servegrid import devices, engines, host
+from servegrid import devices, engines, host, launching
 from servegrid.clock import now_s, wall_anchor
 from servegrid.commands import command_line, environment
 from servegrid.config import Config
+from servegrid.engines.base import Launch
 from servegrid.files import read_json, write_json
 from servegrid.grid import Load, Session
+from servegrid.launching import AnyServer
 from servegrid.loads import LoadRunner
 from servegrid.locks import Busy, holding
 from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
-from servegrid.remote import RemoteServer, key_headers
+from servegrid.remote import RemoteServer
 from servegrid.secrets import hidden
-from servegrid.server import Server, ServerError, free_port
+from servegrid.server import ServerError
 from servegrid.server_log import last_words, tail
 from servegrid.state import load_folder, missing, session_folder
 from servegrid.telemetry import Telemetry
@@ -34,6 +35,7 @@ class SessionRun:
         self.engine = engines.get(session.server.spec.engine)
         self.folder = session_folder(places.results, session)
         self.record = self._opened_record()
+        self._launch: Launch | None = None
 
     def run(self, again: Iterable[str] = ()) -> None:
         """Measure what is missing, and outcomes named in `again` once more. A server's failure is recorded, not raised; an interruption is recorded and raised.
@@ -102,16 +104,20 @@ class SessionRun:
             self._ended(launch, "ok", None, None)
 
     def _serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
-        with self._server(launch) as server:
+        with self._server(launch["gpus"]) as server:
             if server.pid is not None:
                 telemetry.watch(server.pid)
             self.progress("starting the server" if server.pid else "asking for the server")
             try:
-                server.wait_ready(self.engine.health_path, self.config.server.start_timeout_s)
+                server.wait_ready(
+                    self._address("health", server) + self.engine.health_path, self.config.server.start_timeout_s
+                )
             finally:
                 launch["start_up"] = asdict(server.start_up)
             if self.engine.metrics_path:
-                telemetry.scrape(f"{server.url}{self.engine.metrics_path}", server.headers)
+                telemetry.scrape(self._address("metrics", server) + self.engine.metrics_path, server.headers)
+            launch["answers"] = server.answers(self.engine.facts_paths)
+            launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             launch["model"] = self._model_name(server)
             self._write()
             runner = LoadRunner(
@@ -123,16 +129,18 @@ class SessionRun:
             telemetry.scrape(None)
         launch["stopped_s"] = now_s()
 
-    def _server(self, launch: dict[str, Any]) -> Server | RemoteServer:
-        """The server, to be launched or there already."""
-        spec, server = self.session.server.spec, self.session.server
-        if spec.runtime == "url":
-            variable = self.config.engines[server.name].api_key_env
-            return RemoteServer(spec.url or "", key_headers(variable, os.environ))
+    def _server(self, gpus: list[str]) -> AnyServer:
+        spec, entry = self.session.server.spec, self.config.engines[self.session.server.name]
         log, grace_s = self.folder / "server.log", self.config.server.stop_timeout_s
-        return Server(launch["command"], log, launch["port"], environment(spec), grace_s=grace_s)
+        return launching.server(spec, self._launch, entry, gpus, self.places.resources, log, grace_s)
 
-    def _model_name(self, server: Server | RemoteServer) -> str:
+    def _address(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
+        """Where the server answers for this: mostly the port of its API."""
+        if self._launch is None:
+            return server.url
+        return f"http://127.0.0.1:{self._launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
+
+    def _model_name(self, server: AnyServer) -> str:
         spec = self.session.server.spec
         if isinstance(server, RemoteServer):
             return spec.served_model or server.first_model() or spec.model.name
@@ -142,15 +150,15 @@ class SessionRun:
         self._set_aside_earlier()
         spec = self.session.server.spec
         launched = spec.runtime != "url"
-        port = free_port() if launched else None
+        self._launch = launching.prepared(spec, self.places.resources, self.folder / "server") if launched else None
         launch = {
             "number": len(self.record["launches"]) + 1,
             "status": "running",
             "anchor": wall_anchor(),
-            "command": command_line(spec, self.places.resources, port) if port else None,
+            "command": command_line(spec, self.places.resources, self._launch) if self._launch else None,
             "url": spec.url,
             "environment": hidden(environment(spec)) if launched else {},
-            "port": port,
+            "ports": self._launch.ports if self._launch else None,
             "gpus": gpus,
             "gpu_facts": devices.describe(gpus),
         }

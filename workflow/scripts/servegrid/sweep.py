@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from servegrid import engines
 from servegrid import facts as facts_of
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
@@ -75,35 +76,31 @@ class Sweep:
 
     @cached_property
     def _environments(self) -> dict[str, tuple[str, str]]:
-        """Folder name of each engine environment -> (engine, lock file)."""
-        specs = {
-            point.server.spec.engine: point.server.spec
-            for point in self.grid.points
-            if point.server.spec.runtime == "venv"
-        }
+        """Folder name of each engine environment -> (name of its lock, lock file)."""
+        specs = [point.server.spec for point in self.grid.points if point.server.spec.runtime == "venv"]
+        locks = {environment_folder(spec): engines.get(spec.engine).lock(spec.kind) for spec in specs}
         return {
-            Path(environment_folder(spec)).name: (engine, str(self._basedir / "envs" / f"{engine}.txt"))
-            for engine, spec in specs.items()
+            Path(folder).name: (name, str(self._basedir / "envs" / f"{name}.txt")) for folder, name in locks.items()
         }
 
     @cached_property
     def environment_marks(self) -> dict[str, str]:
-        """Engine -> the mark that says its environment is built."""
+        """Name of a lock -> the mark that says its environment is built."""
         return {
-            kind: str(self._resources / "envs" / folder / "ready") for folder, (kind, _) in self._environments.items()
+            lock: str(self._resources / "envs" / folder / "ready") for folder, (lock, _) in self._environments.items()
         }
 
     def lock_file(self, wildcards: Any) -> str:
         """The lock file that an engine environment is built from."""
         return self._environments[wildcards.environment][1]
 
-    def environment_ready(self, engine: str) -> Callable[[Any], str]:
-        """Input function: the mark of the environment of `engine`."""
-        return lambda _wildcards: self.environment_marks[engine]
+    def environment_ready(self, lock: str) -> Callable[[Any], str]:
+        """Input function: the mark of the environment of this lock."""
+        return lambda _wildcards: self.environment_marks[lock]
 
-    def environment_python(self, engine: str) -> Callable[[Any], str]:
-        """Params function: the Python of the environment of `engine`."""
-        return lambda _wildcards: str(Path(self.environment_marks[engine]).parent / "bin" / "python")
+    def environment_python(self, lock: str) -> Callable[[Any], str]:
+        """Params function: the Python of the environment of this lock."""
+        return lambda _wildcards: str(Path(self.environment_marks[lock]).parent / "bin" / "python")
 
     def _model(self, wildcards: Any) -> ModelRef:
         models = [self.facts.model, *([self.facts.draft] if self.facts.draft else [])]

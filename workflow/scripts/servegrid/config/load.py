@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
 from servegrid.config.models import Config, EngineConfig, Load, Section, Server, further_axes, section_of
 from servegrid.files import read_json
-from servegrid.speculation import parse_speculation
+from servegrid.speculation import TRAINED, parse_speculation
 
 AXES = ("engine", "gpu", "threads", "speculation", "quantization")
 
@@ -51,6 +51,7 @@ def _mistakes(config: Config) -> Iterator[str]:
     yield from _arrivals(config)
     yield from _speculation(config)
     yield from _quantization(config)
+    yield from _speculators(config)
     yield from _lengths(config)
 
 
@@ -73,13 +74,18 @@ def _engines(config: Config) -> Iterator[str]:
         elif entry.runtime not in engines.get(known).runtimes:
             allowed = ", ".join(engines.get(known).runtimes)
             yield f"engines.{name}.runtime = {shown(entry.runtime)}: {known} runs from {allowed}"
+        elif entry.protocol not in (None, *engines.get(known).protocols):
+            allowed = ", ".join(engines.get(known).protocols)
+            yield f"engines.{name}.protocol = {shown(entry.protocol)}: {known} speaks {allowed}"
+        if entry.image is not None and entry.runtime != "docker":
+            yield f"engines.{name}.image = {shown(entry.image)}: goes with runtime docker, and with no other"
         if (entry.runtime == "command") != (entry.command is not None):
             yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
         yield from _url_mistakes(name, entry)
 
 
 def _url_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
-    for key in ("url", "api_key_env", "served_model"):
+    for key in ("url", "served_model"):
         value = getattr(entry, key)
         if value is not None and entry.runtime != "url":
             yield f"engines.{name}.{key} = {shown(value)}: goes with runtime url, and with no other"
@@ -214,10 +220,19 @@ def _quantization(config: Config) -> Iterator[str]:
     from servegrid import engines
 
     used = {engine_of(name, entry) for name, entry in config.engines.items()} & set(engines.names())
-    known = sorted({name for engine in used for name in engines.get(engine).quantizations} | set(config.model.gguf))
+    known = sorted(
+        {name for engine in used for name in engines.get(engine).quantizations}
+        | {*config.model.gguf, *config.model.quantized}
+    )
     for key, value in _each(config, "quantization"):
         if str(value) not in known:
             yield f"{key} = {shown(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"
+
+
+def _speculators(config: Config) -> Iterator[str]:
+    for kind in config.model.speculators:
+        if kind not in TRAINED:
+            yield f"model.speculators.{kind}: is no kind with weights of its own (allowed: {', '.join(TRAINED)})"
 
 
 def _lengths(config: Config) -> Iterator[str]:

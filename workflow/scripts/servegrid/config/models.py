@@ -36,6 +36,16 @@ class Model(Section):
     draft: str | None = Field(
         "builtin", description="The smaller model for `draft:N` speculation: `builtin`, a folder, or null for none."
     )
+    quantized: dict[str, str] = Field(
+        default_factory=dict,
+        description="Ready quantized checkpoints by quantization, e.g. `{awq: /models/m-awq}`: a folder, or a hub name that the "
+        "engine itself fetches.",
+    )
+    speculators: dict[str, str] = Field(
+        default_factory=dict,
+        description="Weights for kinds of speculation that are trained for the model, e.g. `{eagle3: /models/m-eagle3}`: a "
+        "folder, or a hub name that the engine itself fetches.",
+    )
     gguf: dict[str, str] = Field(
         default_factory=dict,
         description="Ready GGUF files by quantization, e.g. `{none: /models/m-f16.gguf, q4_k_m: /models/m-q4.gguf}`. "
@@ -63,9 +73,10 @@ class Prompts(Section):
 class EngineConfig(Section):
     """One engine and how it is started."""
 
-    runtime: Literal["venv", "command", "url"] = Field(
+    runtime: Literal["venv", "docker", "command", "url"] = Field(
         "venv",
         description="`venv`: the engine's own locked environment, built on first use. "
+        "`docker`: a container of `image`, started through the daemon that DOCKER_HOST names (Docker, rootless Docker, Podman). "
         "`command`: a program you have, named in `command`. "
         "`url`: a server that runs already, here or elsewhere, at `url`; it is neither launched nor stopped, and goes with a "
         "device of kind `remote`.",
@@ -78,18 +89,28 @@ class EngineConfig(Section):
         None,
         description="For runtime `command`: the program and its first arguments, e.g. `[/opt/llama.cpp/llama-server]`.",
     )
+    image: str | None = Field(
+        None,
+        description="For runtime `docker`: the image, e.g. `vllm/vllm-openai:v0.33.0`; null: the engine's own. What a tag means is "
+        "looked up once; from then on the image is used by its digest.",
+    )
+    protocol: str | None = Field(
+        None, description="How the server is spoken to, where the engine has several ways; null: its first."
+    )
     url: str | None = Field(
         None, description="For runtime `url`: where the server is, without the path of its API: `http://10.0.0.5:8000`."
     )
     api_key_env: str | None = Field(
-        None, description="For runtime `url`: the environment variable that holds the server's API key."
+        None,
+        description="The environment variable that holds the server's API key; a server that is launched here is given it too, "
+        "where the engine knows keys.",
     )
     served_model: str | None = Field(
         None, description="For runtime `url`: the model's name there; null: the first that the server lists."
     )
     version: str | None = Field(
         None,
-        description='For runtimes `command` and `url`: the version you have, as text (quote it: "0.10"). A new version is a new server. '
+        description='For all runtimes but `venv`: the version you have, as text (quote it: "0.10"). A new version is a new server. '
         "Unset, the program's own file is hashed instead.",
     )
     options: dict[str, str | int | float | None] = Field(
@@ -116,6 +137,10 @@ class Device(Section):
     usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
         None, description="Price of the device per hour in US dollars, for cost per token."
     )
+
+    def defining(self) -> dict[str, Any]:
+        """What makes a server on it another server; its price does not."""
+        return self.model_dump(exclude={"usd_per_hour"})
 
     @model_validator(mode="after")
     def _cpu_has_no_gpus(self) -> "Device":
@@ -176,7 +201,7 @@ class Load(Section):
 
 
 class Server(Section):
-    """What every engine's server is given, each in its own spelling. The first four keys can be axes of the grid."""
+    """What every engine's server is given, each in its own spelling. Every key but the time limits can be an axis of the grid."""
 
     concurrency: Positive = Field(
         4, description="Requests the server works on at once (slots, batch size, max-num-seqs). More than these queue."
@@ -187,6 +212,17 @@ class Server(Section):
     )
     prefix_cache: bool = Field(
         False, description="Whether answers may reuse work on prompts seen before. Off measures honestly."
+    )
+    memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Share of the device's memory that one server may take, for weights and cache together; null: the engine's own "
+        "choice. Each engine has its own way to say it; the results tell what it really took.",
+    )
+    tensor_parallel: Positive = Field(1, description="GPUs that one server splits the model over.")
+    replicas: Positive = Field(1, description="Servers with devices of their own behind a load balancer.")
+    sharing: Positive = Field(1, description="Servers that share one device, behind the same balancer.")
+    balancer: Literal["nginx", "haproxy"] = Field(
+        "nginx", description="The load balancer in front of several servers; it starts and stops with them."
     )
     start_timeout_s: Seconds = Field(300.0, description="Launch to ready, in seconds; longer is a failed point.")
     stop_timeout_s: Seconds = Field(

@@ -1,9 +1,6 @@
 """CTranslate2: a library, behind servegrid's small HTTP server (static batches; see servers/library_server)."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from servegrid.engines.base import Engine, Metrics, ServerSpec, flags
+from servegrid.engines.base import Engine, Launch, Metrics, ServerSpec, flags
 
 
 class CTranslate2(Engine):
@@ -14,6 +11,7 @@ class CTranslate2(Engine):
     runtimes = ("venv",)
     program = "servers/library_server"
     quantizations = {"none": "float32", "int8": "int8", "int16": "int16"}
+    has_prefix_cache = False  # nothing is kept from one prompt for the next
     metrics = Metrics(
         running="servegrid_requests_running",
         waiting="servegrid_requests_waiting",
@@ -21,19 +19,14 @@ class CTranslate2(Engine):
         output_tokens="servegrid_output_tokens_total",
     )
 
-    def unsupported(self, spec: ServerSpec) -> str | None:
-        """CTranslate2 keeps nothing from one prompt for the next."""
-        if reason := super().unsupported(spec):
-            return reason
-        return "CTranslate2 has no prefix cache" if spec.prefix_cache else None
-
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The converted model, with its tokenizer beside it."""
         return {"model": f"{spec.model.folder}/ctranslate2"}
 
-    def arguments(self, spec: ServerSpec, files: Mapping[str, Path], port: int) -> list[str]:
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """One batch at a time, of at most `concurrency` requests."""
-        line = ["--backend", "ctranslate2", "--model", str(files["model"]), "--host", "127.0.0.1", "--port", str(port)]
+        line = ["--backend", "ctranslate2", "--model", str(launch.files["model"])]
+        line += ["--host", launch.host, "--port", str(launch.port)]
         line += ["--compute-type", self.quantizations[spec.quantization], "--max-batch-size", str(spec.concurrency)]
         line += ["--max-model-len", str(spec.context_tokens), "--device", "cpu"]
         line += ["--served-model-name", spec.model.name]

@@ -1,9 +1,6 @@
 """llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) or a binary of the user's."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from servegrid.engines.base import Engine, Metrics, ServerSpec, flags
+from servegrid.engines.base import Engine, Launch, Metrics, ServerSpec, flags
 
 
 class LlamaCpp(Engine):
@@ -31,7 +28,7 @@ class LlamaCpp(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """K-quants need a ready file; the wheel computes on the CPU alone; draft speculation needs a draft model."""
+        """K-quants need a ready file; the wheel computes on the CPU alone."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -40,10 +37,8 @@ class LlamaCpp(Engine):
             and spec.quantization not in spec.model.gguf
         ):
             return f"{spec.quantization} needs a ready file: name it under model.gguf.{spec.quantization}"
-        if spec.device["kind"] == "cuda" and spec.runtime == "venv":
+        if spec.kind == "cuda" and spec.runtime == "venv":
             return "the wheel of llama.cpp computes on the CPU alone; use runtime command with a CUDA build of llama-server"
-        if spec.speculation.kind == "draft" and spec.draft is None:
-            return "draft speculation needs a draft model: set model.draft"
         return None
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -54,26 +49,26 @@ class LlamaCpp(Engine):
             files["draft"] = f"{spec.draft.folder}/f32.gguf"
         return files
 
-    def arguments(self, spec: ServerSpec, files: Mapping[str, Path], port: int) -> list[str]:
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Slots share one context of concurrency x context_tokens; prompt caches are off unless asked for."""
-        line = ["--model", str(files["model"]), "--host", "127.0.0.1", "--port", str(port), "--metrics", "--no-webui"]
-        line += ["--alias", spec.model.name]
+        line = ["--model", str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
+        line += ["--metrics", "--no-webui", "--alias", spec.model.name]
         line += ["--parallel", str(spec.concurrency), "--ctx-size", str(spec.concurrency * spec.context_tokens)]
         if spec.cpu_threads:
             line += ["--threads", str(spec.cpu_threads)]
-        if spec.device["kind"] == "cuda":
+        if spec.kind == "cuda":
             line += ["--n-gpu-layers", "all", "--fit", "off"]
         if not spec.prefix_cache:
             line += ["--no-cache-prompt", "--cache-ram", "0"]
-        return line + self._speculation(spec, files) + flags(spec.options)
+        return line + self._speculation(spec, launch) + flags(spec.options)
 
-    def _speculation(self, spec: ServerSpec, files: Mapping[str, Path]) -> list[str]:
+    def _speculation(self, spec: ServerSpec, launch: Launch) -> list[str]:
         length = str(spec.speculation.length)
         if spec.speculation.kind == "ngram":
             # llama.cpp looks for the last 12 tokens unless told otherwise; 2 is what other engines' n-grams look for.
             window = ["--spec-ngram-simple-size-n", "2", "--spec-ngram-simple-min-hits", "1"]
             return ["--spec-type", "ngram-simple", "--spec-ngram-simple-size-m", length, *window]
         if spec.speculation.kind == "draft":
-            draft = ["--spec-type", "draft-simple", "--model-draft", str(files["draft"])]
+            draft = ["--spec-type", "draft-simple", "--model-draft", str(launch.files["draft"])]
             return [*draft, "--spec-draft-n-max", length, "--spec-draft-n-min", "0", "--spec-draft-p-min", "0"]
         return []

@@ -1,9 +1,6 @@
 """Any server with OpenAI's completions that runs already: hosted ones, and engines that servegrid does not launch."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from servegrid.engines.base import Engine, ServerSpec
+from servegrid.engines.base import Engine, Launch, ServerSpec
 
 
 class OpenAI(Engine):
@@ -12,7 +9,6 @@ class OpenAI(Engine):
     name = "openai"
     title = "a server with OpenAI's API"
     runtimes = ("url",)
-    program = ""
     health_path = "/v1/models"
     metrics_path = None
     devices = ("remote",)
@@ -22,6 +18,6 @@ class OpenAI(Engine):
         """None: it has its own."""
         return {}
 
-    def arguments(self, spec: ServerSpec, files: Mapping[str, Path], port: int) -> list[str]:
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """None: it is not launched."""
         return []

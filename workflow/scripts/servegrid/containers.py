@@ -1,0 +1,91 @@
+"""A server in a container: all that the daemon is told, and the same as a `docker run` line. Pure."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from servegrid import engines
+from servegrid.engines.base import Container, Launch, ServerSpec
+from servegrid.identity import readable
+from servegrid.secrets import is_secret
+
+INSIDE = "0.0.0.0"  # the daemon publishes the port on the host's 127.0.0.1 alone
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRun:
+    """One container. `ports` maps ports inside to ports of 127.0.0.1; `mounts` are seen inside under the same path, read-only."""
+
+    image: str
+    words: tuple[str, ...]
+    ports: Mapping[int, int]
+    mounts: tuple[Path, ...]
+    environment: Mapping[str, str]
+    gpus: tuple[str, ...]
+    needs: Container
+    cache_volume: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def described(
+    spec: ServerSpec, launch: Launch, gpus: Sequence[str], variables: Mapping[str, str], image: str | None = None
+) -> ContainerRun:
+    """The container of this server; `image` names it by digest once that is known."""
+    engine = engines.get(spec.engine)
+    needs = engine.container(spec)
+    inside = _inside(launch, needs)
+    files = [path.absolute() for path in inside.files.values() if path.exists() or not _is_hub_name(path)]
+    written = [inside.folder] if engine.written(spec, inside) else []
+    return ContainerRun(
+        image=image or spec.image or "",
+        words=(*needs.program, *engine.arguments(spec, inside)),
+        ports=dict(zip(inside.ports, launch.ports, strict=True)),
+        mounts=tuple(dict.fromkeys([*files, *written])),
+        environment=dict(variables),
+        gpus=tuple(gpus),
+        needs=needs,
+        cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
+    )
+
+
+def _inside(launch: Launch, needs: Container) -> Launch:
+    """The launch as the server in the container sees it."""
+    ports = tuple(range(needs.port, needs.port + len(launch.ports)))
+    files = {role: path.absolute() for role, path in launch.files.items()}
+    return replace(launch, files=files, ports=ports, host=INSIDE, folder=launch.folder.absolute())
+
+
+def _is_hub_name(path: Path) -> bool:
+    return not path.is_absolute() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) is not None
+
+
+def docker_run(run: ContainerRun) -> str:
+    """The container as a `docker run` line for a shell; secrets are taken from variables of the same name."""
+    words = ["docker", "run", "--rm", *_resources(run.needs), *_gpus(run.gpus)]
+    words += [word for inside, port in run.ports.items() for word in ("-p", f"127.0.0.1:{port}:{inside}")]
+    words += [word for path in run.mounts for word in ("-v", f"{path}:{path}:ro")]
+    words += ["-v", f"{run.cache_volume}:{run.needs.cache}"] if run.cache_volume else []
+    # a name alone hands on the variable of the shell
+    words += [word for name, value in run.environment.items() for word in ("-e", _variable(name, value))]
+    entrypoint = run.needs.entrypoint
+    words += ["--entrypoint", entrypoint[0]] if entrypoint else []
+    return shlex.join([*words, run.image, *(entrypoint or ())[1:], *run.words])
+
+
+def _variable(name: str, value: str) -> str:
+    return name if is_secret(name) else f"{name}={value}"
+
+
+def _resources(needs: Container) -> list[str]:
+    words = ["--shm-size", needs.shm_size] if needs.shm_size else []
+    words += ["--ipc", needs.ipc] if needs.ipc else []
+    words += [word for name, limit in needs.ulimits.items() for word in ("--ulimit", f"{name}={limit}")]
+    words += [word for device in needs.devices for word in ("--device", device)]
+    return [*words, "--privileged"] if needs.privileged else words
+
+
+def _gpus(gpus: Sequence[str]) -> list[str]:
+    """Never all of them by accident; the quotes within are docker's own, for a list."""
+    return ["--gpus", f'"device={",".join(gpus)}"'] if gpus else []
