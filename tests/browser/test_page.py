@@ -1,0 +1,169 @@
+"""The report page in a real browser: it opens offline, does what it says, and runs nothing that came from outside."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from data.report.synthetic import default_sweep, sweep
+from servegrid.files import write_json
+from servegrid.report.page.build import page
+from servegrid.report.settings import Settings
+
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+def made(folder: Path, points: pd.DataFrame, parts: dict[str, Any] | None = None, title: str = "A sweep") -> str:
+    folders = {name: folder / name for name in ("sessions", "timelines", "figures")}
+    path = folder / "report.html"
+    path.write_text(page(points, Settings(title), parts or {}, folders, '{"model": "builtin"}'), encoding="utf-8")
+    return path.as_uri()
+
+
+def opened(browser: WebDriver, url: str) -> None:
+    browser.get("about:blank")
+    browser.get(url)
+    ready = "return document.documentElement.dataset.ready === 'yes'"
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(ready))
+
+
+def complaints(browser: WebDriver) -> list[Any]:
+    return [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+def rows(browser: WebDriver) -> list[list[str]]:
+    """Texts of the table's body as shown."""
+    cells = "[...document.querySelectorAll('#table tbody tr')].map(tr => [...tr.cells].map(td => td.innerText.trim()))"
+    found: list[list[str]] = browser.execute_script(f"return {cells}")
+    return found
+
+
+def header(browser: WebDriver, title: str) -> WebElement:
+    found = browser.find_elements(By.CSS_SELECTOR, "#table thead th")
+    return next(each for each in found if each.text.strip() == title)
+
+
+def column(browser: WebDriver, title: str) -> list[str]:
+    titles = [each.text.strip() for each in browser.find_elements(By.CSS_SELECTOR, "#table thead th")]
+    return [row[titles.index(title)] for row in rows(browser)]
+
+
+def click(browser: WebDriver, what: WebElement) -> None:
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", what)
+    what.click()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made(tmp_path_factory.mktemp("default"), default_sweep())
+
+
+def test_opens_offline_without_a_complaint(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    assert complaints(browser) == []
+    assert len(rows(browser)) == 48
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".plot .main-svg")) >= 4
+
+
+def test_failures_are_in_sight(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    assert sum(status == "failed" for status in column(browser, "status")) == 2
+    assert any("SIGKILL" in reason for reason in column(browser, "reason"))
+
+
+def test_sorts_by_number(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    click(browser, header(browser, "time (s)"))
+    seconds = [float(text.split()[0].replace(",", "")) for text in column(browser, "time (s)") if text]
+    assert len(seconds) == 30 and seconds == sorted(seconds)
+
+
+def test_filters_by_axis_and_by_word(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    label = next(
+        x for x in browser.find_elements(By.CSS_SELECTOR, "#filters label") if x.text.startswith("speculation")
+    )
+    Select(label.find_element(By.TAG_NAME, "select")).select_by_visible_text("ngram:2")
+    assert set(column(browser, "speculation")) == {"ngram:2"} and len(rows(browser)) == 16
+    browser.find_element(By.CSS_SELECTOR, ".dt-search input").send_keys("llamacpp int8")
+    assert len(rows(browser)) == 4
+
+
+def test_columns_can_be_chosen(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    assert "host" not in [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#table thead th")]
+    click(browser, browser.find_element(By.CSS_SELECTOR, "button.buttons-colvis"))
+    choices = browser.find_elements(By.CSS_SELECTOR, ".dt-button-collection .buttons-columnVisibility")
+    click(browser, next(each for each in choices if each.text.strip() == "requests ok"))
+    assert "24" in column(browser, "requests ok")
+
+
+def test_a_point_has_a_page_of_its_own(browser: WebDriver, folder: Path) -> None:
+    points = sweep()
+    points["server_id"] = "llamacpp-cpu-0123456789"
+    launch = {
+        "command": ["llama-server", "--port", "8080"],
+        "environment": {"A": "b c"},
+        "log_tail": ["loaded", "ready"],
+    }
+    path = folder / "sessions" / "llamacpp-cpu-0123456789" / "rep1" / "session.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, {"launches": [launch], "host": {"name": "box"}})
+    opened(browser, made(folder, points))
+    click(browser, browser.find_element(By.LINK_TEXT, "3"))
+    text = browser.find_element(By.ID, "point").text
+    assert "Point 3" in text and "A='b c' llama-server --port 8080" in text and "loaded\nready" in text
+    assert not browser.find_element(By.ID, "report").is_displayed()
+    click(browser, browser.find_element(By.LINK_TEXT, "Back to all points"))
+    assert browser.find_element(By.ID, "report").is_displayed()
+
+
+def test_nothing_from_outside_runs(browser: WebDriver, folder: Path) -> None:
+    points = sweep(engine=["llamacpp", HOSTILE], speculation=["none", HOSTILE])
+    points["reason"], points["host"], points["server_id"] = HOSTILE, HOSTILE, "s"
+    path = folder / "sessions" / "s" / "rep1" / "session.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, {"launches": [{"command": [HOSTILE], "log_tail": [HOSTILE]}], "host": {"name": HOSTILE}})
+    answer = {"lead": HOSTILE, "figures": [], "over": [HOSTILE], "commands": []}
+    opened(browser, made(folder, points, {"answer": answer, "facts": [HOSTILE]}, HOSTILE))
+    click(browser, browser.find_element(By.LINK_TEXT, "2"))
+    assert HOSTILE in browser.find_element(By.ID, "point").text
+    assert browser.title == HOSTILE and complaints(browser) == []
+    assert not browser.find_elements(By.CSS_SELECTOR, "img[src='x']")
+
+
+def test_ten_thousand_points(browser: WebDriver, folder: Path) -> None:
+    points = sweep(
+        engine=[f"e{n}" for n in range(10)], threads=list(range(1, 251)), quantization=["none", "a", "b", "c"]
+    )
+    assert len(points) == 10_000
+    opened(browser, made(folder, points))
+    assert len(rows(browser)) == 50 and complaints(browser) == []
+    browser.find_element(By.CSS_SELECTOR, ".dt-search input").send_keys("e7 ")
+    assert "of 1,000 entries" in browser.find_element(By.CSS_SELECTOR, ".dt-info").text
+    assert set(column(browser, "engine")) == {"e7"}
+
+
+def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser: WebDriver, url: str) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]
+    try:
+        opened(browser, url)
+        wide, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide <= window == 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_is_usable_without_a_mouse(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    named = "return [...document.querySelectorAll('select,input')].every(x => x.labels.length > 0 || x.ariaLabel)"
+    assert browser.execute_script(named)
+    unnamed = "return [...document.querySelectorAll('img:not([alt]), th:not([scope]):not([class])')].length"
+    assert browser.execute_script(unnamed) == 0
+    assert browser.execute_script("return document.documentElement.lang") == "en"

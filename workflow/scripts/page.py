@@ -1,0 +1,36 @@
+"""Write the report page: one HTML file that opens with the answer and needs nothing else."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the arguments and write the page, whole or not at all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
+    parser.add_argument("--settings", default="{}", help="report settings: JSON text, or a JSON file")
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
+    parser.add_argument("--sessions", type=Path, required=True, help="folder of the sessions' records")
+    parser.add_argument("--reports", type=Path, required=True, help="folder with figures and timelines")
+    parser.add_argument("--out", type=Path, required=True)
+    write_page(parser.parse_args(argv))
+
+
+def write_page(arguments: argparse.Namespace) -> None:
+    """Gather the parts and write the page."""
+    from servegrid.files import read_json, write_atomic
+    from servegrid.report.page.build import page
+    from servegrid.report.points import read_points
+    from servegrid.report.settings import parse_settings
+
+    reports: Path = arguments.reports
+    folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
+    config = json.dumps(read_json(arguments.config), indent=2, sort_keys=True)
+    settings = parse_settings(arguments.settings)
+    write_atomic(arguments.out, page(read_points(arguments.points), settings, {}, folders, config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The page from its parts: points, answer, claims, figures, records."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from servegrid.report.page.details import servers
+from servegrid.report.page.plots import Plot, plots
+from servegrid.report.points import prepare, varying
+from servegrid.report.settings import Settings
+from servegrid.report.tables import Column, Table, comparison_table, condense
+
+_HERE = Path(__file__).parent
+_SHOWN = frozenset(
+    {
+        *("No", "status", "time (s)", "sessions", "output tokens/s", "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)"),
+        *("energy (J/output token)", "cost (USD/million output tokens)", "texts equal to the baseline's (0 to 1)"),
+        *("acceptance rate (0 to 1)", "client-bound", "warnings", "reason"),
+    }
+)
+_LONG = 40  # characters from which a cell may break into lines
+
+
+def page(
+    points: pd.DataFrame, settings: Settings, parts: Mapping[str, Any], folders: Mapping[str, Path], config: str
+) -> str:
+    """The whole page as HTML.
+
+    Args:
+        points: results/points.
+        settings: the report part of the config.
+        parts: what the template shows above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
+        folders: `sessions`, `timelines` and `figures`.
+        config: the resolved config of the run, as text.
+    """
+    rows = prepare(points, settings)
+    table = condense(comparison_table(points, settings))
+    drawn = plots(rows, settings)
+    script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly()
+    given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
+    text: str = _template().render(
+        **given,
+        title=settings.title,
+        facts=parts.get("facts", []),
+        counts=_counts(rows),
+        notes=table.notes,
+        plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
+        pictures=_pictures(folders["figures"]),
+        config=config,
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        table_css=_tables_library("css"),
+        data=_json(_data(rows, table, drawn, folders)),
+        tables_library=base64.b64encode(_tables_library("js").encode()).decode(),
+        plotly=plotly,
+        script=script,
+        hashes=[_csp_hash(each) for each in (plotly, script)],
+    )
+    return text
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _data(rows: pd.DataFrame, table: Table, drawn: list[Plot], folders: Mapping[str, Path]) -> dict[str, Any]:
+    shown = _reason_beside_status(table.shown())
+    return {
+        "columns": [_column(column, rows) for column in shown.columns],
+        "rows": [[cell.text if cell.value is None else [cell.text, cell.value] for cell in row] for row in shown.rows],
+        "status": rows["status"].tolist(),
+        "server": rows["server_id"].tolist(),
+        "servers": servers(rows, folders["sessions"], folders["timelines"]),
+        "facets": _facets(shown, rows),
+        "plots": [{name: plot[name] for name in ("id", "data", "layout")} for plot in drawn],
+    }
+
+
+def _reason_beside_status(table: Table) -> Table:
+    """Why a row is empty must not stand where one has to scroll for it."""
+    reasons = [column for column in table.columns if column.header == "reason"]
+    others = [column for column in table.columns if column.header != "reason"]
+    status = next((place for place, column in enumerate(others) if column.header == "status"), 0)
+    return replace(table, columns=(*others[: status + 1], *reasons, *others[status + 1 :]))
+
+
+def _column(column: Column, rows: pd.DataFrame) -> dict[str, Any]:
+    visible = column.header in _SHOWN or (column.header in rows and column.keep)
+    long = any(len(cell.text) > _LONG for cell in column.cells)
+    return {"title": column.header, "number": column.right, "visible": visible, "long": long}
+
+
+def _facets(table: Table, rows: pd.DataFrame) -> list[int]:
+    """Columns that are worth a filter of their own: axes and status, with 2 to 40 different texts."""
+    kept = [place for place, column in enumerate(table.columns) if column.keep and column.header in rows]
+    return [place for place in kept if 2 <= len({cell.text for cell in table.columns[place].cells}) <= 40]
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    found = rows["status"].value_counts()
+    apart = len(varying(rows, ["engine"])) and rows["engine"].nunique()
+    engines = f", {apart} engines" if apart else ""
+    return (
+        f"{len(rows):,} points{engines}: " + ", ".join(f"{count:,} {status}" for status, count in found.items()) + "."
+    )
+
+
+def _pictures(folder: Path) -> list[dict[str, str]]:
+    """Figures that were drawn as files; the first is drawn on the page itself."""
+    paths = [path for path in sorted(folder.glob("*.svg")) if path.stem != "time_threads"]
+    return [
+        {"id": path.stem, "title": path.stem.replace("_", " ").capitalize(), "data": _picture(path)} for path in paths
+    ]
+
+
+def _picture(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _plotly() -> str:
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def _tables_library(kind: str) -> str:
+    return (files("itables") / "html" / f"dt_bundle.{kind}").read_text(encoding="utf-8")
+
+
+def _csp_hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,137 @@
+// The page's own script: it fills table and figures from the data, and shows one point's page when the address names it.
+const data = JSON.parse(document.getElementById("data").textContent);
+const library = URL.createObjectURL(new Blob([atob_utf8(document.getElementById("tables-library").textContent)], { type: "text/javascript" }));
+const { default: DataTable } = await import(library);
+
+function atob_utf8(text) {
+  return new TextDecoder().decode(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+}
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text; // never as markup: names, logs and reasons come from outside
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+const escaped = (text) => element("i", text).innerHTML;
+
+// --- the table -------------------------------------------------------------------------------------------------------
+
+const values = (row, place) => data.rows[row][place];
+
+function shown(place) {
+  return (_, kind, row) => {
+    const cell = values(row, place);
+    const [text, value] = Array.isArray(cell) ? cell : [cell, undefined];
+    if (kind === "display") return place ? escaped(text) : `<a href="#point-${row + 1}">${escaped(text)}</a>`;
+    if (kind === "filter") return text;
+    return value === undefined ? (data.columns[place].number ? Infinity : text) : value;
+  };
+}
+
+const table = new DataTable("#table", {
+  data: data.rows.map((_, row) => row),
+  columns: data.columns.map((column, place) => ({
+    title: escaped(column.title),
+    data: null,
+    visible: column.visible,
+    className: column.number ? "number" : column.long ? "long" : "",
+    type: column.number ? "num" : "string",
+    render: shown(place),
+  })),
+  order: [[0, "asc"]],
+  autoWidth: false,
+  deferRender: true,
+  pageLength: 50,
+  lengthMenu: [20, 50, 200, 1000],
+  createdRow: (tr, row) => tr.classList.add(data.status[row]),
+  layout: {
+    topStart: { buttons: [{ extend: "colvis", text: "Columns" }] },
+    topEnd: "search",
+    bottomStart: ["pageLength", "info"],
+    bottomEnd: "paging",
+  },
+});
+
+for (const place of data.facets) {
+  const texts = [...new Set(data.rows.map((row) => (Array.isArray(row[place]) ? row[place][0] : row[place])))];
+  const label = element("label", data.columns[place].title);
+  const select = element("select");
+  select.append(element("option", "all", { value: "" }), ...texts.map((text) => element("option", text, { value: text })));
+  select.addEventListener("change", () => {
+    const exact = `^${select.value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
+    table.column(place).search(select.value === "" ? "" : exact, { regex: true, smart: false }).draw();
+  });
+  label.append(select);
+  document.getElementById("filters").append(label);
+}
+
+// --- the figures -----------------------------------------------------------------------------------------------------
+
+const still = window.matchMedia("(max-width: 640px)").matches;
+const common = { margin: { l: 60, r: 20, t: 36, b: 50 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest", font: { size: still ? 10 : 13 } };
+
+function draw(plot) {
+  const place = document.getElementById(`plot-${plot.id}`);
+  const below = { orientation: "h", y: -0.38, yanchor: "top" };
+  const layout = { ...common, legend: still ? below : {}, height: plot.layout.height || 430, ...plot.layout };
+  Plotly.newPlot(place, plot.data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+  place.on("plotly_click", (event) => {
+    const point = event.points[0].customdata;
+    if (point) location.hash = `#point-${point}`;
+  });
+}
+
+// --- one point's page ------------------------------------------------------------------------------------------------
+
+function block(title, text) {
+  const pre = element("pre", text, { tabindex: "0" });
+  return text ? [element("h3", title), pre] : [];
+}
+
+function point_page(row) {
+  const list = element("dl");
+  data.columns.forEach((column, place) => {
+    const cell = data.rows[row][place];
+    const text = Array.isArray(cell) ? cell[0] : cell;
+    if (text !== "") list.append(element("dt", column.title), element("dd", text));
+  });
+  const server = data.servers[data.server[row]];
+  const parts = [element("p"), element("h2", `Point ${row + 1}`, { tabindex: "-1" }), list];
+  parts[0].append(element("a", "Back to all points", { href: "#points" }));
+  if (server) {
+    parts.push(...block("Command", server.command));
+    parts.push(element("p", [server.host, ...server.gpus, server.started].filter(Boolean).join("; "), { class: "note" }));
+    if (server.timeline) parts.push(element("h3", "Timeline"), element("img", undefined, { src: server.timeline, alt: "Telemetry over time with the loads marked" }));
+    parts.push(...block("End of the server's log", server.log));
+  }
+  return parts;
+}
+
+function route() {
+  const number = Number((location.hash.match(/^#point-(\d+)$/) || [])[1]);
+  const article = document.getElementById("point");
+  const one = number >= 1 && number <= data.rows.length;
+  document.getElementById("report").hidden = one;
+  article.hidden = !one;
+  article.replaceChildren(...(one ? point_page(number - 1) : []));
+  if (one) {
+    window.scrollTo(0, 0);
+    article.querySelector("h2").focus();
+  } else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+}
+
+window.addEventListener("hashchange", route);
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const text = document.getElementById(copy.dataset.copy).textContent;
+    try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { getSelection().selectAllChildren(document.getElementById(copy.dataset.copy)); }
+  }
+  const zoom = event.target.closest("a.zoom");
+  if (zoom) { event.preventDefault(); zoom.classList.toggle("large"); }
+});
+data.plots.forEach(draw);
+route();
+document.documentElement.dataset.ready = "yes";
