@@ -24,4 +24,5 @@ rule all:
     input:
         "<results>/points.csv",
         "<reports>/report.html",
+        "<reports>/snakemake.html",
         "<reports>/verdict.txt",

@@ -2,7 +2,7 @@
 
 FIGURES = ["time_threads", "speculation", "engines", "quantization"]
 REPORT_CODE = sorted(
-    path for path in Path(SCRIPTS, "servegrid/report").rglob("*") if path.suffix in (".py", ".js", ".j2")
+    path for path in Path(SCRIPTS, "servegrid/report").rglob("*") if path.suffix in (".py", ".js", ".css", ".j2")
 )
 
 
@@ -97,8 +97,29 @@ rule timelines:
         " --out {output:q} > {log:q} 2>&1"
 
 
-rule report:
-    # Snakemake's own report, made as a step of the run, so that it is there also when points failed.
+rule page:
+    # The report: one page that needs nothing else.
+    input:
+        rules.figures.output,
+        timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
+        points="<results>/points.parquet",
+        config="<results>/config.json",
+        code=[*SWEEP.code("page.py"), *REPORT_CODE],
+    output:
+        "<reports>/report.html",
+    log:
+        "<logs>/page.log",
+    params:
+        settings=SWEEP.report_settings,
+        sessions=subpath(input.points, parent=True),
+        reports=subpath(output[0], parent=True),
+    shell:
+        "python $SCRIPTS/page.py --points {input.points:q} --settings {params.settings:q} --config {input.config:q}"
+        " --sessions {params.sessions:q}/sessions --reports {params.reports:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule snakemake_report:
+    # Snakemake's own report of the run, made as a step of the run, so that it is there also when points failed.
     input:
         rules.tables.output,
         rules.figures.output,
@@ -106,9 +127,9 @@ rule report:
         config="<results>/config.json",
         captions=Path(workflow.basedir, "workflow/report").glob("*.rst"),
     output:
-        "<reports>/report.html",
+        "<reports>/snakemake.html",
     log:
-        "<logs>/report.log",
+        "<logs>/snakemake_report.log",
     params:
         targets=lambda wildcards, input: [rules.tables.output.article, rules.figures.output.engines, *input.timelines],
     shell:
