@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from servegrid.chunks import Chunks
+
 Floats = npt.NDArray[np.float64]
 PERCENTILES = (50, 90, 99)
 LATENCIES = ("ttft", "itl", "chunk_gap", "tpot", "e2e", "ttft_planned", "e2e_planned")
@@ -38,6 +40,11 @@ class Requests:
     def column(self, name: str) -> Floats:
         """A numeric column of the ok requests as float64, unknown as NaN."""
         return np.asarray(pc.cast(self.ok[name], pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """The events of the ok requests."""
+        return Chunks.of(self.ok)
 
     def count(self, status: str) -> int:
         """How many requests ended with this status."""
@@ -97,15 +104,11 @@ def steady_output_tokens_per_s(requests: Requests) -> float | None:
     window = steady_window(requests)
     if window is None:
         return None
-    total = 0
-    columns = ("sent_s", "chunk_offsets_s", "chunk_tokens", "output_tokens")
-    for sent, offsets, counts, known in zip(*(requests.ok[name].to_pylist() for name in columns), strict=True):
-        if counts is None and len(offsets) != known:
-            return None
-        arrived = sent + np.asarray(offsets, dtype=np.float64)
-        carried = np.diff(np.asarray(counts), prepend=0) if counts is not None else np.ones(len(arrived), dtype=int)
-        total += int(carried[(arrived >= window[0]) & (arrived <= window[1])].sum())
-    return total / (window[1] - window[0])
+    carried = requests.chunks.carried
+    if carried is None:
+        return None
+    arrived = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
+    return float(carried[(arrived >= window[0]) & (arrived <= window[1])].sum() / (window[1] - window[0]))
 
 
 def tokens(requests: Requests, column: str) -> int | None:
@@ -151,8 +154,7 @@ def tpot_ms(requests: Requests) -> Floats:
     Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
     taken to be one.
     """
-    first = np.array([chunk[0] if chunk else 1 for chunk in requests.ok["chunk_tokens"].to_pylist()], dtype=np.float64)
-    after = requests.column("output_tokens") - (first if len(first) else 1)
+    after = requests.column("output_tokens") - requests.chunks.first_carried
     spans = requests.column("last_token_s") - requests.column("first_token_s")
     valid = (after >= 1) & (spans > 0)
     return 1e3 * spans[valid] / after[valid]
@@ -160,14 +162,7 @@ def tpot_ms(requests: Requests) -> Floats:
 
 def chunk_gaps_ms(requests: Requests) -> Floats:
     """Gaps between the events that carry output, over all ok requests, in ms. An event may carry several tokens."""
-    lists = requests.ok["chunk_offsets_s"].combine_chunks()
-    flat, lengths = np.asarray(lists.flatten().to_numpy(), dtype=np.float64), np.asarray(pc.list_value_length(lists))
-    if not len(flat):
-        return np.empty(0)
-    within = np.ones(len(flat), dtype=bool)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    within[starts[lengths > 0]] = False
-    return 1e3 * np.diff(flat, prepend=flat[0])[within]
+    return 1e3 * requests.chunks.gaps_s[requests.chunks.later]
 
 
 def itl_ms(requests: Requests) -> Floats:
@@ -176,15 +171,11 @@ def itl_ms(requests: Requests) -> Floats:
     One value per token after the first event, over all ok requests. A request counts if the server says how many tokens
     each event carried, or if there are as many events as tokens; with others it is unknown, so all is (empty).
     """
-    gaps: list[Floats] = []
-    columns = ("chunk_offsets_s", "chunk_tokens", "output_tokens")
-    for offsets, counts, total in zip(*(requests.ok[name].to_pylist() for name in columns), strict=True):
-        if counts is None and len(offsets) != total:
-            return np.empty(0)
-        gap = np.diff(np.asarray(offsets, dtype=np.float64))
-        carried = np.diff(np.asarray(counts)) if counts is not None else np.ones(len(gap), dtype=int)
-        gaps.append(np.repeat(gap / np.maximum(carried, 1), np.maximum(carried, 0)))
-    return 1e3 * np.concatenate(gaps) if gaps else np.empty(0)
+    chunks = requests.chunks
+    if chunks.carried is None:
+        return np.empty(0)
+    carried = np.maximum(chunks.carried[chunks.later], 0)
+    return 1e3 * np.repeat(chunks.gaps_s[chunks.later] / np.maximum(carried, 1), carried)
 
 
 def percentile(values: Floats, percent: int) -> float | None:
