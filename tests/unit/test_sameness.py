@@ -9,7 +9,27 @@ from servegrid import sameness
 from servegrid.records import RequestRecord, requests_table, write_requests
 from servegrid.sameness import Answers, beyond, compare, distance, first_difference, garble, trigrams
 
-WORDS = "the server sent a long answer about rivers and towns while nobody asked for more than one of them".split()
+WORDS = [
+    "the",
+    "server",
+    "sent",
+    "a",
+    "long",
+    "answer",
+    "about",
+    "rivers",
+    "and",
+    "towns",
+    "while",
+    "nobody",
+    "asked",
+    "for",
+    "more",
+    "than",
+    "one",
+    "of",
+    "them",
+]
 
 
 def sentence(seed: int, length: int = 60) -> str:
@@ -111,10 +131,11 @@ def test_garble_needs_enough_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "less", "verdict"), [(0, 0, False), (4, 0, None), (5, 0, True), (5, 4, None), (2, 5, False), (12, 2, True)]
+    ("more", "less", "verdict"),
+    [(0, 0, False), (4, 0, None), (5, 0, True), (5, 4, False), (2, 5, False), (12, 2, True)],
 )
 def test_a_change_must_go_beyond_the_floor(more: int, less: int, verdict: bool | None) -> None:
     changed = {f"m{n}": 1.0 for n in range(more)} | {f"l{n}": 0.0 for n in range(less)} | {"same": 0.0}
     floor = {f"m{n}": 0.0 for n in range(more)} | {f"l{n}": 1.0 for n in range(less)} | {"same": 0.0}
     assert beyond(changed, floor) is verdict
-    assert beyond(changed, {}) is None
+    assert beyond(changed, {}) is False

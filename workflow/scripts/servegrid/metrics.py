@@ -190,10 +190,15 @@ def itl_ms(requests: Requests) -> Floats:
 
 def percentile(values: Floats, percent: int) -> float | None:
     """Percentile by linear interpolation, or None where fewer than 100 / (100 - percent) values (at least 2) stand behind it."""
+    return percentiles(values, [percent])[0]
+
+
+def percentiles(values: Floats, percents: Sequence[int]) -> list[float | None]:
+    """Each as `percentile` gives it, in one pass."""
     values = values[~np.isnan(values)]
-    if len(values) < max(2.0, 100 / (100 - percent)):
-        return None
-    return float(np.percentile(values, percent))
+    found = np.percentile(values, percents) if len(values) else np.full(len(percents), np.nan)
+    enough = [len(values) >= max(2.0, 100 / (100 - percent)) for percent in percents]
+    return [float(value) if known else None for value, known in zip(found, enough, strict=True)]
 
 
 def lateness_ms(requests: Requests) -> Floats:
@@ -235,14 +240,3 @@ def acceptance_rate(requests: Requests) -> float | None:
     known = ~np.isnan(drafted) & ~np.isnan(accepted)
     total = drafted[known].sum()
     return float(accepted[known].sum() / total) if total else None
-
-
-def agreement(texts: Sequence[dict[str, str]], baseline: dict[str, str]) -> float | None:
-    """Share of answers whose text is that of the baseline's answer to the same prompt; None without common prompts.
-
-    Args:
-        texts: for each session, text hash by prompt id, of ok requests.
-        baseline: text hash by prompt id, of one session of the baseline point.
-    """
-    same = [hash == baseline[prompt] for session in texts for prompt, hash in session.items() if prompt in baseline]
-    return sum(same) / len(same) if same else None

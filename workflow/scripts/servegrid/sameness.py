@@ -207,14 +207,15 @@ def _garble(mine: Sequence[str], places: Sequence[int], baseline: Answers) -> fl
 
 
 def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
-    """Whether more texts changed than change by themselves. None: unknown, or fewer than the test can tell.
+    """Whether more texts changed than change by themselves. None: some did and none does by itself, but too few to tell.
 
     A sign test over the prompts, one-sided at 5 % (Conover 1999, "Practical Nonparametric Statistics", 3.4): prompts whose
-    share of changed answers is above its share in the baseline's own repeats, against prompts where it is below.
+    share of changed answers is above its share in the baseline's own repeats, against prompts where it is below. Both shares
+    must be of as many sessions, or one side would have more chances to differ.
     """
-    common = [changed[prompt] - floor[prompt] for prompt in changed if prompt in floor]
-    more, less = sum(change > 0 for change in common), sum(change < 0 for change in common)
-    if not common or more == less == 0:
-        return False if common else None
+    steps = [changed[prompt] - floor[prompt] for prompt in changed if prompt in floor]
+    more, less = sum(step > 0 for step in steps), sum(step < 0 for step in steps)
     tail = sum(comb(more + less, k) for k in range(more, more + less + 1)) / 2 ** (more + less)
-    return True if tail < 0.05 else None if more > less else False
+    if tail < 0.05:
+        return True
+    return None if more and not any(floor.values()) else False

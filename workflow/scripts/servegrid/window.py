@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,29 @@ MARGIN_S = 5.0  # samples this far outside the window are read too, to interpola
 
 
 @dataclass(frozen=True)
+class Samples:
+    """All samples of one launch."""
+
+    telemetry: pd.DataFrame
+    server: pd.DataFrame
+
+    @classmethod
+    @lru_cache(maxsize=8)
+    def of(cls, launch: Path) -> "Samples":
+        """Read the files in the folder `launch`, once for the loads of a session; a file that is missing gives no samples."""
+        paths = [launch / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
+        return cls(*(pq.read_table(path).to_pandas() if path.exists() else pd.DataFrame() for path in paths))
+
+    def window(self, start_s: float, end_s: float) -> "Window":
+        """The samples between two instants of the host's clock, in s, and a little before and after."""
+        near = (
+            rows[rows["t_s"].between(start_s - MARGIN_S, end_s + MARGIN_S)] if len(rows) else rows
+            for rows in (self.telemetry, self.server)
+        )
+        return Window(start_s, end_s, *near)
+
+
+@dataclass(frozen=True)
 class Window:
     """Samples of one launch between two instants of the host's clock."""
 
@@ -27,12 +51,7 @@ class Window:
     @classmethod
     def of(cls, launch: Path, start_s: float, end_s: float) -> "Window":
         """Read the samples of the launch whose files lie in `launch`; a file that is missing gives no samples."""
-        near = [("t_s", ">=", start_s - MARGIN_S), ("t_s", "<=", end_s + MARGIN_S)]
-        frames = []
-        for name in ("telemetry", "server_metrics"):
-            path = launch / f"{name}.parquet"
-            frames.append(pq.read_table(path, filters=near).to_pandas() if path.exists() else pd.DataFrame())
-        return cls(start_s, end_s, *frames)
+        return Samples.of(launch).window(start_s, end_s)
 
     def _inside(self, rows: pd.DataFrame) -> pd.DataFrame:
         return rows[rows["t_s"].between(self.start_s, self.end_s)]
@@ -43,9 +62,15 @@ class Window:
             return self.telemetry
         return self._inside(self.telemetry[self.telemetry["device"].isin(names)])
 
+    def samples_of(self, device: str, column: str) -> pd.DataFrame:
+        """The samples of a device, also those around the window, where the column is known."""
+        if not len(self.telemetry):
+            return self.telemetry
+        return self.telemetry[self.telemetry["device"] == device].dropna(subset=[column])
+
     def growth(self, device: str, counter: str) -> float:
         """How far a counter of a device went over the window, interpolated at its edges; NaN if an edge is not covered."""
-        rows = self.telemetry[self.telemetry["device"] == device].dropna(subset=[counter])
+        rows = self.samples_of(device, counter)
         if not len(rows) or rows["t_s"].iloc[0] > self.start_s or rows["t_s"].iloc[-1] < self.end_s:
             return np.nan
         edges = np.interp([self.start_s, self.end_s], rows["t_s"], rows[counter])
@@ -69,7 +94,7 @@ def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
 
 
 def hardware_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:
-    """Columns of the group `hardware`: GPUs summed (memory, power, energy) or averaged (utilisation), and the server's CPU."""
+    """Columns of the group `hardware`: GPUs summed (memory, power) or averaged (utilisation), and the server's CPU."""
     server, columns = window.device("server"), _gpu_columns(window, gpus)
     if len(server):
         columns["server_cpu_percent_mean"] = _number(server["cpu_percent"].mean())
@@ -82,13 +107,12 @@ def _gpu_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:
     if not len(samples):
         return {}
     by_gpu = samples.groupby("device")
-    power, energy = by_gpu["power_w"].mean(), sum(window.growth(uuid, "energy_j") for uuid in gpus)
+    power = by_gpu["power_w"].mean()
     return {
         "vram_used_gib": _number(by_gpu["memory_bytes"].max().sum(min_count=len(gpus)) / GIB),
         "vram_total_gib": _number(by_gpu["memory_total_bytes"].max().sum(min_count=len(gpus)) / GIB),
         "gpu_util_mean": _number(by_gpu["gpu_percent"].mean().mean(skipna=False)),
         "power_w_mean": _number(power.sum(min_count=len(gpus))),
-        "energy_j": _number(energy),
     }
 
 
