@@ -71,14 +71,19 @@ def sentence(seed: int, length: int = 60) -> str:
     return " ".join(random.Random(seed).choices(WORDS, k=length))
 
 
-def made_grid(**changes: Any) -> Grid:
-    """The grid of a small config with one engine, changed by `changes`."""
+def made_config(**changes: Any) -> dict[str, Any]:
+    """A small config with one engine, changed by `changes`."""
     raw = {
         "engines": {"llamacpp": {"runtime": "command", "command": ["/llama-server"], "version": "1"}},
         "grid": {"engine": ["llamacpp"], "threads": [4]},
         "report": {"baseline": {"speculation": "none", "quantization": "none"}},
     }
-    config = parse_config(raw | changes)
+    return raw | changes
+
+
+def made_grid(**changes: Any) -> Grid:
+    """The grid of a small config."""
+    config = parse_config(made_config(**changes))
     return Grid(config, gather(config))
 
 

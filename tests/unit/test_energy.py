@@ -23,7 +23,11 @@ def samples(device: str, times: list[float], **columns: Value) -> pd.DataFrame:
 
 
 def window(start_s: float, end_s: float, *frames: pd.DataFrame) -> Window:
-    return Samples(pd.concat(frames), pd.DataFrame()).window(start_s, end_s)
+    return by_device(*frames).window(start_s, end_s)
+
+
+def by_device(*frames: pd.DataFrame) -> Samples:
+    return Samples({str(frame["device"].iloc[0]): frame for frame in frames if len(frame)}, {})
 
 
 TIMES = [n / 2 for n in range(100)]
@@ -77,7 +81,7 @@ def test_what_the_samples_do_not_carry_is_said(
 def test_idle_power_is_the_median_before_the_launch() -> None:
     before = samples("A", [0, 1, 2, 3], power_w=lambda t: [20, 20, 80, 24][int(t)])
     after = samples("A", [4, 5, 6], power_w=300.0)
-    both = pd.concat([before, after])
+    both = by_device(pd.concat([before, after]))
     assert idle_power_w(both, ["A"], 3.5) == 22
     assert idle_power_w(both, ["A"], 1.5) is None, "two samples are too few"
     assert idle_power_w(both, ["A", "B"], 3.5) is None

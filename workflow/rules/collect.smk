@@ -1,11 +1,14 @@
 # From raw records to one row per point, and one per point and session. Pure: runs in seconds, needs no device.
 
+COLLECT_CODE = ["collect", "measured", "rows", "metrics", "chunks", "window", "records"]
+COLLECT_CODE += ["comparisons", "sameness", "warnings", "trend", "energy"]
+
 
 rule collect:
     input:
         config="<results>/config.json",
         sessions=SWEEP.session_inputs,
-        code=SWEEP.code("collect.py", "servegrid/collect.py", "servegrid/metrics.py", "servegrid/records.py"),
+        code=SWEEP.code("collect.py", *[f"servegrid/{name}.py" for name in COLLECT_CODE]),
     output:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",

@@ -9,9 +9,8 @@ samples carry little; `energy_warnings` says which.
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
-from servegrid.window import Window
+from servegrid.window import Samples, Window
 
 SHORT_INTERVALS = 20
 """Sample intervals that a window must have. The counter is interpolated at both edges, so each may be wrong by what one
@@ -58,16 +57,16 @@ def integrated_j(window: Window, gpu: str) -> float:
     return float(np.trapezoid(np.interp(grid, t, power), grid))
 
 
-def idle_power_w(telemetry: pd.DataFrame, gpus: Sequence[str], launched_s: float | None) -> float | None:
+def idle_power_w(samples: Samples, gpus: Sequence[str], launched_s: float | None) -> float | None:
     """Power of the GPUs together before the server was launched, in W: the sum of medians; None with fewer than IDLE_SAMPLES.
 
     A GPU takes seconds to calm down after the server before, so this is rather too high than too low, and what is left above it
     rather too low.
     """
-    if not gpus or launched_s is None or not len(telemetry):
+    if not gpus or launched_s is None or any(gpu not in samples.telemetry for gpu in gpus):
         return None
-    before = telemetry[telemetry["t_s"] < launched_s]
-    powers = [before.loc[before["device"] == gpu, "power_w"].dropna() for gpu in gpus]
+    rows = [samples.telemetry[gpu] for gpu in gpus]
+    powers = [row.loc[row["t_s"] < launched_s, "power_w"].dropna() for row in rows]
     if min(map(len, powers)) < IDLE_SAMPLES:
         return None
     return float(sum(power.median() for power in powers))

@@ -5,13 +5,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from servegrid import engines, metrics
 from servegrid.energy import energy_columns, idle_power_w
 from servegrid.files import read_json
+from servegrid.records import read_table
 from servegrid.sameness import Answers
-from servegrid.session import launch_folder
+from servegrid.state import launch_folder
 from servegrid.window import Samples, Window, hardware_columns, server_columns, startup_s
 
 
@@ -26,13 +25,50 @@ class Measured:
     @cached_property
     def requests(self) -> metrics.Requests:
         """All requests of the load."""
-        return metrics.Requests(pq.read_table(self.folder / "requests.parquet"))
+        return metrics.Requests(read_table(self.folder / "requests.parquet", metrics.READ))
+
+    @cached_property
+    def time_s(self) -> float | None:
+        """Time to complete."""
+        return metrics.time_s(self.requests)
+
+    @cached_property
+    def counts(self) -> dict[str, float | None]:
+        """Requests and tokens, and rates over the time to complete."""
+        requests, seconds = self.requests, self.time_s
+        prompt, output = (metrics.tokens(requests, name) for name in ("prompt_tokens", "output_tokens"))
+        total = prompt + output if prompt is not None and output is not None else None
+        ok, short = len(requests.ok), requests.count("short")
+        return {
+            "requests_ok": ok,
+            "requests_short": short,
+            "requests_failed": len(requests.table) - ok - short,
+            "prompt_tokens": prompt,
+            "output_tokens": output,
+            "requests_per_s": metrics.per_second(ok, seconds),
+            "output_tokens_per_s": metrics.per_second(output, seconds),
+            "total_tokens_per_s": metrics.per_second(total, seconds),
+        }
+
+    @cached_property
+    def latencies(self) -> dict[str, metrics.Floats]:
+        """Every latency of metrics.LATENCIES: its values, in ms."""
+        requests = self.requests
+        return {
+            "ttft": metrics.ttft_ms(requests),
+            "itl": metrics.itl_ms(requests),
+            "chunk_gap": metrics.chunk_gaps_ms(requests),
+            "tpot": metrics.tpot_ms(requests),
+            "e2e": metrics.e2e_ms(requests),
+            "ttft_planned": metrics.after_planned_ms(requests, "first_token_s"),
+            "e2e_planned": metrics.after_planned_ms(requests, "end_s"),
+        }
 
     @cached_property
     def answers(self) -> Answers:
         """Its texts, to be compared."""
         columns = ["request_id", "prompt_id", "status", "text_sha256"]
-        return Answers(pq.read_table(self.folder / "requests.parquet", columns=columns), self.folder)
+        return Answers(read_table(self.folder / "requests.parquet", columns), self.folder)
 
     @cached_property
     def launch(self) -> dict[str, Any]:
@@ -77,7 +113,7 @@ class Measured:
     def during(self) -> dict[str, float | None]:
         """What is known of the load beside its requests, and how steadily they ran."""
         engine = engines.get(self.session["server"]["engine"])
-        idle_w = idle_power_w(self.samples.telemetry, self.gpus, (self.launch.get("start_up") or {}).get("launched_s"))
+        idle_w = idle_power_w(self.samples, self.gpus, (self.launch.get("start_up") or {}).get("launched_s"))
         return {
             "startup_s": startup_s(self.launch),
             "client_cpu_s": self.load["client_cpu_s"],

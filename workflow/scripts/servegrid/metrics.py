@@ -27,6 +27,11 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     **dict.fromkeys(("acceptance_rate", "acceptance_length"), "higher"),
 }
 """Which way each metric that settings can be ranked by is better. All are above zero, so that ratios of them mean something."""
+READ = (
+    *("thread", "planned_s", "sent_s", "first_token_s", "last_token_s", "end_s", "chunk_offsets_s", "chunk_tokens"),
+    *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
+)
+"""The columns of REQUESTS that metrics are made of."""
 BOUND = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
@@ -49,7 +54,14 @@ class Requests:
 
     def column(self, name: str) -> Floats:
         """A numeric column of the ok requests as float64, unknown as NaN."""
-        return np.asarray(pc.cast(self.ok[name], pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+        if name not in self._columns:
+            known = pc.cast(self.ok[name], pa.float64()).fill_null(float("nan"))
+            self._columns[name] = np.asarray(known.to_numpy(), dtype=np.float64)
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
 
     @cached_property
     def chunks(self) -> Chunks:
@@ -234,9 +246,11 @@ def client_bound(
     return True if late else None if share is None else share >= BOUND
 
 
-def acceptance_rate(requests: Requests) -> float | None:
+def acceptance_rate(*loads: Requests) -> float | None:
     """Accepted / drafted tokens over the ok requests, where the server says both; None if nothing was drafted."""
-    drafted, accepted = requests.column("drafted_tokens"), requests.column("accepted_tokens")
+    drafted, accepted = (
+        np.concatenate([one.column(f"{name}_tokens") for one in loads]) for name in ("drafted", "accepted")
+    )
     known = ~np.isnan(drafted) & ~np.isnan(accepted)
     total = drafted[known].sum()
     return float(accepted[known].sum() / total) if total else None

@@ -7,13 +7,12 @@ change time (ctime, which no program can set), so nothing stale is ever found; a
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from servegrid.files import write_atomic
+from servegrid.files import state, write_atomic
 from servegrid.identity import digest
 
 
@@ -34,7 +33,7 @@ class RowCache:
             files: what it is made from; a file that is missing counts as such.
             compute: gives the value, made of what JSON holds (NaN excluded).
         """
-        key = digest([code_version(), what, [_state(path) for path in files]], 32)
+        key = digest([code_version(), what, [state(path) for path in files]], 32)
         if key not in self._used:
             if key not in self._known:
                 self._known[key] = compute()
@@ -55,14 +54,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _state(path: Path) -> list[Any]:
-    try:
-        stat = os.stat(path)
-    except FileNotFoundError:
-        return [str(path), None]
-    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 @lru_cache(maxsize=1)

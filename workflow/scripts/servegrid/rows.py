@@ -1,11 +1,10 @@
 """Rows of numbers from the loads of one point: requests are pooled, and what belongs to a session is averaged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from servegrid import metrics
 from servegrid.measured import Measured
@@ -16,13 +15,13 @@ Row = dict[str, Any]
 def numbers(measured: Sequence[Measured], usd_per_hour: float | None) -> Row:
     """Every number of a point, or of one session of it; `measured` are loads with a number, at least one."""
     row = _times(measured) | _counts(measured) | _latencies(measured) | _means([one.during for one in measured])
-    row |= {"acceptance_rate": _acceptance(measured)}
+    row |= {"acceptance_rate": metrics.acceptance_rate(*(one.requests for one in measured))}
     return row | _per_gpu(row, measured[0]) | _cost(row, usd_per_hour)
 
 
 def _times(measured: Sequence[Measured]) -> Row:
     """Mean over sessions, with the lowest and the highest of them."""
-    times = [time for one in measured if (time := metrics.time_s(one.requests)) is not None]
+    times = [one.time_s for one in measured if one.time_s is not None]
     tails = [tail for one in measured if (tail := metrics.tail_s(one.requests)) is not None]
     if not times:
         return {}
@@ -32,7 +31,7 @@ def _times(measured: Sequence[Measured]) -> Row:
 
 def _counts(measured: Sequence[Measured]) -> Row:
     """Requests and tokens of one session (the mean over sessions), and rates over the time to complete."""
-    rows = [_session_counts(one.requests) for one in measured]
+    rows = [one.counts for one in measured]
     means = _means(rows)
     whole = ("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens")
     counts: Row = {
@@ -41,47 +40,15 @@ def _counts(measured: Sequence[Measured]) -> Row:
     return counts | {"tokens_from": metrics.tokens_from(measured[0].requests)}
 
 
-def _session_counts(requests: metrics.Requests) -> dict[str, float | None]:
-    seconds = metrics.time_s(requests)
-    prompt, output = (metrics.tokens(requests, name) for name in ("prompt_tokens", "output_tokens"))
-    total = prompt + output if prompt is not None and output is not None else None
-    return {
-        "requests_ok": len(requests.ok),
-        "requests_short": requests.count("short"),
-        "requests_failed": len(requests.table) - len(requests.ok) - requests.count("short"),
-        "prompt_tokens": prompt,
-        "output_tokens": output,
-        "requests_per_s": metrics.per_second(len(requests.ok), seconds),
-        "output_tokens_per_s": metrics.per_second(output, seconds),
-        "total_tokens_per_s": metrics.per_second(total, seconds),
-    }
-
-
 def _latencies(measured: Sequence[Measured]) -> Row:
     row: Row = {}
-    for name, of_load in _SERIES.items():
-        series = [of_load(one.requests) for one in measured]
+    for name in metrics.LATENCIES:
         known = name != "itl" or all(one.requests.chunks.carried is not None for one in measured)
-        pooled = np.concatenate(series) if known else np.empty(0)
+        pooled = np.concatenate([one.latencies[name] for one in measured]) if known else np.empty(0)
         values = metrics.percentiles(pooled, metrics.PERCENTILES)
         row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, values, strict=True)}
     late = np.concatenate([metrics.lateness_ms(one.requests) for one in measured])
     return row | {"lateness_ms_p99": metrics.percentile(late, 99)}
-
-
-_SERIES: dict[str, Callable[[metrics.Requests], metrics.Floats]] = {
-    "ttft": metrics.ttft_ms,
-    "itl": metrics.itl_ms,
-    "chunk_gap": metrics.chunk_gaps_ms,
-    "tpot": metrics.tpot_ms,
-    "e2e": metrics.e2e_ms,
-    "ttft_planned": lambda requests: metrics.after_planned_ms(requests, "first_token_s"),
-    "e2e_planned": lambda requests: metrics.after_planned_ms(requests, "end_s"),
-}
-
-
-def _acceptance(measured: Sequence[Measured]) -> float | None:
-    return metrics.acceptance_rate(metrics.Requests(pa.concat_tables([one.requests.table for one in measured])))
 
 
 def _per_gpu(row: Row, one: Measured) -> Row:

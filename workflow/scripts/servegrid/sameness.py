@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
+from servegrid.records import read_table
 
 Grams = npt.NDArray[np.uint64]
-SAMPLE = 64
+Places = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+SAMPLE = 32
 """Texts of one load that are read beside their hashes, at most: evenly spaced among those that differ."""
 GARBLED = 0.5
 LEAST_GRAMS = 200
@@ -42,36 +45,37 @@ class Answers:
         return np.flatnonzero(known.to_numpy())
 
     @cached_property
-    def prompts(self) -> list[str]:
+    def prompts(self) -> pa.Array:
         """Prompt ids."""
-        ids: list[str] = self.requests["prompt_id"].take(self._rows).to_pylist()
-        return ids
+        return self.requests["prompt_id"].take(pa.array(self._rows)).combine_chunks()
 
     @cached_property
-    def hashes(self) -> list[str]:
+    def hashes(self) -> pa.Array:
         """SHA-256 of each text."""
-        found: list[str] = self.requests["text_sha256"].take(self._rows).to_pylist()
-        return found
+        return self.requests["text_sha256"].take(pa.array(self._rows)).combine_chunks()
 
-    @cached_property
-    def first(self) -> dict[str, int]:
-        """Prompt id -> place of its first answer."""
-        return {prompt: place for place, prompt in reversed(list(enumerate(self.prompts)))}
+    def beside(self, baseline: "Answers") -> tuple[Places, Places, Mask]:
+        """Places of the answers here whose prompt the baseline has, of the baseline's first answers, and which differ."""
+        found = pc.index_in(self.prompts, value_set=baseline.prompts)
+        mine = np.flatnonzero(pc.is_valid(found).to_numpy(zero_copy_only=False))
+        theirs = found.drop_null().to_numpy().astype(np.int64)
+        differ = pc.not_equal(self.hashes.take(pa.array(mine)), baseline.hashes.take(pa.array(theirs)))
+        return mine, theirs, differ.to_numpy(zero_copy_only=False)
 
     @cached_property
     def _texts(self) -> pa.ChunkedArray | None:
         path = self.folder / "texts.parquet"
         if not path.exists():
             return None
-        table = pq.read_table(path, columns=["request_id", "text"])
+        table = read_table(path, ["request_id", "text"])
         aligned = table["request_id"].equals(self.requests["request_id"])
-        return table["text"].take(self._rows) if aligned else None
+        return table["text"].take(pa.array(self._rows)) if aligned else None
 
-    def texts(self, places: Sequence[int]) -> list[str] | None:
+    def texts(self, places: Places) -> list[str] | None:
         """The texts at these places, or None where they were not kept."""
         if self._texts is None:
             return None
-        found: list[str] = self._texts.take(pa.array(places, pa.int64())).to_pylist()
+        found: list[str] = self._texts.take(pa.array(places)).to_pylist()
         return found
 
 
@@ -100,45 +104,50 @@ def compare(loads: Sequence[Answers], baseline: Answers, read_texts: bool = True
 
     Where answers differ, their texts are read too, at most SAMPLE per load, if `read_texts`.
     """
-    pairs = [(load, _pairs(load, baseline)) for load in loads]
-    outcomes: dict[str, list[bool]] = {}
-    for load, places in pairs:
-        for mine, theirs in places:
-            outcomes.setdefault(load.prompts[mine], []).append(load.hashes[mine] != baseline.hashes[theirs])
-    if not outcomes:
+    pairs = [(load, *load.beside(baseline)) for load in loads]
+    differing, answers = np.zeros(len(baseline.prompts)), np.zeros(len(baseline.prompts))
+    for _, _, theirs, differ in pairs:
+        np.add.at(differing, theirs, differ)
+        np.add.at(answers, theirs, 1)
+    if not answers.any():
         return Sameness()
-    flat = [differs for each in outcomes.values() for differs in each]
-    changed = {prompt: fmean(each) for prompt, each in outcomes.items()}
-    agreement = 1 - sum(flat) / len(flat)
-    if not read_texts or not any(flat):
+    common = np.flatnonzero(answers)
+    prompts = baseline.prompts.take(pa.array(common)).to_pylist()
+    changed = dict(zip(prompts, (differing[common] / answers[common]).tolist(), strict=True))
+    agreement = float(1 - differing.sum() / answers.sum())
+    if not read_texts or agreement == 1:
         return Sameness(changed, agreement)
-    return Sameness(changed, agreement, *_unlike(pairs, baseline))
+    unlike = [_Unlike.of(load, mine[differ], theirs[differ], baseline) for load, mine, theirs, differ in pairs]
+    return Sameness(changed, agreement, *_Unlike.summary([one for one in unlike if one is not None]))
 
 
-def _pairs(load: Answers, baseline: Answers) -> list[tuple[int, int]]:
-    return [(place, baseline.first[prompt]) for place, prompt in enumerate(load.prompts) if prompt in baseline.first]
+@dataclass(frozen=True)
+class _Unlike:
+    """A sample of one load's answers that differ from the baseline's."""
 
+    parted: list[int]
+    distances: list[float]
+    garble: float | None
 
-def _unlike(
-    pairs: list[tuple[Answers, list[tuple[int, int]]]], baseline: Answers
-) -> tuple[float | None, float | None, float | None]:
-    """Median first difference, mean distance and mean garble of the answers that differ."""
-    parted: list[int] = []
-    distances: list[float] = []
-    garbles: list[float] = []
-    for load, places in pairs:
-        differing = [(a, b) for a, b in places if load.hashes[a] != baseline.hashes[b]]
-        sample = differing[:: -(-len(differing) // SAMPLE) or 1]
-        mine, theirs = load.texts([a for a, _ in sample]), baseline.texts([b for _, b in sample])
-        if not sample or mine is None or theirs is None:
-            continue
-        parted += [first_difference(a, b) for a, b in zip(mine, theirs, strict=True)]
-        distances += [distance(trigrams(a), trigrams(b)) for a, b in zip(mine, theirs, strict=True)]
-        strangeness = _garble(mine, [b for _, b in sample], baseline)
-        garbles += [strangeness] if strangeness is not None else []
-    if not parted:
-        return None, None, None
-    return float(median(parted)), fmean(distances), fmean(garbles) if garbles else None
+    @classmethod
+    def of(cls, load: Answers, mine: Places, theirs: Places, baseline: Answers) -> "_Unlike | None":
+        every = -(-len(mine) // SAMPLE) or 1
+        texts, originals = load.texts(mine[::every]), baseline.texts(theirs[::every])
+        if not texts or not originals:
+            return None
+        grams = [trigrams(text) for text in texts]
+        distances = [distance(one, trigrams(other)) for one, other in zip(grams, originals, strict=True)]
+        parted = [first_difference(one, other) for one, other in zip(texts, originals, strict=True)]
+        return cls(parted, distances, _garble(texts, theirs[::every].tolist(), baseline))
+
+    @staticmethod
+    def summary(loads: "Sequence[_Unlike]") -> tuple[float | None, float | None, float | None]:
+        """Median first difference, mean distance, mean garble."""
+        if not loads:
+            return None, None, None
+        garbles = [one.garble for one in loads if one.garble is not None]
+        parted = float(median(place for one in loads for place in one.parted))
+        return parted, fmean(value for one in loads for value in one.distances), fmean(garbles) if garbles else None
 
 
 def first_difference(one: str, other: str) -> int:
@@ -197,12 +206,12 @@ def _body(texts: Sequence[str]) -> Grams:
     return np.concatenate([trigrams(text) for text in texts]) if texts else np.empty(0, dtype=np.uint64)
 
 
-def _garble(mine: Sequence[str], places: Sequence[int], baseline: Answers) -> float | None:
+def _garble(texts: Sequence[str], places: Sequence[int], baseline: Answers) -> float | None:
     """`garble` of a load's texts, of which at most half of the baseline's prompts are used, so that others are left."""
-    half = max(1, len(baseline.first) // 2)
-    judged = dict(list(zip(places, mine, strict=True))[:half])
-    others = [place for place in baseline.first.values() if place not in judged][:SAMPLE]
-    theirs, unrelated = baseline.texts(list(judged)), baseline.texts(others)
+    half = max(1, len(baseline.prompts) // 2)
+    judged = dict(list(zip(places, texts, strict=True))[:half])
+    others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
+    theirs, unrelated = baseline.texts(np.array(list(judged))), baseline.texts(np.array(others, dtype=np.int64))
     return None if theirs is None or unrelated is None else garble(list(judged.values()), theirs, unrelated)
 
 

@@ -119,7 +119,7 @@ def is_cold(measured: Sequence[Measured]) -> bool:
 
     Much: over COLD_FACTOR times the longest of the others, and by over COLD_SPREADS times their range.
     """
-    times = {one.launch["anchor"]["unix_s"]: (metrics.time_s(one.requests), one) for one in measured}
+    times = {one.launch["anchor"]["unix_s"]: (one.time_s, one) for one in measured}
     (first, one), *rest = (times[start] for start in sorted(times))
     others = [time for time, _ in rest if time is not None]
     if first is None or not others:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from servegrid.engines.base import Metrics
+from servegrid.files import state
+from servegrid.records import read_table
 
 GIB = 1024**3
 MARGIN_S = 5.0  # samples this far outside the window are read too, to interpolate counters at its edges
@@ -18,35 +19,51 @@ MARGIN_S = 5.0  # samples this far outside the window are read too, to interpola
 
 @dataclass(frozen=True)
 class Samples:
-    """All samples of one launch."""
+    """All samples of one launch: telemetry by device (`host`, `server`, GPU UUIDs), and the server's metrics by name."""
 
-    telemetry: pd.DataFrame
-    server: pd.DataFrame
+    telemetry: dict[str, pd.DataFrame]
+    server: dict[str, pd.DataFrame]
 
     @classmethod
-    @lru_cache(maxsize=8)
     def of(cls, launch: Path) -> "Samples":
         """Read the files in the folder `launch`, once for the loads of a session; a file that is missing gives no samples."""
-        paths = [launch / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
-        return cls(*(pq.read_table(path).to_pandas() if path.exists() else pd.DataFrame() for path in paths))
+        paths = launch / "telemetry.parquet", launch / "server_metrics.parquet"
+        return _samples(*paths, *map(state, paths))
 
     def window(self, start_s: float, end_s: float) -> "Window":
         """The samples between two instants of the host's clock, in s, and a little before and after."""
         near = (
-            rows[rows["t_s"].between(start_s - MARGIN_S, end_s + MARGIN_S)] if len(rows) else rows
-            for rows in (self.telemetry, self.server)
+            {name: _between(rows, start_s - MARGIN_S, end_s + MARGIN_S) for name, rows in frames.items()}
+            for frames in (self.telemetry, self.server)
         )
         return Window(start_s, end_s, *near)
 
 
+@lru_cache(maxsize=8)
+def _samples(telemetry: Path, server: Path, *_states: object) -> Samples:
+    frames = (read_table(path).to_pandas() if path.exists() else None for path in (telemetry, server))
+    return Samples(
+        *({} if rows is None else _by(rows, key) for rows, key in zip(frames, ("device", "name"), strict=True))
+    )
+
+
+def _by(rows: pd.DataFrame, key: str) -> dict[str, pd.DataFrame]:
+    return {str(name): group.sort_values("t_s", kind="stable") for name, group in rows.groupby(key, sort=False)}
+
+
+def _between(rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:
+    times = rows["t_s"].to_numpy()
+    return rows.iloc[np.searchsorted(times, start_s) : np.searchsorted(times, end_s, side="right")]
+
+
 @dataclass(frozen=True)
 class Window:
-    """Samples of one launch between two instants of the host's clock."""
+    """Samples of one launch between two instants of the host's clock, and MARGIN_S around, as in Samples."""
 
     start_s: float
     end_s: float
-    telemetry: pd.DataFrame
-    server: pd.DataFrame
+    telemetry: dict[str, pd.DataFrame]
+    server: dict[str, pd.DataFrame]
 
     @classmethod
     def of(cls, launch: Path, start_s: float, end_s: float) -> "Window":
@@ -54,19 +71,17 @@ class Window:
         return Samples.of(launch).window(start_s, end_s)
 
     def _inside(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["t_s"].between(self.start_s, self.end_s)]
+        return _between(rows, self.start_s, self.end_s)
 
     def device(self, *names: str) -> pd.DataFrame:
         """The samples of these devices (`host`, `server`, or GPU UUIDs) inside the window."""
-        if not len(self.telemetry):
-            return self.telemetry
-        return self._inside(self.telemetry[self.telemetry["device"].isin(names)])
+        found = [self._inside(self.telemetry[name]) for name in names if name in self.telemetry]
+        return pd.concat(found) if len(found) > 1 else found[0] if found else pd.DataFrame()
 
     def samples_of(self, device: str, column: str) -> pd.DataFrame:
         """The samples of a device, also those around the window, where the column is known."""
-        if not len(self.telemetry):
-            return self.telemetry
-        return self.telemetry[self.telemetry["device"] == device].dropna(subset=[column])
+        rows = self.telemetry.get(device)
+        return pd.DataFrame() if rows is None else rows[rows[column].notna()]
 
     def growth(self, device: str, counter: str) -> float:
         """How far a counter of a device went over the window, interpolated at its edges; NaN if an edge is not covered."""
@@ -78,9 +93,9 @@ class Window:
 
     def gauge(self, name: str | None) -> pd.Series:
         """The samples of one series of the server's metrics inside the window, summed over its labels."""
-        if name is None or not len(self.server):
+        if name is None or name not in self.server:
             return pd.Series(dtype=float)
-        rows = self._inside(self.server[self.server["name"] == name])
+        rows = self._inside(self.server[name])
         return rows.groupby("t_s")["value"].sum()
 
 
