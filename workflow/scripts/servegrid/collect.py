@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid import metrics, warnings
+from servegrid import metrics, phrases, warnings
 from servegrid.comparisons import Comparisons
 from servegrid.files import read_json
 from servegrid.grid import Grid, Point, Session
@@ -150,7 +150,7 @@ class _Reader:
             return {}
         row = self._cached(point, "point", measured, lambda price: _with_warnings(measured, price))
         row = row | self._comparisons.columns(point, measured) | provenance(measured[0])
-        return row | {"warnings": warnings.joined(row["warnings"] + self._comparisons.warnings(point, row))}
+        return row | {"warnings": phrases.joined(row["warnings"] + self._comparisons.warnings(point, row))}
 
     def _cached(self, point: Point, what: str, measured: list[Measured], compute: Callable[[float | None], Row]) -> Row:
         price = self.grid.config.devices[point.server.gpu].usd_per_hour

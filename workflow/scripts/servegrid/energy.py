@@ -73,7 +73,7 @@ def idle_power_w(samples: Samples, gpus: Sequence[str], launched_s: float | None
 
 
 def energy_warnings(window: Window, gpus: Sequence[str]) -> list[str]:
-    """Which of the phrases about energy apply to the window (see warnings.PHRASES); none without GPUs."""
+    """Which of the phrases about energy apply to the window (see phrases.PHRASES); none without GPUs."""
     if not gpus:
         return []
     found = {warning for gpu in gpus for warning in _warnings_of(window, gpu)}
