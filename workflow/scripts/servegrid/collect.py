@@ -1,6 +1,10 @@
 """From raw records to one row per point. Repeats are pooled where requests are pooled, and averaged where sessions count."""
 
+import itertools
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,8 @@ COLUMNS = (
     + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99", "warnings"]
     + ["engine_version", "runtime", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
 )
+LEAST_POINTS = 40
+"""Points that are worth a process of their own."""
 KEPT = 4
 """Points whose requests are held in memory at once: one and those that it is compared with."""
 
@@ -57,17 +63,42 @@ def collect(grid: Grid, results: Path) -> Collected:
     """
     cache = RowCache(results / "cache" / "rows.json")
     reader = _Reader(grid, results, cache)
-    points: dict[int, Row] = {}
-    sessions: dict[int, list[Row]] = {}
-    # by server, so that a session's telemetry is read once for all its loads
-    for place, point in sorted(enumerate(grid.points), key=lambda placed: placed[1].server.id):
-        points[place] = reader.row(point)
-        sessions[place] = [reader.session_row(point, one) for one in reader.numbered(point)]
+    fill(reader)
+    points, sessions = [], []
+    for point in grid.points:
+        points.append(reader.row(point))
+        sessions += [reader.session_row(point, one) for one in reader.numbered(point)]
     cache.save()
-    rows = [row for place in sorted(sessions) for row in sessions[place]]
-    return Collected(
-        _frame([points[place] for place in sorted(points)], grid, COLUMNS), _frame(rows, grid, SESSION_COLUMNS)
-    )
+    return Collected(_frame(points, grid, COLUMNS), _frame(sessions, grid, SESSION_COLUMNS))
+
+
+def fill(reader: "_Reader") -> None:
+    """Compute what is new, by server, so that a session's telemetry is read once; where that is much, on all processors."""
+    new = [place for place, point in enumerate(reader.grid.points) if reader.is_new(point)]
+    new.sort(key=lambda place: reader.grid.points[place].server.id)
+    workers = min(len(os.sched_getaffinity(0)), len(new) // LEAST_POINTS)
+    if workers < 2:
+        _compute(reader, new)
+        return
+    parts = [new[len(new) * n // workers : len(new) * (n + 1) // workers] for n in range(workers)]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for found in pool.map(_computed, itertools.repeat(reader.grid), itertools.repeat(reader.results), parts):
+            reader.cache.add(found)
+
+
+def _computed(grid: Grid, results: Path, places: list[int]) -> dict[str, Any]:
+    """The values that the rows at these places are made of, computed in a process of its own."""
+    cache = RowCache(results / "cache" / "rows.json")
+    _compute(_Reader(grid, results, cache), places)
+    return cache.used
+
+
+def _compute(reader: "_Reader", places: list[int]) -> None:
+    for place in places:
+        point = reader.grid.points[place]
+        reader.row(point)
+        for one in reader.numbered(point):
+            reader.session_row(point, one)
 
 
 def _frame(rows: list[Row], grid: Grid, columns: list[str]) -> pd.DataFrame:
@@ -108,6 +139,11 @@ class _Reader:
             self._kept[key] = [one for one in self.measured(point) if one.load["status"] != "failed"]
         self._kept = dict(list(self._kept.items())[-KEPT:])
         return self._kept[key]
+
+    def is_new(self, point: Point) -> bool:
+        """Whether the point's numbers have to be computed."""
+        measured = self.numbered(point)
+        return bool(measured) and not self.cache.has(*self._key(point, "point", measured))
 
     def measured(self, point: Point) -> Iterator[Measured]:
         for session in self._sessions.get(point.server.id, []) if point.skip is None else []:
@@ -153,10 +189,15 @@ class _Reader:
         return row | {"warnings": phrases.joined(row["warnings"] + self._comparisons.warnings(point, row))}
 
     def _cached(self, point: Point, what: str, measured: list[Measured], compute: Callable[[float | None], Row]) -> Row:
-        price = self.grid.config.devices[point.server.gpu].usd_per_hour
-        files = [path for one in measured for path in one.files]
-        row: Row = self.cache.get([what, price], files, lambda: compute(price))
+        key, files = self._key(point, what, measured)
+        row: Row = self.cache.get(key, files, lambda: compute(self._price(point)))
         return row
+
+    def _key(self, point: Point, what: str, measured: list[Measured]) -> tuple[list[Any], list[Path]]:
+        return [what, self._price(point)], [path for one in measured for path in one.files]
+
+    def _price(self, point: Point) -> float | None:
+        return self.grid.config.devices[point.server.gpu].usd_per_hour
 
 
 def _with_warnings(measured: list[Measured], price: float | None) -> Row:

@@ -22,7 +22,7 @@ class RowCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = _read(path)
-        self._used: dict[str, Any] = {}
+        self.used: dict[str, Any] = {}
         self.computed = 0
 
     def get(self, what: Any, files: Iterable[Path], compute: Callable[[], Any]) -> Any:
@@ -33,18 +33,31 @@ class RowCache:
             files: what it is made from; a file that is missing counts as such.
             compute: gives the value, made of what JSON holds (NaN excluded).
         """
-        key = digest([code_version(), what, [state(path) for path in files]], 32)
-        if key not in self._used:
+        key = _key(what, files)
+        if key not in self.used:
             if key not in self._known:
                 self._known[key] = compute()
                 self.computed += 1
-            self._used[key] = self._known[key]
-        return self._used[key]
+            self.used[key] = self._known[key]
+        return self.used[key]
+
+    def has(self, what: Any, files: Iterable[Path]) -> bool:
+        """Whether `get` would find the value."""
+        return _key(what, files) in self._known
+
+    def add(self, values: dict[str, Any]) -> None:
+        """Take over what another cache of the same folder has used."""
+        self.computed += len(values.keys() - self._known.keys())
+        self._known |= values
 
     def save(self) -> None:
         """Write the file anew, if anything was computed or is no longer used."""
-        if self.computed or self._used.keys() != self._known.keys():
-            write_atomic(self._path, json.dumps(self._used, allow_nan=False))
+        if self.computed or self.used.keys() != self._known.keys():
+            write_atomic(self._path, json.dumps(self.used, allow_nan=False))
+
+
+def _key(what: Any, files: Iterable[Path]) -> str:
+    return digest([code_version(), what, [state(path) for path in files]], 32)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look]) -> None:
         axes.axvspan(floor.iloc[0] - 0.008, 1.02, color=STRIP, zorder=0)
     axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     lowest = min(float(dots["agreement_min"].min()), 0.9)
-    axes.set_xlim(max(-0.03, lowest - 0.05), 1.02)
+    limits = max(-0.03, lowest - 0.05), 1.02
+    axes.set_xlim(*limits)
+    axes.set_xticks([tick for tick in axes.get_xticks() if max(0, limits[0]) <= tick <= 1.001])
     measures = Measure("speedup_median", "", "speedup_min", "speedup_max")
     ratio_axis(axes, *extent(dots, measures))
     axes.set_ylabel(_SPEEDUP.words)
