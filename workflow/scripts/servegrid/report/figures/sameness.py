@@ -20,6 +20,7 @@ from servegrid.report.style import GREY, Look, engine_looks, styled
 
 TITLE = "Speed against sameness"
 SETTING = ["engine", "speculation", "quantization"]
+SEPARATOR = "\x1f"  # in no label: report.numbers.plain leaves no control character
 MAX_SETTINGS = 18
 STRIP = "#E4E4E4"
 _LABEL = 30
@@ -36,7 +37,13 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         rows = _over(rows, reference, settings)
         known = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)
         if not known.any():
-            return say(TITLE, "No point has both a speed-up and a share of equal texts.", _gaps(rows, settings))
+            measured = drawable(rows, "time_s").any()
+            why = (
+                "No point has both a speed-up and a share of equal texts."
+                if measured
+                else "No point has a measured time."
+            )
+            return say(TITLE, why, _gaps(rows, settings))
         panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
         sheet = Sheet(len(panels), height_in=4.2)
         looks, cut = engine_looks(rows["engine"]), 0
@@ -49,7 +56,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         words = ", ".join(at(axis, level) for axis, level in reference.items())
         notes = [
             f"Speed-up over {words}, at the same client threads. Dots: median over client threads; bars: lowest to highest.",
-            f"Shown: the fastest settings of each panel; {cut:,} more are in the table." if cut else "",
+            f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if cut else "",
             *_gaps(rows, settings),
             left_out,
         ]
@@ -61,9 +68,9 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
 
 def _over(rows: pd.DataFrame, reference: dict[str, str], settings: Settings) -> pd.DataFrame:
     """The rows with their speed-up over the reference setting at the same place on all other axes."""
-    setting = rows[SETTING].agg("\0".join, axis=1)
+    setting = rows["engine"] + SEPARATOR + rows["speculation"] + SEPARATOR + rows["quantization"]
     match = tuple(axis for axis in settings.all_axes if axis not in SETTING)
-    return speedups(rows.assign(setting=setting), "setting", "\0".join(reference.values()), match)
+    return speedups(rows.assign(setting=setting), "setting", SEPARATOR.join(reference.values()), match)
 
 
 def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
