@@ -15,6 +15,7 @@ from servegrid import rows
 from servegrid.collect import COLUMNS, collect
 from servegrid.grid import Grid, Load, Session
 from servegrid.records import write_table
+from servegrid.row_cache import RowCache
 from servegrid.state import load_folder, session_folder
 
 SWEEP = {"engine": ["llamacpp"], "threads": [4], "speculation": ["none", "ngram:2"], "quantization": ["none", "q8_0"]}
@@ -187,3 +188,19 @@ def test_a_record_written_anew_is_read_anew_though_size_and_date_are_the_same(tm
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     (after,) = collect(grid, tmp_path).points["prompt_tokens"]
     assert (before, after) == (20 * 60, 30 * 60)
+
+
+def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = made_grid(grid=SWEEP, repeats=2)
+    write_results(grid, tmp_path)
+    alone = collect(grid, tmp_path)
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr("servegrid.collect.LEAST_POINTS", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    computed: list[dict[str, Any]] = []
+    add = RowCache.add
+    monkeypatch.setattr(RowCache, "add", lambda cache, values: computed.append(values) or add(cache, values))
+    together = collect(grid, tmp_path)
+    assert len(computed) == 2 and all(computed)
+    pd.testing.assert_frame_equal(alone.points, together.points)
+    pd.testing.assert_frame_equal(alone.sessions, together.sessions)
