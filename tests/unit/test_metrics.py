@@ -94,11 +94,6 @@ def test_acceptance() -> None:
     assert metrics.acceptance_rate(TWO) is None
 
 
-def test_agreement() -> None:
-    assert metrics.agreement([{"a": "x", "b": "y"}, {"a": "z", "c": "?"}], {"a": "x", "b": "y"}) == pytest.approx(2 / 3)
-    assert metrics.agreement([{"c": "x"}], {"a": "x"}) is None
-
-
 def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
     # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
     load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))

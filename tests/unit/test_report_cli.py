@@ -37,6 +37,7 @@ def test_figures_are_written_in_the_formats_of_the_settings(tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "engines.svg",
         "quantization.svg",
+        "sameness.svg",
         "speculation.svg",
         "time_threads.svg",
     ]

@@ -1,14 +1,18 @@
-# From raw records to one row per point. Pure: runs in seconds, needs no device.
+# From raw records to one row per point, and one per point and session. Pure: runs in seconds, needs no device.
+
+COLLECT_CODE = ["collect", "measured", "rows", "metrics", "chunks", "window", "records"]
+COLLECT_CODE += ["comparisons", "sameness", "warnings", "phrases", "trend", "energy"]
 
 
 rule collect:
     input:
         config="<results>/config.json",
         sessions=SWEEP.session_inputs,
-        code=SWEEP.code("collect.py", "servegrid/collect.py", "servegrid/metrics.py", "servegrid/records.py"),
+        code=SWEEP.code("collect.py", *[f"servegrid/{name}.py" for name in COLLECT_CODE]),
     output:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
         token="<results>/collected.txt",
     log:
         "<logs>/collect.log",
@@ -17,5 +21,5 @@ rule collect:
         token=SWEEP.collect_token,
     shell:
         "python $SCRIPTS/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
-        " --token {params.token} --token-file {output.token:q}"
+        " --sessions {output.sessions:q} --token {params.token} --token-file {output.token:q}"
         " > {log:q} 2>&1"

@@ -1,6 +1,6 @@
 # From the table of points to tables, figures and the report. A change in the report part of the config redoes these alone.
 
-FIGURES = ["time_threads", "speculation", "engines", "quantization"]
+FIGURES = ["time_threads", "speculation", "engines", "quantization", "sameness"]
 REPORT_CODE = sorted(
     path for path in Path(SCRIPTS, "servegrid/report").rglob("*") if path.suffix in (".py", ".js", ".css", ".j2")
 )
@@ -63,6 +63,12 @@ rule figures:
             caption="../report/quantization.rst",
             category="Figures",
             labels={"figure": "quantization"},
+        ),
+        sameness=report(
+            "<reports>/figures/sameness.svg",
+            caption="../report/sameness.rst",
+            category="Figures",
+            labels={"figure": "speed-up against sameness"},
         ),
     log:
         "<logs>/figures.log",

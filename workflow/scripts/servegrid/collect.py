@@ -1,22 +1,24 @@
 """From raw records to one row per point. Repeats are pooled where requests are pooled, and averaged where sessions count."""
 
-from collections.abc import Iterator
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from servegrid import engines, metrics
+from servegrid import metrics, phrases, warnings
+from servegrid.comparisons import Comparisons
 from servegrid.files import read_json
-from servegrid.grid import Grid, Point, Session, matches
-from servegrid.session import launch_folder
+from servegrid.grid import Grid, Point, Session
+from servegrid.measured import Measured
+from servegrid.row_cache import RowCache
+from servegrid.rows import numbers, provenance
 from servegrid.state import load_folder, session_folder
-from servegrid.window import Window, hardware_columns, server_columns, startup_s
 
 Row = dict[str, Any]
 COLUMNS = (
@@ -27,87 +29,128 @@ COLUMNS = (
     + [f"{metric}_ms_p{percent}" for metric in metrics.LATENCIES for percent in metrics.PERCENTILES]
     + ["startup_s", "running_mean", "waiting_max", "kv_cache_max", "acceptance_rate", "acceptance_length"]
     + ["vram_used_gib", "vram_total_gib", "gpu_util_mean", "power_w_mean", "energy_j", "j_per_output_token"]
+    + ["idle_power_w", "energy_above_idle_j", "j_per_output_token_above_idle", "output_tokens_per_s_per_gpu"]
     + ["server_cpu_percent_mean", "server_memory_gib_max", "usd_per_million_output_tokens"]
-    + ["agreement", "agreement_floor", "client_cpu_s", "client_share", "client_bound"]
-    + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99"]
+    + ["agreement", "agreement_floor", "divergence_characters_p50", "divergence_characters_p50_floor"]
+    + ["text_distance", "text_distance_floor", "garble", "client_cpu_s", "client_share", "client_bound"]
+    + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99", "warnings"]
     + ["engine_version", "runtime", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
 )
+LEAST_POINTS = 40
+"""Points that are worth a process of their own."""
+KEPT = 4
+"""Points whose requests are held in memory at once: one and those that it is compared with."""
+
+_OF_SEVERAL = ("time_s_low", "time_s_high", "tokens_from")
+SESSION_COLUMNS = ["rep", "status", "server_id", "load_id"] + [
+    name for name in COLUMNS[COLUMNS.index("time_s") : COLUMNS.index("agreement")] if name not in _OF_SEVERAL
+]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One load of one session, read back from disk."""
+class Collected:
+    """The result tables: one row per point, and one row per measured session of each point."""
 
-    folder: Path
-    session: dict[str, Any]
-    load: dict[str, Any]
-
-    @cached_property
-    def requests(self) -> metrics.Requests:
-        """All requests of the load."""
-        return metrics.Requests(pq.read_table(self.folder / "requests.parquet"))
-
-    @cached_property
-    def launch(self) -> dict[str, Any]:
-        """The launch of the server that the load ran on."""
-        launches: list[dict[str, Any]] = self.session["launches"]
-        return next(launch for launch in launches if launch["number"] == self.load["launch"])
-
-    @cached_property
-    def window(self) -> Window:
-        """Telemetry during the load."""
-        folder = launch_folder(self.folder.parents[1], self.load["launch"])
-        return Window.of(folder, self.load["start_s"], self.load["end_s"])
-
-    @cached_property
-    def texts(self) -> dict[str, str]:
-        """Text hash by prompt id, of ok requests."""
-        ok = self.requests.ok
-        return dict(zip(ok["prompt_id"].to_pylist(), ok["text_sha256"].to_pylist(), strict=True))
+    points: pd.DataFrame
+    sessions: pd.DataFrame
 
 
-def collect(grid: Grid, results: Path) -> pd.DataFrame:
-    """One row per point of the grid, in its order: axes, then COLUMNS; failures and skips included."""
-    reader = _Reader(grid, results)
-    rows = [reader.row(point) for point in grid.points]
-    frame = pd.DataFrame(rows, columns=[*grid.axes, *COLUMNS])
+def collect(grid: Grid, results: Path) -> Collected:
+    """One row per point of the grid, in its order: axes, then COLUMNS; failures and skips included.
+
+    And one row per point and session with a number: axes, then SESSION_COLUMNS; `rep` is the round it ran in.
+    What was computed before is taken from <results>/cache, as long as nothing changed that it depends on.
+    """
+    cache = RowCache(results / "cache" / "rows.json")
+    reader = _Reader(grid, results, cache)
+    fill(reader)
+    points, sessions = [], []
+    for point in grid.points:
+        points.append(reader.row(point))
+        sessions += [reader.session_row(point, one) for one in reader.numbered(point)]
+    cache.save()
+    return Collected(_frame(points, grid, COLUMNS), _frame(sessions, grid, SESSION_COLUMNS))
+
+
+def fill(reader: "_Reader") -> None:
+    """Compute what is new, by server, so that a session's telemetry is read once; where that is much, on all processors."""
+    new = [place for place, point in enumerate(reader.grid.points) if reader.is_new(point)]
+    new.sort(key=lambda place: reader.grid.points[place].server.id)
+    workers = min(len(os.sched_getaffinity(0)), len(new) // LEAST_POINTS)
+    if workers < 2:
+        _compute(reader, new)
+        return
+    parts = [new[len(new) * n // workers : len(new) * (n + 1) // workers] for n in range(workers)]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for found in pool.map(_computed, itertools.repeat(reader.grid), itertools.repeat(reader.results), parts):
+            reader.cache.add(found)
+
+
+def _computed(grid: Grid, results: Path, places: list[int]) -> dict[str, Any]:
+    """The values that the rows at these places are made of, computed in a process of its own."""
+    cache = RowCache(results / "cache" / "rows.json")
+    _compute(_Reader(grid, results, cache), places)
+    return cache.used
+
+
+def _compute(reader: "_Reader", places: list[int]) -> None:
+    for place in places:
+        point = reader.grid.points[place]
+        reader.row(point)
+        for one in reader.numbered(point):
+            reader.session_row(point, one)
+
+
+def _frame(rows: list[Row], grid: Grid, columns: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=[*grid.axes, *columns])
     return frame.astype({axis: str for axis in grid.axes if axis != "threads"})
 
 
 class _Reader:
     """Reads each session once; sessions are found by server."""
 
-    def __init__(self, grid: Grid, results: Path) -> None:
-        self.grid, self.results = grid, results
+    def __init__(self, grid: Grid, results: Path, cache: RowCache) -> None:
+        self.grid, self.results, self.cache = grid, results, cache
         self._sessions: dict[str, list[Session]] = {}
         for session in grid.sessions:
             self._sessions.setdefault(session.server.id, []).append(session)
         self._records: dict[str, dict[str, Any] | None] = {}
-
-    @cached_property
-    def baseline(self) -> list[dict[str, str]]:
-        """Texts of the baseline point, session by session; empty if there is none."""
-        point = next((point for point in self.grid.points if self._is_baseline(point)), None)
-        return [measured.texts for measured in self._measured(point)] if point else []
-
-    def _is_baseline(self, point: Point) -> bool:
-        wanted = self.grid.config.report.baseline or {"speculation": ["none", 0], "quantization": "none"}
-        return point.skip is None and matches(point.axes, wanted) and bool(list(self._measured(point)))
+        self._loads: dict[Path, dict[str, Any] | None] = {}
+        self._kept: dict[tuple[str, str], list[Measured]] = {}
+        self._comparisons = Comparisons(grid, self.numbered, cache)
 
     def row(self, point: Point) -> Row:
         axes = dict(point.axes)
         if point.skip:
             return axes | {"status": point.skip.status, "reason": point.skip.reason, "sessions": 0}
-        measured = list(self._measured(point))
-        row = axes | self._outcome(point, measured) | {"server_id": point.server.id, "load_id": point.load.id}
-        return row | self._numbers(point, [one for one in measured if one.load["status"] != "failed"])
+        row = axes | self._outcome(point) | {"server_id": point.server.id, "load_id": point.load.id}
+        return row | self._numbers(point, self.numbered(point))
 
-    def _measured(self, point: Point) -> Iterator[Measured]:
-        for session in self._sessions.get(point.server.id, []):
+    def session_row(self, point: Point, one: Measured) -> Row:
+        """The same numbers of one session."""
+        axes = dict(point.axes) | {"rep": int(one.session["rep"]), "status": one.load["status"]}
+        ids = {"server_id": point.server.id, "load_id": point.load.id}
+        return axes | ids | self._cached(point, "session", [one], lambda price: numbers([one], price))
+
+    def numbered(self, point: Point) -> list[Measured]:
+        """The point's sessions that have numbers, by round. Those of the last few points are kept, with what was read."""
+        key = (point.server.id, point.load.id)
+        if key not in self._kept:
+            self._kept[key] = [one for one in self.measured(point) if one.load["status"] != "failed"]
+        self._kept = dict(list(self._kept.items())[-KEPT:])
+        return self._kept[key]
+
+    def is_new(self, point: Point) -> bool:
+        """Whether the point's numbers have to be computed."""
+        measured = self.numbered(point)
+        return bool(measured) and not self.cache.has(*self._key(point, "point", measured))
+
+    def measured(self, point: Point) -> Iterator[Measured]:
+        for session in self._sessions.get(point.server.id, []) if point.skip is None else []:
             folder = load_folder(session_folder(self.results, session), point.load)
-            record = self._record(session)
-            if record and (folder / "load.json").exists():
-                yield Measured(folder, record, read_json(folder / "load.json"))
+            record, load = self._record(session), self._load(folder)
+            if record and load:
+                yield Measured(folder, record, load)
 
     def _record(self, session: Session) -> dict[str, Any] | None:
         path = session_folder(self.results, session) / "session.json"
@@ -115,8 +158,15 @@ class _Reader:
             self._records[session.id] = read_json(path) if path.exists() else None
         return self._records[session.id]
 
-    def _outcome(self, point: Point, measured: list[Measured]) -> Row:
+    def _load(self, folder: Path) -> dict[str, Any] | None:
+        path = folder / "load.json"
+        if folder not in self._loads:
+            self._loads[folder] = read_json(path) if path.exists() else None
+        return self._loads[folder]
+
+    def _outcome(self, point: Point) -> Row:
         """Status of the point: ok if every session is, failed if none has a number, else partial; with the reasons."""
+        measured = list(self.measured(point))
         good = [one for one in measured if one.load["status"] == "ok"]
         some = [one for one in measured if one.load["status"] != "failed"]
         wanted = self._sessions.get(point.server.id, [])
@@ -134,117 +184,23 @@ class _Reader:
     def _numbers(self, point: Point, measured: list[Measured]) -> Row:
         if not measured:
             return {}
-        pooled = metrics.Requests(pa.concat_tables([one.requests.table for one in measured]))
-        row = (
-            _times(measured) | _counts(measured) | _latencies(pooled) | _means([self._during(one) for one in measured])
-        )
-        row |= {"acceptance_rate": metrics.acceptance_rate(pooled)}
-        row |= {"client_bound": metrics.client_bound(*(row[name] for name in metrics.PACE))}
-        row |= self._cost(point, row) | self._sameness(measured) | _provenance(measured[0])
+        row = self._cached(point, "point", measured, lambda price: _with_warnings(measured, price))
+        row = row | self._comparisons.columns(point, measured) | provenance(measured[0])
+        return row | {"warnings": phrases.joined(row["warnings"] + self._comparisons.warnings(point, row))}
+
+    def _cached(self, point: Point, what: str, measured: list[Measured], compute: Callable[[float | None], Row]) -> Row:
+        key, files = self._key(point, what, measured)
+        row: Row = self.cache.get(key, files, lambda: compute(self._price(point)))
         return row
 
-    def _during(self, one: Measured) -> dict[str, float | None]:
-        engine = engines.get(one.session["server"]["engine"])
-        load = one.load
-        return {
-            "startup_s": startup_s(one.launch),
-            "client_cpu_s": load["client_cpu_s"],
-            "turnaround_ms_p99": metrics.percentile(metrics.turnaround_ms(one.requests), 99),
-            "client_share": load.get("client_share"),
-            "stamp_late_ms_p99": load.get("stamp_late_ms_p99"),
-            "steady_s": metrics.steady_s(one.requests),
-            "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(one.requests),
-            **server_columns(one.window, engine.metrics),
-            **hardware_columns(one.window, one.launch["gpus"]),
-        }
+    def _key(self, point: Point, what: str, measured: list[Measured]) -> tuple[list[Any], list[Path]]:
+        return [what, self._price(point)], [path for one in measured for path in one.files]
 
-    def _cost(self, point: Point, row: Row) -> Row:
-        price, tokens = self.grid.config.devices[point.server.gpu].usd_per_hour, row.get("output_tokens")
-        cost: Row = {}
-        if tokens and row.get("energy_j") is not None:
-            cost["j_per_output_token"] = row["energy_j"] / tokens
-        if tokens and price is not None and row.get("time_s"):
-            cost["usd_per_million_output_tokens"] = price / 3600 * row["time_s"] / tokens * 1e6
-        return cost
-
-    def _sameness(self, measured: list[Measured]) -> Row:
-        if not self.baseline:
-            return {}
-        texts = [one.texts for one in measured]
-        floor = metrics.agreement(self.baseline[1:], self.baseline[0])
-        return {"agreement": metrics.agreement(texts, self.baseline[0]), "agreement_floor": floor}
+    def _price(self, point: Point) -> float | None:
+        return self.grid.config.devices[point.server.gpu].usd_per_hour
 
 
-def _times(measured: list[Measured]) -> Row:
-    """Mean over sessions, with the lowest and the highest of them."""
-    times = [time for one in measured if (time := metrics.time_s(one.requests)) is not None]
-    tails = [tail for one in measured if (tail := metrics.tail_s(one.requests)) is not None]
-    if not times:
-        return {}
-    spread = {"time_s": fmean(times), "time_s_low": min(times), "time_s_high": max(times)}
-    return spread | {"tail_s": fmean(tails) if tails else None}
-
-
-def _counts(measured: list[Measured]) -> Row:
-    """Requests and tokens of one session (the mean over sessions), and rates over the time to complete."""
-    rows = [_session_counts(one.requests) for one in measured]
-    means = _means(rows)
-    whole = ("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens")
-    counts: Row = {
-        name: round(value) if name in whole and value is not None else value for name, value in means.items()
-    }
-    return counts | {"tokens_from": metrics.tokens_from(measured[0].requests)}
-
-
-def _session_counts(requests: metrics.Requests) -> dict[str, float | None]:
-    seconds = metrics.time_s(requests)
-    prompt, output = (metrics.tokens(requests, name) for name in ("prompt_tokens", "output_tokens"))
-    total = prompt + output if prompt is not None and output is not None else None
-    return {
-        "requests_ok": len(requests.ok),
-        "requests_short": requests.count("short"),
-        "requests_failed": len(requests.table) - len(requests.ok) - requests.count("short"),
-        "prompt_tokens": prompt,
-        "output_tokens": output,
-        "requests_per_s": metrics.per_second(len(requests.ok), seconds),
-        "output_tokens_per_s": metrics.per_second(output, seconds),
-        "total_tokens_per_s": metrics.per_second(total, seconds),
-    }
-
-
-def _latencies(pooled: metrics.Requests) -> Row:
-    values = {
-        "ttft": metrics.ttft_ms(pooled),
-        "itl": metrics.itl_ms(pooled),
-        "chunk_gap": metrics.chunk_gaps_ms(pooled),
-        "tpot": metrics.tpot_ms(pooled),
-        "e2e": metrics.e2e_ms(pooled),
-        "ttft_planned": metrics.after_planned_ms(pooled, "first_token_s"),
-        "e2e_planned": metrics.after_planned_ms(pooled, "end_s"),
-    }
-    row: Row = {
-        f"{name}_ms_p{percent}": metrics.percentile(series, percent)
-        for name, series in values.items()
-        for percent in metrics.PERCENTILES
-    }
-    return row | {"lateness_ms_p99": metrics.percentile(metrics.lateness_ms(pooled), 99)}
-
-
-def _means(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
-    """Mean of each key over the rows that know it."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    known = {key: [value for row in rows if (value := row.get(key)) is not None] for key in keys}
-    return {key: fmean(values) if values else None for key, values in known.items()}
-
-
-def _provenance(one: Measured) -> Row:
-    server, gpus = one.session["server"], one.launch.get("gpu_facts") or []
-    return {
-        "engine_version": one.launch.get("engine_version") or server["version"],
-        "image_digest": one.launch.get("image_digest"),
-        "runtime": server["runtime"],
-        "model": one.launch.get("model") or server["model"]["name"],
-        "host": one.session["host"]["name"] if server["runtime"] != "url" else None,
-        "gpu_name": ", ".join(gpu["name"] for gpu in gpus) or None,
-        "driver": gpus[0].get("driver_version") if gpus else None,
-    }
+def _with_warnings(measured: list[Measured], price: float | None) -> Row:
+    row = numbers(measured, price)
+    row |= {"client_bound": metrics.client_bound(*(row[name] for name in metrics.PACE))}
+    return row | {"warnings": warnings.of_point(measured, row["client_bound"])}

@@ -52,3 +52,12 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def state(path: Path) -> tuple[str, int, int, int, int] | tuple[str]:
+    """What changes whenever a file is written anew: its size, times of last change in ns, inode; of a missing one its path alone."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (str(path),)
+    return (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

@@ -6,15 +6,32 @@ Only requests with status `ok` (answered as asked) count for throughput and late
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from servegrid.chunks import Chunks
+
 Floats = npt.NDArray[np.float64]
 PERCENTILES = (50, 90, 99)
 LATENCIES = ("ttft", "itl", "chunk_gap", "tpot", "e2e", "ttft_planned", "e2e_planned")
+BETTER: dict[str, Literal["higher", "lower"]] = {
+    **dict.fromkeys(("time_s", "tail_s", "startup_s", "energy_j", "j_per_output_token"), "lower"),
+    **dict.fromkeys(("usd_per_million_output_tokens", "vram_used_gib", "server_memory_gib_max"), "lower"),
+    **{f"{name}_ms_p{percent}": "lower" for name in LATENCIES for percent in PERCENTILES},
+    **dict.fromkeys(("requests_per_s", "output_tokens_per_s", "total_tokens_per_s"), "higher"),
+    **dict.fromkeys(("goodput_requests_per_s", "steady_output_tokens_per_s"), "higher"),
+    **dict.fromkeys(("acceptance_rate", "acceptance_length"), "higher"),
+}
+"""Which way each metric that settings can be ranked by is better. All are above zero, so that ratios of them mean something."""
+READ = (
+    *("thread", "planned_s", "sent_s", "first_token_s", "last_token_s", "end_s", "chunk_offsets_s", "chunk_tokens"),
+    *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
+)
+"""The columns of REQUESTS that metrics are made of."""
 BOUND = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
@@ -37,7 +54,19 @@ class Requests:
 
     def column(self, name: str) -> Floats:
         """A numeric column of the ok requests as float64, unknown as NaN."""
-        return np.asarray(pc.cast(self.ok[name], pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+        if name not in self._columns:
+            known = pc.cast(self.ok[name], pa.float64()).fill_null(float("nan"))
+            self._columns[name] = np.asarray(known.to_numpy(), dtype=np.float64)
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """The events of the ok requests."""
+        return Chunks.of(self.ok)
 
     def count(self, status: str) -> int:
         """How many requests ended with this status."""
@@ -97,15 +126,11 @@ def steady_output_tokens_per_s(requests: Requests) -> float | None:
     window = steady_window(requests)
     if window is None:
         return None
-    total = 0
-    columns = ("sent_s", "chunk_offsets_s", "chunk_tokens", "output_tokens")
-    for sent, offsets, counts, known in zip(*(requests.ok[name].to_pylist() for name in columns), strict=True):
-        if counts is None and len(offsets) != known:
-            return None
-        arrived = sent + np.asarray(offsets, dtype=np.float64)
-        carried = np.diff(np.asarray(counts), prepend=0) if counts is not None else np.ones(len(arrived), dtype=int)
-        total += int(carried[(arrived >= window[0]) & (arrived <= window[1])].sum())
-    return total / (window[1] - window[0])
+    carried = requests.chunks.carried
+    if carried is None:
+        return None
+    arrived = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
+    return float(carried[(arrived >= window[0]) & (arrived <= window[1])].sum() / (window[1] - window[0]))
 
 
 def tokens(requests: Requests, column: str) -> int | None:
@@ -151,8 +176,7 @@ def tpot_ms(requests: Requests) -> Floats:
     Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
     taken to be one.
     """
-    first = np.array([chunk[0] if chunk else 1 for chunk in requests.ok["chunk_tokens"].to_pylist()], dtype=np.float64)
-    after = requests.column("output_tokens") - (first if len(first) else 1)
+    after = requests.column("output_tokens") - requests.chunks.first_carried
     spans = requests.column("last_token_s") - requests.column("first_token_s")
     valid = (after >= 1) & (spans > 0)
     return 1e3 * spans[valid] / after[valid]
@@ -160,14 +184,7 @@ def tpot_ms(requests: Requests) -> Floats:
 
 def chunk_gaps_ms(requests: Requests) -> Floats:
     """Gaps between the events that carry output, over all ok requests, in ms. An event may carry several tokens."""
-    lists = requests.ok["chunk_offsets_s"].combine_chunks()
-    flat, lengths = np.asarray(lists.flatten().to_numpy(), dtype=np.float64), np.asarray(pc.list_value_length(lists))
-    if not len(flat):
-        return np.empty(0)
-    within = np.ones(len(flat), dtype=bool)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    within[starts[lengths > 0]] = False
-    return 1e3 * np.diff(flat, prepend=flat[0])[within]
+    return 1e3 * requests.chunks.gaps_s[requests.chunks.later]
 
 
 def itl_ms(requests: Requests) -> Floats:
@@ -176,23 +193,24 @@ def itl_ms(requests: Requests) -> Floats:
     One value per token after the first event, over all ok requests. A request counts if the server says how many tokens
     each event carried, or if there are as many events as tokens; with others it is unknown, so all is (empty).
     """
-    gaps: list[Floats] = []
-    columns = ("chunk_offsets_s", "chunk_tokens", "output_tokens")
-    for offsets, counts, total in zip(*(requests.ok[name].to_pylist() for name in columns), strict=True):
-        if counts is None and len(offsets) != total:
-            return np.empty(0)
-        gap = np.diff(np.asarray(offsets, dtype=np.float64))
-        carried = np.diff(np.asarray(counts)) if counts is not None else np.ones(len(gap), dtype=int)
-        gaps.append(np.repeat(gap / np.maximum(carried, 1), np.maximum(carried, 0)))
-    return 1e3 * np.concatenate(gaps) if gaps else np.empty(0)
+    chunks = requests.chunks
+    if chunks.carried is None:
+        return np.empty(0)
+    carried = np.maximum(chunks.carried[chunks.later], 0)
+    return 1e3 * np.repeat(chunks.gaps_s[chunks.later] / np.maximum(carried, 1), carried)
 
 
 def percentile(values: Floats, percent: int) -> float | None:
     """Percentile by linear interpolation, or None where fewer than 100 / (100 - percent) values (at least 2) stand behind it."""
+    return percentiles(values, [percent])[0]
+
+
+def percentiles(values: Floats, percents: Sequence[int]) -> list[float | None]:
+    """Each as `percentile` gives it, in one pass."""
     values = values[~np.isnan(values)]
-    if len(values) < max(2.0, 100 / (100 - percent)):
-        return None
-    return float(np.percentile(values, percent))
+    found = np.percentile(values, percents) if len(values) else np.full(len(percents), np.nan)
+    enough = [len(values) >= max(2.0, 100 / (100 - percent)) for percent in percents]
+    return [float(value) if known else None for value, known in zip(found, enough, strict=True)]
 
 
 def lateness_ms(requests: Requests) -> Floats:
@@ -228,20 +246,11 @@ def client_bound(
     return True if late else None if share is None else share >= BOUND
 
 
-def acceptance_rate(requests: Requests) -> float | None:
+def acceptance_rate(*loads: Requests) -> float | None:
     """Accepted / drafted tokens over the ok requests, where the server says both; None if nothing was drafted."""
-    drafted, accepted = requests.column("drafted_tokens"), requests.column("accepted_tokens")
+    drafted, accepted = (
+        np.concatenate([one.column(f"{name}_tokens") for one in loads]) for name in ("drafted", "accepted")
+    )
     known = ~np.isnan(drafted) & ~np.isnan(accepted)
     total = drafted[known].sum()
     return float(accepted[known].sum() / total) if total else None
-
-
-def agreement(texts: Sequence[dict[str, str]], baseline: dict[str, str]) -> float | None:
-    """Share of answers whose text is that of the baseline's answer to the same prompt; None without common prompts.
-
-    Args:
-        texts: for each session, text hash by prompt id, of ok requests.
-        baseline: text hash by prompt id, of one session of the baseline point.
-    """
-    same = [hash == baseline[prompt] for session in texts for prompt, hash in session.items() if prompt in baseline]
-    return sum(same) / len(same) if same else None

@@ -1,15 +1,16 @@
 """Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
 
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal
 
 from servegrid import devices, engines, host, launching
 from servegrid.clock import now_s, wall_anchor
 from servegrid.commands import command_line, environment
 from servegrid.config import Config
+from servegrid.energy import IDLE_SAMPLES
 from servegrid.engines.base import Launch
 from servegrid.files import read_json, write_json
 from servegrid.grid import Load, Session
@@ -25,6 +26,8 @@ from servegrid.server import ServerError
 from servegrid.server_log import last_words, tail
 from servegrid.state import load_folder, missing, session_folder
 from servegrid.telemetry import Telemetry
+
+MOST_IDLE_S = 10.0
 
 
 class SessionRun:
@@ -72,13 +75,21 @@ class SessionRun:
             gpus, memory_before = self._free_gpus()
             launch = self._new_launch(gpus)
             with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
+                self._sample_idle(gpus)
                 try:
                     self._guarded_serve(launch, telemetry, pending)
                 finally:
                     launch["memory_not_back"] = devices.wait_memory_back(memory_before)
+                    launch["others_on_gpu"] = _others(gpus)
             notes = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
             launch["telemetry"] = notes
             self._write()
+
+    def _sample_idle(self, gpus: list[str]) -> None:
+        """Let the telemetry see what the GPUs draw with nothing launched, which their energy is held against."""
+        if gpus:
+            self.progress("sampling the idle GPU")
+            time.sleep(min(MOST_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
 
     def _free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
         """The device's GPUs and the memory in use on each before the launch; raises Busy when somebody is on them."""
@@ -188,7 +199,9 @@ class SessionRun:
         self.folder.mkdir(parents=True, exist_ok=True)
 
 
-def launch_folder(session: Path, number: int) -> Path:
-    """Where log and telemetry of a launch lie: in the session's folder, unless a later launch set them aside."""
-    aside = session / "launches" / str(number)
-    return aside if aside.exists() else session
+def _others(gpus: list[str]) -> str | None:
+    """Who is on the GPUs after the server's end, in words; None if nobody, or if they do not answer."""
+    try:
+        return devices.why_busy(gpus)
+    except LookupError:
+        return None

@@ -18,6 +18,12 @@ def load_folder(session: Path, load: Load) -> Path:
     return session / "loads" / load.id
 
 
+def launch_folder(session: Path, number: int) -> Path:
+    """Where log and telemetry of a launch lie: in the session's folder, unless a later launch set them aside."""
+    aside = session / "launches" / str(number)
+    return aside if aside.exists() else session
+
+
 def missing(session: Session, results: Path, retry: Iterable[str] = ()) -> list[Load]:
     """The loads of the session that have still to be measured, in order.
 

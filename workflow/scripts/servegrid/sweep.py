@@ -161,10 +161,10 @@ class Sweep:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the points, of how they are named and of the prices: what the result tables depend on beside records."""
+        """Hash of what the result tables depend on beside records: points, their names, prices and the baseline."""
         points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
-        return digest([points, self.config.repeats, prices])
+        return digest([points, self.config.repeats, prices, self.config.report.baseline])
 
     @cached_property
     def whole(self) -> str:

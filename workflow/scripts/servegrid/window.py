@@ -2,50 +2,90 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from servegrid.engines.base import Metrics
+from servegrid.files import state
+from servegrid.records import read_table
 
 GIB = 1024**3
 MARGIN_S = 5.0  # samples this far outside the window are read too, to interpolate counters at its edges
 
 
 @dataclass(frozen=True)
+class Samples:
+    """All samples of one launch: telemetry by device (`host`, `server`, GPU UUIDs), and the server's metrics by name."""
+
+    telemetry: dict[str, pd.DataFrame]
+    server: dict[str, pd.DataFrame]
+
+    @classmethod
+    def of(cls, launch: Path) -> "Samples":
+        """Read the files in the folder `launch`, once for the loads of a session; a file that is missing gives no samples."""
+        paths = launch / "telemetry.parquet", launch / "server_metrics.parquet"
+        return _samples(*paths, *map(state, paths))
+
+    def window(self, start_s: float, end_s: float) -> "Window":
+        """The samples between two instants of the host's clock, in s, and a little before and after."""
+        near = (
+            {name: _between(rows, start_s - MARGIN_S, end_s + MARGIN_S) for name, rows in frames.items()}
+            for frames in (self.telemetry, self.server)
+        )
+        return Window(start_s, end_s, *near)
+
+
+@lru_cache(maxsize=8)
+def _samples(telemetry: Path, server: Path, *_states: object) -> Samples:
+    frames = (read_table(path).to_pandas() if path.exists() else None for path in (telemetry, server))
+    return Samples(
+        *({} if rows is None else _by(rows, key) for rows, key in zip(frames, ("device", "name"), strict=True))
+    )
+
+
+def _by(rows: pd.DataFrame, key: str) -> dict[str, pd.DataFrame]:
+    return {str(name): group.sort_values("t_s", kind="stable") for name, group in rows.groupby(key, sort=False)}
+
+
+def _between(rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:
+    times = rows["t_s"].to_numpy()
+    return rows.iloc[np.searchsorted(times, start_s) : np.searchsorted(times, end_s, side="right")]
+
+
+@dataclass(frozen=True)
 class Window:
-    """Samples of one launch between two instants of the host's clock."""
+    """Samples of one launch between two instants of the host's clock, and MARGIN_S around, as in Samples."""
 
     start_s: float
     end_s: float
-    telemetry: pd.DataFrame
-    server: pd.DataFrame
+    telemetry: dict[str, pd.DataFrame]
+    server: dict[str, pd.DataFrame]
 
     @classmethod
     def of(cls, launch: Path, start_s: float, end_s: float) -> "Window":
         """Read the samples of the launch whose files lie in `launch`; a file that is missing gives no samples."""
-        near = [("t_s", ">=", start_s - MARGIN_S), ("t_s", "<=", end_s + MARGIN_S)]
-        frames = []
-        for name in ("telemetry", "server_metrics"):
-            path = launch / f"{name}.parquet"
-            frames.append(pq.read_table(path, filters=near).to_pandas() if path.exists() else pd.DataFrame())
-        return cls(start_s, end_s, *frames)
+        return Samples.of(launch).window(start_s, end_s)
 
     def _inside(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["t_s"].between(self.start_s, self.end_s)]
+        return _between(rows, self.start_s, self.end_s)
 
     def device(self, *names: str) -> pd.DataFrame:
         """The samples of these devices (`host`, `server`, or GPU UUIDs) inside the window."""
-        if not len(self.telemetry):
-            return self.telemetry
-        return self._inside(self.telemetry[self.telemetry["device"].isin(names)])
+        found = [self._inside(self.telemetry[name]) for name in names if name in self.telemetry]
+        return pd.concat(found) if len(found) > 1 else found[0] if found else pd.DataFrame()
+
+    def samples_of(self, device: str, column: str) -> pd.DataFrame:
+        """The samples of a device, also those around the window, where the column is known."""
+        rows = self.telemetry.get(device)
+        return pd.DataFrame() if rows is None else rows[rows[column].notna()]
 
     def growth(self, device: str, counter: str) -> float:
         """How far a counter of a device went over the window, interpolated at its edges; NaN if an edge is not covered."""
-        rows = self.telemetry[self.telemetry["device"] == device].dropna(subset=[counter])
+        rows = self.samples_of(device, counter)
         if not len(rows) or rows["t_s"].iloc[0] > self.start_s or rows["t_s"].iloc[-1] < self.end_s:
             return np.nan
         edges = np.interp([self.start_s, self.end_s], rows["t_s"], rows[counter])
@@ -53,9 +93,9 @@ class Window:
 
     def gauge(self, name: str | None) -> pd.Series:
         """The samples of one series of the server's metrics inside the window, summed over its labels."""
-        if name is None or not len(self.server):
+        if name is None or name not in self.server:
             return pd.Series(dtype=float)
-        rows = self._inside(self.server[self.server["name"] == name])
+        rows = self._inside(self.server[name])
         return rows.groupby("t_s")["value"].sum()
 
 
@@ -69,7 +109,7 @@ def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
 
 
 def hardware_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:
-    """Columns of the group `hardware`: GPUs summed (memory, power, energy) or averaged (utilisation), and the server's CPU."""
+    """Columns of the group `hardware`: GPUs summed (memory, power) or averaged (utilisation), and the server's CPU."""
     server, columns = window.device("server"), _gpu_columns(window, gpus)
     if len(server):
         columns["server_cpu_percent_mean"] = _number(server["cpu_percent"].mean())
@@ -82,13 +122,12 @@ def _gpu_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:
     if not len(samples):
         return {}
     by_gpu = samples.groupby("device")
-    power, energy = by_gpu["power_w"].mean(), sum(window.growth(uuid, "energy_j") for uuid in gpus)
+    power = by_gpu["power_w"].mean()
     return {
         "vram_used_gib": _number(by_gpu["memory_bytes"].max().sum(min_count=len(gpus)) / GIB),
         "vram_total_gib": _number(by_gpu["memory_total_bytes"].max().sum(min_count=len(gpus)) / GIB),
         "gpu_util_mean": _number(by_gpu["gpu_percent"].mean().mean(skipna=False)),
         "power_w_mean": _number(power.sum(min_count=len(gpus))),
-        "energy_j": _number(energy),
     }
 
 

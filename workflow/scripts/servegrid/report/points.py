@@ -28,7 +28,7 @@ TEXTS = (
         "gpu_name",
         "driver",
     ),
-    *("server_id", "load_id"),
+    *("server_id", "load_id", "warnings"),
 )
 FLAGS = ("client_bound",)
 PERCENTILES = tuple(f"p{percent}" for percent in metrics.PERCENTILES)
@@ -43,6 +43,8 @@ NUMBERS = (
     *("vram_used_gib", "vram_total_gib", "gpu_util_mean", "power_w_mean", "energy_j"),
     *("server_cpu_percent_mean", "server_memory_gib_max"),
     *("j_per_output_token", "usd_per_million_output_tokens"),
+    *("idle_power_w", "energy_above_idle_j", "j_per_output_token_above_idle", "output_tokens_per_s_per_gpu"),
+    *("divergence_characters_p50", "divergence_characters_p50_floor", "text_distance", "text_distance_floor", "garble"),
     *(
         "agreement",
         "agreement_floor",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from servegrid.phrases import PHRASES
 from servegrid.report.columns import COMPARISON, Kind
 from servegrid.report.numbers import count, number, short, spread
 from servegrid.report.points import DRAWN, bound, prepare
@@ -96,6 +97,7 @@ def comparison_table(points: pd.DataFrame, settings: Settings) -> Table:
         *_outcome(rows)[:1],
         _time(rows),
         _column(rows, "sessions", "sessions", "count"),
+        _text(rows, "warnings", "warnings"),
         *(_column(rows, name, header, kind) for name, header, kind in COMPARISON),
         *_outcome(rows)[1:],
         *_time_bounds(rows),
@@ -114,7 +116,12 @@ def condense(table: Table) -> Table:
             kept.append(column)
         elif not known:
             empty.append(column.header)
-        elif len(known) == 1 and not column.numeric and len(column.cells) > 1 and column.header != "reason":
+        elif (
+            len(known) == 1
+            and not column.numeric
+            and len(column.cells) > 1
+            and column.header not in ("reason", "warnings")
+        ):
             same.append(f"{column.header} {known.pop()}")
         else:
             kept.append(column)
@@ -140,7 +147,14 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         yield "Client parallel starts a shell and curl for every request: its times hold these starts."
     if (rows["sessions"] > 1).any():
         yield "In parentheses: lowest and highest over the sessions (repeats on a newly launched server)."
+    yield from _meanings(rows)
     yield "Empty means unknown."
+
+
+def _meanings(rows: pd.DataFrame) -> Iterator[str]:
+    """What each warning means that any row has."""
+    found = {phrase for text in rows["warnings"] for phrase in text.split("; ")}
+    yield from (f"Warning \u201c{phrase}\u201d: {meaning}" for phrase, meaning in PHRASES.items() if phrase in found)
 
 
 def _numbering(rows: pd.DataFrame) -> Column:

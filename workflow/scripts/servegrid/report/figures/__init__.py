@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.figure import Figure
 
-from servegrid.report.figures import engines, quantization, speculation, time_threads
+from servegrid.report.figures import engines, quantization, sameness, speculation, time_threads
 from servegrid.report.settings import Settings
 
 FIGURES: dict[str, Callable[[pd.DataFrame, Settings], Figure]] = {
@@ -13,5 +13,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame, Settings], Figure]] = {
     "speculation": speculation.draw,
     "engines": engines.draw,
     "quantization": quantization.draw,
+    "sameness": sameness.draw,
 }
 """File name -> how it is drawn."""

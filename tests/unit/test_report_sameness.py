@@ -1,0 +1,40 @@
+"""The figure of speed-up against sameness."""
+
+from itertools import pairwise
+
+import pytest
+
+from data.report.synthetic import Row, sweep
+from servegrid.report.figures import sameness
+from servegrid.report.figures.sameness import spread
+from servegrid.report.settings import Settings
+
+
+def test_a_dot_per_setting_at_its_median_with_the_warnings_in_its_name() -> None:
+    def plant(row: Row) -> Row:
+        broken = row["quantization"] == "q4_0"
+        return row | {"warnings": "quantization changes texts; garbled texts" if broken else None}
+
+    points = sweep(engine=["llamacpp"], quantization=["none", "int8", "q4_0"], change=plant)
+    (axes,) = sameness.draw(points, Settings()).axes
+    dots = {
+        (float(line.get_xdata()[0]), round(float(line.get_ydata()[0]), 3))
+        for line in axes.get_lines()
+        if line.get_marker() == "s" and len(line.get_xdata()) == 1
+    }
+    assert dots == {(1.0, 1.0), (0.8, 1.3), (0.5, 1.6)}
+    assert [text.get_text() for text in axes.texts] == [
+        "llamacpp, none, q4_0: garbled",
+        "llamacpp, none, int8",
+        "llamacpp, none, none",
+    ]
+
+
+@pytest.mark.parametrize("heights", [[0.5] * 5, [1.0, 0.99, 0.98], [0.02, 0.01, 0.0], [0.9, 0.5, 0.1], [0.3] * 40, []])
+def test_labels_keep_apart_and_in_the_panel(heights: list[float]) -> None:
+    places = spread(heights, 0.06)
+    gap = min(0.06, 1 / max(1, len(heights) - 1)) - 1e-9
+    assert all(upper - lower >= gap for upper, lower in pairwise(places))
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)
+    if heights == [0.9, 0.5, 0.1]:
+        assert places == heights

@@ -1,0 +1,141 @@
+"""Texts held against texts whose likeness can be worked out by hand, or was planted."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from servegrid import sameness
+from servegrid.records import RequestRecord, requests_table, write_requests
+from servegrid.sameness import Answers, beyond, compare, distance, first_difference, garble, trigrams
+
+WORDS = [
+    "the",
+    "server",
+    "sent",
+    "a",
+    "long",
+    "answer",
+    "about",
+    "rivers",
+    "and",
+    "towns",
+    "while",
+    "nobody",
+    "asked",
+    "for",
+    "more",
+    "than",
+    "one",
+    "of",
+    "them",
+]
+
+
+def sentence(seed: int, length: int = 60) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=length))
+
+
+def noise(seed: int, length: int = 300) -> str:
+    return "".join(random.Random(seed).choices([chr(code) for code in range(0x4E00, 0x4F00)], k=length))
+
+
+def answers(folder: Path, texts: dict[str, str], **status: str) -> Answers:
+    records = [
+        RequestRecord(f"r{n}", prompt, 8, status.get(prompt, "ok"), text=text)  # type: ignore[arg-type]
+        for n, (prompt, text) in enumerate(texts.items())
+    ]
+    write_requests(folder, records)
+    return Answers(requests_table(records), folder)
+
+
+BASE = {f"p{n}": sentence(n) for n in range(20)}
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Answers:
+    return answers(tmp_path / "baseline", BASE)
+
+
+def test_equal_texts(tmp_path: Path, baseline: Answers) -> None:
+    found = compare([answers(tmp_path / "a", BASE)], baseline)
+    assert found.agreement == 1.0 and set(found.changed.values()) == {0.0}
+    assert found.divergence_characters_p50 is None and found.text_distance is None and found.garble is None
+
+
+def test_a_late_split_an_early_split_and_garbage_are_told_apart(tmp_path: Path, baseline: Answers) -> None:
+    late = {prompt: text[:-20] + "x" * 20 for prompt, text in BASE.items()}
+    early = {prompt: text[:10] + sentence(1000 + n) for n, (prompt, text) in enumerate(BASE.items())}
+    rubbish = {prompt: text[:10] + noise(n) for n, (prompt, text) in enumerate(BASE.items())}
+    stuck = {prompt: text[:10] + "!" * 300 for prompt, text in BASE.items()}
+    found = {
+        name: compare([answers(tmp_path / name, texts)], baseline)
+        for name, texts in {"late": late, "early": early, "rubbish": rubbish, "stuck": stuck}.items()
+    }
+    assert all(one.agreement == 0 for one in found.values())
+    assert found["late"].divergence_characters_p50 == pytest.approx(len(BASE["p0"]) - 20, rel=0.1)
+    assert found["early"].divergence_characters_p50 == pytest.approx(10, abs=2)
+    distances = [found[name].text_distance or 0 for name in ("late", "early", "rubbish")]
+    assert distances == sorted(distances) and distances[0] < 0.15 and distances[2] > 0.9
+    assert (found["late"].garble or 0) < 0.2 and (found["early"].garble or 0) < 0.2
+    assert (found["rubbish"].garble or 0) > 0.8 and (found["stuck"].garble or 0) > 0.8
+
+
+def test_only_ok_answers_to_common_prompts_are_compared(tmp_path: Path, baseline: Answers) -> None:
+    texts = {"p0": BASE["p0"], "p1": "other", "p2": "broken", "elsewhere": "?"}
+    found = compare([answers(tmp_path / "a", texts, p2="error")], baseline)
+    assert found.changed == {"p0": 0.0, "p1": 1.0} and found.agreement == 0.5
+    assert compare([answers(tmp_path / "b", {"elsewhere": "?"})], baseline) == sameness.Sameness()
+    assert compare([], baseline) == sameness.Sameness()
+
+
+def test_sessions_are_pooled(tmp_path: Path, baseline: Answers) -> None:
+    same, other = answers(tmp_path / "a", BASE), answers(tmp_path / "b", BASE | {"p0": "other"})
+    found = compare([same, other], baseline)
+    assert found.agreement == pytest.approx(39 / 40) and found.changed["p0"] == 0.5
+
+
+def test_without_texts_the_hashes_still_tell(tmp_path: Path, baseline: Answers) -> None:
+    other = answers(tmp_path / "a", BASE | {"p0": "other"})
+    (tmp_path / "a" / "texts.parquet").unlink()
+    found = compare([other], baseline)
+    assert found.agreement == pytest.approx(19 / 20) and found.text_distance is None
+
+
+def test_at_most_a_sample_of_the_texts_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sameness, "SAMPLE", 4)
+    baseline = answers(tmp_path / "baseline", BASE)
+    seen: list[str] = []
+    monkeypatch.setattr(sameness, "first_difference", lambda one, other: seen.append(one) or 0)
+    compare([answers(tmp_path / "a", {prompt: f"{text}." for prompt, text in BASE.items()})], baseline)
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "place"), [("abc", "abd", 2), ("abc", "abc", 3), ("ab", "abc", 2), ("", "a", 0), ("xbc", "abc", 0)]
+)
+def test_first_difference(one: str, other: str, place: int) -> None:
+    assert first_difference(one, other) == place
+
+
+def test_distance_by_hand() -> None:
+    # abcd: abc bcd; abce: abc bce: two of four are in one text only
+    assert distance(trigrams("abcd"), trigrams("abce")) == pytest.approx(0.5)
+    assert distance(trigrams("aaaa"), trigrams("aaa")) == pytest.approx(1 / 3), "how often counts"
+    assert distance(trigrams("ab"), trigrams("abc")) == 1.0
+    assert distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
+
+
+def test_garble_needs_enough_text() -> None:
+    assert garble(["short"], ["text"], [sentence(1)]) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "less", "verdict"),
+    [(0, 0, False), (4, 0, None), (5, 0, True), (5, 4, False), (2, 5, False), (12, 2, True)],
+)
+def test_a_change_must_go_beyond_the_floor(more: int, less: int, verdict: bool | None) -> None:
+    changed = {f"m{n}": 1.0 for n in range(more)} | {f"l{n}": 0.0 for n in range(less)} | {"same": 0.0}
+    floor = {f"m{n}": 0.0 for n in range(more)} | {f"l{n}": 1.0 for n in range(less)} | {"same": 0.0}
+    assert beyond(changed, floor) is verdict
+    assert beyond(changed, {}) is False

@@ -1,0 +1,135 @@
+"""One load of one session, read back from disk, with all that is derived from it alone."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from servegrid import engines, metrics
+from servegrid.energy import energy_columns, idle_power_w
+from servegrid.files import read_json
+from servegrid.records import read_table
+from servegrid.sameness import Answers
+from servegrid.state import launch_folder
+from servegrid.window import Samples, Window, hardware_columns, server_columns, startup_s
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A load's folder, its session's record and its own."""
+
+    folder: Path
+    session: dict[str, Any]
+    load: dict[str, Any]
+
+    @cached_property
+    def requests(self) -> metrics.Requests:
+        """All requests of the load."""
+        return metrics.Requests(read_table(self.folder / "requests.parquet", metrics.READ))
+
+    @cached_property
+    def time_s(self) -> float | None:
+        """Time to complete."""
+        return metrics.time_s(self.requests)
+
+    @cached_property
+    def counts(self) -> dict[str, float | None]:
+        """Requests and tokens, and rates over the time to complete."""
+        requests, seconds = self.requests, self.time_s
+        prompt, output = (metrics.tokens(requests, name) for name in ("prompt_tokens", "output_tokens"))
+        total = prompt + output if prompt is not None and output is not None else None
+        ok, short = len(requests.ok), requests.count("short")
+        return {
+            "requests_ok": ok,
+            "requests_short": short,
+            "requests_failed": len(requests.table) - ok - short,
+            "prompt_tokens": prompt,
+            "output_tokens": output,
+            "requests_per_s": metrics.per_second(ok, seconds),
+            "output_tokens_per_s": metrics.per_second(output, seconds),
+            "total_tokens_per_s": metrics.per_second(total, seconds),
+        }
+
+    @cached_property
+    def latencies(self) -> dict[str, metrics.Floats]:
+        """Every latency of metrics.LATENCIES: its values, in ms."""
+        requests = self.requests
+        return {
+            "ttft": metrics.ttft_ms(requests),
+            "itl": metrics.itl_ms(requests),
+            "chunk_gap": metrics.chunk_gaps_ms(requests),
+            "tpot": metrics.tpot_ms(requests),
+            "e2e": metrics.e2e_ms(requests),
+            "ttft_planned": metrics.after_planned_ms(requests, "first_token_s"),
+            "e2e_planned": metrics.after_planned_ms(requests, "end_s"),
+        }
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Its texts, to be compared."""
+        columns = ["request_id", "prompt_id", "status", "text_sha256"]
+        return Answers(read_table(self.folder / "requests.parquet", columns), self.folder)
+
+    @cached_property
+    def launch(self) -> dict[str, Any]:
+        """The launch of the server that the load ran on."""
+        launches: list[dict[str, Any]] = self.session["launches"]
+        return next(launch for launch in launches if launch["number"] == self.load["launch"])
+
+    @property
+    def gpus(self) -> list[str]:
+        """UUIDs of the GPUs that the server ran on."""
+        uuids: list[str] = self.launch["gpus"]
+        return uuids
+
+    @property
+    def launch_folder(self) -> Path:
+        """Where the telemetry of its launch lies."""
+        return launch_folder(self.folder.parents[1], self.load["launch"])
+
+    @property
+    def text_files(self) -> list[Path]:
+        """The files that its answers are read from."""
+        return [self.folder / "requests.parquet", self.folder / "texts.parquet"]
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that its numbers and warnings are derived from; some may be missing."""
+        records = [self.folder / "load.json", self.folder / "requests.parquet"]
+        samples = [self.launch_folder / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
+        return [self.folder.parents[1] / "session.json", *records, *samples]
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Telemetry of the whole launch."""
+        return Samples.of(self.launch_folder)
+
+    @cached_property
+    def window(self) -> Window:
+        """Telemetry during the load."""
+        return self.samples.window(self.load["start_s"], self.load["end_s"])
+
+    @cached_property
+    def during(self) -> dict[str, float | None]:
+        """What is known of the load beside its requests, and how steadily they ran."""
+        engine = engines.get(self.session["server"]["engine"])
+        idle_w = idle_power_w(self.samples, self.gpus, (self.launch.get("start_up") or {}).get("launched_s"))
+        return {
+            "startup_s": startup_s(self.launch),
+            "client_cpu_s": self.load["client_cpu_s"],
+            "turnaround_ms_p99": metrics.percentile(metrics.turnaround_ms(self.requests), 99),
+            "client_share": self.load.get("client_share"),
+            "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
+            "steady_s": metrics.steady_s(self.requests),
+            "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(self.requests),
+            **server_columns(self.window, engine.metrics),
+            **hardware_columns(self.window, self.gpus),
+            **energy_columns(self.window, self.gpus, idle_w),
+        }
+
+    @cached_property
+    def first_of_launch(self) -> bool:
+        """Whether no other load ran on the server before."""
+        others = (read_json(path) for path in self.folder.parent.glob("*/load.json"))
+        here = [other["begun_s"] for other in others if other["launch"] == self.load["launch"]]
+        return bool(here) and self.load["begun_s"] <= min(here)

@@ -1,0 +1,156 @@
+"""What speed costs in sameness: speed-up over the baseline's setting against the share of equal texts, one dot per setting."""
+
+import textwrap
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from servegrid.report.curves import Measure, extent, legend_handle, ratio_axis
+from servegrid.report.effect import reference_level, speedups
+from servegrid.report.missing import not_drawn
+from servegrid.report.numbers import clip
+from servegrid.report.panels import at, in_common, split
+from servegrid.report.points import drawable, prepare
+from servegrid.report.settings import Settings
+from servegrid.report.sheet import Sheet, say
+from servegrid.report.style import GREY, Look, engine_looks, styled
+
+TITLE = "Speed against sameness"
+SETTING = ["engine", "speculation", "quantization"]
+SEPARATOR = "\x1f"  # in no label: report.numbers.plain leaves no control character
+MAX_SETTINGS = 18
+STRIP = "#E4E4E4"
+_LABEL = 30
+_GAP = 0.062
+"""Least distance of two labels, as a share of the panel's height."""
+_SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
+
+
+def draw(points: pd.DataFrame, settings: Settings) -> Figure:
+    """A panel per GPU and further axis; dots are medians over client threads, bars the range over them."""
+    with styled():
+        rows = prepare(points, settings)
+        reference = {axis: reference_level(rows, axis, settings) for axis in SETTING}
+        rows = _over(rows, reference, settings)
+        known = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)
+        if not known.any():
+            measured = drawable(rows, "time_s").any()
+            why = (
+                "No point has both a speed-up and a share of equal texts."
+                if measured
+                else "No point has a measured time."
+            )
+            return say(TITLE, why, _gaps(rows, settings))
+        panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
+        sheet = Sheet(len(panels), height_in=4.2)
+        looks, cut = engine_looks(rows["engine"]), 0
+        for number, (axes, panel) in enumerate(zip(sheet.axes, panels, strict=True)):
+            dots = _dots(panel.points[known.loc[panel.points.index]])
+            cut += max(0, len(dots) - MAX_SETTINGS)
+            _panel(axes, dots[:MAX_SETTINGS], looks)
+            axes.set_title(textwrap.fill(panel.title, sheet.panel_characters), loc="left")
+            axes.set_xlabel("texts equal to the baseline's (share)" if sheet.is_lowest(number) else "")
+        words = ", ".join(at(axis, level) for axis, level in reference.items())
+        notes = [
+            f"Speed-up over {words}, at the same client threads. Dots: median over client threads; bars: lowest to highest.",
+            f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if cut else "",
+            *_gaps(rows, settings),
+            left_out,
+        ]
+        legend: dict[str, Artist] = {clip(name, 60): legend_handle(_dot(look)) for name, look in looks.items()}
+        if rows["agreement_floor"].notna().any():
+            legend["within the baseline's own repeats"] = Patch(color=STRIP)
+        return sheet.finish(TITLE, in_common(rows[known], ("gpu", "threads", *settings.axes)), legend, notes)
+
+
+def _over(rows: pd.DataFrame, reference: dict[str, str], settings: Settings) -> pd.DataFrame:
+    """The rows with their speed-up over the reference setting at the same place on all other axes."""
+    setting = rows["engine"] + SEPARATOR + rows["speculation"] + SEPARATOR + rows["quantization"]
+    match = tuple(axis for axis in settings.all_axes if axis not in SETTING)
+    return speedups(rows.assign(setting=setting), "setting", SEPARATOR.join(reference.values()), match)
+
+
+def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
+    return not_drawn(rows, "time_s", settings.all_axes)
+
+
+def _dots(points: pd.DataFrame) -> pd.DataFrame:
+    """One row per setting: median, lowest and highest of speed-up and agreement over its points; the fastest first."""
+    grouped = points.groupby(SETTING, sort=False)
+    dots = grouped[["speedup", "agreement"]].agg(["median", "min", "max"])
+    dots.columns = dots.columns.map("_".join)
+    dots["floor"] = grouped["agreement_floor"].median()
+    dots["warnings"] = grouped["warnings"].agg("; ".join)
+    dots["whole"] = ~grouped["status"].agg(lambda status: "partial" in set(status)).astype(bool)
+    return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()
+
+
+def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look]) -> None:
+    floor = dots["floor"].dropna()
+    if len(floor):
+        axes.axvspan(floor.iloc[0] - 0.008, 1.02, color=STRIP, zorder=0)
+    axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
+    lowest = min(float(dots["agreement_min"].min()), 0.9)
+    limits = max(-0.03, lowest - 0.05), 1.02
+    axes.set_xlim(*limits)
+    axes.set_xticks([tick for tick in axes.get_xticks() if max(0, limits[0]) <= tick <= 1.001])
+    measures = Measure("speedup_median", "", "speedup_min", "speedup_max")
+    ratio_axis(axes, *extent(dots, measures))
+    axes.set_ylabel(_SPEEDUP.words)
+    for _, dot in dots.iterrows():
+        _draw(axes, dot, _dot(looks[str(dot["engine"])]))
+    _labels(axes, dots)
+
+
+def _draw(axes: Axes, dot: "pd.Series[float]", look: Look) -> None:
+    x, y = dot["agreement_median"], dot["speedup_median"]
+    xerr = [[x - dot["agreement_min"]], [dot["agreement_max"] - x]]
+    yerr = [[y - dot["speedup_min"]], [dot["speedup_max"] - y]]
+    axes.errorbar([x], [y], yerr, xerr, fmt="none", ecolor=look.colour, elinewidth=0.8, capsize=2)
+    face = look.colour if dot["whole"] else "white"
+    axes.plot([x], [y], markersize=7, **{**look.line, "markerfacecolor": face})
+
+
+def _dot(look: Look) -> Look:
+    return Look(look.colour, look.marker, "none")
+
+
+def _labels(axes: Axes, dots: pd.DataFrame) -> None:
+    """Every dot's name to the right of the panel, in the order of the dots, spread so that none touches another."""
+    to_share = axes.transData + axes.transAxes.inverted()
+    heights = [to_share.transform((1, dot["speedup_median"]))[1] for _, dot in dots.iterrows()]
+    places = spread(heights, _GAP)
+    for (_, dot), place in zip(dots.iterrows(), places, strict=True):
+        axes.annotate(
+            _name(dot),
+            xy=(dot["agreement_median"], dot["speedup_median"]),
+            xytext=(1.03, place),
+            textcoords="axes fraction",
+            va="center",
+            size=7,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "#AAAAAA", "linewidth": 0.6, "shrinkB": 4, "relpos": (0, 0.5)},
+        )
+
+
+def spread(heights: list[float], gap: float) -> list[float]:
+    """Heights from top to bottom (0 to 1, falling), moved as little as needed to lie at least `gap` apart, within 0 and 1."""
+    gap = min(gap, 1 / max(1, len(heights) - 1))
+    places: list[float] = []
+    for height in heights:
+        places.append(min(height, places[-1] - gap if places else 1.0))
+    floor = 0.0
+    for number in range(len(places) - 1, -1, -1):
+        places[number] = max(places[number], floor)
+        floor = places[number] + gap
+    return places
+
+
+def _name(dot: "pd.Series[float]") -> str:
+    name = clip(f"{dot['engine']}, {dot['speculation']}, {dot['quantization']}", _LABEL)
+    if "garbled texts" in str(dot["warnings"]):
+        return f"{name}: garbled"
+    return f"{name}: texts change" if " changes texts" in str(dot["warnings"]) else name

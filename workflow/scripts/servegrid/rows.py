@@ -1,0 +1,92 @@
+"""Rows of numbers from the loads of one point: requests are pooled, and what belongs to a session is averaged."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from servegrid import metrics
+from servegrid.measured import Measured
+
+Row = dict[str, Any]
+
+
+def numbers(measured: Sequence[Measured], usd_per_hour: float | None) -> Row:
+    """Every number of a point, or of one session of it; `measured` are loads with a number, at least one."""
+    row = _times(measured) | _counts(measured) | _latencies(measured) | _means([one.during for one in measured])
+    row |= {"acceptance_rate": metrics.acceptance_rate(*(one.requests for one in measured))}
+    return row | _per_gpu(row, measured[0]) | _cost(row, usd_per_hour)
+
+
+def _times(measured: Sequence[Measured]) -> Row:
+    """Mean over sessions, with the lowest and the highest of them."""
+    times = [one.time_s for one in measured if one.time_s is not None]
+    tails = [tail for one in measured if (tail := metrics.tail_s(one.requests)) is not None]
+    if not times:
+        return {}
+    spread = {"time_s": fmean(times), "time_s_low": min(times), "time_s_high": max(times)}
+    return spread | {"tail_s": fmean(tails) if tails else None}
+
+
+def _counts(measured: Sequence[Measured]) -> Row:
+    """Requests and tokens of one session (the mean over sessions), and rates over the time to complete."""
+    rows = [one.counts for one in measured]
+    means = _means(rows)
+    whole = ("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens")
+    counts: Row = {
+        name: round(value) if name in whole and value is not None else value for name, value in means.items()
+    }
+    return counts | {"tokens_from": metrics.tokens_from(measured[0].requests)}
+
+
+def _latencies(measured: Sequence[Measured]) -> Row:
+    row: Row = {}
+    for name in metrics.LATENCIES:
+        known = name != "itl" or all(one.requests.chunks.carried is not None for one in measured)
+        pooled = np.concatenate([one.latencies[name] for one in measured]) if known else np.empty(0)
+        values = metrics.percentiles(pooled, metrics.PERCENTILES)
+        row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, values, strict=True)}
+    late = np.concatenate([metrics.lateness_ms(one.requests) for one in measured])
+    return row | {"lateness_ms_p99": metrics.percentile(late, 99)}
+
+
+def _per_gpu(row: Row, one: Measured) -> Row:
+    """Throughput per GPU of the device, so that one GPU and several can be compared."""
+    rate = row.get("output_tokens_per_s")
+    return {"output_tokens_per_s_per_gpu": rate / len(one.gpus) if rate is not None and one.gpus else None}
+
+
+def _cost(row: Row, usd_per_hour: float | None) -> Row:
+    """Energy and money per output token; nothing of what is not known."""
+    tokens, seconds = row.get("output_tokens"), row.get("time_s")
+    if not tokens:
+        return {}
+    per_token = {"j_per_output_token": "energy_j", "j_per_output_token_above_idle": "energy_above_idle_j"}
+    cost: Row = {name: row[of] / tokens for name, of in per_token.items() if row.get(of) is not None}
+    if usd_per_hour is not None and seconds:
+        cost["usd_per_million_output_tokens"] = usd_per_hour / 3600 * seconds / tokens * 1e6
+    return cost
+
+
+def _means(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
+    """Mean of each key over the rows that know it."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    known = {key: [value for row in rows if (value := row.get(key)) is not None] for key in keys}
+    return {key: fmean(values) if values else None for key, values in known.items()}
+
+
+def provenance(one: Measured) -> Row:
+    """What ran, where: engine, image, model, host, GPU and driver."""
+    server, gpus = one.session["server"], one.launch.get("gpu_facts") or []
+    reported = one.launch.get("reported") or {}
+    return {
+        "engine_version": reported.get("version") or server["version"],
+        "kv_cache_tokens": reported.get("kv_cache_tokens"),
+        "image_digest": one.launch.get("image_digest"),
+        "runtime": server["runtime"],
+        "model": one.launch.get("model") or server["model"]["name"],
+        "host": one.session["host"]["name"] if server["runtime"] != "url" else None,
+        "gpu_name": ", ".join(gpu["name"] for gpu in gpus) or None,
+        "driver": gpus[0].get("driver_version") if gpus else None,
+    }

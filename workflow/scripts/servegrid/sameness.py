@@ -1,0 +1,230 @@
+"""Speed is worth little if the answers are others: the texts of a load held against a baseline's, prompt by prompt.
+
+Texts part for harmless reasons (another batch size rounds differently, and one near-tie goes the other way) and for harmful
+ones. Three numbers tell them apart: how many are equal, where those that differ part, and how unlike they are then. A fourth,
+`garble`, tells other good text from no text at all.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import comb
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from servegrid.records import read_table
+
+Grams = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+SAMPLE = 32
+"""Texts of one load that are read beside their hashes, at most: evenly spaced among those that differ."""
+GARBLED = 0.5
+LEAST_GRAMS = 200
+"""A profile of fewer trigrams says nothing of a language."""
+CODE_POINT_BITS = 21
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answered requests of one load: prompt id and text hash of each, and where their texts lie."""
+
+    requests: pa.Table  # all requests of the load
+    folder: Path
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int64]:
+        """Row numbers of the ok requests whose text is known."""
+        known = pc.and_(pc.equal(self.requests["status"], "ok"), pc.is_valid(self.requests["text_sha256"]))
+        return np.flatnonzero(known.to_numpy())
+
+    @cached_property
+    def prompts(self) -> pa.Array:
+        """Prompt ids."""
+        return self.requests["prompt_id"].take(pa.array(self._rows)).combine_chunks()
+
+    @cached_property
+    def hashes(self) -> pa.Array:
+        """SHA-256 of each text."""
+        return self.requests["text_sha256"].take(pa.array(self._rows)).combine_chunks()
+
+    def beside(self, baseline: "Answers") -> tuple[Places, Places, Mask]:
+        """Places of the answers here whose prompt the baseline has, of the baseline's first answers, and which differ."""
+        found = pc.index_in(self.prompts, value_set=baseline.prompts)
+        mine = np.flatnonzero(pc.is_valid(found).to_numpy(zero_copy_only=False))
+        theirs = found.drop_null().to_numpy().astype(np.int64)
+        differ = pc.not_equal(self.hashes.take(pa.array(mine)), baseline.hashes.take(pa.array(theirs)))
+        return mine, theirs, differ.to_numpy(zero_copy_only=False)
+
+    @cached_property
+    def _texts(self) -> pa.ChunkedArray | None:
+        path = self.folder / "texts.parquet"
+        if not path.exists():
+            return None
+        table = read_table(path, ["request_id", "text"])
+        aligned = table["request_id"].equals(self.requests["request_id"])
+        return table["text"].take(pa.array(self._rows)) if aligned else None
+
+    def texts(self, places: Places) -> list[str] | None:
+        """The texts at these places, or None where they were not kept."""
+        if self._texts is None:
+            return None
+        found: list[str] = self._texts.take(pa.array(places)).to_pylist()
+        return found
+
+
+@dataclass(frozen=True)
+class Sameness:
+    """How the answers of one or more loads compare with a baseline's. None: unknown.
+
+    Attributes:
+        changed: for each prompt that both have, the share of its answers whose text differs (0 to 1).
+        agreement: share of all answers whose text equals the baseline's (0 to 1).
+        divergence_characters_p50: median place of the first character that differs, over the answers that do, in Unicode
+            characters (not tokens: what the server's tokens are is not recorded).
+        text_distance: mean distance of the answers that differ (0 to 1), see `distance`.
+        garble: see `garble`.
+    """
+
+    changed: dict[str, float] = field(default_factory=dict)
+    agreement: float | None = None
+    divergence_characters_p50: float | None = None
+    text_distance: float | None = None
+    garble: float | None = None
+
+
+def compare(loads: Sequence[Answers], baseline: Answers, read_texts: bool = True) -> Sameness:
+    """Every answer of the loads against the baseline's first answer to the same prompt; unknown without common prompts.
+
+    Where answers differ, their texts are read too, at most SAMPLE per load, if `read_texts`.
+    """
+    pairs = [(load, *load.beside(baseline)) for load in loads]
+    differing, answers = np.zeros(len(baseline.prompts)), np.zeros(len(baseline.prompts))
+    for _, _, theirs, differ in pairs:
+        np.add.at(differing, theirs, differ)
+        np.add.at(answers, theirs, 1)
+    if not answers.any():
+        return Sameness()
+    common = np.flatnonzero(answers)
+    prompts = baseline.prompts.take(pa.array(common)).to_pylist()
+    changed = dict(zip(prompts, (differing[common] / answers[common]).tolist(), strict=True))
+    agreement = float(1 - differing.sum() / answers.sum())
+    if not read_texts or agreement == 1:
+        return Sameness(changed, agreement)
+    unlike = [_Unlike.of(load, mine[differ], theirs[differ], baseline) for load, mine, theirs, differ in pairs]
+    return Sameness(changed, agreement, *_Unlike.summary([one for one in unlike if one is not None]))
+
+
+@dataclass(frozen=True)
+class _Unlike:
+    """A sample of one load's answers that differ from the baseline's."""
+
+    parted: list[int]
+    distances: list[float]
+    garble: float | None
+
+    @classmethod
+    def of(cls, load: Answers, mine: Places, theirs: Places, baseline: Answers) -> "_Unlike | None":
+        every = -(-len(mine) // SAMPLE) or 1
+        texts, originals = load.texts(mine[::every]), baseline.texts(theirs[::every])
+        if not texts or not originals:
+            return None
+        grams = [trigrams(text) for text in texts]
+        distances = [distance(one, trigrams(other)) for one, other in zip(grams, originals, strict=True)]
+        parted = [first_difference(one, other) for one, other in zip(texts, originals, strict=True)]
+        return cls(parted, distances, _garble(texts, theirs[::every].tolist(), baseline))
+
+    @staticmethod
+    def summary(loads: "Sequence[_Unlike]") -> tuple[float | None, float | None, float | None]:
+        """Median first difference, mean distance, mean garble."""
+        if not loads:
+            return None, None, None
+        garbles = [one.garble for one in loads if one.garble is not None]
+        parted = float(median(place for one in loads for place in one.parted))
+        return parted, fmean(value for one in loads for value in one.distances), fmean(garbles) if garbles else None
+
+
+def first_difference(one: str, other: str) -> int:
+    """Number of characters before the first that differs; the length of the shorter text if the longer begins with it."""
+    return bisect_left(range(min(len(one), len(other))), True, key=lambda n: one[: n + 1] != other[: n + 1])
+
+
+def trigrams(text: str) -> Grams:
+    """All runs of three characters, each as one number."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    first, second, third = points[:-2], points[1:-1], points[2:]
+    return (first << np.uint64(2 * CODE_POINT_BITS)) | (second << np.uint64(CODE_POINT_BITS)) | third
+
+
+def distance(one: Grams, other: Grams) -> float:
+    """Distance of two texts' trigrams, 0 (the same ones as often) to 1 (none in common, or a text too short to have any).
+
+    The q-gram distance with q = 3 (Ukkonen 1992, "Approximate string-matching with q-grams and maximal matches", Theoretical
+    Computer Science 92), a lower bound of the edit distance in linear time, over its largest possible value.
+    """
+    if not len(one) or not len(other):
+        return 1.0
+    _, which = np.unique(np.concatenate([one, other]), return_inverse=True)
+    signs = np.repeat([1.0, -1.0], [len(one), len(other)])
+    return float(np.abs(np.bincount(which, weights=signs)).sum() / (len(one) + len(other)))
+
+
+def profile_distance(one: Grams, other: Grams) -> float:
+    """Total variation distance between the trigram frequencies of two bodies of text, 0 (alike) to 1 (none in common)."""
+    _, which = np.unique(np.concatenate([one, other]), return_inverse=True)
+    weights = np.repeat([1 / len(one), -1 / len(other)], [len(one), len(other)])
+    return float(np.abs(np.bincount(which, weights=weights)).sum() / 2)
+
+
+def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str]) -> float | None:
+    """How foreign texts are to the baseline's language: 0 as its own answers, 1 nothing in common; None: too little text.
+
+    Texts that part early are unlike each other though both are good. So each side is held, as a whole, against the baseline's
+    answers to other prompts (`profile_distance`): good text lies as far from them as the baseline's own text, and garbage
+    farther. The excess is given as a share of the largest that is possible. Frequencies of n-grams tell languages and encodings
+    apart from little text: Cavnar and Trenkle 1994, "N-gram-based text categorization".
+
+    Args:
+        mine: texts to be judged.
+        theirs: the baseline's answers to the same prompts.
+        unrelated: the baseline's answers to other prompts.
+    """
+    judged, own, rest = (_body(texts) for texts in (mine, theirs, unrelated))
+    if min(map(len, (judged, own, rest))) < LEAST_GRAMS:
+        return None
+    usual = profile_distance(own, rest)
+    return max(0.0, (profile_distance(judged, rest) - usual) / (1 - usual)) if usual < 1 else None
+
+
+def _body(texts: Sequence[str]) -> Grams:
+    return np.concatenate([trigrams(text) for text in texts]) if texts else np.empty(0, dtype=np.uint64)
+
+
+def _garble(texts: Sequence[str], places: Sequence[int], baseline: Answers) -> float | None:
+    """`garble` of a load's texts, of which at most half of the baseline's prompts are used, so that others are left."""
+    half = max(1, len(baseline.prompts) // 2)
+    judged = dict(list(zip(places, texts, strict=True))[:half])
+    others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
+    theirs, unrelated = baseline.texts(np.array(list(judged))), baseline.texts(np.array(others, dtype=np.int64))
+    return None if theirs is None or unrelated is None else garble(list(judged.values()), theirs, unrelated)
+
+
+def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
+    """Whether more texts changed than change by themselves. None: some did and none does by itself, but too few to tell.
+
+    A sign test over the prompts, one-sided at 5 % (Conover 1999, "Practical Nonparametric Statistics", 3.4): prompts whose
+    share of changed answers is above its share in the baseline's own repeats, against prompts where it is below. Both shares
+    must be of as many sessions, or one side would have more chances to differ.
+    """
+    steps = [changed[prompt] - floor[prompt] for prompt in changed if prompt in floor]
+    more, less = sum(step > 0 for step in steps), sum(step < 0 for step in steps)
+    tail = sum(comb(more + less, k) for k in range(more, more + less + 1)) / 2 ** (more + less)
+    if tail < 0.05:
+        return True
+    return None if more and not any(floor.values()) else False

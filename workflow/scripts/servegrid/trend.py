@@ -1,0 +1,34 @@
+"""Does a series go up or down, beyond what chance does?"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+BLOCKS, LEAST_PER_BLOCK = 10, 5
+Z = 2.576
+"""Two-sided at 1 %."""
+SIZE = 0.1
+"""A drift smaller than this share of the median is not worth a word."""
+
+
+def drift(times_s: Floats, values: Floats) -> float | None:
+    """By what share of their median the values (all above zero) drift from begin to end; 0 if not shown, None if too few.
+
+    The values are put into BLOCKS of equal number by time, so that neighbours that depend on each other do not count as many.
+    Their medians are tested for a trend (Mann 1945, "Nonparametric tests against trend", Econometrica 13; Kendall 1975), and its
+    size is the median of all slopes between blocks (Sen 1968, JASA 63), times the number of steps.
+    """
+    if len(values) < BLOCKS * LEAST_PER_BLOCK:
+        return None
+    ordered = values[np.argsort(times_s, kind="stable")]
+    medians = np.array([np.median(block) for block in np.array_split(ordered, BLOCKS)])
+    first, second = np.triu_indices(BLOCKS, k=1)
+    rises = medians[second] - medians[first]
+    score = float(np.sign(rises).sum())
+    spread = math.sqrt(BLOCKS * (BLOCKS - 1) * (2 * BLOCKS + 5) / 18)
+    if max(0.0, abs(score) - 1) / spread <= Z:
+        return 0.0
+    share = float(np.median(rises / (second - first)) * (BLOCKS - 1) / np.median(medians))
+    return share if abs(share) >= SIZE else 0.0
