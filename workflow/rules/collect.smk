@@ -1,4 +1,4 @@
-# From raw records to one row per point. Pure: runs in seconds, needs no device.
+# From raw records to one row per point, and one per point and session. Pure: runs in seconds, needs no device.
 
 
 rule collect:
@@ -9,6 +9,7 @@ rule collect:
     output:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
         token="<results>/collected.txt",
     log:
         "<logs>/collect.log",
@@ -17,5 +18,5 @@ rule collect:
         token=SWEEP.collect_token,
     shell:
         "python $SCRIPTS/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
-        " --token {params.token} --token-file {output.token:q}"
+        " --sessions {output.sessions:q} --token {params.token} --token-file {output.token:q}"
         " > {log:q} 2>&1"

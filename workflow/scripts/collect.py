@@ -1,4 +1,4 @@
-"""Write one row per point of the config, from the raw records of its sessions."""
+"""Write one row per point of the config, and one per point and session, from the raw records of its sessions."""
 
 import argparse
 from pathlib import Path
@@ -19,14 +19,16 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--parquet", type=Path, required=True)
+    parser.add_argument("--sessions", type=Path, required=True, help="one row per point and session, as Parquet")
     parser.add_argument("--token", required=True, help="names this collection; see Sweep.collect_token")
     parser.add_argument("--token-file", type=Path, required=True)
     arguments = parser.parse_args()
     config = load_config(arguments.config)
-    frame = collect(Grid(config, gather(config)), Path(config.pathvars.results))
+    collected = collect(Grid(config, gather(config)), Path(config.pathvars.results))
     with replacing(arguments.csv) as beside:
-        frame.to_csv(beside, index=False)
-    write_table(arguments.parquet, pa.Table.from_pandas(frame, preserve_index=False))
+        collected.points.to_csv(beside, index=False)
+    for path, frame in ((arguments.parquet, collected.points), (arguments.sessions, collected.sessions)):
+        write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
     write_atomic(arguments.token_file, f"{arguments.token}\n")
 
 

@@ -34,6 +34,20 @@ COLUMNS = (
 )
 
 
+_OF_SEVERAL = ("time_s_low", "time_s_high", "tokens_from")
+SESSION_COLUMNS = ["rep", "status", "server_id", "load_id"] + [
+    name for name in COLUMNS[COLUMNS.index("time_s") : COLUMNS.index("agreement")] if name not in _OF_SEVERAL
+]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The result tables: one row per point, and one row per measured session of each point."""
+
+    points: pd.DataFrame
+    sessions: pd.DataFrame
+
+
 @dataclass(frozen=True)
 class Measured:
     """One load of one session, read back from disk."""
@@ -60,17 +74,44 @@ class Measured:
         return Window.of(folder, self.load["start_s"], self.load["end_s"])
 
     @cached_property
+    def during(self) -> dict[str, float | None]:
+        """What is known of the load beside its requests, and how steadily they ran."""
+        engine = engines.get(self.session["server"]["engine"])
+        return {
+            "startup_s": startup_s(self.launch),
+            "client_cpu_s": self.load["client_cpu_s"],
+            "turnaround_ms_p99": metrics.percentile(metrics.turnaround_ms(self.requests), 99),
+            "client_share": self.load.get("client_share"),
+            "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
+            "steady_s": metrics.steady_s(self.requests),
+            "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(self.requests),
+            **server_columns(self.window, engine.metrics),
+            **hardware_columns(self.window, self.launch["gpus"]),
+        }
+
+    @cached_property
     def texts(self) -> dict[str, str]:
         """Text hash by prompt id, of ok requests."""
         ok = self.requests.ok
         return dict(zip(ok["prompt_id"].to_pylist(), ok["text_sha256"].to_pylist(), strict=True))
 
 
-def collect(grid: Grid, results: Path) -> pd.DataFrame:
-    """One row per point of the grid, in its order: axes, then COLUMNS; failures and skips included."""
+def collect(grid: Grid, results: Path) -> Collected:
+    """One row per point of the grid, in its order: axes, then COLUMNS; failures and skips included.
+
+    And one row per point and session with a number: axes, then SESSION_COLUMNS; `rep` is the round it ran in.
+    """
     reader = _Reader(grid, results)
-    rows = [reader.row(point) for point in grid.points]
-    frame = pd.DataFrame(rows, columns=[*grid.axes, *COLUMNS])
+    points, sessions = [], []
+    for point in grid.points:
+        measured = [] if point.skip else list(reader.measured(point))
+        points.append(reader.row(point, measured))
+        sessions += [reader.session_row(point, one) for one in measured if one.load["status"] != "failed"]
+    return Collected(_frame(points, grid, COLUMNS), _frame(sessions, grid, SESSION_COLUMNS))
+
+
+def _frame(rows: list[Row], grid: Grid, columns: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=[*grid.axes, *columns])
     return frame.astype({axis: str for axis in grid.axes if axis != "threads"})
 
 
@@ -88,21 +129,27 @@ class _Reader:
     def baseline(self) -> list[dict[str, str]]:
         """Texts of the baseline point, session by session; empty if there is none."""
         point = next((point for point in self.grid.points if self._is_baseline(point)), None)
-        return [measured.texts for measured in self._measured(point)] if point else []
+        return [measured.texts for measured in self.measured(point)] if point else []
 
     def _is_baseline(self, point: Point) -> bool:
         wanted = self.grid.config.report.baseline or {"speculation": ["none", 0], "quantization": "none"}
-        return point.skip is None and matches(point.axes, wanted) and bool(list(self._measured(point)))
+        return point.skip is None and matches(point.axes, wanted) and bool(list(self.measured(point)))
 
-    def row(self, point: Point) -> Row:
+    def row(self, point: Point, measured: list[Measured]) -> Row:
         axes = dict(point.axes)
         if point.skip:
             return axes | {"status": point.skip.status, "reason": point.skip.reason, "sessions": 0}
-        measured = list(self._measured(point))
         row = axes | self._outcome(point, measured) | {"server_id": point.server.id, "load_id": point.load.id}
         return row | self._numbers(point, [one for one in measured if one.load["status"] != "failed"])
 
-    def _measured(self, point: Point) -> Iterator[Measured]:
+    def session_row(self, point: Point, one: Measured) -> Row:
+        """The same numbers of one session."""
+        axes = dict(point.axes) | {"rep": int(one.session["rep"]), "status": one.load["status"]}
+        ids = {"server_id": point.server.id, "load_id": point.load.id}
+        row = _times([one]) | _counts([one]) | _latencies(one.requests) | one.during
+        return axes | ids | row | {"acceptance_rate": metrics.acceptance_rate(one.requests)} | self._cost(point, row)
+
+    def measured(self, point: Point) -> Iterator[Measured]:
         for session in self._sessions.get(point.server.id, []):
             folder = load_folder(session_folder(self.results, session), point.load)
             record = self._record(session)
@@ -135,28 +182,11 @@ class _Reader:
         if not measured:
             return {}
         pooled = metrics.Requests(pa.concat_tables([one.requests.table for one in measured]))
-        row = (
-            _times(measured) | _counts(measured) | _latencies(pooled) | _means([self._during(one) for one in measured])
-        )
+        row = _times(measured) | _counts(measured) | _latencies(pooled) | _means([one.during for one in measured])
         row |= {"acceptance_rate": metrics.acceptance_rate(pooled)}
         row |= {"client_bound": metrics.client_bound(*(row[name] for name in metrics.PACE))}
         row |= self._cost(point, row) | self._sameness(measured) | _provenance(measured[0])
         return row
-
-    def _during(self, one: Measured) -> dict[str, float | None]:
-        engine = engines.get(one.session["server"]["engine"])
-        load = one.load
-        return {
-            "startup_s": startup_s(one.launch),
-            "client_cpu_s": load["client_cpu_s"],
-            "turnaround_ms_p99": metrics.percentile(metrics.turnaround_ms(one.requests), 99),
-            "client_share": load.get("client_share"),
-            "stamp_late_ms_p99": load.get("stamp_late_ms_p99"),
-            "steady_s": metrics.steady_s(one.requests),
-            "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(one.requests),
-            **server_columns(one.window, engine.metrics),
-            **hardware_columns(one.window, one.launch["gpus"]),
-        }
 
     def _cost(self, point: Point, row: Row) -> Row:
         price, tokens = self.grid.config.devices[point.server.gpu].usd_per_hour, row.get("output_tokens")

@@ -6,6 +6,7 @@ Only requests with status `ok` (answered as asked) count for throughput and late
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,15 @@ import pyarrow.compute as pc
 Floats = npt.NDArray[np.float64]
 PERCENTILES = (50, 90, 99)
 LATENCIES = ("ttft", "itl", "chunk_gap", "tpot", "e2e", "ttft_planned", "e2e_planned")
+BETTER: dict[str, Literal["higher", "lower"]] = {
+    **dict.fromkeys(("time_s", "tail_s", "startup_s", "energy_j", "j_per_output_token"), "lower"),
+    **dict.fromkeys(("usd_per_million_output_tokens", "vram_used_gib", "server_memory_gib_max"), "lower"),
+    **{f"{name}_ms_p{percent}": "lower" for name in LATENCIES for percent in PERCENTILES},
+    **dict.fromkeys(("requests_per_s", "output_tokens_per_s", "total_tokens_per_s"), "higher"),
+    **dict.fromkeys(("goodput_requests_per_s", "steady_output_tokens_per_s"), "higher"),
+    **dict.fromkeys(("acceptance_rate", "acceptance_length"), "higher"),
+}
+"""Which way each metric that settings can be ranked by is better. All are above zero, so that ratios of them mean something."""
 BOUND = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
