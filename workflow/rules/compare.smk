@@ -9,6 +9,7 @@ REPORT_CODE = sorted(
 rule tables:
     input:
         points="<results>/points.parquet",
+        published=SWEEP.config.report.published,
         code=[*SWEEP.code("tables.py"), *REPORT_CODE],
     output:
         expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
@@ -37,6 +38,7 @@ rule tables:
 rule figures:
     input:
         points="<results>/points.parquet",
+        published=SWEEP.config.report.published,
         code=[*SWEEP.code("figures.py"), *REPORT_CODE],
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),

@@ -27,13 +27,14 @@ def write_figures(points_path: Path, settings_text: str, out: Path, only: Sequen
     from servegrid.files import write_atomic
     from servegrid.report.figures import FIGURES
     from servegrid.report.points import read_points
+    from servegrid.report.published import marked, with_published
     from servegrid.report.settings import parse_settings
     from servegrid.report.style import render
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
-    settings = parse_settings(settings_text)
-    points = read_points(points_path)
+    points, settings = with_published(read_points(points_path), parse_settings(settings_text))
+    points = marked(points)
     for name in only or FIGURES:
         figure = FIGURES[name](points, settings)
         for file_format in settings.formats:

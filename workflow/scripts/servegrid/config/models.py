@@ -235,6 +235,12 @@ class Report(Section):
     baseline: Point = Field(
         default_factory=dict, description="The point that others are held against, by axis; axes left out match any."
     )
+    published: list[str] = Field(
+        default_factory=list,
+        description="Published tables to show beside what is measured, marked as such: CSV files with the columns `gpu`, "
+        "`engine`, `threads`, `time_s`, and optionally `source`, `vram` (`24/48`), `speculation`, `quantization`, `copies`. "
+        "`config/published/article.csv` is one.",
+    )
     timelines: Annotated[int, Field(ge=0)] = Field(
         50, description="Of how many servers the telemetry is drawn over time, in the order of the grid; 0 for none."
     )

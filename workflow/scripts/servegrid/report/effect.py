@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from servegrid.report.curves import Measure
-from servegrid.report.points import NO_EFFECT, drawable, levels
+from servegrid.report.points import NO_EFFECT, WHOLE, drawable, levels
 from servegrid.report.settings import Settings
 
 SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
@@ -23,7 +23,7 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
     `speedup_low` and `speedup_high` hold the slowest session against the reference's fastest, and the other way round.
     """
-    whole = drawable(points, "time_s") & (points["status"] == "ok")
+    whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
     times = ["time_s", "time_s_low", "time_s_high"]
     joined = points[list(match)].merge(base[[*match, *times]], on=list(match), how="left").set_index(points.index)
