@@ -24,4 +24,7 @@ rule all:
     input:
         "<results>/points.csv",
         "<reports>/report.html",
+        "<reports>/claims.md",
+        "<reports>/questions.md",
+        "<reports>/recommendation.md",
         "<reports>/verdict.txt",

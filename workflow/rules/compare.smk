@@ -76,6 +76,69 @@ rule figures:
         " > {log:q} 2>&1"
 
 
+rule claims:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.config.report.published,
+        code=[*SWEEP.code("claims.py", "servegrid/intervals.py"), *REPORT_CODE],
+    output:
+        expand("<reports>/claims.{format}", format=["json", "csv", "md"]),
+        page=report(
+            "<reports>/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "claims"},
+        ),
+    log:
+        "<logs>/claims.log",
+    params:
+        out=subpath(output.page, parent=True),
+    shell:
+        "python $SCRIPTS/claims.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule recommend:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        code=[*SWEEP.code("recommend.py", "servegrid/intervals.py", "servegrid/commands.py"), *REPORT_CODE],
+    output:
+        data="<reports>/recommendation.json",
+        words="<reports>/recommendation.md",
+        command="<reports>/recommendation.sh",
+    log:
+        "<logs>/recommend.log",
+    params:
+        out=subpath(output.data, parent=True),
+    shell:
+        "python $SCRIPTS/recommend.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule questions:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.config.report.published,
+        devices=f"{workflow.basedir}/config/published/devices.csv",
+        code=[*SWEEP.code("questions.py", "servegrid/intervals.py"), *REPORT_CODE],
+    output:
+        data="<reports>/questions.json",
+        words="<reports>/questions.md",
+    log:
+        "<logs>/questions.log",
+    params:
+        out=subpath(output.data, parent=True),
+    shell:
+        "python $SCRIPTS/questions.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}"
+        " --devices {input.devices:q} --out {params.out:q} > {log:q} 2>&1"
+
+
 rule timelines:
     input:
         # not used itself, but written anew whenever a session was measured
@@ -104,6 +167,7 @@ rule report:
     input:
         rules.tables.output,
         rules.figures.output,
+        rules.claims.output,
         timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
         config="<results>/config.json",
         captions=Path(workflow.basedir, "workflow/report").glob("*.rst"),
@@ -112,7 +176,12 @@ rule report:
     log:
         "<logs>/report.log",
     params:
-        targets=lambda wildcards, input: [rules.tables.output.article, rules.figures.output.engines, *input.timelines],
+        targets=lambda wildcards, input: [
+            rules.tables.output.article,
+            rules.figures.output.engines,
+            rules.claims.output.page,
+            *input.timelines,
+        ],
     shell:
         "python -m snakemake --snakefile $SNAKEFILE --configfile {input.config:q} --cores 1"
         " --report {output:q} {params.targets:q} > {log:q} 2>&1"
@@ -123,10 +192,11 @@ rule verdict:
     input:
         points="<results>/points.csv",
         report="<reports>/report.html",
+        recommendation="<reports>/recommendation.json",
     output:
         "<reports>/verdict.txt",
     log:
         "<logs>/verdict.log",
     shell:
-        "python $SCRIPTS/verdict.py --points {input.points:q} --report {input.report:q} --out {output:q}"
-        " 2>&1 | tee {log:q} >&2"
+        "python $SCRIPTS/verdict.py --points {input.points:q} --report {input.report:q}"
+        " --recommendation {input.recommendation:q} --out {output:q} 2>&1 | tee {log:q} >&2"

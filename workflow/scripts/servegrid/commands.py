@@ -1,5 +1,6 @@
 """From a server of the grid to the command line that launches it."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,10 @@ from servegrid import engines
 from servegrid.engines.base import ServerSpec
 from servegrid.facts import REPOSITORY
 from servegrid.identity import digest, readable
+from servegrid.secrets import is_secret
+
+NOMINAL_PORT = 8080
+"""Stands for the free port that is chosen at launch."""
 
 
 def environment_folder(spec: ServerSpec) -> str:
@@ -34,3 +39,16 @@ def command_line(spec: ServerSpec, resources: Path, port: int) -> list[str]:
 def environment(spec: ServerSpec) -> Mapping[str, str]:
     """Environment variables of the server beyond those of the run."""
     return engines.get(spec.engine).environment(spec)
+
+
+def shell_line(spec: ServerSpec, resources: Path, port: int = NOMINAL_PORT) -> str:
+    """One line for a shell that starts the server; a comment if it is one that runs already. Secrets stay in their variables."""
+    if spec.runtime == "url":
+        return f"# runs already at {spec.url}"
+    variables = [_assignment(name, value) for name, value in environment(spec).items()]
+    return " ".join([*variables, shlex.join(command_line(spec, resources, port))])
+
+
+def _assignment(name: str, value: str) -> str:
+    """`NAME=value` for a shell; a secret is taken from the variable of that name."""
+    return f'{name}="${name}"' if is_secret(name) else f"{name}={shlex.quote(value)}"

@@ -1,20 +1,17 @@
 """What a sweep would do, in words, before anything is started."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from servegrid import shapes
-from servegrid.commands import command_line, environment
+from servegrid.commands import NOMINAL_PORT, shell_line
 from servegrid.estimate import History
 from servegrid.grid import Grid, Session
 from servegrid.progress import duration
-from servegrid.secrets import is_secret
 from servegrid.state import missing
 
 MOST_LINES = 60
-NOMINAL_PORT = 8080
 
 
 def plan(grid: Grid) -> str:
@@ -82,18 +79,8 @@ def _commands(grid: Grid) -> Iterator[str]:
     yield f"Command lines (port {NOMINAL_PORT} stands for the free port chosen at launch):"
     servers = {session.server.id: session.server for session in grid.sessions}
     for server in servers.values():
-        if server.spec.runtime == "url":
-            yield f"  # {server.id}: runs already at {server.spec.url}"
-            continue
-        variables = [_assignment(name, value) for name, value in environment(server.spec).items()]
-        line = shlex.join(command_line(server.spec, Path(grid.config.pathvars.resources), NOMINAL_PORT))
-        yield f"  # {server.id}"
-        yield f"  {' '.join([*variables, line])}"
-
-
-def _assignment(name: str, value: str) -> str:
-    """`NAME=value` for a shell; a secret is taken from the variable of that name."""
-    return f'{name}="${name}"' if is_secret(name) else f"{name}={shlex.quote(value)}"
+        line = shell_line(server.spec, Path(grid.config.pathvars.resources))
+        yield from [f"  # {server.id}", f"  {line}"]
 
 
 def _time(grid: Grid) -> Iterator[str]:

@@ -100,14 +100,13 @@ def _memory(text: str, where: str) -> tuple[float, float]:
 
 def _renamed(published: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Engines and devices under the config's names where it has them: `A6000` is the device `a6000`, or `RTX A6000`."""
-    devices = {key: f"{key} {name}" for key, name in settings.devices.items()}
-    named = {"engine": {key: f"{key} {kind}" for key, kind in settings.engines.items()}, "gpu": devices}
+    named = {"engine": settings.engine_words, "gpu": settings.device_words}
     return published.assign(
-        **{axis: [_known(name, known) for name in published[axis]] for axis, known in named.items()}
+        **{axis: [known_name(name, known) for name in published[axis]] for axis, known in named.items()}
     )
 
 
-def _known(name: str, known: Mapping[str, str]) -> str:
+def known_name(name: str, known: Mapping[str, str]) -> str:
     """The only key of `known` that is `name`, or else whose words have it; `name` itself if there is none, or several."""
     exact = [key for key in known if key.casefold() == name.casefold()]
     words = exact or [key for key, text in known.items() if name.casefold() in text.casefold().split()]
