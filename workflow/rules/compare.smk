@@ -38,8 +38,9 @@ rule tables:
 rule figures:
     input:
         points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
         published=SWEEP.config.report.published,
-        code=[*SWEEP.code("figures.py"), *REPORT_CODE],
+        code=[*SWEEP.code("figures.py", "servegrid/intervals.py"), *REPORT_CODE],
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),
         time_threads=report(
@@ -72,8 +73,8 @@ rule figures:
         settings=SWEEP.report_settings,
         out=subpath(output.engines, parent=True),
     shell:
-        "python $SCRIPTS/figures.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
-        " > {log:q} 2>&1"
+        "python $SCRIPTS/figures.py --points {input.points:q} --sessions {input.sessions:q}"
+        " --settings {params.settings:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule claims:

@@ -1,6 +1,5 @@
 """The rows that comparisons rest on: whole, not set by the client, with their sessions where they were measured here."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,6 +12,7 @@ from servegrid.intervals import Estimate
 from servegrid.metrics import BETTER
 from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
+from servegrid.report.rounds import Ids, Rounds, by_point
 from servegrid.report.settings import Settings
 
 MEASURED = "measured"
@@ -25,7 +25,7 @@ class Evidence:
 
     Attributes:
         rows: prepared points, published ones among them, with `source` (`measured`, or who published).
-        sessions: results/sessions, axes as labels.
+        sessions: results/sessions.
         settings: of the report, with the axes of the published rows.
     """
 
@@ -39,7 +39,7 @@ class Evidence:
         points, wider = with_published(points, settings)
         rows = prepare(points, wider)
         rows["source"] = rows["source"].where(rows["status"] == PUBLISHED, MEASURED)
-        return cls(rows, sessions[sessions["status"] == "ok"].reset_index(drop=True), wider)
+        return cls(rows, sessions, wider)
 
     @property
     def sources(self) -> list[str]:
@@ -79,13 +79,13 @@ class Evidence:
             found = Estimate(found.value, how=NOT_REPEATED)
         return found if direction(metric) == "higher" else found.inverse()
 
-    def by_round(self, row: int, metric: str) -> Mapping[int, float]:
+    def by_round(self, row: int, metric: str) -> Rounds:
         """The values above zero of the row's sessions, by round; empty for a published row."""
-        if self._source(row) != MEASURED or metric not in self.sessions:
+        if self._source(row) != MEASURED:
             return {}
-        places = self._places.get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), [])
-        rounds, values = self.sessions["rep"].to_numpy(), self.sessions[metric].to_numpy(dtype=float)
-        return {int(rounds[place]): float(values[place]) for place in places if values[place] > 0}
+        if metric not in self._rounds:
+            self._rounds[metric] = by_point(self.sessions, metric)
+        return self._rounds[metric].get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
 
     def words(self, row: int, axes: list[str]) -> str:
         """The row's place on `axes`: `gpu a6000, threads 128`."""
@@ -100,12 +100,9 @@ class Evidence:
         return bound(self.rows)
 
     @cached_property
-    def _places(self) -> dict[tuple[str, str], list[int]]:
-        """Where the sessions of a point stand, by its server and load."""
-        places: dict[tuple[str, str], list[int]] = {}
-        for place, key in enumerate(zip(self.sessions["server_id"], self.sessions["load_id"], strict=True)):
-            places.setdefault(key, []).append(place)
-        return places
+    def _rounds(self) -> dict[str, dict[Ids, dict[int, float]]]:
+        """Session values by metric, filled as they are asked for."""
+        return {}
 
     def _source(self, row: int) -> str:
         return str(self.rows["source"].iloc[row])
