@@ -6,7 +6,7 @@ from typing import Any
 from servegrid.intervals import Estimate
 from servegrid.report.claims import CONTRADICTED, OPEN, SUPPORTED, Comparison, Ruling, apart
 from servegrid.report.evidence import Evidence
-from servegrid.report.numbers import DASH, number
+from servegrid.report.numbers import DASH, number, short
 from servegrid.report.tables import Cell, Column, Table
 
 NOTES = (
@@ -25,7 +25,7 @@ def as_data(rulings: Sequence[Ruling], evidence: Evidence) -> list[dict[str, Any
 
 def as_table(rulings: Sequence[Ruling], evidence: Evidence, title: str) -> Table:
     """One row per claim and source, with the comparison that decides."""
-    rows = [_row(ruling, evidence) for ruling in rulings]
+    rows = [[Cell(str(place), place), *_row(ruling, evidence)] for place, ruling in enumerate(rulings, 1)]
     headers = list(_HEADERS)
     columns = [
         Column(header, tuple(row[place] for row in rows), numeric=header in _NUMERIC, keep=True)
@@ -36,10 +36,10 @@ def as_table(rulings: Sequence[Ruling], evidence: Evidence, title: str) -> Table
 
 
 _HEADERS = (
-    *("claim", "rows of", "verdict", "metric", "first row", "second row", "first", "second"),
-    *("effect (times)", "effect low (times)", "effect high (times)", "doubt", "comparisons", "because"),
+    *("No", "claim", "rows of", "verdict", "metric", "first row", "second row", "first", "second"),
+    *("effect (times)", "effect low (times)", "effect high (times)", "doubt", "comparisons", "reason"),
 )
-_NUMERIC = ("first", "second", "effect (times)", "effect low (times)", "effect high (times)", "comparisons")
+_NUMERIC = ("No", "first", "second", "effect (times)", "effect low (times)", "effect high (times)", "comparisons")
 
 
 def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
@@ -50,7 +50,7 @@ def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
         return [*head, *[Cell("")] * 8, count, Cell(ruling.because)]
     first, second = (evidence.words(row, apart(ruling.claim)) for row in (one.better, one.than))
     times = ruling.claim.than_times
-    places = [Cell(first), Cell(second if times == 1 else f"{number(times)} times {second}")]
+    places = [Cell(first), Cell(second if times == 1 else f"{short(times)} times {second}")]
     values = [_cell(evidence.estimate(row, ruling.claim.metric).value) for row in (one.better, one.than)]
     effect = [_cell(value) for value in (one.effect.value, one.effect.low, one.effect.high)]
     return [*head, *places, *values, *effect, Cell(one.effect.how), count, Cell(ruling.because)]
