@@ -25,4 +25,7 @@ rule all:
         "<results>/points.csv",
         "<reports>/report.html",
         "<reports>/snakemake.html",
+        "<reports>/claims.md",
+        "<reports>/questions.md",
+        "<reports>/recommendation.md",
         "<reports>/verdict.txt",

@@ -53,6 +53,30 @@ def test_the_default_config_is_accepted() -> None:
         ("grid/include", [{"thread": 2}], ["grid.include[0].thread", "did you mean threads?"]),
         ("grid/include", [{"engine": "foo"}], ["grid.include[0].engine = 'foo'"]),
         ("report/baseline", {"engin": "x"}, ["report.baseline.engin", "did you mean engine?"]),
+        ("report/objective", "fastest", ["report.objective = 'fastest'", "min_cost"]),
+        ("report/objective", "max_throughput_under_slo", ["report.slo = {}", "at least one limit"]),
+        ("report/slo", {"ttft_p99": 5}, ["report.slo.ttft_p99", "did you mean ttft_ms_p99?"]),
+        ("report/slo", {"ttft_ms_p99": 0}, ["report.slo.ttft_ms_p99 = 0", "greater than 0"]),
+        ("claims", [{"better": {"threads": 2}}], ["claims[0].says", "missing"]),
+        ("claims", [{"says": "x", "metrc": "y"}], ["claims[0].metrc", "did you mean metric?"]),
+        (
+            "claims",
+            [{"says": "x", "than": {"threads": 1}, "metric": "speed"}],
+            ["claims[0].metric = 'speed'", "time_s"],
+        ),
+        ("claims", [{"says": "x"}], ["claims[0]: names no rows"]),
+        ("claims", [{"says": "x", "better": {"thread": 2}}], ["claims[0].better.thread", "did you mean threads?"]),
+        ("claims", [{"says": "x", "than": {"threads": []}}], ["claims[0].than.threads = []", "at least one"]),
+        (
+            "claims",
+            [{"says": "x", "better": {"threads": 2}, "matched_on": ["gpus"]}],
+            ["claims[0].matched_on = 'gpus'"],
+        ),
+        (
+            "claims",
+            [{"says": "x", "better": {"threads": 2}, "at_least": 0.2, "at_most": 0.1}],
+            ["claims[0].at_most = 0.1", "below at_least = 0.2"],
+        ),
         ("load/arrival", "poisson", ["load.rate = null", "requests per second"]),
         ("engines/llamacpp/runtime", "podman", ["engines.llamacpp.runtime = 'podman'", "venv"]),
         ("engines/llamacpp/runtime", "command", ["engines.llamacpp.command = null"]),
@@ -104,3 +128,17 @@ def test_the_reference_is_in_step() -> None:
 
 def test_every_key_is_described() -> None:
     assert "|  |" not in reference()
+
+
+def test_the_article_s_claims_go_with_the_default_config() -> None:
+    claims = yaml.safe_load((REPOSITORY / "config" / "claims" / "article.yaml").read_text())
+    raw = copy.deepcopy(DEFAULT) | {"claims": claims["claims"]}
+    raw["report"] |= claims["report"]
+    assert len(parse_config(raw).claims) == 11
+
+
+def test_a_published_table_that_is_not_there_is_named() -> None:
+    from servegrid.facts import gather
+
+    with pytest.raises(ConfigError, match=r"report.published\[0\] = 'no.csv': is not there"):
+        gather(parse_config(with_value("report/published", ["no.csv"])))

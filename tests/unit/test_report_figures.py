@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from data.report.synthetic import Row, default_sweep, sweep, without
+from servegrid.intervals import ratio
 from servegrid.report.figures import FIGURES, engines, quantization, speculation, time_threads
 from servegrid.report.settings import Settings
 from servegrid.report.style import render
@@ -152,13 +153,17 @@ def test_an_acceptance_of_zero_is_drawn() -> None:
     assert [y for _, y in curves(speculation.draw(points, PLAIN).axes[1])[0]] == [0, 0, 0, 0]
 
 
-def test_speedup_bars_run_from_worst_to_best_pairing() -> None:
+def test_speedup_bars_are_the_interval_over_sessions() -> None:
     points = sweep(engine=["a"], threads=[1, 4], speculation=["none", "2"])
-    upper = speculation.draw(points, PLAIN).axes[0]
-    (bars,) = (collection for collection in upper.collections if len(collection.get_segments()) == 2)
-    first = points.iloc[1]
-    ends = [points.iloc[0]["time_s_low"] / first["time_s_high"], points.iloc[0]["time_s_high"] / first["time_s_low"]]
-    assert bars.get_segments()[0][:, 1] == pytest.approx(ends)
+    rounds = [
+        {rep: time * (1 + 0.01 * rep * place) for rep in (1, 2, 3)} for place, time in enumerate(points["time_s"], 1)
+    ]
+    figure = speculation.draw(points.assign(time_s_by_round=rounds), PLAIN)
+    (bars,) = (collection for collection in figure.axes[0].collections if len(collection.get_segments()) == 2)
+    wanted = ratio(rounds[0], rounds[1])
+    assert bars.get_segments()[0][:, 1] == pytest.approx([wanted.low, wanted.high])
+    assert "Bars: 95 % t-interval of the ratio, over 2 sessions each." in footnotes(figure)
+    assert "No error bars" in footnotes(speculation.draw(points, PLAIN))
 
 
 def test_engines_without_speculation_get_no_empty_panel_but_a_footnote() -> None:

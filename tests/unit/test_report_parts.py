@@ -3,6 +3,7 @@ import math
 import pandas as pd
 import pytest
 
+from servegrid.intervals import ratio
 from servegrid.report.curves import thin
 from servegrid.report.effect import reference_level, speedups
 from servegrid.report.panels import Panel, columns_for
@@ -62,8 +63,18 @@ def test_speedup_is_reference_time_over_time() -> None:
     points = _points(speculation=["none", "2"], time_s=[10.0, 5.0])
     result = speedups(points, "speculation", "none", ("engine",))
     assert result["speedup"].tolist() == [1, 2]
-    assert result["speedup_low"].iloc[1] == pytest.approx(9 / 5.5)
-    assert result["speedup_high"].iloc[1] == pytest.approx(11 / 4.5)
+    assert result[["speedup_low", "speedup_high"]].isna().all(axis=None), "no sessions, no doubt known"
+
+
+def test_the_doubt_in_a_speedup_is_the_interval_over_sessions() -> None:
+    rounds = [{1: 10.0, 2: 10.5}, {1: 5.0, 2: 5.1}, {1: 4.0}]
+    points = _points(speculation=["none", "2", "8"], time_s=[10.2, 5.05, 4.0], time_s_by_round=rounds)
+    result = speedups(points, "speculation", "none", ("engine",))
+    wanted = ratio(rounds[0], rounds[1])
+    found = result.iloc[1]
+    assert (found["speedup"], found["speedup_low"], found["speedup_high"]) == (wanted.value, wanted.low, wanted.high)
+    alone = result.iloc[2]
+    assert alone["speedup"] == pytest.approx(10.2 / 4) and math.isnan(alone["speedup_low"])
 
 
 def test_speedup_needs_a_wholly_measured_reference_that_matches() -> None:

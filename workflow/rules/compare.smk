@@ -9,6 +9,7 @@ REPORT_CODE = sorted(
 rule tables:
     input:
         points="<results>/points.parquet",
+        published=SWEEP.config.report.published,
         code=[*SWEEP.code("tables.py"), *REPORT_CODE],
     output:
         expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
@@ -37,7 +38,9 @@ rule tables:
 rule figures:
     input:
         points="<results>/points.parquet",
-        code=[*SWEEP.code("figures.py"), *REPORT_CODE],
+        sessions="<results>/sessions.parquet",
+        published=SWEEP.config.report.published,
+        code=[*SWEEP.code("figures.py", "servegrid/intervals.py"), *REPORT_CODE],
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),
         time_threads=report(
@@ -76,8 +79,71 @@ rule figures:
         settings=SWEEP.report_settings,
         out=subpath(output.engines, parent=True),
     shell:
-        "python $SCRIPTS/figures.py --points {input.points:q} --settings {params.settings:q} --out {params.out:q}"
-        " > {log:q} 2>&1"
+        "python $SCRIPTS/figures.py --points {input.points:q} --sessions {input.sessions:q}"
+        " --settings {params.settings:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.config.report.published,
+        code=[*SWEEP.code("claims.py", "servegrid/intervals.py"), *REPORT_CODE],
+    output:
+        expand("<reports>/claims.{format}", format=["json", "csv", "md"]),
+        page=report(
+            "<reports>/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "claims"},
+        ),
+    log:
+        "<logs>/claims.log",
+    params:
+        out=subpath(output.page, parent=True),
+    shell:
+        "python $SCRIPTS/claims.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule recommend:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        code=[*SWEEP.code("recommend.py", "servegrid/intervals.py", "servegrid/commands.py"), *REPORT_CODE],
+    output:
+        data="<reports>/recommendation.json",
+        words="<reports>/recommendation.md",
+        command="<reports>/recommendation.sh",
+    log:
+        "<logs>/recommend.log",
+    params:
+        out=subpath(output.data, parent=True),
+    shell:
+        "python $SCRIPTS/recommend.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule questions:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.config.report.published,
+        devices=f"{workflow.basedir}/config/published/devices.csv",
+        code=[*SWEEP.code("questions.py", "servegrid/intervals.py"), *REPORT_CODE],
+    output:
+        data="<reports>/questions.json",
+        words="<reports>/questions.md",
+    log:
+        "<logs>/questions.log",
+    params:
+        out=subpath(output.data, parent=True),
+    shell:
+        "python $SCRIPTS/questions.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}"
+        " --devices {input.devices:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule timelines:
@@ -107,8 +173,12 @@ rule page:
     # The report: one page that needs nothing else.
     input:
         rules.figures.output,
+        rules.claims.output,
+        rules.recommend.output,
+        rules.questions.output,
         timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
         points="<results>/points.parquet",
+        published=SWEEP.config.report.published,
         config="<results>/config.json",
         code=[*SWEEP.code("page.py"), *REPORT_CODE],
     output:
@@ -129,6 +199,7 @@ rule snakemake_report:
     input:
         rules.tables.output,
         rules.figures.output,
+        rules.claims.output,
         timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
         config="<results>/config.json",
         captions=Path(workflow.basedir, "workflow/report").glob("*.rst"),
@@ -137,7 +208,12 @@ rule snakemake_report:
     log:
         "<logs>/snakemake_report.log",
     params:
-        targets=lambda wildcards, input: [rules.tables.output.article, rules.figures.output.engines, *input.timelines],
+        targets=lambda wildcards, input: [
+            rules.tables.output.article,
+            rules.figures.output.engines,
+            rules.claims.output.page,
+            *input.timelines,
+        ],
     shell:
         "python -m snakemake --snakefile $SNAKEFILE --configfile {input.config:q} --cores 1"
         " --report {output:q} {params.targets:q} > {log:q} 2>&1"
@@ -148,10 +224,11 @@ rule verdict:
     input:
         points="<results>/points.csv",
         report="<reports>/report.html",
+        recommendation="<reports>/recommendation.json",
     output:
         "<reports>/verdict.txt",
     log:
         "<logs>/verdict.log",
     shell:
-        "python $SCRIPTS/verdict.py --points {input.points:q} --report {input.report:q} --out {output:q}"
-        " 2>&1 | tee {log:q} >&2"
+        "python $SCRIPTS/verdict.py --points {input.points:q} --report {input.report:q}"
+        " --recommendation {input.recommendation:q} --out {output:q} 2>&1 | tee {log:q} >&2"

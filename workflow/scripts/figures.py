@@ -9,16 +9,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write `<out>/<figure>.<format>` for every figure, or those named, and every format of the settings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
+    parser.add_argument("--sessions", type=Path, help="results/sessions.parquet, for intervals over sessions")
     parser.add_argument(
         "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--only", nargs="+", metavar="FIGURE", help="draw only these")
     args = parser.parse_args(argv)
-    write_figures(args.points, args.settings, args.out, args.only)
+    write_figures(args.points, args.settings, args.out, args.only, args.sessions)
 
 
-def write_figures(points_path: Path, settings_text: str, out: Path, only: Sequence[str] | None = None) -> None:
+def write_figures(
+    points_path: Path, settings_text: str, out: Path, only: Sequence[str] | None = None, sessions: Path | None = None
+) -> None:
     """Draw and write the figures, each file whole or not at all.
 
     Raises:
@@ -27,13 +30,18 @@ def write_figures(points_path: Path, settings_text: str, out: Path, only: Sequen
     from servegrid.files import write_atomic
     from servegrid.report.figures import FIGURES
     from servegrid.report.points import read_points
+    from servegrid.report.published import marked, with_published
+    from servegrid.report.rounds import with_rounds
     from servegrid.report.settings import parse_settings
     from servegrid.report.style import render
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
-    settings = parse_settings(settings_text)
     points = read_points(points_path)
+    if sessions is not None:
+        points = with_rounds(points, read_points(sessions))
+    points, settings = with_published(points, parse_settings(settings_text))
+    points = marked(points)
     for name in only or FIGURES:
         figure = FIGURES[name](points, settings)
         for file_format in settings.formats:

@@ -13,7 +13,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", default="{}", help="report settings: JSON text, or a JSON file")
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--sessions", type=Path, required=True, help="folder of the sessions' records")
-    parser.add_argument("--reports", type=Path, required=True, help="folder with figures and timelines")
+    parser.add_argument(
+        "--reports", type=Path, required=True, help="folder with figures, timelines, recommendation, claims and answers"
+    )
     parser.add_argument("--out", type=Path, required=True)
     write_page(parser.parse_args(argv))
 
@@ -22,6 +24,7 @@ def write_page(arguments: argparse.Namespace) -> None:
     """Gather the parts and write the page."""
     from servegrid.files import read_json, write_atomic
     from servegrid.report.page.build import page
+    from servegrid.report.page.parts import read_parts
     from servegrid.report.points import read_points
     from servegrid.report.settings import parse_settings
 
@@ -29,7 +32,7 @@ def write_page(arguments: argparse.Namespace) -> None:
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
     config = json.dumps(read_json(arguments.config), indent=2, sort_keys=True)
     settings = parse_settings(arguments.settings)
-    write_atomic(arguments.out, page(read_points(arguments.points), settings, {}, folders, config))
+    write_atomic(arguments.out, page(read_points(arguments.points), settings, read_parts(reports), folders, config))
 
 
 if __name__ == "__main__":

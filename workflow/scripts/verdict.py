@@ -6,14 +6,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from servegrid.files import write_atomic
+from servegrid.files import read_json, write_atomic
 
 
 def main() -> int:
-    """Read points.csv; print what failed, or write the verdict."""
+    """Read points.csv; print what is recommended and what failed, or write the verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--recommendation", type=Path, required=True, help="recommendation.json")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     with arguments.points.open(newline="") as file:
@@ -21,6 +22,7 @@ def main() -> int:
     statuses = Counter(row["status"] for row in rows)
     text = f"{len(rows)} points: " + ", ".join(f"{count} {status}" for status, count in statuses.items())
     print(f"{text}\nreport: {arguments.report}", file=sys.stderr)
+    print(_recommended(arguments.recommendation), file=sys.stderr)
     failed = Counter((row["status"], row["reason"]) for row in rows if row["status"] in ("failed", "partial"))
     for (status, reason), count in failed.items():
         print(f"{count} points {status}: {reason}", file=sys.stderr)
@@ -32,6 +34,13 @@ def main() -> int:
         return 1
     write_atomic(arguments.out, text + "\n")
     return 0
+
+
+def _recommended(path: Path) -> str:
+    """The recommendation in three lines, and where its command is."""
+    found = read_json(path)
+    command = [f"command: {path.with_suffix('.sh')}"] if found["command"] else []
+    return "\n".join([*found["summary"], *command])
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ def command_line(spec: ServerSpec, resources: Path, launch: Launch) -> list[str]
 
 def shown(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str] = ()) -> str:
     """The server as one line for a shell: what is run, secrets as the variables that hold them."""
+    if spec.runtime == "url":
+        return f"# runs already at {spec.url}"
     if spec.runtime == "docker":
         return docker_run(described(spec, launch, gpus, environment(spec)))
     variables = [_assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]

@@ -41,6 +41,7 @@ def gather(config: Config) -> Facts:
     draft = _draft(config.model.draft)
     versions = {name: _engine_version(name, entry) for name, entry in config.engines.items() if entry.runtime != "venv"}
     prompts, traces = _prompts(config, model), _traces(config)
+    _published(config)
     return Facts(model, draft, prompts, versions, _locks(config), _absent(config), _absent_clients(config), traces)
 
 
@@ -138,6 +139,12 @@ def _prompts(config: Config, model: ModelRef) -> str:
         )
     content = hashlib.sha256(Path(wanted.source).read_bytes()).hexdigest()
     return digest([content, wanted.count, wanted.output_tokens])
+
+
+def _published(config: Config) -> None:
+    for index, name in enumerate(config.report.published):
+        if not Path(name).is_file():
+            raise ConfigError([f"report.published[{index}] = {name!r}: is not there; allowed: a CSV file"])
 
 
 def _absent_clients(config: Config) -> dict[str, str]:

@@ -80,9 +80,6 @@ def _commands(grid: Grid) -> Iterator[str]:
     yield f"Command lines (port {NOMINAL_PORT} stands for the free port chosen at launch):"
     servers = {session.server.id: session.server for session in grid.sessions}
     for server in servers.values():
-        if server.spec.runtime == "url":
-            yield f"  # {server.id}: runs already at {server.spec.url}"
-            continue
         resources = Path(grid.config.pathvars.resources)
         launch = nominal_launch(server.spec, resources)
         yield from (f"  # {line}" for line in [server.id, *_written(server.spec, launch)])

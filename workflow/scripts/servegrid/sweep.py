@@ -13,6 +13,7 @@ from servegrid import facts as facts_of
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
+from servegrid.config.load import engine_of
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.identity import digest
@@ -180,8 +181,11 @@ class Sweep:
 
     @cached_property
     def report_settings(self) -> str:
-        """The report's part of the config and the further axes, as JSON: a change of it redraws, and measures nothing."""
-        return json.dumps(self.config.report.model_dump() | {"axes": self.grid.axes[5:]}, sort_keys=True)
+        """The report's part of the config, the further axes and the names, as JSON: a change of it redraws, and measures nothing."""
+        engines = {name: engine_of(name, entry) for name, entry in self.config.engines.items()}
+        devices = {name: device.name or "" for name, device in self.config.devices.items()}
+        more = {"axes": self.grid.axes[5:], "engines": engines, "devices": devices}
+        return json.dumps(self.config.report.model_dump() | more, sort_keys=True)
 
     def timeline_sessions(self, wildcards: Any) -> list[str]:
         """Folders of the sessions whose telemetry is drawn: the first of each server, up to the number in the config."""

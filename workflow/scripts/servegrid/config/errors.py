@@ -98,5 +98,6 @@ def _siblings(location: tuple[str | int, ...]) -> list[str]:
     for part in location[:-1]:
         if isinstance(section, type) and issubclass(section, BaseModel) and isinstance(part, str):
             section = section.model_fields[part].annotation
-            section = {"engines": models.EngineConfig, "devices": models.Device}.get(part, section)
+            entries = {"engines": models.EngineConfig, "devices": models.Device, "claims": models.Claim}
+            section = entries.get(part, section)
     return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from servegrid.config.claims import claim_mistakes
 from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
 from servegrid.config.models import Config, EngineConfig, Load, Section, Server, further_axes, section_of
 from servegrid.files import read_json
@@ -48,6 +49,8 @@ def _mistakes(config: Config) -> Iterator[str]:
     yield from _further(config)
     yield from _duplicates(config)
     yield from _selectors(config)
+    yield from _objective(config)
+    yield from claim_mistakes(config.claims, [*AXES, *further_axes(config.grid), *_axis_names()])
     yield from _arrivals(config)
     yield from _speculation(config)
     yield from _quantization(config)
@@ -161,6 +164,15 @@ def _selectors(config: Config) -> Iterator[str]:
                 yield from _include_names(config, where, point)
             elif key == "grid.exclude":
                 yield from _matches_nothing(where, point, axes)
+
+
+def _objective(config: Config) -> Iterator[str]:
+    from servegrid.metrics import LATENCIES, PERCENTILES
+
+    known = [f"{name}_ms_p{percent}" for name in LATENCIES for percent in PERCENTILES]
+    yield from (unknown_key(f"report.slo.{name}", known) for name in config.report.slo if name not in known)
+    if config.report.objective == "max_throughput_under_slo" and not config.report.slo:
+        yield "report.slo = {}: needs at least one limit for the objective max_throughput_under_slo"
 
 
 def _include_names(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:

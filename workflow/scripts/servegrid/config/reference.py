@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from servegrid.config.models import Config, Device, EngineConfig
+from servegrid.config.models import Claim, Config, Device, EngineConfig
 
 HEAD = """# The config
 
@@ -27,6 +27,7 @@ The tables below are written from the code that checks the config: `make config-
 ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
     "engines": ("engines.<name>", EngineConfig),
     "devices": ("devices.<name>", Device),
+    "claims": ("claims[]", Claim),
 }
 
 

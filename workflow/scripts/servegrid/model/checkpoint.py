@@ -110,6 +110,11 @@ class StoredTensor:
         return np.asarray(stored, dtype=np.float32)
 
 
+def parameter_shapes(path: Path) -> list[tuple[int, ...]]:
+    """Shapes of the tensors of a safetensors file, from its head."""
+    return [tensor.shape for tensor in _header(path).values()]
+
+
 def _header(path: Path) -> dict[str, StoredTensor]:
     """The table at the head of a safetensors file: its length in 8 bytes, then JSON, then the tensors.
 

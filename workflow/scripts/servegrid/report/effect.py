@@ -1,12 +1,17 @@
 """How much faster a feature makes a server: speed-up of each level of one axis over the level without it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from servegrid.intervals import Estimate, ratio
 from servegrid.report.curves import Measure
-from servegrid.report.points import NO_EFFECT, drawable, levels
+from servegrid.report.points import NO_EFFECT, WHOLE, drawable, levels
 from servegrid.report.settings import Settings
 
+BY_ROUND = "time_s_by_round"
 SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
 
 
@@ -21,15 +26,27 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
     """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown.
 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
-    `speedup_low` and `speedup_high` hold the slowest session against the reference's fastest, and the other way round.
+    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known; the
+    speed-up is then that of the sessions, too.
     """
-    whole = drawable(points, "time_s") & (points["status"] == "ok")
+    whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
-    times = ["time_s", "time_s_low", "time_s_high"]
-    joined = points[list(match)].merge(base[[*match, *times]], on=list(match), how="left").set_index(points.index)
+    rounds = [BY_ROUND] if BY_ROUND in points else []
+    joined = points[list(match)].merge(base[[*match, "time_s", *rounds]], on=list(match), how="left")
+    joined = joined.set_index(points.index)
     good = drawable(points, "time_s")
-    return points.assign(
-        speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan),
-        speedup_low=(joined["time_s_low"] / points["time_s_high"]).where(good, np.nan),
-        speedup_high=(joined["time_s_high"] / points["time_s_low"]).where(good, np.nan),
-    )
+    table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
+    pairs = zip(joined[BY_ROUND], points[BY_ROUND], strict=True) if rounds else [(None, None)] * len(points)
+    found = [_doubt(above, below) for above, below in pairs]
+    for name, part in (("speedup", "value"), ("speedup_low", "low"), ("speedup_high", "high")):
+        of_sessions = pd.Series([getattr(one, part, None) for one in found], points.index, dtype="float64")
+        own = table["speedup"] if part == "value" else np.nan
+        table[name] = of_sessions.where(of_sessions.notna() & good, own)
+    return table
+
+
+def _doubt(above: Any, below: Any) -> Estimate | None:
+    """The ratio of the reference's session times to the point's; None where there are none, or only one."""
+    if not isinstance(above, Mapping) or not isinstance(below, Mapping) or min(len(above), len(below)) < 2:
+        return None
+    return ratio(above, below)

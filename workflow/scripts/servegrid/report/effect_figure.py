@@ -144,9 +144,9 @@ def _levels(drawn: pd.DataFrame, effect: Effect, reference: str) -> tuple[list[s
 
 
 def _bars(drawn: pd.DataFrame) -> str:
-    return " ".join(
-        error_bars(drawn, SPEEDUP.value, "worst to best pairing with a session of the reference, {} sessions each")
-    )
+    if drawn["speedup_low"].isna().all():
+        return "No error bars: no point has two sessions beside two of the reference."
+    return " ".join(error_bars(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
 
 
 def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:

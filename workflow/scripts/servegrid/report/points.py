@@ -18,6 +18,7 @@ AXES = ("engine", "gpu", "threads", "speculation", "quantization")
 TEXTS = (
     *(
         "status",
+        "source",
         "reason",
         "tokens_from",
         "engine_version",
@@ -34,7 +35,7 @@ FLAGS = ("client_bound",)
 PERCENTILES = tuple(f"p{percent}" for percent in metrics.PERCENTILES)
 LATENCIES = tuple(f"{metric}_ms_{p}" for metric in metrics.LATENCIES for p in PERCENTILES)
 NUMBERS = (
-    *("sessions", "time_s", "time_s_low", "time_s_high", "tail_s", "steady_s"),
+    *("sessions", "time_s", "time_s_low", "time_s_high", "tail_s", "steady_s", "over_published"),
     *("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens"),
     *("requests_per_s", "output_tokens_per_s", "total_tokens_per_s", "goodput_requests_per_s"),
     "steady_output_tokens_per_s",
@@ -55,7 +56,10 @@ NUMBERS = (
         "stamp_late_ms_p99",
     ),
 )
-DRAWN = ("ok", "partial")
+PUBLISHED = "published"
+WHOLE = ("ok", PUBLISHED)
+"""Statuses of rows that others can be held against."""
+DRAWN = (*WHOLE, "partial")
 """Statuses whose numbers are shown in figures; every other row is named in the footnote."""
 NO_EFFECT = ("none", "0")
 """How an axis spells that the feature is off."""

@@ -20,17 +20,37 @@ class Settings:
         baseline: axis -> value of the point that others are held against; a list of values means the first.
         axes: names of the grid's axes beyond the five of `points.AXES`.
         formats: file formats of the figures.
+        objective: what the recommended setting is the best at; see report/recommendation.py.
+        slo: greatest latencies in ms, column -> limit.
+        published: files of published tables; see report/published.py.
+        engines: the config's engines, name -> the engine behind it.
+        devices: the config's devices, name -> what the driver calls it (empty: not said).
     """
 
     title: str = "servegrid"
     baseline: Mapping[str, Any] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
     formats: tuple[str, ...] = FORMATS
+    objective: str = "max_throughput"
+    slo: Mapping[str, float] = field(default_factory=dict)
+    published: tuple[str, ...] = ()
+    engines: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_axes(self) -> tuple[str, ...]:
         """The five axes, then the further ones."""
         return AXES + self.axes
+
+    @property
+    def engine_words(self) -> dict[str, str]:
+        """The words an engine of the config goes by: its name and what is behind it."""
+        return {name: f"{name} {kind}" for name, kind in self.engines.items()}
+
+    @property
+    def device_words(self) -> dict[str, str]:
+        """The words a device of the config goes by: its name and the driver's."""
+        return {name: f"{name} {driver}" for name, driver in self.devices.items()}
 
     def baseline_level(self, axis: str) -> str | None:
         """The baseline's value on `axis` as tables and figures show it, or None if the baseline leaves it open."""
@@ -57,7 +77,9 @@ def parse_settings(text: str) -> Settings:
 
 def _report_part(config: dict[str, Any]) -> dict[str, Any]:
     further = [axis for axis in config["grid"] if axis not in (*AXES, "include", "exclude")]
-    return {**config.get("report", {}), "axes": further}
+    engines = {name: entry.get("engine") or name for name, entry in config.get("engines", {}).items()}
+    devices = {name: entry.get("name") or "" for name, entry in config.get("devices", {}).items()}
+    return {**config.get("report", {}), "axes": further, "engines": engines, "devices": devices}
 
 
 def _settings(raw: dict[str, Any]) -> Settings:
@@ -69,4 +91,9 @@ def _settings(raw: dict[str, Any]) -> Settings:
         baseline=dict(raw.get("baseline", {})),
         axes=tuple(axis for axis in raw.get("axes", ()) if axis not in AXES),
         formats=formats,
+        objective=str(raw.get("objective", Settings.objective)),
+        slo=dict(raw.get("slo", {})),
+        published=tuple(raw.get("published", ())),
+        engines=dict(raw.get("engines", {})),
+        devices=dict(raw.get("devices", {})),
     )

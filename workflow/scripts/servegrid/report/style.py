@@ -12,6 +12,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from servegrid.report.points import PUBLISHED
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#7F5F00", "#E69F00", "#000000")
 """Okabe and Ito (2008), "Color Universal Design", with a darker brown in place of the yellow that white paper swallows."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
@@ -73,8 +75,26 @@ def styled() -> Iterator[None]:
 
 
 def engine_looks(engines: Iterable[str]) -> dict[str, Look]:
-    """A look per engine, the same in every figure of one report, and for known engines in every report."""
-    names = sorted(set(engines), key=lambda name: (name not in KNOWN_ENGINES, name))
+    """A look per engine, the same in every figure of one report, and for known engines in every report.
+
+    A series of published rows has its engine's colour, a thin cross as marker and a dotted line.
+    """
+    every = list(dict.fromkeys(engines))
+    looks = _engine_looks({_behind(name) for name in every})
+    marker, dash = "x", (0, (1, 1.6))
+    return {
+        name: looks[name] if name == _behind(name) else Look(looks[_behind(name)].colour, marker, dash)
+        for name in every
+    }
+
+
+def _behind(name: str) -> str:
+    """`tgi (published: the article)` -> `tgi`."""
+    return name.partition(f" ({PUBLISHED}: ")[0]
+
+
+def _engine_looks(engines: Iterable[str]) -> dict[str, Look]:
+    names = sorted(engines, key=lambda name: (name not in KNOWN_ENGINES, name))
     taken: dict[int, str] = {}
     for name in names:
         slot = KNOWN_ENGINES.index(name) if name in KNOWN_ENGINES else _hash_slot(name)

@@ -10,7 +10,8 @@ import pandas as pd
 from servegrid.phrases import PHRASES
 from servegrid.report.columns import COMPARISON, Kind
 from servegrid.report.numbers import count, number, short, spread
-from servegrid.report.points import DRAWN, bound, prepare
+from servegrid.report.points import DRAWN, PUBLISHED, bound, prepare
+from servegrid.report.published import with_published
 from servegrid.report.settings import Settings
 
 
@@ -70,6 +71,7 @@ def article_table(points: pd.DataFrame, settings: Settings) -> Table:
 
     Every point is a row; what was not measured has no time, a status and a reason.
     """
+    points, settings = with_published(points, settings)
     rows = prepare(points, settings)
     columns = [
         _numbering(rows),
@@ -80,6 +82,7 @@ def article_table(points: pd.DataFrame, settings: Settings) -> Table:
         _time(rows),
         *(_text(rows, axis, axis) for axis in ("speculation", "quantization", *settings.axes)),
         _column(rows, "sessions", "sessions", "count"),
+        *_publication(rows),
         *([_column(rows, "client_bound", "client-bound", "flag")] if bound(rows).any() else []),
         *_outcome(rows),
         *_time_bounds(rows),
@@ -89,6 +92,7 @@ def article_table(points: pd.DataFrame, settings: Settings) -> Table:
 
 def comparison_table(points: pd.DataFrame, settings: Settings) -> Table:
     """Everything known about each point: axes, outcome, time, throughput, latency, memory, energy, trust, provenance."""
+    points, settings = with_published(points, settings)
     rows = prepare(points, settings)
     axes = [_column(rows, a, a, "count") if a == "threads" else _text(rows, a, a) for a in settings.all_axes]
     columns = [
@@ -98,6 +102,7 @@ def comparison_table(points: pd.DataFrame, settings: Settings) -> Table:
         _time(rows),
         _column(rows, "sessions", "sessions", "count"),
         _text(rows, "warnings", "warnings"),
+        *_publication(rows),
         *(_column(rows, name, header, kind) for name, header, kind in COMPARISON),
         *_outcome(rows)[1:],
         *_time_bounds(rows),
@@ -141,6 +146,11 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     without = int((~rows["status"].isin(DRAWN)).sum())
     if without:
         yield f"{without:,} of {len(rows):,} points have no measurement; status and reason say why."
+    if count := int((rows["status"] == PUBLISHED).sum()):
+        yield (
+            f"{count:,} rows are published, not measured here: no repeats, no doubt known. One stands below the measured row of"
+            " its point, if there is one; what a table does not say is taken as no quantization, one server, the whole device."
+        )
     if count := int(bound(rows).sum()):
         yield f"{count:,} points are client-bound: the load client came near its own ceiling. They are shown, not ranked."
     if "client" in rows and (rows["client"] == "parallel").any():
@@ -163,6 +173,14 @@ def _numbering(rows: pd.DataFrame) -> Column:
 
 def _outcome(rows: pd.DataFrame) -> list[Column]:
     return [replace(_text(rows, "status", "status"), keep=True), _text(rows, "reason", "reason")]
+
+
+def _publication(rows: pd.DataFrame) -> list[Column]:
+    """Who published the row, and how the measured row of the same point compares; nothing without published rows."""
+    if (rows["status"] != PUBLISHED).all():
+        return []
+    ratio = _column(rows, "over_published", "measured / published time", "number")
+    return [_text(rows, "source", "published in"), ratio]
 
 
 def _text(rows: pd.DataFrame, name: str, header: str) -> Column:

@@ -1,0 +1,166 @@
+"""Verdicts over the article's rows, over planted effects, and over nothing but noise."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from data.report.planted import planted
+from servegrid.config.models import Claim
+from servegrid.report.claims import Ruling, rule
+from servegrid.report.evidence import MEASURED, Evidence
+from servegrid.report.settings import Settings
+
+CONFIG = Path(__file__).parents[2] / "config"
+ARTICLE = yaml.safe_load((CONFIG / "claims" / "article.yaml").read_text())
+TABLE = str(CONFIG / "published" / "article.csv")
+EMPTY = planted({}, sessions=2)
+
+
+def article(says: str, devices: dict[str, str] | None = None) -> Ruling:
+    claim = next(Claim.model_validate(one) for one in ARTICLE["claims"] if one["says"].startswith(says))
+    return rule(claim, Evidence.of(*EMPTY, Settings(published=(TABLE,), devices=devices or {})), "the article")
+
+
+@pytest.mark.parametrize(
+    ("says", "verdict", "effect"),
+    [
+        ("128 and 256 threads beat 24 and 64", "contradicted", 561 / 568),
+        ("beyond 256", "not measured", None),
+        ("speculation raises", "contradicted", 554 / 945),
+        ("speculation 8 is worse", "supported", 945 / 596),
+        ("the 4090 has 12 %", "contradicted", 596 / 481),
+        ("more memory helps", "supported", 707 / 596),
+        ("two servers sharing", "supported", 2 * 596 / 1205),
+        ("eetq", "not measured", None),
+        ("one server per GPU", "not measured", None),
+        ("GNU parallel", "not measured", None),
+        ("TGI is the best", "not measured", None),
+    ],
+)
+def test_over_the_article_s_rows_the_verdict_is_what_the_rows_say(
+    says: str, verdict: str, effect: float | None
+) -> None:
+    ruling = article(says)
+    assert ruling.verdict == verdict, ruling.because
+    if effect is None:
+        assert ruling.deciding is None and "no row" in ruling.because
+    else:
+        assert ruling.deciding and ruling.deciding.effect.value == pytest.approx(effect)
+        assert not ruling.deciding.effect.doubted and "no repeats" in ruling.deciding.effect.how
+
+
+def test_every_claim_of_the_article_has_a_verdict_above() -> None:
+    assert len(ARTICLE["claims"]) == 11
+
+
+def test_three_of_the_four_comparisons_of_threads_bear_the_article_out() -> None:
+    ruling = article("128 and 256")
+    assert (ruling.count("supported"), ruling.count("contradicted")) == (3, 1)
+    assert "of 4 comparisons 3 bear it out, 1 speak against it" in ruling.because
+
+
+def test_a_size_that_is_not_the_stated_one_is_told_from_a_wrong_direction() -> None:
+    assert "greater than stated" in article("the 4090 has 12 %").because
+    claim = Claim(says="x", better={"speculation": 2}, than={"speculation": 8}, at_least=0.9)
+    ruling = rule(claim, Evidence.of(*EMPTY, Settings(published=(TABLE,))), "the article")
+    assert ruling.verdict == "contradicted" and "the direction holds, the size does not" in ruling.because
+
+
+def test_devices_may_have_names_of_their_own_in_the_config() -> None:
+    ruling = article("the 4090", {"big": "RTX A6000", "fast": "GeForce RTX 4090"})
+    assert ruling.deciding and ruling.deciding.effect.value == pytest.approx(596 / 481)
+
+
+def measured(claim: dict[str, Any], tables: tuple[pd.DataFrame, pd.DataFrame], axes: tuple[str, ...] = ()) -> Ruling:
+    evidence = Evidence.of(*tables, Settings(axes=axes))
+    return rule(Claim.model_validate({"says": "x", **claim}), evidence, MEASURED)
+
+
+def faster(share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return planted(
+        {"engine": ["a", "b"]}, lambda place: 10.0 / (1 + share * (place["engine"] == "b")), 0.005, 4, seed=3
+    )
+
+
+BETTER = {"better": {"engine": "b"}, "than": {"engine": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("share", "more", "verdict"),
+    [
+        (0.2, {}, "supported"),
+        (0.2, {"metric": "output_tokens_per_s"}, "supported"),
+        (0.2, {"at_least": 0.12}, "supported"),
+        (0.2, {"at_least": 0.3}, "contradicted"),
+        (0.2, {"at_most": 0.1}, "contradicted"),
+        (0.2, {"at_least": 0.2}, "no difference shown"),
+        (-0.2, {}, "contradicted"),
+        (0.0, {}, "no difference shown"),
+        (0.0, {"at_least": -0.05, "at_most": 0.05}, "supported"),
+        (0.2, {"at_least": -0.05, "at_most": 0.05}, "contradicted"),
+    ],
+)
+def test_planted_effects_are_found(share: float, more: dict[str, Any], verdict: str) -> None:
+    ruling = measured(BETTER | more, faster(share))
+    assert ruling.verdict == verdict, ruling.deciding
+
+
+def test_one_session_shows_nothing_however_large_the_effect() -> None:
+    tables = planted({"engine": ["a", "b"]}, lambda place: 10.0 if place["engine"] == "b" else 30.0, sessions=1)
+    ruling = measured(BETTER, tables)
+    assert ruling.verdict == "no difference shown"
+    assert ruling.deciding and ruling.deciding.effect.how == "one session: no doubt known"
+
+
+def test_rows_that_are_not_whole_or_that_the_client_set_are_no_evidence() -> None:
+    points, sessions = faster(0.2)
+    for change in ({"status": ["partial", "ok"]}, {"status": ["ok", "failed"]}, {"client_bound": [False, True]}):
+        ruling = measured(BETTER, (points.assign(**change), sessions))
+        assert ruling.verdict == "not measured" and "no row with a time_s for" in ruling.because
+
+
+def test_rows_are_compared_only_where_they_agree_on_the_other_axes() -> None:
+    axes = {"engine": ["a", "b"], "threads": [1, 8]}
+    tables = planted(axes, lambda place: 10.0 / place["threads"] / (1 + 0.3 * (place["engine"] == "b")), 0.005, 4)
+    ruling = measured(BETTER, tables)
+    assert (ruling.verdict, len(ruling.comparisons)) == ("supported", 2)
+    loose = measured(BETTER | {"matched_on": ["gpu"]}, tables)
+    assert (loose.verdict, len(loose.comparisons)) == ("contradicted", 4)
+
+
+def test_less_than_linear() -> None:
+    claim = {"better": {"memory_fraction": 0.9}, "than": {"memory_fraction": 0.3}}
+    claim |= {"less_than_linear_in": "memory_fraction"}
+    for power, verdict in ((0.5, "supported"), (1.5, "contradicted"), (-0.5, "contradicted")):
+        tables = planted(
+            {"memory_fraction": [0.3, 0.9]}, lambda place, p=power: place["memory_fraction"] ** -p, 0.005, 4
+        )
+        assert measured(claim, tables, ("memory_fraction",)).verdict == verdict
+
+
+def test_published_rows_and_measured_ones_are_never_mixed() -> None:
+    points, sessions = planted({"engine": ["tgi"], "gpu": ["4090"], "threads": [128], "speculation": ["2"]})
+    evidence = Evidence.of(points, sessions, Settings(published=(TABLE,)))
+    claim = Claim(says="x", better={"gpu": "4090"}, than={"gpu": "A6000"})
+    assert evidence.sources == ["measured", "the article"]
+    assert rule(claim, evidence, MEASURED).verdict == "not measured"
+    assert len(rule(claim, evidence, "the article").comparisons) == 1
+
+
+@pytest.mark.parametrize(("sessions", "levels"), [(2, [1]), (3, [1, 2, 4]), (5, [1]), (4, [1, 2, 4, 8])])
+def test_noise_alone_is_rarely_taken_for_an_effect(sessions: int, levels: list[int]) -> None:
+    """200 claims about two engines that differ in nothing: at most the 5 % of wrong verdicts that the intervals state,
+    and three standard errors of chance."""
+    tries = 200
+    tables = planted({"engine": ["a", "b"], "threads": levels, "rate": range(tries)}, noise=0.05, sessions=sessions)
+    evidence = Evidence.of(*tables, Settings(axes=("rate",)))
+    verdicts = [
+        rule(Claim(says="x", better={"engine": "b", "rate": n}, than={"engine": "a", "rate": n}), evidence, MEASURED)
+        for n in range(tries)
+    ]
+    assert {len(one.comparisons) for one in verdicts} == {len(levels)}
+    wrong = sum(one.verdict != "no difference shown" for one in verdicts)
+    assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5

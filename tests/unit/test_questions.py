@@ -1,0 +1,134 @@
+"""The four questions over the article's rows and over planted ones."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from data.report.planted import TOKENS, planted
+from servegrid.model.size import ModelSize
+from servegrid.report.client_effect import client_effects
+from servegrid.report.elasticity import elasticities
+from servegrid.report.evidence import Evidence
+from servegrid.report.knee import knees
+from servegrid.report.questions import answers, as_data, as_markdown
+from servegrid.report.roofline import contrasts, read_devices, shares
+from servegrid.report.settings import Settings
+
+PUBLISHED = Path(__file__).parents[2] / "config" / "published"
+DEVICES = read_devices(PUBLISHED / "devices.csv")
+ARTICLE = Settings(published=(str(PUBLISHED / "article.csv"),))
+EMPTY = planted({}, sessions=2)
+
+
+def levels_of(thread_speeds: dict[int, float], noise: float = 0.005) -> Evidence:
+    tables = planted({"threads": list(thread_speeds)}, lambda place: TOKENS / thread_speeds[place["threads"]], noise, 4)
+    return Evidence.of(*tables, Settings())
+
+
+def test_the_article_s_knee() -> None:
+    (knee,) = list(knees(Evidence.of(*EMPTY, ARTICLE)))
+    assert (knee.best, knee.knee, knee.low, knee.at_end) == (128, 64, None, False)
+    assert knee.shares[64].value == pytest.approx(554 / 561)
+
+
+def test_a_planted_knee_is_found_with_its_interval() -> None:
+    (knee,) = list(knees(levels_of({1: 100, 4: 300, 16: 990, 64: 1000, 256: 900})))
+    assert (knee.best, knee.knee, knee.low, knee.high) == (64, 16, 16, 16)
+
+
+def test_doubt_widens_the_knee() -> None:
+    (knee,) = list(knees(levels_of({1: 600, 4: 900, 16: 1000}, noise=0.1)))
+    assert knee.low is not None and knee.high is not None and knee.low < knee.high
+    assert knee.low <= knee.knee <= knee.high
+
+
+def test_a_best_level_at_the_end_says_that_more_may_come() -> None:
+    (knee,) = list(knees(levels_of({1: 100, 2: 200, 4: 400})))
+    assert knee.at_end
+    assert "more may come beyond" in as_markdown(answers(levels_of({1: 100, 2: 200}), DEVICES, {}))
+
+
+def test_the_article_s_memory_share() -> None:
+    (found,) = list(elasticities(Evidence.of(*EMPTY, ARTICLE)))
+    assert found.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not found.slope.doubted
+    assert found.levels == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("power", "words"), [(0.4, "less than linearly"), (1.3, "in proportion or beyond"), (0.0, "no effect told")]
+)
+def test_a_planted_elasticity_is_found(power: float, words: str) -> None:
+    tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** -power, 0.01, 5)
+    evidence = Evidence.of(*tables, Settings(axes=("memory_fraction",)))
+    (found,) = list(elasticities(evidence))
+    assert found.slope.low is not None and found.slope.high is not None
+    assert found.slope.low < power < found.slope.high
+    assert words in as_markdown(answers(evidence, DEVICES, {}))
+
+
+def on(gpu_name: str, **more: Any) -> Evidence:
+    points, sessions = planted({}, lambda place: 10.0, 0.0, 2)
+    return Evidence.of(points.assign(gpu_name=gpu_name, **more), sessions, Settings())
+
+
+def test_shares_of_the_roofline_by_hand() -> None:
+    """100 tokens/s over 4 running: 25 steps/s of 8 GB are 200 GB/s of 1,008; 2 x 4e9 x 300 tokens/s are 2.4 of 165.2 TFLOPS."""
+    evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=300.0)
+    (share,) = list(shares(evidence, DEVICES, {"s0": ModelSize(8_000_000_000, 4_000_000_000)}))
+    assert share.device == "RTX 4090"
+    assert share.of_bandwidth == pytest.approx(200 / 1008) and share.of_compute == pytest.approx(2.4 / 165.2)
+
+
+def test_what_is_not_known_has_no_share() -> None:
+    (share,) = list(shares(on("NVIDIA RTX A6000"), DEVICES, {}))
+    assert share.of_bandwidth is None and share.of_compute is None
+
+
+@pytest.mark.parametrize(
+    "name", ["NVIDIA GeForce RTX 3090 Ti", "RTX 4090 Laptop GPU", "Tesla T4", "RTX A6000, RTX A6000"]
+)
+def test_another_device_is_not_taken_for_one_of_the_table(name: str) -> None:
+    assert list(shares(on(name), DEVICES, {})) == []
+
+
+def test_the_article_s_devices() -> None:
+    evidence = Evidence.of(*EMPTY, ARTICLE)
+    found = {one.device: one for one in contrasts(evidence, list(shares(evidence, DEVICES, {})))}
+    assert found["RTX 4090"].throughput.value == pytest.approx(596 / 481)
+    assert found["RTX 3090"].throughput.value == pytest.approx(596 / 741)
+    assert found["RTX 3090"].bandwidth == pytest.approx(936 / 768)
+
+
+def test_a_table_of_devices_without_its_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("name\nx\n")
+    with pytest.raises(ValueError, match="lacks the columns tensor_tflops"):
+        read_devices(tmp_path / "d.csv")
+
+
+def test_the_kind_of_client() -> None:
+    tables = planted({"client": ["stream", "parallel"]}, lambda p: 10.0 * (1 + (p["client"] == "parallel")), 0.01, 4)
+    points, sessions = tables
+    points = points.assign(client_bound=[False, True])
+    (found,) = list(client_effects(Evidence.of(points, sessions, Settings(axes=("client",)))))
+    assert (found.client, found.reference) == ("parallel", "stream")
+    assert found.effect.value == pytest.approx(0.5, rel=0.05) and found.effect.doubted
+
+
+def test_what_was_not_measured_is_said_as_such() -> None:
+    found = as_data(answers(Evidence.of(*EMPTY, Settings()), DEVICES, {}))
+    assert len(found) == 4 and all(one["answers"] == [] and one["not_measured"] for one in found)
+
+
+def test_published_answers_say_so() -> None:
+    page = as_markdown(answers(Evidence.of(*EMPTY, ARTICLE), DEVICES, {}))
+    assert "knee at 64 threads (published: no repeats), with 98.8% of the most; the most is at 128" in page
+    assert "slope 0.246" in page and "less than linearly" in page
+
+
+def test_nothing_measured_at_all() -> None:
+    points, sessions = EMPTY
+    evidence = Evidence.of(points.assign(status="failed"), sessions.iloc[:0], Settings())
+    assert all(not one.lines for one in answers(evidence, pd.DataFrame(DEVICES), {}))

@@ -1,0 +1,144 @@
+"""What is recommended over planted speeds, and how surely."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import recommend as script
+from data.report.planted import planted
+from servegrid.report.advice import as_data, as_markdown, summary
+from servegrid.report.evidence import Evidence
+from servegrid.report.recommendation import Recommendation, recommend
+from servegrid.report.settings import Settings
+
+SPEEDS = {"a": 10.0, "b": 7.0, "c": 7.0}
+"""Seconds: b and c are the same, a is slower by far."""
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def tables(sessions: int = 4, noise: float = 0.01) -> Tables:
+    return planted({"engine": list(SPEEDS)}, lambda place: SPEEDS[place["engine"]], noise, sessions)
+
+
+def chosen(points: pd.DataFrame, sessions: pd.DataFrame, **settings: Any) -> tuple[Recommendation, Evidence]:
+    evidence = Evidence.of(points, sessions, Settings(**settings))
+    return recommend(evidence), evidence
+
+
+def engine(evidence: Evidence, row: int | None) -> str:
+    assert row is not None
+    return str(evidence.rows["engine"].iloc[row])
+
+
+def test_the_fastest_is_recommended_and_what_it_cannot_be_told_from_is_named() -> None:
+    best, evidence = chosen(*tables())
+    assert engine(evidence, best.row) in "bc" and best.metric == "output_tokens_per_s"
+    assert best.second is not None and {engine(evidence, one.row) for one in best.undecided} == {"b", "c"} - {
+        engine(evidence, best.row)
+    }
+    beaten = [one for one in best.rivals if one.beaten]
+    assert [engine(evidence, one.row) for one in beaten] == ["a"]
+    assert beaten[0].effect.value == pytest.approx(10 / 7, rel=0.03)
+    assert best.figure and best.figure.doubted and "t-interval over 4 sessions" in best.figure.how
+    assert "no difference shown from 1 of 2 others" in list(summary(best, evidence))[2]
+
+
+def test_one_session_beats_nobody_surely() -> None:
+    best, evidence = chosen(*tables(sessions=1))
+    assert len(best.undecided) == 2
+    assert "is not known: set repeats to 2 or more" in list(summary(best, evidence))[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": ["ok", "partial", "failed"]}, {"partial": 1, "failed": 1}),
+        ({"client_bound": [False, True, True]}, {"client-bound": 2}),
+        ({"output_tokens_per_s": [100.0, None, None]}, {"without output_tokens_per_s": 2}),
+    ],
+)
+def test_what_cannot_be_recommended_is_left_out_with_its_reason(change: dict[str, Any], words: dict[str, int]) -> None:
+    points, sessions = tables()
+    best, evidence = chosen(points.assign(**change), sessions)
+    assert engine(evidence, best.row) == "a" and best.left_out == words
+    assert "nothing else was measured" in list(summary(best, evidence))[2]
+
+
+def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
+    points, sessions = tables()
+    points = points.assign(ttft_ms_p99=[90.0, 110.0, None])
+    best, evidence = chosen(points, sessions, objective="max_throughput_under_slo", slo={"ttft_ms_p99": 100})
+    assert engine(evidence, best.row) == "a"
+    assert best.left_out == {"beyond an SLO, or not known to keep it": 2}
+    none, evidence = chosen(points, sessions, slo={"ttft_ms_p99": 10})
+    assert none.row is None and as_data(none, evidence, None)["setting"] is None
+    assert list(summary(none, evidence)) == [
+        "nothing to recommend for max throughput, ttft_ms_p99 at most 10.0: 3 beyond an SLO, or not known to keep it"
+    ]
+
+
+def test_least_energy_and_least_cost() -> None:
+    points, sessions = tables()
+    best, evidence = chosen(points.assign(j_per_output_token=[1.0, 2.0, 3.0]), sessions, objective="min_energy")
+    assert engine(evidence, best.row) == "a"
+    none, evidence = chosen(points, sessions, objective="min_cost")
+    assert none.row is None and none.left_out == {"without usd_per_million_output_tokens": 3}
+
+
+def test_a_row_under_another_name_is_no_rival() -> None:
+    points, sessions = planted({"speculation": ["2", "ngram:2"]}, noise=0.01, sessions=3)
+    points, sessions = points.assign(server_id="s0"), sessions.assign(server_id="s0")
+    best, _ = chosen(points, sessions)
+    assert best.rivals == ()
+
+
+def test_noise_alone_is_rarely_a_victory() -> None:
+    """Of 300 sweeps of six settings that differ in nothing, the best is shown to beat another in few: the best is chosen for
+    being the best, which no interval knows of, so the limit is twice the 5 %."""
+    won = 0
+    for seed in range(300):
+        best, _ = chosen(*planted({"threads": range(1, 7)}, noise=0.03, sessions=4, seed=seed))
+        won += any(rival.beaten for rival in best.rivals)
+    assert won / 300 <= 0.10
+
+
+def test_the_page_begins_with_the_answer_and_has_the_command() -> None:
+    best, evidence = chosen(*tables())
+    page = as_markdown(best, evidence, "serve --fast")
+    assert page.startswith("# Recommendation\n\nrecommended for max throughput: engine ")
+    assert "```sh\nserve --fast\n```" in page and "No difference shown from:" in page
+
+
+def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path) -> None:
+    """The command is a line that a shell takes apart into the program and what the engine was started with."""
+    from servegrid.config import load_config
+    from servegrid.facts import gather
+    from servegrid.files import write_json
+    from servegrid.grid import Grid
+
+    config = {
+        "engines": {
+            "llamacpp": {"runtime": "venv", "env": {"HF_TOKEN": "very secret"}, "options": {"chat-template": "a 'b"}}
+        },
+        "grid": {"engine": ["llamacpp"], "threads": [1, 2]},
+    }
+    write_json(tmp_path / "config.json", config)
+    parsed = load_config(tmp_path / "config.json")
+    points, sessions = planted({"threads": [1, 2]}, noise=0.01, sessions=2)
+    ids = {"server_id": Grid(parsed, gather(parsed)).points[0].server.id, "engine": "llamacpp"}
+    points.assign(**ids).to_parquet(tmp_path / "points.parquet")
+    sessions.assign(**ids).to_parquet(tmp_path / "sessions.parquet")
+    paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
+    script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
+    found = json.loads((tmp_path / "recommendation.json").read_text())
+    text = (tmp_path / "recommendation.sh").read_text()
+    assert found["command"] in text and "very secret" not in text and 'HF_TOKEN="$HF_TOKEN"' in text
+    words = subprocess.run(
+        ["sh", "-c", f"for word in {found['command'].split(' ', 1)[1]}; do echo \"$word\"; done"],
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert "a 'b" in words and any(word.endswith("llama_server.py") for word in words) and "--model" in words

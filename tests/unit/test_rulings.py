@@ -1,0 +1,54 @@
+"""The verdicts as files."""
+
+import csv
+import json
+from pathlib import Path
+
+import yaml
+
+import claims as script
+from data.report.planted import planted
+from servegrid.files import write_json
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_path: Path) -> None:
+    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    article = yaml.safe_load((REPOSITORY / "config" / "claims" / "article.yaml").read_text())
+    config["report"]["published"] = [str(REPOSITORY / "config" / "published" / "article.csv")]
+    hostile = {"says": "<script>alert(1)</script> | =cmd()", "better": {"threads": 4}, "than": {"threads": 1}}
+    write_json(tmp_path / "config.json", config | {"claims": [*article["claims"], hostile]})
+    points, sessions = planted({"threads": [1, 4]}, lambda place: 10.0 / place["threads"], sessions=3)
+    points.to_parquet(tmp_path / "points.parquet")
+    sessions.to_parquet(tmp_path / "sessions.parquet")
+    paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
+    script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
+
+    data = json.loads((tmp_path / "claims.json").read_text())
+    assert len(data) == 12 * 2
+    threads = next(one for one in data if one["source"] == "the article")
+    assert threads["counts"] == {"supported": 3, "contradicted": 1, "no difference shown": 0}
+    assert threads["deciding"]["first"]["axes"]["threads"] == "256" and threads["deciding"]["first"]["time_s"] == 568
+    assert threads["deciding"]["effect"]["low"] is None
+
+    with (tmp_path / "claims.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shared = next(row for row in rows if "sharing one card" in row["claim"] and row["rows of"] == "the article")
+    assert shared["second row"].startswith("2 times ") and float(shared["second"]) == 596
+    own = next(row for row in rows if "script" in row["claim"] and row["rows of"] == "measured")
+    assert own["verdict"] == "supported"
+    assert float(own["effect low (times)"]) < float(own["effect (times)"]) < float(own["effect high (times)"])
+    assert "<script>alert" not in (tmp_path / "claims.html").read_text()
+    assert "<script>" not in (tmp_path / "claims.md").read_text()
+
+
+def test_no_claims_make_an_empty_table_that_says_so(tmp_path: Path) -> None:
+    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    write_json(tmp_path / "config.json", config)
+    points, sessions = planted({}, sessions=2)
+    points.to_parquet(tmp_path / "points.parquet")
+    sessions.to_parquet(tmp_path / "sessions.parquet")
+    paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
+    script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
+    assert "The config states no claims." in (tmp_path / "claims.md").read_text()

@@ -1,0 +1,41 @@
+"""Hold the claims of the config against the rows, measured and published, and write the verdicts."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write `<out>/claims.json`, `.csv`, `.md` and `.html`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
+    parser.add_argument("--sessions", type=Path, required=True, help="results/sessions.parquet")
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the verdicts")
+    args = parser.parse_args(argv)
+    write_claims(args.points, args.sessions, args.config, args.out)
+
+
+def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
+    """Rule on every claim by the rows of every source, and write all forms, each file whole or not at all."""
+    from servegrid.config import load_config
+    from servegrid.files import write_atomic, write_json
+    from servegrid.report.claims import rule
+    from servegrid.report.evidence import Evidence
+    from servegrid.report.markup import to_csv, to_html, to_markdown
+    from servegrid.report.points import read_points
+    from servegrid.report.rulings import as_data, as_table
+    from servegrid.report.settings import parse_settings
+
+    settings = parse_settings(str(config_path))
+    evidence = Evidence.of(read_points(points), read_points(sessions), settings)
+    claims = load_config(config_path).claims
+    rulings = [rule(claim, evidence, source) for claim in claims for source in evidence.sources]
+    table = as_table(rulings, evidence, settings.title)
+    write_json(out / "claims.json", as_data(rulings, evidence))
+    for name, render in (("csv", to_csv), ("md", to_markdown), ("html", to_html)):
+        write_atomic(out / f"claims.{name}", render(table))
+
+
+if __name__ == "__main__":
+    main()

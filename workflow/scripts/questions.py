@@ -1,0 +1,44 @@
+"""Answer the article's four questions from the rows, measured and published."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write `<out>/questions.json` and `.md`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
+    parser.add_argument("--sessions", type=Path, required=True, help="results/sessions.parquet")
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
+    parser.add_argument("--devices", type=Path, required=True, help="table of device facts")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the answers")
+    args = parser.parse_args(argv)
+    write_answers(args.points, args.sessions, args.config, args.devices, args.out)
+
+
+def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path, out: Path) -> None:
+    """Answer, and write both forms, each file whole or not at all."""
+    from servegrid.config import load_config
+    from servegrid.facts import gather
+    from servegrid.files import write_atomic, write_json
+    from servegrid.grid import Grid
+    from servegrid.model.size import size_of
+    from servegrid.report.evidence import Evidence
+    from servegrid.report.points import read_points
+    from servegrid.report.questions import answers, as_data, as_markdown
+    from servegrid.report.roofline import read_devices
+    from servegrid.report.settings import parse_settings
+
+    config = load_config(config_path)
+    resources = Path(config.pathvars.resources)
+    servers = {point.server.id: point.server.spec for point in Grid(config, gather(config)).points}
+    sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
+    evidence = Evidence.of(read_points(points), read_points(sessions), parse_settings(str(config_path)))
+    found = answers(evidence, read_devices(devices), sizes)
+    write_json(out / "questions.json", as_data(found))
+    write_atomic(out / "questions.md", as_markdown(found))
+
+
+if __name__ == "__main__":
+    main()

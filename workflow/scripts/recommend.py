@@ -1,0 +1,59 @@
+"""Recommend the setting that is best for the objective of the config, and write the command that starts it."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from servegrid.deploy import Form
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write `<out>/recommendation.json`, `.md` and `.sh`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
+    parser.add_argument("--sessions", type=Path, required=True, help="results/sessions.parquet")
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the recommendation")
+    args = parser.parse_args(argv)
+    write_recommendation(args.points, args.sessions, args.config, args.out)
+
+
+def write_recommendation(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
+    """Choose, and write all forms, each file whole or not at all."""
+    from dataclasses import replace
+
+    from servegrid.files import write_atomic, write_json
+    from servegrid.report.advice import as_data, as_markdown
+    from servegrid.report.evidence import Evidence
+    from servegrid.report.points import read_points
+    from servegrid.report.recommendation import recommend
+    from servegrid.report.settings import parse_settings
+
+    settings = replace(parse_settings(str(config_path)), published=())  # what was not measured here is not recommended
+    evidence = Evidence.of(read_points(points), read_points(sessions), settings)
+    chosen = recommend(evidence)
+    server = None if chosen.row is None else str(evidence.rows["server_id"].iloc[chosen.row])
+    forms = [] if server is None else _forms(server, config_path)
+    command = forms[0].text if forms else None
+    write_json(out / "recommendation.json", as_data(chosen, evidence, forms))
+    write_atomic(out / "recommendation.md", as_markdown(chosen, evidence, command))
+    write_atomic(out / "recommendation.sh", f"#!/bin/sh\n{command or '# nothing to recommend'}\n")
+
+
+def _forms(server_id: str, config_path: Path) -> "list[Form]":
+    """The ways to start the server, with absolute paths; none if the config no longer has it."""
+    from servegrid.config import load_config
+    from servegrid.deploy import forms
+    from servegrid.facts import gather
+    from servegrid.grid import Grid
+
+    config = load_config(config_path)
+    servers = {point.server.id: point.server for point in Grid(config, gather(config)).points}
+    server = servers.get(server_id)
+    return forms(server.spec, Path(config.pathvars.resources).absolute()) if server else []
+
+
+if __name__ == "__main__":
+    main()

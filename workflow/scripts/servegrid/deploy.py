@@ -1,0 +1,85 @@
+"""The ways to start a server by hand, as it was measured: a line for a shell, a Compose file, the engine's own words."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from servegrid import engines
+from servegrid.commands import chosen_gpus, environment, nominal_launch, shown
+from servegrid.containers import ContainerRun, described
+from servegrid.engines.base import Launch, ServerSpec
+from servegrid.secrets import is_secret
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way: what it is called, and what is typed or saved."""
+
+    title: str
+    text: str
+
+
+def forms(spec: ServerSpec, resources: Path, folder: Path = Path("/srv/servegrid")) -> list[Form]:
+    """All ways that this server's runtime has; the first is the one it was measured with.
+
+    Files that the engine reads its settings from are written to `folder` by the first lines.
+    """
+    if spec.runtime == "url":
+        return [Form("It runs already", shown(spec, resources, nominal_launch(spec, resources)))]
+    launch = nominal_launch(spec, resources, folder)
+    files = _files(spec, launch)
+    line = "\n".join([*files, shown(spec, resources, launch, chosen_gpus(spec))])
+    if spec.runtime != "docker":
+        return [Form("Command", line)]
+    run = described(spec, launch, chosen_gpus(spec), environment(spec))
+    return [
+        Form("docker run", line),
+        Form("docker compose", compose(run)),
+        Form("The engine's own command, in its image", shlex.join(run.words)),
+    ]
+
+
+def _files(spec: ServerSpec, launch: Launch) -> list[str]:
+    """Shell lines that write the engine's files."""
+    lines: list[str] = []
+    for name, text in engines.get(spec.engine).written(spec, launch).items():
+        path = shlex.quote(str(launch.folder / name))
+        lines += [f"mkdir -p {shlex.quote(str((launch.folder / name).parent))}", f"cat > {path} <<'EOF'"]
+        lines += [text.rstrip("\n"), "EOF"]
+    return lines
+
+
+def compose(run: ContainerRun) -> str:
+    """A Compose file (Compose Specification) with this one service; secrets are taken from the shell's variables."""
+    needs = run.needs
+    service = {
+        "image": run.image,
+        "command": list(run.words),
+        "entrypoint": list(needs.entrypoint) if needs.entrypoint else None,
+        "ports": [f"127.0.0.1:{port}:{inside}" for inside, port in run.ports.items()],
+        "volumes": [f"{path}:{path}:ro" for path in run.mounts]
+        + ([f"{run.cache_volume}:{needs.cache}"] if run.cache_volume else []),
+        "environment": {
+            name: f"${{{name}}}" if is_secret(name) else value.replace("$", "$$")
+            for name, value in run.environment.items()
+        },
+        "shm_size": needs.shm_size,
+        "ipc": needs.ipc,
+        "ulimits": dict(needs.ulimits),
+        "privileged": needs.privileged,
+        "devices": list(needs.devices),
+        "deploy": _gpus(run),
+    }
+    document: dict[str, object] = {"services": {"server": {name: value for name, value in service.items() if value}}}
+    if run.cache_volume:
+        document["volumes"] = {run.cache_volume: {"name": run.cache_volume}}
+    return yaml.safe_dump(document, sort_keys=False, width=1000)
+
+
+def _gpus(run: ContainerRun) -> dict[str, object] | None:
+    if not run.gpus:
+        return None
+    device = {"driver": "nvidia", "device_ids": list(run.gpus), "capabilities": ["gpu"]}
+    return {"resources": {"reservations": {"devices": [device]}}}

@@ -1,0 +1,103 @@
+"""The recommendation as data and in words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from servegrid.deploy import Form
+from servegrid.report.evidence import Evidence
+from servegrid.report.numbers import DASH, number
+from servegrid.report.recommendation import UNITS, Recommendation, Rival
+from servegrid.report.rulings import estimate_data, estimate_words
+
+_SHOWN = 5
+
+
+def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -> dict[str, Any]:
+    """The recommendation in plain values; `summary` is what a terminal shows."""
+    return {
+        "objective": chosen.objective,
+        "slo": dict(evidence.settings.slo),
+        "metric": chosen.metric,
+        "unit": UNITS[chosen.metric],
+        "setting": None if chosen.row is None else _axes(chosen.row, evidence),
+        "figure": None if chosen.figure is None else estimate_data(chosen.figure),
+        "second": None if chosen.second is None else _rival(chosen.second, evidence),
+        "no_difference_shown": [_rival(rival, evidence) for rival in chosen.undecided],
+        "considered": len(chosen.rivals) + (chosen.row is not None),
+        "left_out": dict(chosen.left_out),
+        "command": forms[0].text if forms else None,
+        "commands": [asdict(form) for form in forms],
+        "summary": list(summary(chosen, evidence)),
+    }
+
+
+def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None) -> str:
+    """A page that begins with the answer."""
+    lines = ["# Recommendation", "", *(part for line in summary(chosen, evidence) for part in (line, ""))]
+    if command:
+        lines += ["The command:", "", "```sh", command, "```", ""]
+    if chosen.undecided:
+        lines += ["No difference shown from:", "", *_listed(chosen, evidence), ""]
+    if chosen.left_out:
+        parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
+        lines += [f"Not considered: {parts}.", ""]
+    return "\n".join(lines)
+
+
+def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
+    """What to deploy and how fast it is; over what, and how surely."""
+    slo = "".join(f", {name} at most {number(limit)}" for name, limit in evidence.settings.slo.items())
+    goal = chosen.objective.replace("_", " ") + slo
+    if chosen.row is None or chosen.figure is None:
+        parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
+        yield f"nothing to recommend for {goal}: {parts or 'no point was measured'}"
+        return
+    place = ", ".join(f"{axis} {value}" for axis, value in _axes(chosen.row, evidence).items())
+    yield f"recommended for {goal}: {place}"
+    yield f"{estimate_words(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
+    yield _over(chosen, evidence)
+
+
+def _over(chosen: Recommendation, evidence: Evidence) -> str:
+    if chosen.second is None:
+        return "nothing else was measured to hold it against"
+    second, count = chosen.second, len(chosen.undecided)
+    words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"
+    if not any(rival.effect.doubted for rival in chosen.rivals):
+        return f"{words}; how surely it beats the {len(chosen.rivals)} others is not known: set repeats to 2 or more"
+    if not count:
+        return f"{words}; better than all {len(chosen.rivals)} others"
+    return f"{words}; no difference shown from {count} of {len(chosen.rivals)} others"
+
+
+def _times(rival: Rival) -> str:
+    effect = rival.effect
+    if effect.low is None or effect.high is None:
+        return f"{number(effect.value)} times"
+    return f"{number(effect.value)} times ({number(effect.low)}{DASH}{number(effect.high)})"
+
+
+def _listed(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
+    for rival in chosen.undecided[:_SHOWN]:
+        yield f"- {_differs(rival.row, chosen, evidence)}: the recommended is {_times(rival)} as good"
+    if (rest := len(chosen.undecided) - _SHOWN) > 0:
+        yield f"- and {rest} more, in recommendation.json"
+
+
+def _differs(row: int, chosen: Recommendation, evidence: Evidence) -> str:
+    """Where the row differs from the recommended one."""
+    assert chosen.row is not None
+    own, best = _axes(row, evidence), _axes(chosen.row, evidence)
+    return ", ".join(f"{axis} {value}" for axis, value in own.items() if value != best[axis]) or "the same axes"
+
+
+def _axes(row: int, evidence: Evidence) -> dict[str, str]:
+    place = evidence.rows.iloc[row]
+    texts = {axis: str(place[axis]) for axis in evidence.settings.all_axes}
+    threads = place["threads"]
+    return texts | {"threads": "unset" if threads != threads else f"{threads:g}"}
+
+
+def _rival(rival: Rival, evidence: Evidence) -> dict[str, Any]:
+    return {"setting": _axes(rival.row, evidence), "effect": estimate_data(rival.effect), "beaten": rival.beaten}

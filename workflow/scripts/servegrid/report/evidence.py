@@ -1,0 +1,116 @@
+"""The rows that comparisons rest on: whole, not set by the client, with their sessions where they were measured here."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from servegrid import intervals
+from servegrid.intervals import Estimate
+from servegrid.metrics import BETTER
+from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
+from servegrid.report.published import with_published
+from servegrid.report.rounds import Ids, Rounds, by_point
+from servegrid.report.settings import Settings
+
+MEASURED = "measured"
+NOT_REPEATED = "published: no repeats, no doubt known"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Rows to compare.
+
+    Attributes:
+        rows: prepared points, published ones among them, with `source` (`measured`, or who published).
+        sessions: results/sessions.
+        settings: of the report, with the axes of the published rows.
+    """
+
+    rows: pd.DataFrame
+    sessions: pd.DataFrame
+    settings: Settings
+
+    @classmethod
+    def of(cls, points: pd.DataFrame, sessions: pd.DataFrame, settings: Settings) -> "Evidence":
+        """From the result tables as they are on disk."""
+        points, wider = with_published(points, settings)
+        rows = prepare(points, wider)
+        rows["source"] = rows["source"].where(rows["status"] == PUBLISHED, MEASURED)
+        return cls(rows, sessions, wider)
+
+    @property
+    def sources(self) -> list[str]:
+        """`measured`, then the publications."""
+        return [MEASURED, *dict.fromkeys(self.rows.loc[self.rows["source"] != MEASURED, "source"])]
+
+    def usable(self, metric: str, client_bound: bool = False) -> pd.DataFrame:
+        """The rows that can be held against each other by `metric`: whole, known, above zero, and not client-bound.
+
+        Their axes, `source` and the metric, under the row's number. With `client_bound`, those are among them.
+        """
+        value = self.rows[metric]
+        mask = self._whole & np.isfinite(value) & (value > 0)
+        if not client_bound:
+            mask &= ~self._bound
+        chosen: pd.DataFrame = self.rows.loc[mask, [*self.settings.all_axes, "source", metric]]
+        return chosen
+
+    def estimate(self, row: int, metric: str, level: float = intervals.LEVEL) -> Estimate:
+        """The row's number with its interval over sessions."""
+        value = self._value(row, metric)
+        if self._source(row) != MEASURED:
+            return Estimate(value, how=NOT_REPEATED)
+        found = intervals.mean(list(self.by_round(row, metric).values()) or [value], level)
+        return found if found.doubted else Estimate(value, how=found.how)
+
+    def times_better(
+        self, row: int, other: int, metric: str, level: float = intervals.LEVEL, other_times: float = 1.0
+    ) -> Estimate:
+        """How many times better `row` is than `other` by `metric`, of which `other`'s is multiplied by `other_times`."""
+        one, two = self.by_round(row, metric), self.by_round(other, metric)
+        if not one or not two:
+            one, two = {0: self._value(row, metric)}, {0: self._value(other, metric)}
+        two = {rep: value * other_times for rep, value in two.items()}
+        found = intervals.ratio(one, two, level)
+        if MEASURED not in (self._source(row), self._source(other)):
+            found = Estimate(found.value, how=NOT_REPEATED)
+        return found if direction(metric) == "higher" else found.inverse()
+
+    def by_round(self, row: int, metric: str) -> Rounds:
+        """The values above zero of the row's sessions, by round; empty for a published row."""
+        if self._source(row) != MEASURED:
+            return {}
+        if metric not in self._rounds:
+            self._rounds[metric] = by_point(self.sessions, metric)
+        return self._rounds[metric].get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
+
+    def words(self, row: int, axes: list[str]) -> str:
+        """The row's place on `axes`: `gpu a6000, threads 128`."""
+        return ", ".join(f"{axis} {label(self.rows[axis].iloc[row])}" for axis in axes)
+
+    @cached_property
+    def _whole(self) -> "pd.Series[bool]":
+        return self.rows["status"].isin(WHOLE)
+
+    @cached_property
+    def _bound(self) -> "pd.Series[bool]":
+        return bound(self.rows)
+
+    @cached_property
+    def _rounds(self) -> dict[str, dict[Ids, dict[int, float]]]:
+        """Session values by metric, filled as they are asked for."""
+        return {}
+
+    def _source(self, row: int) -> str:
+        return str(self.rows["source"].iloc[row])
+
+    def _value(self, row: int, metric: str) -> float:
+        return float(self.rows[metric].iloc[row])
+
+
+def direction(metric: str) -> Literal["higher", "lower"]:
+    """Which way `metric` is better."""
+    return BETTER[metric]

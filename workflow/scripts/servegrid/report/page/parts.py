@@ -1,0 +1,95 @@
+"""What stands above the table: the answer, the claims and the questions, from the files that other rules wrote."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from servegrid.files import read_json
+from servegrid.report.numbers import DASH, clip, number
+
+_KINDS = {"supported": "supported", "contradicted": "contradicted", "no difference shown": "unclear"}
+_MOST_LINES = 12
+
+
+def read_parts(reports: Path) -> dict[str, Any]:
+    """All parts for the template: `answer`, `claims`, `questions`; empty where there is nothing to say."""
+    return {
+        "answer": answer(read_json(reports / "recommendation.json")),
+        "claims": [claim(entry) for entry in read_json(reports / "claims.json")],
+        "questions": [question(entry) for entry in _questions(reports / "questions.md")],
+    }
+
+
+def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The recommended setting, its figure and its doubt, what it beats by how much, and the commands."""
+    if not found["setting"]:
+        return None
+    lead, _, over = found["summary"]
+    commands = [form | {"id": f"command-{place}"} for place, form in enumerate(found["commands"])]
+    return {
+        "lead": lead[0].upper() + lead[1:] + ".",
+        "figures": [_figure(found["unit"], found["figure"]), *_second(found["second"])],
+        "over": [over[0].upper() + over[1:] + ".", *_undecided(found["no_difference_shown"])],
+        "commands": commands,
+    }
+
+
+def _figure(unit: str, estimate: Mapping[str, Any]) -> dict[str, str]:
+    return {"name": unit, "value": number(estimate["value"]), "unit": "", "doubt": _doubt(estimate)}
+
+
+def _second(second: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    if second is None:
+        return []
+    effect = second["effect"]
+    return [{"name": "times the next best", "value": number(effect["value"]), "unit": "", "doubt": _doubt(effect)}]
+
+
+def _doubt(estimate: Mapping[str, Any]) -> str:
+    if estimate["low"] is None:
+        return str(estimate["doubt"])
+    return f"{number(estimate['low'])}{DASH}{number(estimate['high'])}, {estimate['doubt']}"
+
+
+def _undecided(rivals: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rivals:
+        return []
+    named = "; ".join(_setting(rival["setting"]) for rival in rivals[:3])
+    rest = f" and {len(rivals) - 3} more" if len(rivals) > 3 else ""
+    return [f"No difference shown from: {named}{rest}."]
+
+
+def _setting(setting: Mapping[str, str]) -> str:
+    return ", ".join(f"{axis} {value}" for axis, value in setting.items())
+
+
+def claim(entry: Mapping[str, Any]) -> dict[str, str]:
+    """One row of the claims."""
+    deciding = entry["deciding"]
+    rows = f"{entry['source']}: {entry['because']}"
+    effect = ""
+    if deciding:
+        effect = f"{number(deciding['effect']['value'])} times"
+        effect += f" ({_doubt(deciding['effect'])})" if deciding["effect"]["low"] is not None else ""
+        rows += f"; deciding: {_setting(deciding['first']['axes'])} against {_setting(deciding['second']['axes'])}"
+    kind = _KINDS.get(entry["verdict"], "open")
+    said = {"verdict": entry["verdict"], "says": entry["claim"]["says"]}
+    return {"kind": kind, "effect": effect, "rows": clip(rows, 400), **said}
+
+
+def _questions(path: Path) -> list[tuple[str, list[str]]]:
+    """Headings and paragraphs of the answers as they were written for readers."""
+    found: list[tuple[str, list[str]]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            found.append((line.removeprefix("## "), []))
+        elif line and found:
+            found[-1][1].append(line.removeprefix("- "))
+    return found
+
+
+def question(entry: tuple[str, list[str]]) -> dict[str, Any]:
+    """One question with its first lines; questions.md has the rest."""
+    title, lines = entry
+    shown = lines[: _MOST_LINES - 1] + lines[-1:] if len(lines) > _MOST_LINES else lines
+    return {"title": title, "lines": shown}

@@ -1,0 +1,128 @@
+"""Published tables: rows that somebody else measured, in the columns of the points and with the status `published`."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from servegrid.report.points import NUMBERS, PUBLISHED, label
+from servegrid.report.settings import Settings
+
+NEEDED = ("gpu", "engine", "threads", "time_s")
+PLAIN = {"speculation": "none", "quantization": "none", "memory_fraction": "1", "replicas": "1"}
+"""What an axis is where a table, or the grid, does not have it: no feature, the whole device, one server on it."""
+OWN = ("memory_fraction", "replicas")
+"""Axes that published tables can have beyond the five of every grid."""
+
+
+def read_published(path: Path) -> pd.DataFrame:
+    """The rows of a published table, one per line of a CSV file.
+
+    Columns: gpu, engine, threads, time_s; and optionally source (else the file's name), vram as `used/total` in GiB,
+    speculation, quantization, copies (servers on the device at once), and any number of the result table by its name.
+    `memory_fraction` is used / total.
+
+    Raises:
+        ValueError: a column is missing or a value is no number, naming the file, the line and what is allowed.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [name for name in NEEDED if name not in table]:
+        raise ValueError(f"{path}: lacks the columns {', '.join(missing)} (needed: {', '.join(NEEDED)})")
+    rows = [_row(raw, f"{path}, line {number}") for number, raw in enumerate(table.to_dict("records"), 2)]
+    source = table["source"] if "source" in table else pd.Series(path.stem, table.index)
+    return pd.DataFrame(rows).assign(source=source.to_list(), status=PUBLISHED)
+
+
+def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, Settings]:
+    """The points and the rows of the published tables, each after the measured row of the same point, else at the end.
+
+    A published row beside a measured one has `over_published`, the measured time / the published time. Axes that only the
+    published tables have are added to the settings where the rows differ on them.
+    """
+    if not settings.published:
+        return points, settings
+    published = pd.concat([read_published(Path(path)) for path in settings.published], ignore_index=True)
+    published = _renamed(published, settings)
+    axes = tuple(axis for axis in OWN if axis not in settings.axes and published[axis].nunique() > 1)
+    settings = replace(settings, axes=(*settings.axes, *axes))
+    lacking = [axis for axis in settings.axes if axis not in published]
+    published = published.assign(**{axis: PLAIN.get(axis) for axis in lacking})
+    points = points.assign(**{axis: PLAIN[axis] for axis in axes}, source="")
+    return _beside(points, published, settings.all_axes), settings
+
+
+def marked(points: pd.DataFrame) -> pd.DataFrame:
+    """For figures: the engine of a published row with the word and the source, so that it is a series of its own."""
+    if "source" not in points:
+        return points
+    words = points["engine"].astype(str) + f" ({PUBLISHED}: " + points["source"].astype(str) + ")"
+    return points.assign(engine=points["engine"].where(points["status"] != PUBLISHED, words))
+
+
+def _row(raw: Mapping[Any, str], where: str) -> dict[str, Any]:
+    used, total = _memory(raw.get("vram", ""), where)
+    row: dict[str, Any] = {
+        "gpu": raw["gpu"],
+        "engine": raw["engine"].lower(),
+        "threads": _number(raw, "threads", where),
+    }
+    row |= {axis: raw.get(axis) or PLAIN[axis] for axis in ("speculation", "quantization")}
+    row |= {"memory_fraction": label(used / total) if total else PLAIN["memory_fraction"]}
+    row |= {"replicas": raw.get("copies") or PLAIN["replicas"], "vram_used_gib": used, "vram_total_gib": total}
+    return row | {name: _number(raw, name, where) for name in NUMBERS if raw.get(name)}
+
+
+def _number(raw: Mapping[Any, str], name: str, where: str) -> float:
+    try:
+        value = float(raw[name])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{where}: {name} = {raw[name]!r}: must be a number above zero")
+    return value
+
+
+def _memory(text: str, where: str) -> tuple[float, float]:
+    """`24/48` -> (24.0, 48.0); unknown where empty."""
+    if not text:
+        return math.nan, 0.0
+    try:
+        used, total = map(float, text.split("/"))
+    except ValueError:
+        used, total = 0.0, 0.0
+    if not 0 < used <= total < math.inf:
+        raise ValueError(f"{where}: vram = {text!r}: must be used/total in GiB, such as 24/48")
+    return used, total
+
+
+def _renamed(published: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Engines and devices under the config's names where it has them: `A6000` is the device `a6000`, or `RTX A6000`."""
+    named = {"engine": settings.engine_words, "gpu": settings.device_words}
+    return published.assign(
+        **{axis: [known_name(name, known) for name in published[axis]] for axis, known in named.items()}
+    )
+
+
+def known_name(name: str, known: Mapping[str, str]) -> str:
+    """The only key of `known` that is `name`, or else whose words have it; `name` itself if there is none, or several."""
+    exact = [key for key in known if key.casefold() == name.casefold()]
+    words = exact or [key for key, text in known.items() if name.casefold() in text.casefold().split()]
+    return words[0] if len(words) == 1 else name
+
+
+def _beside(points: pd.DataFrame, published: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
+    keys = [
+        pd.Series(list(zip(*(map(label, rows[axis]) for axis in axes), strict=True))) for rows in (points, published)
+    ]
+    place = {key: number for number, key in reversed(list(enumerate(keys[0])))}
+    at = [place.get(key) for key in keys[1]]
+    times = [math.nan if n is None else float(points["time_s"].iloc[n]) for n in at]
+    published = published.assign(
+        over_published=[time / own for time, own in zip(times, published["time_s"], strict=True)]
+    )
+    order = [*map(float, range(len(points))), *(float(len(points)) if n is None else n + 0.5 for n in at)]
+    both = pd.concat([points.astype(object), published.astype(object)], ignore_index=True)
+    return both.iloc[sorted(range(len(both)), key=order.__getitem__)].reset_index(drop=True)
