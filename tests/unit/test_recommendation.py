@@ -96,21 +96,21 @@ def test_a_row_under_another_name_is_no_rival() -> None:
     assert best.rivals == ()
 
 
-def test_noise_alone_is_rarely_a_victory() -> None:
-    """Of 300 sweeps of six settings that differ in nothing, the best is shown to beat another in few: the best is chosen for
-    being the best, which no interval knows of, so the limit is twice the 5 %."""
-    won = 0
-    for seed in range(300):
-        best, _ = chosen(*planted({"threads": range(1, 7)}, noise=0.03, sessions=4, seed=seed))
-        won += any(rival.beaten for rival in best.rivals)
-    assert won / 300 <= 0.10
+def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out() -> None:
+    """Of 200 sweeps of six settings that differ in nothing, the first is said to be beaten in at most 5 %, but for chance."""
+    tries, ruled_out = 200, 0
+    for seed in range(tries):
+        best, evidence = chosen(*planted({"threads": range(1, 7)}, noise=0.03, sessions=4, seed=seed))
+        first = [rival for rival in best.rivals if evidence.rows["threads"].iloc[rival.row] == 1]
+        ruled_out += any(rival.beaten for rival in first)
+    assert ruled_out / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
 
 
 def test_the_page_begins_with_the_answer_and_has_the_command() -> None:
     best, evidence = chosen(*tables())
     page = as_markdown(best, evidence, "serve --fast")
     assert page.startswith("# Recommendation\n\nrecommended for max throughput: engine ")
-    assert "```sh\nserve --fast\n```" in page and "No difference shown from:" in page
+    assert "```sh\nserve --fast\n```" in page and "No difference shown from (with 95 %" in page
 
 
 def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_timelines_are_named_by_server_and_repeat(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "llamacpp-cpu-0123abcd" / "rep2.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", ["tables", "figures", "timeline"])
+@pytest.mark.parametrize("name", ["tables", "figures", "timeline", "claims", "recommend", "questions"])
 def test_help_needs_none_of_the_heavy_libraries(name: str) -> None:
     check = (
         f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import {name}\n"

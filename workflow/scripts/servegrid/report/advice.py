@@ -38,7 +38,8 @@ def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None)
     if command:
         lines += ["The command:", "", "```sh", command, "```", ""]
     if chosen.undecided:
-        lines += ["No difference shown from:", "", *_listed(chosen, evidence), ""]
+        lines += ["No difference shown from (with 95 % the truly best is the recommended or one of these):", ""]
+        lines += [*_listed(chosen, evidence), ""]
     if chosen.left_out:
         parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
         lines += [f"Not considered: {parts}.", ""]
