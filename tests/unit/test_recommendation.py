@@ -75,7 +75,7 @@ def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
     assert engine(evidence, best.row) == "a"
     assert best.left_out == {"beyond an SLO, or not known to keep it": 2}
     none, evidence = chosen(points, sessions, slo={"ttft_ms_p99": 10})
-    assert none.row is None and as_data(none, evidence, None)["setting"] is None
+    assert none.row is None and as_data(none, evidence, [])["setting"] is None
     assert list(summary(none, evidence)) == [
         "nothing to recommend for max throughput, ttft_ms_p99 at most 10.0: 3 beyond an SLO, or not known to keep it"
     ]

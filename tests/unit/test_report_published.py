@@ -23,7 +23,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_the_article_s_rows() -> None:
     rows = read_published(ARTICLE)
-    seen = rows[["gpu", "memory_fraction", "replicas", "threads", "speculation", "time_s"]].values.tolist()
+    seen = rows[["gpu", "memory_fraction", "copies", "threads", "speculation", "time_s"]].values.tolist()
     assert seen == [
         ["A6000", "1", "1", 24, "none", 664],
         ["A6000", "1", "1", 64, "none", 561],
@@ -67,7 +67,7 @@ def measured() -> pd.DataFrame:
 def test_a_published_row_stands_below_the_measured_row_of_its_point_with_the_ratio() -> None:
     points, settings = with_published(measured(), SETTINGS)
     rows = prepare(points, settings)
-    assert settings.axes == ("memory_fraction", "replicas")
+    assert settings.axes == ("memory_fraction", "copies")
     assert rows["status"].tolist()[:5] == ["ok", "published", "ok", "published", "ok"]
     assert rows["gpu"].tolist()[:4] == ["a6000"] * 4, "under the config's name of the device"
     assert rows["over_published"].iloc[1] == pytest.approx(rows["time_s"].iloc[0] / 664)

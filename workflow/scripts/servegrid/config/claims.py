@@ -6,7 +6,7 @@ from typing import Any
 from servegrid.config.errors import shown, unknown_key
 from servegrid.config.models import Claim
 
-ELSEWHERE = ("memory_fraction", "replicas", "tensor_parallel")
+ELSEWHERE = ("memory_fraction", "copies", "replicas", "tensor_parallel")
 """Axes that published tables and engines' options have, whether or not this grid does."""
 
 

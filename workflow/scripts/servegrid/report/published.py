@@ -12,9 +12,9 @@ from servegrid.report.points import NUMBERS, PUBLISHED, label
 from servegrid.report.settings import Settings
 
 NEEDED = ("gpu", "engine", "threads", "time_s")
-PLAIN = {"speculation": "none", "quantization": "none", "memory_fraction": "1", "replicas": "1"}
+PLAIN = {"speculation": "none", "quantization": "none", "memory_fraction": "1", "copies": "1"}
 """What an axis is where a table, or the grid, does not have it: no feature, the whole device, one server on it."""
-OWN = ("memory_fraction", "replicas")
+OWN = ("memory_fraction", "copies")
 """Axes that published tables can have beyond the five of every grid."""
 
 
@@ -23,7 +23,8 @@ def read_published(path: Path) -> pd.DataFrame:
 
     Columns: gpu, engine, threads, time_s; and optionally source (else the file's name), vram as `used/total` in GiB,
     speculation, quantization, copies (servers on the device at once), and any number of the result table by its name.
-    `memory_fraction` is used / total.
+    `memory_fraction` is used / total. `copies` is an axis of published rows alone: servers on one device that each answer all
+    prompts, where those of a grid (`sharing`) divide them.
 
     Raises:
         ValueError: a column is missing or a value is no number, naming the file, the line and what is allowed.
@@ -71,7 +72,7 @@ def _row(raw: Mapping[Any, str], where: str) -> dict[str, Any]:
     }
     row |= {axis: raw.get(axis) or PLAIN[axis] for axis in ("speculation", "quantization")}
     row |= {"memory_fraction": label(used / total) if total else PLAIN["memory_fraction"]}
-    row |= {"replicas": raw.get("copies") or PLAIN["replicas"], "vram_used_gib": used, "vram_total_gib": total}
+    row |= {"copies": raw.get("copies") or PLAIN["copies"], "vram_used_gib": used, "vram_total_gib": total}
     return row | {name: _number(raw, name, where) for name in NUMBERS if raw.get(name)}
 
 
