@@ -90,11 +90,16 @@ def test_what_tgi_refuses_while_it_answers_200(protocol: str) -> None:
     assert any("tgi_request_failure" in str(sample) for sample in page)
 
 
-def test_tgi_rejects_what_is_above_its_limit() -> None:
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [("tgi-generate", "overloaded: Model is overloaded"), ("openai-completions", "Model is overloaded")],
+)
+def test_tgi_rejects_what_is_above_its_limit(protocol: str, words: str) -> None:
     with Tgi(max_concurrent_requests="2") as server:
-        records = send(server, "tgi", [f"{WORDS} {n}" for n in range(16)], threads=8, tokens=20)
+        prompts = [f"{WORDS} {n}" for n in range(16)]
+        records = send(server, "tgi", prompts, threads=8, tokens=20, protocol=protocol)
     rejected = [record for record in records if record.status == "rejected"]
-    assert rejected and {(r.http_status, r.error) for r in rejected} == {(200, "overloaded: Model is overloaded")}
+    assert rejected and {(r.http_status, r.error) for r in rejected} == {(200, words)}
     assert {record.status for record in records} == {"ok", "rejected"}
 
 

@@ -22,21 +22,17 @@ class PowerInferCompletion(LlamacppCompletion):
         own = super().fields(prompt, settings) | {"n_predict": settings.max_tokens - UNCOUNTED}
         return {name: value for name, value in own.items() if name != "return_tokens"}
 
+    def read_last(self, chunk: dict[str, Any], record: RequestRecord) -> None:
+        """It says for each reason whether it was the one."""
+        super().read_last(chunk, record)
+        record.finish_reason = next((reason for key, reason in REASONS.items() if chunk.get(key) is True), None)
+
     def parse(self, events: Events, record: RequestRecord) -> Reading:
-        """Fill the record: every event but the last has output, and the last says why it ended."""
+        """Fill the record."""
         reading = super().parse(events, record)
         if reading.finished and record.output_tokens is not None:
             record.output_tokens += UNCOUNTED
-            record.finish_reason = _reason(events)
         return reading
-
-
-def _reason(events: Events) -> str | None:
-    from pydantic_core import from_json
-
-    last = from_json(events.data[-1])
-    found = [reason for key, reason in REASONS.items() if last.get(key) is True]
-    return found[0] if found else None
 
 
 PROTOCOL = PowerInferCompletion()
