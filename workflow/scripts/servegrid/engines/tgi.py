@@ -12,7 +12,7 @@ HEADS = ("medusa", "mlp")
 
 
 class TGI(Engine):
-    """The launcher's flags (launcher/src/main.rs).
+    """The launcher's flags (launcher/src/main.rs). The image for CPUs is the one that the documentation of v3.3.7 names.
 
     Concurrency is `--max-concurrent-requests`: what is beyond it gets 429, or on a stream an error event after HTTP 200; inside
     of it TGI forms its batches by tokens. For a queue in its place set both options, `max-concurrent-requests` and
@@ -29,7 +29,7 @@ class TGI(Engine):
     name = "tgi"
     title = "TGI"
     runtimes = ("docker", "command", "url")
-    images: ClassVar[Mapping[str, str]] = {"cuda": f"{IMAGE}:3.3.7", "cpu": f"{IMAGE}:3.3.7-intel-cpu"}
+    images: ClassVar[Mapping[str, str]] = {"cuda": f"{IMAGE}:3.3.7", "cpu": f"{IMAGE}:3.3.5-intel-cpu"}
     protocols: ClassVar[tuple[str, ...]] = ("tgi-generate", "openai-completions", "openai-chat")
     facts_paths = ("/info",)
     devices: ClassVar[tuple[str, ...]] = ("cuda", "cpu")
@@ -103,7 +103,7 @@ class TGI(Engine):
         return {"prometheus-port": launch.ports[2], "usage-stats": "off", **graphs}
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """The prefix cache has no flag. With it TGI 3 chooses other attention kernels, unless ATTENTION names them."""
+        """The prefix cache has no flag. It works with the attention of flashinfer alone, which TGI 3 takes where ATTENTION names none."""
         threads = {"OMP_NUM_THREADS": str(spec.cpu_threads)} if spec.kind == "cpu" and spec.cpu_threads else {}
         return {"PREFIX_CACHING": "1" if spec.prefix_cache else "0"} | threads | super().environment(spec)
 
