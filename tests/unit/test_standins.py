@@ -1,6 +1,7 @@
 """Engines that cannot run here, against stand-ins that follow their source: through the load client, and through whole sessions."""
 
 import json
+import os
 import sys
 import urllib.request
 from pathlib import Path
@@ -26,6 +27,7 @@ from servegrid.session import SessionRun
 from servegrid.state import load_folder, session_folder
 from servegrid.telemetry.exposition import parse
 from servers_fake.mii import Mii
+from servers_fake.powerinfer import PowerInfer
 from servers_fake.scripted import ScriptedServer
 from servers_fake.standin import StandIn
 from servers_fake.tgi import Tgi
@@ -167,13 +169,23 @@ def test_a_captured_answer_of_powerinfer() -> None:
     assert len(record.chunk_offsets_s) == 8 and record.prompt_tokens == 9
 
 
+def test_powerinfer_refuses_without_a_word() -> None:
+    with PowerInfer(parallel=1) as server:
+        records = send(server, "powerinfer", [f"{WORDS} {n}" for n in range(12)], threads=4, tokens=20)
+    assert {record.status for record in records} == {"ok", "malformed"}
+    assert {record.error for record in records} == {None, "the answer ended without any event"}
+    assert {record.output_tokens for record in records if record.status == "ok"} == {20}
+
+
 def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path) -> tuple[dict[str, Any], Any]:
     """Run one whole session of the engine with a stand-in as its program; its record, and its requests."""
     resources = tmp_path / "resources"
+    device = f"standin-{os.getpid()}"  # of its own, so that no sweep on this host holds it
     raw: dict[str, Any] = {
         "prompts": {"count": 4, "output_tokens": 8},
         "engines": {engine: {"runtime": "command", "command": [sys.executable, *program], "version": "stand-in"}},
-        "grid": {"engine": [engine], "threads": [2]},
+        "devices": {device: {"kind": "cpu"}},
+        "grid": {"engine": [engine], "gpu": [device], "threads": [2]},
         "repeats": 1,
         "load": {"warmup_requests": 1},
         "pathvars": {"results": str(tmp_path / "results"), "resources": str(resources)},
@@ -184,6 +196,7 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
     (resources / facts.model.folder).mkdir(parents=True)
     (resources / facts.model.checkpoint).symlink_to(checkpoint)
     without_end.make(checkpoint, resources / facts.model.folder / "checkpoint-no-eos")
+    (resources / facts.model.folder / "f32.gguf").touch()
     [session] = Grid(config, facts).sessions
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"id": f"p{n}", "prompt": f"{WORDS} {n}"}) + "\n" for n in range(4)))
@@ -213,6 +226,13 @@ def test_a_session_of_mii(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.
     assert record["status"] == "ok" and record["launches"][0]["model"].endswith("/checkpoint")
     assert requests["status"].to_pylist() == ["ok"] * 4
     assert set(requests["tokens_from"].to_pylist()) == {"tokenizer"}
+
+
+def test_a_session_of_powerinfer(tmp_path: Path, tiny_model: Path) -> None:
+    """Without /health and /metrics."""
+    record, requests = session_of(tmp_path, "powerinfer", [str(FAKES / "powerinfer.py")], tiny_model)
+    assert record["status"] == "ok"
+    assert requests["status"].to_pylist() == ["ok"] * 4 and requests["output_tokens"].to_pylist() == [8] * 4
 
 
 def test_a_flag_that_tgi_does_not_know_fails_its_start(tmp_path: Path, tiny_model: Path) -> None:
