@@ -80,7 +80,7 @@ def test_the_default_config_is_accepted() -> None:
         ("load/arrival", "poisson", ["load.rate = null", "requests per second"]),
         ("engines/llamacpp/runtime", "podman", ["engines.llamacpp.runtime = 'podman'", "venv"]),
         ("engines/llamacpp/runtime", "command", ["engines.llamacpp.command = null"]),
-        ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, llamacpp"]),
+        ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, ", "llamacpp, "]),
         ("devices/cpu", {"kind": "gpu"}, ["devices.cpu.kind = 'gpu'", "'cuda'"]),
         ("devices/cpu", {"kind": "cpu", "ids": [0]}, ["devices.cpu", "kind: cuda"]),
         ("prompts/input_tokens", 500, ["prompts.input_tokens = 500", "input_tokens_max = 160"]),

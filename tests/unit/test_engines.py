@@ -20,7 +20,7 @@ MODEL = ModelRef(
     "r1",
     "models/tiny/checkpoint",
     "models/tiny",
-    quantized={name: f"/models/tiny-{name}" for name in ("awq", "gptq", "marlin", "exl2")},
+    quantized={name: f"/models/tiny-{name}" for name in ("awq", "gptq", "marlin", "exl2", "compressed-tensors")},
     speculators={kind: f"/models/tiny-{kind}" for kind in TRAINED},
 )
 SPEC = ServerSpec(
@@ -56,13 +56,14 @@ def bases(engine: Engine) -> dict[str, ServerSpec]:
 def base(engine: Engine, runtime: str, kind: str) -> ServerSpec:
     spec = replace(SPEC, engine=engine.name, runtime=runtime, device=DEVICES[kind])
     if runtime == "docker":
-        return replace(spec, image=engine.images.get(kind), version="")
+        own = engine.images.get(kind) if engine.images else "an/image:1"  # some have none of their own
+        return replace(spec, image=own, version="")
     return replace(spec, command=("/opt/server",)) if runtime == "command" else spec
 
 
 def variants(engine: Engine) -> dict[str, ServerSpec]:
     plain = bases(engine)
-    first = replace(next(iter(plain.values())), engine=engine.name)
+    first = next(iter(plain.values()), base(engine, engine.runtimes[0], engine.devices[0]))
     kinds = [Speculation(), *(Speculation(kind, n) for kind in ("ngram", *engine.speculation_kinds) for n in (2, 8))]
     product = {
         f"{speculation} {quantization}": replace(first, speculation=speculation, quantization=quantization)

@@ -17,6 +17,8 @@ from servers_fake.answers import completion, usage
 COMPLETIONS = protocols.get("openai-completions")
 CHAT = protocols.get("openai-chat")
 LLAMACPP = protocols.get("llamacpp-completion")
+POWERINFER = protocols.get("powerinfer-completion")
+TGI = protocols.get("tgi-generate")
 
 
 def read(protocol: Protocol, *documents: Any, types: dict[int, str] | None = None) -> tuple[RequestRecord, Reading]:
@@ -76,6 +78,26 @@ def test_body_of_chat_and_llamacpp() -> None:
     assert fields(CHAT)["messages"] == [{"role": "user", "content": "Hi"}]
     found = fields(LLAMACPP)
     assert (found["prompt"], found["n_predict"], found["ignore_eos"], found["stream"]) == ("Hi", 4, True, True)
+
+
+def test_body_of_tgi() -> None:
+    """Greedy is to say nothing of sampling: temperature 0 and top_p 1 are refused."""
+    assert fields(TGI, model="m") == {
+        "inputs": "Hi",
+        "parameters": {"max_new_tokens": 4, "do_sample": False, "details": True},
+    }
+    sampled = fields(TGI, temperature=0.7, seed=3)["parameters"]
+    assert sampled == {"max_new_tokens": 4, "do_sample": True, "temperature": 0.7, "seed": 3, "details": True}
+
+
+def test_body_of_powerinfer() -> None:
+    """One less, because it makes one more."""
+    found = fields(POWERINFER)
+    assert (found["n_predict"], found["ignore_eos"], found["stream"]) == (
+        3,
+        True,
+        True,
+    ) and "return_tokens" not in found
 
 
 def test_a_prompt_with_a_lone_surrogate_can_be_sent() -> None:
@@ -164,6 +186,11 @@ def test_an_answer_that_is_not_streamed() -> None:
             {"error": "Model is overloaded", "error_type": "overloaded"},
             {},
             ("rejected", "overloaded: Model is overloaded"),
+        ),
+        (
+            {"error": {"message": "Model is overloaded", "http_status_code": 422}},
+            {},
+            ("rejected", "Model is overloaded"),
         ),
         (
             {"object": "error", "message": "bad", "type": "BadRequestError", "code": 400},
@@ -259,6 +286,32 @@ def test_llamacpp_stream() -> None:
     assert (record.text, record.chunk_tokens, record.output_tokens, record.prompt_tokens) == ("ab", [1, 2, 3], 3, 8)
     assert (record.finish_reason, record.drafted_tokens, record.accepted_tokens) == ("length", 2, 1)
     assert reading == Reading(finished=True, end_mark=True)
+
+
+def token(text: str, **last: Any) -> dict[str, Any]:
+    """An event of TGI."""
+    piece = {"id": 5, "text": text, "logprob": -0.1, "special": False}
+    return {"index": 1, "token": piece, "generated_text": None, "details": None, **last}
+
+
+def test_tgi_stream() -> None:
+    details = {"finish_reason": "eos_token", "generated_tokens": 3, "seed": None, "input_length": 9}
+    last = token("</s>", generated_text="aé", details=details)
+    record, reading = read(TGI, token("a"), token(""), last)
+    assert (record.text, record.output_tokens, record.prompt_tokens, record.tokens_from) == ("a</s>", 3, 9, "usage")
+    assert record.chunk_tokens == [1, 2, 3] and record.finish_reason == "stop"
+    assert reading == Reading(finished=True, end_mark=True)
+
+
+def test_tgi_stream_without_details() -> None:
+    record, reading = read(TGI, token("a"), token("b", generated_text="ab"))
+    assert (record.output_tokens, record.finish_reason, reading.finished) == (None, None, True)
+
+
+@pytest.mark.parametrize("document", [{"choices": []}, {"token": "a"}, {"token": {"text": None}}])
+def test_what_is_no_event_of_tgi(document: Any) -> None:
+    _, reading = read(TGI, token("a"), document)
+    assert reading.fault is not None and reading.fault[0] == "malformed" and not reading.finished
 
 
 def test_llamacpp_error_in_the_stream() -> None:

@@ -52,6 +52,17 @@ rule ctranslate2:
         "{params.python:q} $SCRIPTS/to_ctranslate2.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
 
 
+rule checkpoint_no_eos:
+    input:
+        checkpoint=SWEEP.checkpoint,
+    output:
+        directory("<resources>/models/{model}/checkpoint-no-eos"),
+    log:
+        "<logs>/checkpoint_no_eos/{model}.log",
+    shell:
+        "python $SCRIPTS/checkpoint_no_eos.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule prompts:
     input:
         checkpoint=SWEEP.own_checkpoint,

@@ -13,6 +13,7 @@ from servegrid.progress import duration
 from servegrid.state import missing
 
 MOST_LINES = 60
+_ABOVE = {"queue": "requests will queue", "reject": "{name} will refuse requests"}
 
 
 def plan(grid: Grid) -> str:
@@ -65,11 +66,11 @@ def _warnings(grid: Grid) -> Iterator[str]:
 
 def _queueing(grid: Grid) -> Iterator[str]:
     for session in grid.sessions:
-        limit = session.server.spec.concurrency
+        limit, engine = session.server.spec.concurrency, engines.get(session.server.spec.engine)
         over = sorted(load.threads for load in session.loads if load.threads and load.threads > limit)
-        if over:
-            levels = ", ".join(map(str, over))
-            yield f"at {levels} threads requests will queue: servers work on {limit} at once (server.concurrency)"
+        if over and engine.above_limit != "no limit":
+            levels, what = ", ".join(map(str, over)), _ABOVE[engine.above_limit].format(name=session.server.name)
+            yield f"at {levels} threads {what}: servers work on {limit} at once (server.concurrency)"
 
 
 def _commands(grid: Grid) -> Iterator[str]:

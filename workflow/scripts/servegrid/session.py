@@ -155,7 +155,7 @@ class SessionRun:
         spec = self.session.server.spec
         if isinstance(server, RemoteServer):
             return spec.served_model or server.first_model() or spec.model.name
-        return spec.model.name
+        return self.engine.api_model(spec, self._launch) if self._launch else spec.model.name
 
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
         self._set_aside_earlier()

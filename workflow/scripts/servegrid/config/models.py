@@ -204,7 +204,9 @@ class Server(Section):
     """What every engine's server is given, each in its own spelling. Every key but the time limits can be an axis of the grid."""
 
     concurrency: Positive = Field(
-        4, description="Requests the server works on at once (slots, batch size, max-num-seqs). More than these queue."
+        4,
+        description="Requests the server works on at once (slots, batch size, max-num-seqs). More than these queue, or are "
+        "refused by engines that do not queue (TGI, PowerInfer); `snakemake plan` says so.",
     )
     context_tokens: Positive = Field(512, description="Longest prompt plus output of one request, in tokens.")
     cpu_threads: Positive | None = Field(

@@ -147,6 +147,7 @@ class Engine(ABC):
     has_tensor_parallel: ClassVar[bool] = False
     has_prefix_cache: ClassVar[bool] = True
     key_variable: ClassVar[str | None] = None  # environment variable that the server reads its API key from
+    above_limit: ClassVar[Literal["queue", "reject", "no limit"]] = "queue"  # requests beyond the server's concurrency
 
     def unsupported(self, spec: ServerSpec) -> str | None:
         """Why this engine cannot be this server, in words, or None if it can. Decided before anything is launched."""
@@ -211,6 +212,10 @@ class Engine(ABC):
     def container(self, spec: ServerSpec) -> Container:
         """What the image asks of the daemon."""
         return Container()
+
+    def api_model(self, spec: ServerSpec, launch: Launch) -> str:
+        """What the model is called in requests to this server."""
+        return spec.model.name
 
     def port_of(self, what: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
         """Which of the ports answers for this, counted from 0."""

@@ -95,6 +95,9 @@ def _one_by_one(events: Events) -> Documents:
     return documents
 
 
+_OVERLOADED = "Model is overloaded"  # on OpenAI's streams TGI gives 422 as the code of every error
+
+
 def _as_json(message: Any) -> str:
     try:
         return json.dumps(message, ensure_ascii=False)
@@ -119,6 +122,6 @@ def error_words(document: Any) -> tuple[RequestStatus, str] | None:
     code = fields.get("http_status_code", fields.get("code"))
     kind = fields.get("type", document.get("error_type"))
     message = error.get("message", error) if isinstance(error, dict) else error
-    rejected = str(code) in ("429", "503") or kind == "overloaded"
+    rejected = str(code) in ("429", "503") or kind == "overloaded" or message == _OVERLOADED
     text = message if isinstance(message, str) else _as_json(message)
     return ("rejected" if rejected else "error"), f"{kind}: {text}" if isinstance(kind, str) else text

@@ -42,21 +42,21 @@ class LlamacppCompletion(Protocol):
                 output.counted = tokens
             if stop:
                 reading.finished = reading.end_mark = True
-                _read_last(chunk, record)
+                self.read_last(chunk, record)
         output.write(record)
         reading.fault = reading.fault or read.fault
         return reading
 
+    def read_last(self, chunk: dict[str, Any], record: RequestRecord) -> None:
+        """Reason and counts of the last event."""
+        kind = chunk.get("stop_type")
+        record.finish_reason = FINISH.get(str(kind), str(kind)) if kind else None
+        record.prompt_tokens = count(chunk.get("tokens_evaluated"))
+        read_timings(chunk.get("timings"), record)
+
 
 def _not_ours(chunk: dict[str, Any]) -> tuple[RequestStatus, str] | None:
     return None if type(chunk.get("content")) is str else ("malformed", f"an event has no content: {str(chunk)[:200]}")
-
-
-def _read_last(chunk: dict[str, Any], record: RequestRecord) -> None:
-    kind = chunk.get("stop_type")
-    record.finish_reason = FINISH.get(str(kind), str(kind)) if kind else None
-    record.prompt_tokens = count(chunk.get("tokens_evaluated"))
-    read_timings(chunk.get("timings"), record)
 
 
 PROTOCOL = LlamacppCompletion()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 COMPUTE_TYPES = (
-    "default auto float32 float16 bfloat16 int16 int8 int8_float32 int8_float16 int8_bfloat16".split()  # noqa: SIM905
+    "default auto float32 float16 bfloat16 int16 int8 int8_float32 int8_float16 int8_bfloat16 wf6af16".split()  # noqa: SIM905
 )
 NAMES = sorted(path.stem for path in (Path(__file__).parent / "backends").glob("[a-z]*.py") if path.stem != "base")
 

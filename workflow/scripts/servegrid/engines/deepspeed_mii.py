@@ -1,0 +1,63 @@
+"""DeepSpeed-MII: its own OpenAI server (read: mii/entrypoints/openai_api_server.py of 0.3.3). Untested: it needs a GPU."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.engines.base import Container, Engine, Launch, Option, ServerSpec, flags
+
+MODULE = ("python", "-m", "mii.entrypoints.openai_api_server")
+
+
+class DeepSpeedMII(Engine):
+    """`python -m mii.entrypoints.openai_api_server`; there is no image of its own: name one that has it.
+
+    How many requests it works on at once cannot be set there, nor its memory. It samples always, and top_k 1 leaves it one token to
+    choose from. It heeds no end token as long as prompt and answer together are shorter than `min_tokens` (Request.is_done in
+    mii/batching/data_classes.py), which is how an answer gets its exact length. Streams count no tokens.
+    """
+
+    name = "deepspeed-mii"
+    title = "DeepSpeed-MII"
+    runtimes = ("command", "docker", "url")
+    protocols = ("openai-completions", "openai-chat")
+    metrics_path = None
+    devices = ("cuda",)
+    quantizations = {"none": ""}
+    has_tensor_parallel = True
+    has_prefix_cache = False
+    above_limit = "no limit"
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """Ports between its processes are fixed, and it takes the first GPUs of what it sees, CUDA_VISIBLE_DEVICES or not."""
+        reason = super().unsupported(spec)
+        if reason or spec.runtime == "url":
+            return reason
+        if spec.runtime == "command" and spec.copies > 1:
+            return "DeepSpeed-MII's server uses fixed ports (50050, 29500): one per host; its own option is replica-num"
+        ids = spec.device.get("ids")
+        if spec.runtime == "command" and isinstance(ids, list) and ids != list(range(len(ids))):
+            return "DeepSpeed-MII does not heed CUDA_VISIBLE_DEVICES and would take GPU 0; use runtime docker"
+        return None
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The checkpoint."""
+        return {"model": spec.model.checkpoint}
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """Its API knows the model by this very path."""
+        own: dict[str, Option] = {"model": self.api_model(spec, launch), "host": launch.host, "port": launch.port}
+        own |= {"tensor-parallel": spec.tensor_parallel, "max_length": spec.context_tokens}
+        return flags(own | dict(spec.options))
+
+    def api_model(self, spec: ServerSpec, launch: Launch) -> str:
+        """The path, absolute, as in a container."""
+        return str(launch.files["model"].absolute())
+
+    def container(self, spec: ServerSpec) -> Container:
+        """Its processes share memory."""
+        return Container(program=MODULE, shm_size="1g")
+
+    def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
+        """Temperature must be above 0 and is left to MII: with one candidate it changes nothing."""
+        left_out = ("temperature", "seed", "ignore_eos", "stream_options")
+        return {**dict.fromkeys(left_out), "top_k": 1, "min_tokens": spec.context_tokens}

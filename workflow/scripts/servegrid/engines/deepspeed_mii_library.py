@@ -1,0 +1,41 @@
+"""DeepSpeed-MII as a library: its pipeline behind servegrid's small HTTP server (see servers/library_server). Untested: it needs a GPU."""
+
+from servegrid.engines.base import SCRIPTS, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+
+PROGRAM = "servers/library_server"
+
+
+class DeepSpeedMIILibrary(Engine):
+    """The command is the Python of an environment with deepspeed-mii, e.g. `[/opt/mii/bin/python]`; an image is named by the user.
+
+    Other than MII's own server it is greedy, exact in length, counts tokens, and has quantization to 6 bits; its batches are static.
+    """
+
+    name = "deepspeed-mii-library"
+    title = "DeepSpeed-MII (library)"
+    runtimes = ("command", "docker")
+    devices = ("cuda",)
+    quantizations = {"none": "default", "fp6": "wf6af16"}
+    has_prefix_cache = False
+    metrics = Metrics(
+        running="servegrid_requests_running",
+        waiting="servegrid_requests_waiting",
+        prompt_tokens="servegrid_prompt_tokens_total",
+        output_tokens="servegrid_output_tokens_total",
+    )
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The checkpoint, with its tokenizer; and the server's own program, for a container to see."""
+        return {"model": spec.model.checkpoint, "program": str(SCRIPTS / PROGRAM)}
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """One batch at a time, of at most `concurrency` requests."""
+        own: dict[str, Option] = {"backend": "mii", "model": str(launch.files["model"]), "device": "cuda"}
+        own |= {"host": launch.host, "port": launch.port, "compute-type": self.quantizations[spec.quantization]}
+        own |= {"max-batch-size": spec.concurrency, "max-model-len": spec.context_tokens}
+        own["served-model-name"] = spec.model.name
+        return [str(launch.files["program"]), *flags(own | dict(spec.options))]
+
+    def container(self, spec: ServerSpec) -> Container:
+        """The image's Python runs the program that is mounted."""
+        return Container(entrypoint=("python",), shm_size="1g")

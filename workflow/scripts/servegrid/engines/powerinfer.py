@@ -1,0 +1,54 @@
+"""PowerInfer: llama.cpp's server of November 2023 with sparse models of its own (read and run: commit d3ebd7c)."""
+
+from servegrid.engines.base import Engine, Launch, Option, ServerSpec, flags
+
+SPARE = 1
+CUDA_ONLY = ("vram-budget", "reset-gpu-index", "disable-gpu-index")
+
+
+class PowerInfer(Engine):
+    """A binary of the user's: `cmake -S . -B build -DLLAMA_CUBLAS=ON && cmake --build build --target server`.
+
+    Only models with ReLU and predictors (`*.powerinfer.gguf`, named as `options.model`) are faster than elsewhere; any GGUF of its
+    time runs. Requests beyond its slots are refused by an answer without events ("slot unavailable"), and a slot is free again only a
+    step after its answer has ended: it is given one slot more than it is to work on at once. It puts a begin token before every
+    prompt, whatever the GGUF says of that. A share of the memory cannot be said: the budget is in GiB, `options.vram-budget`, and holds weights and cache.
+    """
+
+    name = "powerinfer"
+    title = "PowerInfer"
+    runtimes = ("command", "url")
+    protocols = ("powerinfer-completion",)
+    health_path = "/props"  # it listens once the model is loaded
+    metrics_path = None
+    devices = ("cpu", "cuda")
+    quantizations = {
+        "none": "f32",
+        "int8": "q8_0",
+        **{own: own for own in ("f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
+    }
+    above_limit = "reject"
+    has_prefix_cache = False  # a request may ask for its own slot's, and is answered otherwise then
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """Memory is told in GiB; a build without CUDA knows no budget."""
+        if spec.memory_fraction is not None and spec.runtime != "url":
+            return "PowerInfer takes GiB of memory, not a share: set options.vram-budget"
+        reason = super().unsupported(spec)
+        wrong = [name for name in CUDA_ONLY if name in spec.options and spec.kind != "cuda"]
+        return reason or (f"option {wrong[0]} of PowerInfer needs a device of kind cuda" if wrong else None)
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The GGUF of the model."""
+        own = self.quantizations[spec.quantization]
+        return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{own}.gguf")}
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """Slots share one context. Without --cont-batching they take turns."""
+        slots = spec.concurrency + SPARE
+        own: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
+        own |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}
+        own |= {"ctx-size": slots * spec.context_tokens}
+        if spec.cpu_threads:
+            own["threads"] = spec.cpu_threads
+        return flags(own | dict(spec.options))
