@@ -1,7 +1,8 @@
 """Stand-in for trtllm-serve, following TensorRT-LLM's repository, each file at one commit.
 
 serve/openai_server.py at 00057725 (routes, refusals), serve/openai_protocol.py at 0076e939 (fields, none else allowed),
-serve/postprocess_handlers.py at 01bf1923 (chunks), metrics/collector.py at 050f80de (metrics). Until the model is loaded,
+serve/postprocess_handlers.py at 01bf1923 (chunks), metrics/collector.py at 050f80de (metrics); the words on a prompt that is too long
+are those of llmapi/llm.py (_check_arguments: the PyTorch backend looks at the prompt alone). Until the model is loaded,
 connections are refused.
 """
 
@@ -14,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from servers_fake.openai_like import CREATED, JSON, Broken, Refusal, StandIn, after, compact, gauge, http_server
 
 VERSION = "1.2.1"
 ID = "cmpl-0d8f2f6ec6c14b0fb1c8a4f7f0a3b9d1"
 FIELDS = set(
-    "model prompt best_of echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stop stream stream_options "
-    "suffix temperature top_p user lora_request prompt_ignore_length use_beam_search top_k top_p_min min_p repetition_penalty "
-    "length_penalty early_stopping stop_token_ids include_stop_str_in_output ignore_eos min_tokens skip_special_tokens "
-    "spaces_between_special_tokens truncate_prompt_tokens return_context_logits detokenize thinking_token_budget add_special_tokens "
-    "response_format disaggregated_params priority conversation_params".split()
+    """
+    model prompt best_of echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stop stream
+    stream_options suffix temperature top_p user lora_request prompt_ignore_length use_beam_search top_k top_p_min
+    min_p repetition_penalty length_penalty early_stopping stop_token_ids include_stop_str_in_output ignore_eos
+    min_tokens skip_special_tokens spaces_between_special_tokens truncate_prompt_tokens return_context_logits
+    detokenize thinking_token_budget add_special_tokens response_format disaggregated_params priority
+    conversation_params
+    """.split()
 )
 STREAM_FIELDS = {"include_usage", "continuous_usage_stats"}
 
@@ -32,6 +37,7 @@ class TensorRTLLM(StandIn):
     """`breaks_after`: events after which the engine raises, which ends the connection without a word."""
 
     breaks_after: int | None = None
+    max_num_tokens: int = 8192
 
     def page(self, path: str) -> tuple[int, str, str]:
         """Prometheus has a path of its own; /metrics is JSON."""
@@ -91,12 +97,9 @@ class TensorRTLLM(StandIn):
             return super().stream(path, body)
         asked = json.loads(body)
         _validate(asked)
-        if len(asked["prompt"].split()) + asked["max_tokens"] > self.context:
-            given = len(asked["prompt"].split())
-            raise _refused(
-                f"The sum of prompt length ({given}.0) and query length (0) max_tokens ({asked['max_tokens']}) should not exceed "
-                f"max_seq_len ({self.context})"
-            )
+        if (given := len(asked["prompt"].split())) > self.max_num_tokens:
+            limit = f"should not exceed max_num_tokens ({self.max_num_tokens})"
+            raise _refused(f"The sum of prompt length ({given:.1f}), query length (0) {limit}")
         return self._completions(asked)
 
     def _completions(self, asked: dict[str, Any]) -> Iterator[str]:
@@ -120,7 +123,9 @@ class TensorRTLLM(StandIn):
 def _validate(asked: dict[str, Any]) -> None:
     """As pydantic with extra="forbid"; the words of RequestValidationError as text."""
     unknown = [("body", name) for name in asked if name not in FIELDS]
-    unknown += [("body", "stream_options", name) for name in asked.get("stream_options") or {} if name not in STREAM_FIELDS]
+    unknown += [
+        ("body", "stream_options", name) for name in asked.get("stream_options") or {} if name not in STREAM_FIELDS
+    ]
     errors = [{"type": "extra_forbidden", "loc": where, "msg": "Extra inputs are not permitted"} for where in unknown]
     if asked.get("stream_options") and not asked.get("stream"):
         message = "Value error, Stream options can only be defined when stream is true."
@@ -150,6 +155,7 @@ def main(words: list[str]) -> None:
     assert settings["enable_iter_perf_stats"] and settings["return_perf_metrics"], "no metrics without them"
     drafted = (settings.get("speculative_config") or {}).get("max_draft_len", 0)
     limit, context = (int(after(words, flag)) for flag in ("--max_batch_size", "--max_seq_len"))
+    assert int(after(words, "--max_num_tokens")) >= context
     stand_in = TensorRTLLM(Path(words[0]).name, context, limit, drafted=drafted)
     time.sleep(0.5)  # the model is loaded before it listens
     http_server(stand_in, int(after(words, "--port"))).serve_forever()

@@ -38,7 +38,9 @@ def made(engine: str, **more: Any) -> StandIn:
     return STAND_INS[engine]("tiny", 64, more.pop("limit", 4), **more)
 
 
-def body(engine: str, way: str, tokens: int = TOKENS, exact: bool = True, extra: Mapping[str, Any] | None = None) -> bytes:
+def body(
+    engine: str, way: str, tokens: int = TOKENS, exact: bool = True, extra: Mapping[str, Any] | None = None
+) -> bytes:
     spec = replace(base(engines.get(engine), "command", "cuda"), protocol=way)
     fields = dict(engines.get(engine).request_fields(spec, tokens)) | dict(extra or {})
     return protocols.get(way).body(PROMPT, GenerationSettings(tokens, "tiny", exact, extra=fields))
@@ -89,9 +91,11 @@ def test_many_at_once(engine: str, way: str) -> None:
 def test_too_long_a_request_is_refused_in_the_servers_words(engine: str, way: str) -> None:
     stand_in = made(engine)
     stand_in.context = 4  # shorter than the prompt
+    if isinstance(stand_in, TensorRTLLM):
+        stand_in.max_num_tokens = 4
     record = one(stand_in, way, body(engine, way))
     assert record.status == "error" and record.output_tokens is None
-    assert "context length" in str(record.error) or "max_seq_len" in str(record.error)
+    assert "context length" in str(record.error) or "max_num_tokens" in str(record.error)
     assert record.http_status == (200 if way == "sglang-generate" else 400)
 
 
@@ -121,7 +125,9 @@ def test_both_forms_of_sglangs_stream_give_the_same_text(prompt: str) -> None:
 
 
 def test_tensorrt_llm_takes_no_field_that_it_does_not_know() -> None:
-    record = one(made("tensorrt-llm"), "openai-completions", body("tensorrt-llm", "openai-completions", extra={"best": 1}))
+    record = one(
+        made("tensorrt-llm"), "openai-completions", body("tensorrt-llm", "openai-completions", extra={"best": 1})
+    )
     assert (record.status, record.http_status) == ("error", 400) and "extra_forbidden" in str(record.error)
     odd = {"stream_options": {"include_usage": True, "include_obfuscation": False}}
     request = body("tensorrt-llm", "openai-completions", extra=odd)
@@ -179,9 +185,12 @@ MEMORY = [
 
 
 @pytest.mark.parametrize(("engine", "fraction", "sharing", "copy", "share"), MEMORY)
-def test_the_share_of_each_server_on_a_device(engine: str, fraction: float, sharing: int, copy: int, share: str) -> None:
-    from servegrid.commands import nominal_launch
+def test_the_share_of_each_server_on_a_device(
+    engine: str, fraction: float, sharing: int, copy: int, share: str
+) -> None:
     from test_engines import RESOURCES
+
+    from servegrid.commands import nominal_launch
 
     kind = engines.get(engine)
     spec = replace(base(kind, "command", "cuda"), memory_fraction=fraction, sharing=sharing)

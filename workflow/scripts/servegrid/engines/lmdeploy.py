@@ -25,10 +25,10 @@ class LMDeploy(Engine):
     title = "LMDeploy (TurboMind)"
     backend: ClassVar[str] = "turbomind"
     runtimes = ("docker", "command", "url")
-    images: Mapping[str, str] = {"cuda": "openmmlab/lmdeploy:v0.18.0"}
+    images: ClassVar[Mapping[str, str]] = {"cuda": "openmmlab/lmdeploy:v0.18.0"}
     protocols = ("openai-completions", "openai-chat")
     devices = ("cuda",)
-    quantizations: Mapping[str, str] = {"none": "hf", **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{own: own for own in READY}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -95,7 +95,7 @@ class LMDeployPyTorch(LMDeploy):
     title = "LMDeploy (PyTorch)"
     backend = "pytorch"
     speculation_kinds = ("eagle3", "eagle", "mtp")
-    quantizations: Mapping[str, str] = {"none": "hf", **{own: own for own in READY if own != "gptq"}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{own: own for own in READY if own != "gptq"}}
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         """Which of its several heads of the kind `mtp` a model has is an option: `speculative-algorithm: qwen3_5_mtp`."""

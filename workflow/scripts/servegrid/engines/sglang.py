@@ -1,7 +1,7 @@
 """SGLang (read: the wheel of 0.5.23): flags of sglang/srt/arg_groups/fields, what they do in arg_groups/speculative_hook.py."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.ready import ready_checkpoint, without_checkpoint
@@ -25,13 +25,13 @@ class SGLang(Engine):
     name = "sglang"
     title = "SGLang"
     runtimes = ("docker", "command", "url")
-    images: Mapping[str, str] = {"cuda": "lmsysorg/sglang:v0.5.23"}
+    images: ClassVar[Mapping[str, str]] = {"cuda": "lmsysorg/sglang:v0.5.23"}
     protocols = ("openai-completions", "sglang-generate", "openai-chat")
     health_path = "/ready"
     facts_paths = ("/server_info", "/model_info")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "mtp")
-    quantizations: Mapping[str, str] = {"none": "", **{own: own for own in ("fp8", "mxfp8", *READY)}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in ("fp8", "mxfp8", *READY)}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(

@@ -1,7 +1,7 @@
 """TensorRT-LLM's own server, trtllm-serve (read: tensorrt_llm/commands/serve.py at 00209af1, serve/openai_*.py, metrics/collector.py)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -10,6 +10,7 @@ from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 SETTINGS = "trtllm.yaml"
 OF_SETTINGS = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype
+MAX_NUM_TOKENS = 8192  # its default; longer prompts it refuses
 READY = ("fp8", "nvfp4", "awq", "gptq")
 
 
@@ -27,13 +28,13 @@ class TensorRTLLM(Engine):
     name = "tensorrt-llm"
     title = "TensorRT-LLM"
     runtimes = ("docker", "command", "url")
-    images: Mapping[str, str] = {"cuda": "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"}
+    images: ClassVar[Mapping[str, str]] = {"cuda": "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"}
     protocols = ("openai-completions", "openai-chat")
     metrics_path = "/prometheus/metrics"  # /metrics is JSON, and each reading of it takes the numbers away
     facts_paths = ("/version",)
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle3", "mtp")
-    quantizations: Mapping[str, str] = {"none": "", **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in READY}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -66,6 +67,7 @@ class TensorRTLLM(Engine):
         """What is not a flag stands in the file of settings."""
         line = [str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
         line += ["--max_batch_size", str(spec.concurrency), "--max_seq_len", str(spec.context_tokens)]
+        line += ["--max_num_tokens", str(max(MAX_NUM_TOKENS, spec.context_tokens))]
         line += ["--tp_size", str(spec.tensor_parallel), "--extra_llm_api_options", str(launch.folder / SETTINGS)]
         return line + flags({name: value for name, value in spec.options.items() if not name.startswith(OF_SETTINGS)})
 
