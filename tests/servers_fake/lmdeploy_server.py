@@ -71,11 +71,12 @@ class LMDeploy(StandIn):
         head = {"id": "1", "object": "text_completion", "created": CREATED, "model": asked["model"]}
         with self.slot():
             steps = self.steps(asked["prompt"], asked["max_tokens"], asked.get("ignore_eos", False))
-            for number, (tokens, made, finish) in enumerate(steps):
+            for number, (tokens, _, finish) in enumerate(steps):
                 if number == self.fails_after:
                     yield _event({"error": _error("An internal server error occurred.", "server_error", 500)})
                     yield "data: [DONE]\n\n"
                     return
+                made += len(tokens)
                 choice = {"index": 0, "text": "".join(tokens)} | ({"finish_reason": finish} if finish else {})
                 yield _event({**head, "choices": [choice]} | ({"usage": None} if with_usage else {}))
         if with_usage:

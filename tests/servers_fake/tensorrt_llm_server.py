@@ -20,16 +20,14 @@ from servers_fake.openai_like import CREATED, JSON, Broken, Refusal, StandIn, af
 
 VERSION = "1.2.1"
 ID = "cmpl-0d8f2f6ec6c14b0fb1c8a4f7f0a3b9d1"
-FIELDS = set(
-    """
+FIELDS = """
     model prompt best_of echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stop stream
     stream_options suffix temperature top_p user lora_request prompt_ignore_length use_beam_search top_k top_p_min
     min_p repetition_penalty length_penalty early_stopping stop_token_ids include_stop_str_in_output ignore_eos
     min_tokens skip_special_tokens spaces_between_special_tokens truncate_prompt_tokens return_context_logits
     detokenize thinking_token_budget add_special_tokens response_format disaggregated_params priority
     conversation_params
-    """.split()
-)
+"""
 STREAM_FIELDS = {"include_usage", "continuous_usage_stats"}
 
 
@@ -122,7 +120,7 @@ class TensorRTLLM(StandIn):
 
 def _validate(asked: dict[str, Any]) -> None:
     """As pydantic with extra="forbid"; the words of RequestValidationError as text."""
-    unknown = [("body", name) for name in asked if name not in FIELDS]
+    unknown = [("body", name) for name in asked if name not in FIELDS.split()]
     unknown += [
         ("body", "stream_options", name) for name in asked.get("stream_options") or {} if name not in STREAM_FIELDS
     ]
