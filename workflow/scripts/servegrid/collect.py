@@ -1,7 +1,7 @@
 """From raw records to one row per point. Repeats are pooled where requests are pooled, and averaged where sessions count."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -145,7 +145,9 @@ class _Reader:
         return row
 
     def _during(self, one: Measured) -> dict[str, float | None]:
-        engine = engines.get(one.session["server"]["engine"])
+        names = engines.get(one.session["server"]["engine"]).metrics
+        if one.session["server"]["speculation"]["kind"] == "none":
+            names = replace(names, acceptance_rate=None)  # 0 there, which means nothing
         load = one.load
         return {
             "startup_s": startup_s(one.launch),
@@ -155,7 +157,7 @@ class _Reader:
             "stamp_late_ms_p99": load.get("stamp_late_ms_p99"),
             "steady_s": metrics.steady_s(one.requests),
             "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(one.requests),
-            **server_columns(one.window, engine.metrics),
+            **server_columns(one.window, names),
             **hardware_columns(one.window, one.launch["gpus"]),
         }
 

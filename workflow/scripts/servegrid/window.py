@@ -82,7 +82,7 @@ def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
 def _acceptance_rate(window: Window, metrics: Metrics) -> float | None:
     """Accepted / drafted tokens by the server's own counters, else the mean of its own rate; None if nothing was drafted."""
     if metrics.acceptance_rate:
-        return _number(window.gauge(metrics.acceptance_rate).mean()) or None
+        return _number(window.gauge(metrics.acceptance_rate).mean())
     drafted, accepted = window.counted(metrics.drafted_tokens), window.counted(metrics.accepted_tokens)
     return _number(accepted / drafted) if drafted > 0 else None
 
