@@ -164,18 +164,13 @@ def serving(stand_in: StandIn) -> Iterator[str]:
 
 
 def compact(document: Any) -> str:
-    """As orjson and pydantic's model_dump_json write: no spaces, UTF-8."""
+    """As orjson, pydantic's model_dump_json and Starlette's JSONResponse write: no spaces, UTF-8."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def spaced(document: Any) -> str:
     """As json.dumps writes: spaces after comma and colon, ASCII."""
     return json.dumps(document)
-
-
-def starlette(document: Any) -> str:
-    """As Starlette's JSONResponse writes: no spaces, UTF-8."""
-    return compact(document)
 
 
 def gauge(name: str, text: str, labels: str, value: float, kind: str = "gauge") -> str:
