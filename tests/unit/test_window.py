@@ -66,11 +66,13 @@ def acceptance(folder: Path, counts: dict[str, list[float]], names: Metrics = CO
 def test_acceptance_is_what_the_counters_went_within_the_load(tmp_path: Path) -> None:
     assert acceptance(tmp_path, {"drafted": [0, 90, 100, 110, 120, 500], "accepted": [0, 0, 0, 1, 5, 400]}) == 0.25
     assert acceptance(tmp_path, {"drafted": [0, 5, 100, 110, 120], "accepted": [3, 3, 3, 3, 3]}) == 0.0
+    shorter = {"drafted": [0, 10, 20, 30], "accepted": [0, 1, 2, 3]}
+    assert acceptance(tmp_path, shorter) == 0.1, "the last samples of a server come before the end of its last load"
 
 
 def test_acceptance_is_unknown_where_nothing_was_drafted_or_seen(tmp_path: Path) -> None:
     assert acceptance(tmp_path, {"drafted": [7] * 6, "accepted": [3] * 6}) is None
-    assert acceptance(tmp_path, {"drafted": [0, 10, 20, 30], "accepted": [0, 1, 2, 3]}) is None  # ends before the load
+    assert acceptance(tmp_path, {"drafted": [0, 10, 20], "accepted": [0, 1, 2]}) is None  # ends before the load
     assert acceptance(tmp_path, {"drafted": [0, 10, 20, 30, 40]}) is None
 
 

@@ -59,11 +59,15 @@ class Window:
         return rows.groupby("t_s")["value"].sum()
 
     def counted(self, name: str | None) -> float:
-        """How far a counter of the server, summed over its labels, went over the window; NaN if an edge is not covered."""
+        """How far a counter of the server, summed over its labels, went over the part of the window that samples cover.
+
+        For ratios of counters, which edges that are missing leave as they are: a server is not asked again after its last load.
+        NaN without samples.
+        """
         if name is None or not len(self.server):
             return np.nan
         sums = self.server[self.server["name"] == name].groupby("t_s")["value"].sum()
-        if not len(sums) or sums.index[0] > self.start_s or sums.index[-1] < self.end_s:
+        if not len(sums):
             return np.nan
         edges = np.interp([self.start_s, self.end_s], sums.index, sums)
         return float(edges[1] - edges[0])
