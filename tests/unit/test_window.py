@@ -40,7 +40,39 @@ def test_one_silent_gpu_makes_the_sum_unknown(launch: Path) -> None:
 
 def test_server_metrics(launch: Path) -> None:
     columns = server_columns(Window.of(launch, 4.0, 7.0), Metrics(running="running", waiting="absent"))
-    assert columns == {"running_mean": 1.5, "waiting_max": None, "kv_cache_max": None}
+    assert columns == {"running_mean": 1.5, "waiting_max": None, "kv_cache_max": None, "acceptance_rate": None}
+
+
+COUNTERS = Metrics(drafted_tokens="drafted", accepted_tokens="accepted")
+
+
+def acceptance(folder: Path, counts: dict[str, list[float]], names: Metrics = COUNTERS) -> float | None:
+    """Of a window from 2 to 4 s; one sample a second, each split over two labels."""
+    rows = [
+        {"t_s": float(t), "name": name, "labels": label, "value": value / 2}
+        for name, values in counts.items()
+        for t, value in enumerate(values)
+        for label in ("{}", '{"pid":"7"}')
+    ]
+    write_table(folder / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
+    return server_columns(Window.of(folder, 2.0, 4.0), names)["acceptance_rate"]
+
+
+def test_acceptance_is_what_the_counters_went_within_the_load(tmp_path: Path) -> None:
+    assert acceptance(tmp_path, {"drafted": [0, 90, 100, 110, 120, 500], "accepted": [0, 0, 0, 1, 5, 400]}) == 0.25
+    assert acceptance(tmp_path, {"drafted": [0, 5, 100, 110, 120], "accepted": [3, 3, 3, 3, 3]}) == 0.0
+    shorter = {"drafted": [0, 10, 20, 30], "accepted": [0, 1, 2, 3]}
+    assert acceptance(tmp_path, shorter) == 0.1, "the last samples of a server come before the end of its last load"
+
+
+def test_acceptance_is_unknown_where_nothing_was_drafted_or_seen(tmp_path: Path) -> None:
+    assert acceptance(tmp_path, {"drafted": [7] * 6, "accepted": [3] * 6}) is None
+    assert acceptance(tmp_path, {"drafted": [0, 10, 20], "accepted": [0, 1, 2]}) is None  # ends before the load
+    assert acceptance(tmp_path, {"drafted": [0, 10, 20, 30, 40]}) is None
+
+
+def test_acceptance_of_a_server_with_a_rate_alone(tmp_path: Path) -> None:
+    assert acceptance(tmp_path, {"rate": [0.9, 0.9, 0.4, 0.5, 0.6]}, Metrics(acceptance_rate="rate")) == 0.5
 
 
 def test_no_telemetry_is_unknown(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from servegrid import engines
 from servegrid.containers import described, docker_run
 from servegrid.engines.base import Launch, ServerSpec
+from servegrid.hub import is_hub_name
 from servegrid.identity import digest, readable
 from servegrid.secrets import is_secret
 
@@ -20,10 +21,11 @@ def environment_folder(spec: ServerSpec) -> str:
 
 
 def needed_files(spec: ServerSpec, resources: Path) -> dict[str, Path]:
-    """Model files the server needs, by role; a hub name, which the engine itself fetches, is none."""
+    """Model files the server needs, by role; a hub name, which the engine itself fetches, stays as it is."""
     if spec.runtime == "url":
         return {}
-    return {role: resources / path for role, path in engines.get(spec.engine).files(spec).items()}
+    files = engines.get(spec.engine).files(spec)
+    return {role: Path(path) if is_hub_name(path) else resources / path for role, path in files.items()}
 
 
 def nominal_launch(spec: ServerSpec, resources: Path, folder: Path = Path("server"), copy: int = 0) -> Launch:

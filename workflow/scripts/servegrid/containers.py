@@ -1,6 +1,5 @@
 """A server in a container: all that the daemon is told, and the same as a `docker run` line. Pure."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from servegrid import engines
 from servegrid.engines.base import Container, Launch, ServerSpec
+from servegrid.hub import is_hub_name
 from servegrid.identity import readable
 from servegrid.secrets import is_secret
 
@@ -36,7 +36,7 @@ def described(
     engine = engines.get(spec.engine)
     needs = engine.container(spec)
     inside = _inside(launch, needs)
-    files = [path.absolute() for path in inside.files.values() if path.exists() or not _is_hub_name(path)]
+    files = [path for path in inside.files.values() if not is_hub_name(path)]
     written = [inside.folder] if engine.written(spec, inside) else []
     return ContainerRun(
         image=image or spec.image or "",
@@ -53,12 +53,8 @@ def described(
 def _inside(launch: Launch, needs: Container) -> Launch:
     """The launch as the server in the container sees it."""
     ports = tuple(range(needs.port, needs.port + len(launch.ports)))
-    files = {role: path.absolute() for role, path in launch.files.items()}
+    files = {role: path if is_hub_name(path) else path.absolute() for role, path in launch.files.items()}
     return replace(launch, files=files, ports=ports, host=INSIDE, folder=launch.folder.absolute())
-
-
-def _is_hub_name(path: Path) -> bool:
-    return not path.is_absolute() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) is not None
 
 
 def docker_run(run: ContainerRun) -> str:

@@ -14,6 +14,7 @@ from servegrid.commands import environment_folder, needed_files
 from servegrid.config import EngineConfig
 from servegrid.devices import gpu_uuids, why_busy
 from servegrid.grid import Grid
+from servegrid.hub import is_hub_name
 from servegrid.prompts import files as prompt_files
 from servegrid.remote import RemoteServer, key_headers
 from servegrid.server import ServerError, free_port
@@ -135,7 +136,9 @@ def _model(grid: Grid) -> Iterator[Finding]:
             )
         )
     files = {path for session in grid.sessions for path in needed_files(session.server.spec, resources).values()}
-    yield from (_model_file(path) for path in sorted(files) if not path.is_relative_to(resources))
+    yield from (
+        _model_file(path) for path in sorted(files) if not (path.is_relative_to(resources) or is_hub_name(path))
+    )
 
 
 def _model_file(path: Path) -> Finding:

@@ -1,12 +1,13 @@
 """One load of one session, read back from disk, with all that is derived from it alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from servegrid import engines, metrics
 from servegrid.energy import energy_columns, idle_power_w
+from servegrid.engines.base import Engine, Metrics
 from servegrid.files import read_json
 from servegrid.records import read_table
 from servegrid.sameness import Answers
@@ -109,6 +110,11 @@ class Measured:
         """Telemetry during the load."""
         return self.samples.window(self.load["start_s"], self.load["end_s"])
 
+    def _metrics(self, engine: Engine) -> Metrics:
+        """Without speculation a server's acceptance rate is 0, which means nothing."""
+        speculates = self.session["server"]["speculation"]["kind"] != "none"
+        return engine.metrics if speculates else replace(engine.metrics, acceptance_rate=None)
+
     @cached_property
     def during(self) -> dict[str, float | None]:
         """What is known of the load beside its requests, and how steadily they ran."""
@@ -122,7 +128,7 @@ class Measured:
             "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
             "steady_s": metrics.steady_s(self.requests),
             "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(self.requests),
-            **server_columns(self.window, engine.metrics),
+            **server_columns(self.window, self._metrics(engine)),
             **hardware_columns(self.window, self.gpus),
             **energy_columns(self.window, self.gpus, idle_w),
         }

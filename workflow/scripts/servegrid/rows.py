@@ -15,7 +15,8 @@ Row = dict[str, Any]
 def numbers(measured: Sequence[Measured], usd_per_hour: float | None) -> Row:
     """Every number of a point, or of one session of it; `measured` are loads with a number, at least one."""
     row = _times(measured) | _counts(measured) | _latencies(measured) | _means([one.during for one in measured])
-    row |= {"acceptance_rate": metrics.acceptance_rate(*(one.requests for one in measured))}
+    if (by_requests := metrics.acceptance_rate(*(one.requests for one in measured))) is not None:
+        row |= {"acceptance_rate": by_requests}  # of these requests alone
     return row | _per_gpu(row, measured[0]) | _cost(row, usd_per_hour)
 
 

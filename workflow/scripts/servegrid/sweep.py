@@ -16,6 +16,7 @@ from servegrid.config import parse_config
 from servegrid.config.load import engine_of
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
+from servegrid.hub import is_hub_name
 from servegrid.identity import digest
 from servegrid.state import launches, missing, session_folder
 
@@ -70,7 +71,7 @@ class Sweep:
     def session_parts(self, wildcards: Any) -> list[str]:
         """What must be there before the server can start: its environment and its model files."""
         spec = self._session(wildcards).server.spec
-        parts = [str(path) for path in needed_files(spec, self._resources).values()]
+        parts = [str(path) for path in needed_files(spec, self._resources).values() if not is_hub_name(path)]
         if spec.runtime == "venv":
             parts.append(str(self._resources / environment_folder(spec) / "ready"))
         return parts

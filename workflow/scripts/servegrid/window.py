@@ -98,6 +98,20 @@ class Window:
         rows = self._inside(self.server[name])
         return rows.groupby("t_s")["value"].sum()
 
+    def counted(self, name: str | None) -> float:
+        """How far a counter of the server, summed over its labels, went over the part of the window that samples cover.
+
+        For ratios of counters, which edges that are missing leave as they are: a server is not asked again after its last load.
+        NaN without samples.
+        """
+        if name is None or not len(self.server):
+            return np.nan
+        sums = self.server[self.server["name"] == name].groupby("t_s")["value"].sum()
+        if not len(sums):
+            return np.nan
+        edges = np.interp([self.start_s, self.end_s], sums.index, sums)
+        return float(edges[1] - edges[0])
+
 
 def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
     """Columns of the group `server`: means and maxima of the server's own gauges over the window."""
@@ -105,7 +119,16 @@ def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
         "running_mean": _number(window.gauge(metrics.running).mean()),
         "waiting_max": _number(window.gauge(metrics.waiting).max()),
         "kv_cache_max": _number(window.gauge(metrics.kv_cache).max()),
+        "acceptance_rate": _acceptance_rate(window, metrics),
     }
+
+
+def _acceptance_rate(window: Window, metrics: Metrics) -> float | None:
+    """Accepted / drafted tokens by the server's own counters, else the mean of its own rate; None if nothing was drafted."""
+    if metrics.acceptance_rate:
+        return _number(window.gauge(metrics.acceptance_rate).mean())
+    drafted, accepted = window.counted(metrics.drafted_tokens), window.counted(metrics.accepted_tokens)
+    return _number(accepted / drafted) if drafted > 0 else None
 
 
 def hardware_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:

@@ -114,6 +114,7 @@ class Metrics:
     output_tokens: str | None = None
     drafted_tokens: str | None = None
     accepted_tokens: str | None = None
+    acceptance_rate: str | None = None  # of servers that count neither
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""SGLang (read: the wheel of 0.5.23): flags of sglang/srt/arg_groups/fields, what they do in arg_groups/speculative_hook.py."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.ready import ready_checkpoint, without_checkpoint
+
+READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "modelopt_fp8", "modelopt_fp4")
+"""Quantizations that need a checkpoint made beforehand."""
+
+
+class SGLang(Engine):
+    """Health is asked at /ready: each /health generates a token.
+
+    Memory: `--mem-fraction-static` is the share of the memory that was free before the model was loaded, for weights and cache.
+    Activations and CUDA graphs come on top, from the rest. Of servers that share a device, the n-th (from 0) finds (1 - n f) of
+    it free, and is given f / (1 - n f) of that. No share of 1 leaves room for activations, and such a server is refused.
+
+    Speculation: SGLang counts the last sure token among the draft tokens, so N drafted ones are `--speculative-num-draft-tokens`
+    N + 1. Its n-grams are a tree by default, and common to all requests; here it is a chain, as other engines draft. N-grams
+    alone would set 48 requests at once and 12 draft tokens, so both are always given.
+    """
+
+    name = "sglang"
+    title = "SGLang"
+    runtimes = ("docker", "command", "url")
+    images: ClassVar[Mapping[str, str]] = {"cuda": "lmsysorg/sglang:v0.5.23"}
+    protocols = ("openai-completions", "sglang-generate", "openai-chat")
+    health_path = "/ready"
+    facts_paths = ("/server_info", "/model_info")
+    devices = ("cuda",)
+    speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "mtp")
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in ("fp8", "mxfp8", *READY)}}
+    has_memory_fraction = True
+    has_tensor_parallel = True
+    metrics = Metrics(
+        running="sglang:num_running_reqs",
+        waiting="sglang:num_queue_reqs",
+        kv_cache="sglang:token_usage",
+        prompt_tokens="sglang:prompt_tokens_total",
+        output_tokens="sglang:generation_tokens_total",
+        acceptance_rate="sglang:spec_accept_rate",  # no counters of tokens
+    )
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """Shares of the memory that together leave no room for activations; quantization without its checkpoint."""
+        reason = super().unsupported(spec)
+        if reason or spec.runtime == "url":
+            return reason
+        if spec.memory_fraction is not None and spec.memory_fraction * spec.sharing >= 1:
+            return (
+                f"{spec.sharing} x {spec.memory_fraction:g} of the memory leaves SGLang none for activations; take less"
+            )
+        return without_checkpoint(spec, READY)
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The checkpoint, and that of what drafts."""
+        return ready_checkpoint(spec, READY)
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """Concurrency above the limit waits in a queue without end (`max-queued-requests` sets one)."""
+        own: dict[str, Option] = {"model-path": str(launch.files["model"]), "served-model-name": spec.model.name}
+        own |= {"host": launch.host, "port": launch.port}
+        own |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
+        own |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
+        own |= {} if spec.prefix_cache else {"disable-radix-cache": None}
+        if spec.quantization != "none":
+            own["quantization"] = self.quantizations[spec.quantization]
+        if spec.memory_fraction is not None:
+            own["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
+        return flags(own | _speculation(spec, launch) | dict(spec.options))
+
+    def container(self, spec: ServerSpec) -> Container:
+        """As its documentation has it."""
+        program = ("python3", "-m", "sglang.launch_server")
+        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache="/root/.cache")
+
+    def reported(self, answers: Mapping[str, Any]) -> Reported:
+        """From /server_info: the arguments as resolved, and the size of the cache."""
+        info = answers.get("/server_info") or {}
+        return Reported(
+            version=info.get("version"),
+            context_tokens=info.get("context_length"),
+            concurrency=info.get("max_running_requests"),
+            kv_cache_tokens=info.get("max_total_num_tokens"),
+        )
+
+
+def _static_share(fraction: float, copy: int) -> float:
+    """The share of what is free before this copy starts, when each copy before it has taken `fraction` of the whole."""
+    return round(fraction / (1 - copy * fraction), 4)
+
+
+def _speculation(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
+    length, kind = spec.speculation.length, spec.speculation.kind
+    if kind == "none":
+        return {}
+    own: dict[str, Option] = {"speculative-algorithm": ALGORITHMS[kind]}
+    if length:
+        own |= {"speculative-num-steps": length, "speculative-num-draft-tokens": length + 1}
+    if kind == "ngram":
+        return own | {"speculative-ngram-max-bfs-breadth": 1}
+    own |= {"speculative-eagle-topk": 1} if length else {}
+    return own | ({"speculative-draft-model-path": str(launch.files["draft"])} if "draft" in launch.files else {})
+
+
+ALGORITHMS = {"ngram": "NGRAM", "draft": "STANDALONE", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN"}
