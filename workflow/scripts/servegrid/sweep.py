@@ -13,6 +13,7 @@ from servegrid import facts as facts_of
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
+from servegrid.docker_runtime.record import record_path, recorded
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.identity import digest
@@ -72,7 +73,24 @@ class Sweep:
         parts = [str(path) for path in needed_files(spec, self._resources).values()]
         if spec.runtime == "venv":
             parts.append(str(self._resources / environment_folder(spec) / "ready"))
+        if spec.runtime == "docker" and spec.image:
+            parts.append(str(self._resources / record_path(spec.image)))
         return parts
+
+    @cached_property
+    def _images(self) -> dict[str, str]:
+        """Name of an image's record -> the image."""
+        images = {point.server.spec.image for point in self.grid.points} - {None}
+        return {Path(record_path(str(image))).stem: str(image) for image in images}
+
+    def image_reference(self, wildcards: Any) -> str:
+        """The image as the config names it."""
+        return self._images[wildcards.image]
+
+    def image_attempt(self, wildcards: Any) -> str:
+        """Differs from the attempt that is recorded only where that failed: what was found is not looked up again."""
+        found = recorded(self._images[wildcards.image], self._resources)
+        return found.attempt if found and not found.error else str(time.time_ns()) if found else "0"
 
     @cached_property
     def _environments(self) -> dict[str, tuple[str, str]]:

@@ -52,6 +52,7 @@ class ServerSpec:
     url: str | None = None
     served_model: str | None = None
     image: str | None = later(None)
+    memory_limit: str | None = later(None)  # of a container
     protocol: str | None = later(None)  # None: the engine's first
     memory_fraction: float | None = later(
         None
