@@ -5,7 +5,8 @@ set -euo pipefail
 reference=$1 python=$2
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+trap 'umount "$root"; rmdir "$root"' EXIT
+mount -t tmpfs -o size=2g tmpfs "$root" # dpkg waits for the disk after every file
 
 debootstrap --variant=minbase --include=python3,libgomp1,libstdc++6 bookworm "$root"
 # Debian bookworm has Python 3.11; the wheel is chosen for it and checked against the lock's hashes.

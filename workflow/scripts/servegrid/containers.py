@@ -91,7 +91,8 @@ def _variable(name: str, value: str | None) -> str:
 
 
 def _resources(needs: Container) -> list[str]:
-    words = ["--shm-size", needs.shm_size] if needs.shm_size else []
+    words = ["--init"] if needs.init else []
+    words += ["--shm-size", needs.shm_size] if needs.shm_size else []
     words += ["--ipc", needs.ipc] if needs.ipc else []
     words += [word for name, limit in needs.ulimits.items() for word in ("--ulimit", f"{name}={limit}")]
     words += [word for device in needs.devices for word in ("--device", device)]

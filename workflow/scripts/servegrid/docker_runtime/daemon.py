@@ -1,6 +1,9 @@
 """The daemon that DOCKER_HOST names, or the host's own: Docker, rootless Docker, or Podman's Docker-compatible socket."""
 
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +11,7 @@ import docker
 from docker.errors import DockerException
 
 _OWN = "unix:///var/run/docker.sock"
+_HERE, _PORT = ("localhost", "127.0.0.1", "::1"), 2375
 
 
 class Unreachable(Exception):
@@ -23,34 +27,40 @@ def address() -> str:
     return os.environ.get("DOCKER_HOST") or _OWN
 
 
-def connect(timeout_s: int = 60) -> Any:
+@contextmanager
+def connected(timeout_s: int = 60) -> Iterator[Any]:
     """A client of the daemon (`docker.DockerClient`); every call but waits and streams ends within `timeout_s` seconds.
 
     Raises:
         Unreachable: when nobody answers there, or not this user, or when it is another machine's.
     """
-    if elsewhere():
-        raise Unreachable(
-            f"DOCKER_HOST = {address()} is another machine's daemon: its servers cannot be reached or watched from here",
-            "run servegrid there, or measure a server that runs there with runtime url",
-        )
+    _probe(address())
     try:
-        return docker.from_env(timeout=timeout_s)
+        client = docker.from_env(timeout=timeout_s)
     except (DockerException, ValueError) as error:
-        raise _unreachable(str(error)) from error
+        raise Unreachable(f"the daemon at {address()} cannot be used: {error}", "correct DOCKER_HOST") from error
+    with closing(client):
+        yield client
 
 
-def elsewhere() -> bool:
-    """Whether DOCKER_HOST names another machine."""
-    parts = urlsplit(address())
-    return parts.scheme in ("ssh", "tcp", "http", "https") and parts.hostname not in ("localhost", "127.0.0.1", "::1")
-
-
-def _unreachable(said: str) -> Unreachable:
-    if "PermissionError" in said:
-        remedy = "add your user to the group docker and log in again, or use a rootless daemon: export DOCKER_HOST=unix://$XDG_RUNTIME_DIR/docker.sock"
-        return Unreachable(f"this user may not use the daemon's socket {address()}", remedy)
-    if any(kind in said for kind in ("FileNotFoundError", "ConnectionRefusedError", "NewConnectionError")):
+def _probe(address: str) -> None:
+    """See whether somebody listens there; the client's own errors do not say what is wrong."""
+    parts = urlsplit(address)
+    try:
+        if parts.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(parts.path)
+        elif parts.hostname in _HERE:
+            socket.create_connection((parts.hostname, parts.port or _PORT), timeout=5).close()
+        elif parts.hostname:
+            words = f"DOCKER_HOST = {address} is another machine's daemon: its servers cannot be reached or watched from here"
+            raise Unreachable(words, "run servegrid there, or measure a server that runs there with runtime url")
+    except PermissionError as error:
+        remedy = (
+            "add your user to the group docker and log in again, or use a rootless daemon: "
+            "export DOCKER_HOST=unix://$XDG_RUNTIME_DIR/docker.sock"
+        )
+        raise Unreachable(f"this user may not use the daemon's socket {address}", remedy) from error
+    except OSError as error:
         remedy = "start it (systemctl start docker), or set DOCKER_HOST to the socket of a rootless daemon or of Podman"
-        return Unreachable(f"no daemon answers at {address()}", remedy)
-    return Unreachable(f"the daemon at {address()} cannot be used: {said}", "correct DOCKER_HOST")
+        raise Unreachable(f"no daemon answers at {address}: {error.strerror or error}", remedy) from error

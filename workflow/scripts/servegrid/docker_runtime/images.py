@@ -10,7 +10,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 from requests.exceptions import RequestException
 
-from servegrid.docker_runtime.daemon import Unreachable, connect
+from servegrid.docker_runtime.daemon import Unreachable, connected
 from servegrid.docker_runtime.record import ImageRecord
 
 _EVERY_S = 5.0
@@ -24,11 +24,11 @@ class ImageAbsent(Exception):
 def look_up(reference: str, attempt: str = "0") -> ImageRecord:
     """What the name means on this host, pulled if it is not there; an image that cannot be had is a record with `error`."""
     try:
-        client = connect()
-        pulled = not _is_there(client, reference)
-        if pulled:
-            pull(client, reference)
-        attributes = client.images.get(reference).attrs
+        with connected() as client:
+            pulled = not _is_there(client, reference)
+            if pulled:
+                pull(client, reference)
+            attributes = client.images.get(reference).attrs
     except (ImageAbsent, Unreachable) as error:
         return ImageRecord(reference, attempt, error=str(error))
     except (DockerException, RequestException) as error:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from requests.exceptions import RequestException
 
 from servegrid.containers import ContainerRun
-from servegrid.docker_runtime.daemon import Unreachable, connect
+from servegrid.docker_runtime.daemon import Unreachable, connected
 from servegrid.docker_runtime.owner import own_labels
 from servegrid.files import write_json
 
@@ -45,7 +45,8 @@ class ContainerLife:
         signal.signal(signal.SIGTERM, lambda *_: self._over.set())
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         try:
-            outcome = self._life(connect())
+            with connected() as client:
+                outcome = self._life(client)
         except ImageNotFound as error:
             outcome = {"exit": REFUSED, "kind": "image", "error": f"the image is not there: {error.explanation}"}
         except APIError as error:
@@ -124,6 +125,7 @@ def arguments(run: ContainerRun, environment: Mapping[str, str], labels: Mapping
         "ipc_mode": needs.ipc,
         "ulimits": [Ulimit(name=name, soft=limit, hard=limit) for name, limit in needs.ulimits.items()],
         "devices": list(needs.devices),
+        "init": needs.init,
         "privileged": needs.privileged,
         "mem_limit": run.memory_limit,
         "memswap_limit": run.memory_limit,  # the sum of both: no swap

@@ -11,7 +11,7 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from servegrid.containers import ContainerRun
-from servegrid.docker_runtime.daemon import Unreachable, connect
+from servegrid.docker_runtime.daemon import Unreachable, connected
 from servegrid.docker_runtime.images import ImageAbsent, have
 from servegrid.docker_runtime.life import DESCRIPTION, ENDED, RUN, STARTED
 from servegrid.docker_runtime.owner import sweep
@@ -84,7 +84,8 @@ def usable(reference: str, resources: Path) -> ImageRecord:
         reason = image.error if image else f"was not looked up ({path} is missing)"
         raise ServerError("image", f"no image {reference}: {reason}")
     try:
-        have(connect(), image)
+        with connected() as client:
+            have(client, image)
     except ImageAbsent as error:
         raise ServerError("image", f"no image {reference}: {error}; remove {path} to look the name up anew") from error
     except (Unreachable, DockerException, RequestException) as error:
@@ -95,6 +96,7 @@ def usable(reference: str, resources: Path) -> ImageRecord:
 def clear_away() -> list[str]:
     """Remove containers that a run left behind when it was killed; a daemon that does not answer has none of ours to show."""
     try:
-        return sweep(connect())
+        with connected() as client:
+            return sweep(client)
     except (Unreachable, DockerException, RequestException):
         return []

@@ -100,6 +100,7 @@ class Container:
     ipc: str | None = None
     ulimits: Mapping[str, int] = field(default_factory=dict)
     cache: str | None = None  # folder inside that is worth keeping between launches: compiled kernels, downloads
+    init: bool = True  # a first process that hands signals on: a server that is the first itself may be deaf to SIGTERM
     privileged: bool = False
     devices: tuple[str, ...] = ()
 
