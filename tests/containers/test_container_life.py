@@ -91,7 +91,7 @@ def test_what_it_is_given(tmp_path: Path, daemon: Any, image: str) -> None:
 
 def test_what_the_daemon_refuses_is_told(tmp_path: Path, image: str) -> None:
     with (
-        pytest.raises(ServerError, match="refused the container: .*source path does not exist") as caught,
+        pytest.raises(ServerError, match=r"refused the container: .*source path does not exist") as caught,
         boxed(tmp_path, image, "", mounts=(tmp_path / "nothing",)),
     ):
         pass

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import DeviceRequest, Mount, Ulimit
 from pydantic import TypeAdapter
 from requests.exceptions import RequestException
@@ -46,18 +46,19 @@ class ContainerLife:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         try:
             with connected() as client:
-                outcome = self._life(client)
+                return self._life(client)
         except ImageNotFound as error:
-            outcome = {"exit": REFUSED, "kind": "image", "error": f"the image is not there: {error.explanation}"}
+            return self._ended(kind="image", error=f"the image is not there: {error.explanation}")
         except APIError as error:
-            words = f"the daemon refused the container: {error.explanation or error}"
-            outcome = {"exit": REFUSED, "kind": "launch", "error": words}
+            return self._ended(kind="launch", error=f"the daemon refused the container: {error.explanation or error}")
         except (Unreachable, DockerException, RequestException) as error:
-            outcome = {"exit": REFUSED, "kind": "launch", "error": f"no container: {error}"}
-        write_json(self.folder / ENDED, outcome)
-        return int(outcome["exit"])
+            return self._ended(kind="launch", error=f"no container: {error}")
 
-    def _life(self, client: Any) -> dict[str, Any]:
+    def _ended(self, status: int = REFUSED, **more: Any) -> int:
+        write_json(self.folder / ENDED, {"exit": status, **more})
+        return status
+
+    def _life(self, client: Any) -> int:
         container = client.containers.create(**arguments(self.run_, os.environ, own_labels()))
         try:
             log = self._started(container)
@@ -66,10 +67,11 @@ class ContainerLife:
             log.join(_LOG_S)
             container.reload()
             state = container.attrs["State"]
+            # told before the removal, which can take seconds: whoever loads the server wants to know at once
+            return self._ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
         finally:
-            with suppress(NotFound):
+            with suppress(DockerException, RequestException):  # what stays is swept before the next launch
                 container.remove(force=True, v=True)
-        return {"exit": state["ExitCode"], "oom_killed": state["OOMKilled"], "error": state.get("Error") or None}
 
     def _started(self, container: Any) -> threading.Thread:
         """Attached before the start, so that not a byte of the log is missed."""

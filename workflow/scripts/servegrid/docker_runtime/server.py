@@ -10,6 +10,7 @@ from typing import Any, Self
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
+from servegrid.clock import now_s
 from servegrid.containers import ContainerRun
 from servegrid.docker_runtime.daemon import Unreachable, connected
 from servegrid.docker_runtime.images import ImageAbsent, have
@@ -62,10 +63,29 @@ class ContainerServer(Server):
         started: dict[str, Any] = read_json(self._folder / STARTED)
         return started
 
+    @property
+    def alive(self) -> bool:
+        """Whether the container runs; known before it is removed and its keeper is gone."""
+        if self.ended is None:
+            self.ended = self._outcome()
+        return super().alive
+
+    def dies_within(self, limit_s: float) -> bool:
+        """Whether the container ended, or does within `limit_s` seconds."""
+        deadline_s = now_s() + limit_s
+        while self.alive and now_s() < deadline_s:
+            time.sleep(POLL_S)
+        return not self.alive
+
     def _read_end(self) -> dict[str, Any]:
-        ended, told = super()._read_end(), self._folder / ENDED
+        ended = super()._read_end()
+        return self._outcome() or ended
+
+    def _outcome(self) -> dict[str, Any] | None:
+        """How the container ended, if it was told already; an exit status that means a signal becomes one."""
+        told = self._folder / ENDED
         if not told.exists():
-            return ended
+            return None
         outcome: dict[str, Any] = read_json(told)
         status = outcome["exit"]
         how = {"signal": status - _SIGNALLED} if status > _SIGNALLED else {"exit": status}
