@@ -39,7 +39,7 @@ def own(project: Make, tmp_path: Path) -> Make:
 
 
 def test_a_container_serves_as_the_environment_does(own: Make, daemon: Any, image: str) -> None:
-    clone = own({"engines": {"boxed": engine(image)}, "grid": {"engine": ["llamacpp", "boxed"], "threads": [2]}})
+    clone = own({"engines": {"boxed": engine(image)}, "grid": {"engine": ["llamacpp", "boxed"], "threads": [1]}})
     assert "docker: version" in clone.run("doctor")
     clone.measure()
     points = clone.points().set_index("engine")

@@ -21,10 +21,8 @@ rule image:
         "<logs>/image/{image}.log",
     params:
         reference=SWEEP.image_reference,
-        attempt=SWEEP.image_attempt,
     shell:
-        "python $SCRIPTS/pull_image.py --reference {params.reference:q} --attempt {params.attempt} --out {output:q}"
-        " 2>&1 | tee {log:q} >&2"
+        "python $SCRIPTS/pull_image.py --reference {params.reference:q} --out {output:q} 2>&1 | tee {log:q} >&2"
 
 
 rule checkpoint:

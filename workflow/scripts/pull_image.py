@@ -14,10 +14,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", required=True, help="such as vllm/vllm-openai:v0.33.0")
-    parser.add_argument("--attempt", default="0", help="recorded with the outcome")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the record")
     arguments = parser.parse_args()
-    record = look_up(arguments.reference, arguments.attempt)
+    record = look_up(arguments.reference)
     record.write(arguments.out)
     found = f"no image {record.reference}: {record.error}" if record.error else f"{record.reference} is {record.name}"
     print(found, file=sys.stderr)

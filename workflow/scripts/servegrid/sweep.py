@@ -74,7 +74,7 @@ class Sweep:
         if spec.runtime == "venv":
             parts.append(str(self._resources / environment_folder(spec) / "ready"))
         if spec.runtime == "docker" and spec.image:
-            parts.append(str(self._resources / record_path(spec.image)))
+            parts.append(self._image_record(spec.image))
         return parts
 
     @cached_property
@@ -87,10 +87,12 @@ class Sweep:
         """The image as the config names it."""
         return self._images[wildcards.image]
 
-    def image_attempt(self, wildcards: Any) -> str:
-        """Differs from the attempt that is recorded only where that failed: what was found is not looked up again."""
-        found = recorded(self._images[wildcards.image], self._resources)
-        return found.attempt if found and not found.error else str(time.time_ns()) if found else "0"
+    def _image_record(self, image: str) -> str:
+        """What a session that is to be measured needs to know of its image. That it could not be had is forgotten: this run tries anew."""
+        path, found = self._resources / record_path(image), recorded(image, self._resources)
+        if found and found.error:
+            path.unlink(missing_ok=True)
+        return str(path)
 
     @cached_property
     def _environments(self) -> dict[str, tuple[str, str]]:

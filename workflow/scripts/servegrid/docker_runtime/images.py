@@ -21,7 +21,7 @@ class ImageAbsent(Exception):
     """The image is not here and cannot be pulled; the text says why."""
 
 
-def look_up(reference: str, attempt: str = "0") -> ImageRecord:
+def look_up(reference: str) -> ImageRecord:
     """What the name means on this host, pulled if it is not there; an image that cannot be had is a record with `error`."""
     try:
         with connected() as client:
@@ -30,16 +30,15 @@ def look_up(reference: str, attempt: str = "0") -> ImageRecord:
                 pull(client, reference)
             attributes = client.images.get(reference).attrs
     except (ImageAbsent, Unreachable) as error:
-        return ImageRecord(reference, attempt, error=str(error))
+        return ImageRecord(reference, error=str(error))
     except (DockerException, RequestException) as error:
-        return ImageRecord(reference, attempt, error=f"the daemon failed: {error}")
-    return _record(reference, attempt, attributes, pulled)
+        return ImageRecord(reference, error=f"the daemon failed: {error}")
+    return _record(reference, attributes, pulled)
 
 
-def _record(reference: str, attempt: str, attributes: Mapping[str, Any], pulled: bool) -> ImageRecord:
+def _record(reference: str, attributes: Mapping[str, Any], pulled: bool) -> ImageRecord:
     return ImageRecord(
         reference,
-        attempt,
         id=attributes["Id"],
         digest=_digest(reference, attributes.get("RepoDigests") or []),
         size_bytes=attributes.get("Size"),

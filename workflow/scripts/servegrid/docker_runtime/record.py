@@ -12,7 +12,6 @@ class ImageRecord:
     """An image as it was found, or `error`: why it could not be had."""
 
     reference: str
-    attempt: str = "0"  # raised by a run that is to try again
     id: str | None = None
     digest: str | None = None  # as a registry knows it: repository@sha256:...; None where it was made on this machine
     size_bytes: int | None = None
