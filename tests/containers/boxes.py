@@ -1,15 +1,25 @@
 """Containers for the tests: small programs, and the real server as an entry of `engines`."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from servegrid.containers import ContainerRun
 from servegrid.docker_runtime import owner
 from servegrid.docker_runtime.server import ContainerServer
 from servegrid.engines.base import Container
 from servegrid.server import free_port
+
+
+def cannot(reason: str) -> None:
+    """Skip, or fail where .ci/run has promised that nothing is skipped."""
+    if os.environ.get("SERVEGRID_CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def engine(image: str, **more: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boxes import cannot
 
 from servegrid.docker_runtime.daemon import Unreachable, connected
 from workflow.conftest import project as project
@@ -21,13 +22,6 @@ MADE_OF = [
     REPOSITORY / "envs" / "llamacpp.txt",
     REPOSITORY / "workflow" / "scripts" / "servers" / "llama_server.py",
 ]
-
-
-def cannot(reason: str) -> None:
-    """Skip, or fail where .ci/run has promised that nothing is skipped."""
-    if os.environ.get("SERVEGRID_CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
