@@ -8,7 +8,9 @@ root=$(mktemp -d)
 trap 'umount "$root"; rmdir "$root"' EXIT
 mount -t tmpfs -o size=2g tmpfs "$root" # dpkg waits for the disk after every file
 
-debootstrap --variant=minbase --include=python3,libgomp1,libstdc++6 bookworm "$root"
+# From where this host's apt takes bookworm, if it does; else from debootstrap's own choice.
+mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' | awk '$2 == "bookworm" {site = $1} END {print site}') || true
+debootstrap --variant=minbase --include=python3,libgomp1,libstdc++6 bookworm "$root" ${mirror:+"$mirror"}
 # Debian bookworm has Python 3.11; the wheel is chosen for it and checked against the lock's hashes.
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --python-version 3.11 \
     --target "$root/opt/llama" -r "$repository/envs/llamacpp.txt"
