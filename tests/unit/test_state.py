@@ -1,11 +1,13 @@
 """What counts as measured, and what Snakemake is asked for."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from test_grid import DEFAULT, grid
 
+from servegrid.docker_runtime.record import ImageRecord, record_path
 from servegrid.facts import REPOSITORY
 from servegrid.files import write_json
 from servegrid.grid import Session
@@ -82,3 +84,18 @@ def test_collect_is_asked_for_while_something_is_missing(tmp_path: Path) -> None
         settle(tmp_path, session, ["ok", "failed", "ok", "ok"])
     assert Sweep(raw, REPOSITORY).collect_token == "abc"
     assert Sweep(raw | {"retry": ["failed"]}, REPOSITORY).collect_token != "abc"
+
+
+def test_an_image_that_could_not_be_had_is_looked_up_anew_by_the_session_that_needs_it(tmp_path: Path) -> None:
+    engine = {"engine": "llamacpp", "runtime": "docker", "image": "an/image:1"}
+    raw = DEFAULT | {"engines": {"llamacpp": engine}, "pathvars": {"resources": str(tmp_path)}}
+    raw["grid"] = DEFAULT["grid"] | {"engine": ["llamacpp"]}
+    sweep = Sweep(raw, REPOSITORY)
+    record = tmp_path / record_path("an/image:1")
+    server, rep = sweep.grid.sessions[0].id.split("/rep")
+    wildcards = SimpleNamespace(server=server, rep=rep)
+    ImageRecord("an/image:1", id="sha256:0").write(record)
+    assert str(record) in sweep.session_parts(wildcards) and record.exists()
+    ImageRecord("an/image:1", error="no such host").write(record)
+    assert str(record) in sweep.session_parts(wildcards) and not record.exists()
+    assert sweep.image_reference(SimpleNamespace(image=record.stem)) == "an/image:1"

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from workflow.project import Project
 
 Make = Callable[..., Project]
@@ -32,6 +34,18 @@ def test_the_doctor_names_what_is_missing_and_how_to_mend_it(project: Make) -> N
     text = clone.run("doctor", status=1)
     assert "MISS  engine mine: no-such-server is not a program here" in text
     assert "MISS  prompts: mine.jsonl" in text and "promt" in text
+
+
+def test_a_daemon_that_is_not_there_is_told_and_a_row(project: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    engine = {"engine": "llamacpp", "runtime": "docker", "image": "servegrid-test/none:1"}
+    clone = project({"engines": {"boxed": engine}, "grid": {"engine": ["boxed"], "threads": [1]}})
+    text = clone.run("doctor", status=1)
+    assert "MISS  docker: no daemon answers at unix:///nonexistent/docker.sock" in text
+    assert "systemctl start docker" in text
+    clone.measure()
+    assert clone.points().loc[0, "status"] == "failed"
+    assert "no daemon answers at unix:///nonexistent/docker.sock" in clone.points().loc[0, "reason"]
 
 
 def test_a_gpu_that_is_not_here_makes_absent_rows(project: Make) -> None:

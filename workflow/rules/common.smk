@@ -28,6 +28,7 @@ wildcard_constraints:
     rep=r"\d+",
     missing=r"[0-9a-f]{8}",
     model=r"[^/]+",
+    image=r"[^/]+",
     client=r"stream|requests|parallel",
 
 

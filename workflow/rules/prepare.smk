@@ -13,6 +13,18 @@ rule engine_environment:
         "python $SCRIPTS/build_environment.py --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1"
 
 
+rule image:
+    # One that cannot be had is recorded with the reason; the sessions that need it become rows, and the sweep goes on.
+    output:
+        "<resources>/images/{image}.json",
+    log:
+        "<logs>/image/{image}.log",
+    params:
+        reference=SWEEP.image_reference,
+    shell:
+        "python $SCRIPTS/pull_image.py --reference {params.reference:q} --out {output:q} 2>&1 | tee {log:q} >&2"
+
+
 rule checkpoint:
     output:
         directory("<resources>/models/{model}/checkpoint"),

@@ -35,8 +35,12 @@ def nominal_launch(spec: ServerSpec, resources: Path, folder: Path = Path("serve
     return Launch(needed_files(spec, resources), tuple(range(first, first + count)), folder, copy=copy)
 
 
-def command_line(spec: ServerSpec, resources: Path, launch: Launch) -> list[str]:
-    """The whole command line: the engine's program in its environment, or the user's command, and the arguments."""
+def command_line(
+    spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str] = (), image: str | None = None
+) -> list[str]:
+    """The whole command line: the engine's program in its environment, or the user's command, and the arguments; a container's as `docker run`."""
+    if spec.runtime == "docker":
+        return docker_run(described(spec, launch, gpus, environment(spec), image))
     engine = engines.get(spec.engine)
     arguments = engine.arguments(spec, launch)
     if spec.runtime == "command":
@@ -50,7 +54,7 @@ def shown(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str]
     if spec.runtime == "url":
         return f"# runs already at {spec.url}"
     if spec.runtime == "docker":
-        return docker_run(described(spec, launch, gpus, environment(spec)))
+        return shlex.join(command_line(spec, resources, launch, gpus))
     variables = [_assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]
     return " ".join([*variables, shlex.join(command_line(spec, resources, launch))])
 

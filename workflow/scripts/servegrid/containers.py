@@ -1,6 +1,7 @@
-"""A server in a container: all that the daemon is told, and the same as a `docker run` line. Pure."""
+"""A server in a container: all that the daemon is told, and the same as a `docker run` line. Nothing is started here."""
 
-import shlex
+import glob
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +23,11 @@ class ContainerRun:
     words: tuple[str, ...]
     ports: Mapping[int, int]
     mounts: tuple[Path, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str | None]  # None: as it is where the container is started from
     gpus: tuple[str, ...]
     needs: Container
     cache_volume: str | None = None
+    memory_limit: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -42,11 +44,12 @@ def described(
         image=image or spec.image or "",
         words=(*needs.program, *engine.arguments(spec, inside)),
         ports=dict(zip(inside.ports, launch.ports, strict=True)),
-        mounts=tuple(dict.fromkeys([*files, *written])),
+        mounts=tuple(dict.fromkeys([*(part for path in files for part in _with_parts(path)), *written])),
         environment=dict(variables),
         gpus=tuple(gpus),
         needs=needs,
         cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
+        memory_limit=spec.memory_limit,
     )
 
 
@@ -57,9 +60,19 @@ def _inside(launch: Launch, needs: Container) -> Launch:
     return replace(launch, files=files, ports=ports, host=INSIDE, folder=launch.folder.absolute())
 
 
-def docker_run(run: ContainerRun) -> str:
-    """The container as a `docker run` line for a shell; secrets are taken from variables of the same name."""
+def _with_parts(path: Path) -> list[Path]:
+    """The path, with what it is incomplete without: further parts of a split file, and what links lead out of a folder to."""
+    split = re.fullmatch(r"(.*)-\d{5}-of-(\d{5}\.gguf)", path.name)
+    beside = sorted(path.parent.glob(f"{glob.escape(split[1])}-?????-of-{split[2]}")) if split else []
+    links = sorted(one for one in path.rglob("*") if one.is_symlink()) if path.is_dir() else []
+    outside = [target for one in links if not (target := one.resolve()).is_relative_to(path.resolve())]
+    return [path, *beside, *outside]
+
+
+def docker_run(run: ContainerRun) -> list[str]:
+    """The container as the words of a `docker run` line; secrets are taken from variables of the same name."""
     words = ["docker", "run", "--rm", *_resources(run.needs), *_gpus(run.gpus)]
+    words += ["--memory", run.memory_limit, "--memory-swap", run.memory_limit] if run.memory_limit else []
     words += [word for inside, port in run.ports.items() for word in ("-p", f"127.0.0.1:{port}:{inside}")]
     words += [word for path in run.mounts for word in ("-v", f"{path}:{path}:ro")]
     words += ["-v", f"{run.cache_volume}:{run.needs.cache}"] if run.cache_volume else []
@@ -67,15 +80,16 @@ def docker_run(run: ContainerRun) -> str:
     words += [word for name, value in run.environment.items() for word in ("-e", _variable(name, value))]
     entrypoint = run.needs.entrypoint
     words += ["--entrypoint", entrypoint[0]] if entrypoint else []
-    return shlex.join([*words, run.image, *(entrypoint or ())[1:], *run.words])
+    return [*words, run.image, *(entrypoint or ())[1:], *run.words]
 
 
-def _variable(name: str, value: str) -> str:
-    return name if is_secret(name) else f"{name}={value}"
+def _variable(name: str, value: str | None) -> str:
+    return name if is_secret(name) or value is None else f"{name}={value}"
 
 
 def _resources(needs: Container) -> list[str]:
-    words = ["--shm-size", needs.shm_size] if needs.shm_size else []
+    words = ["--init"] if needs.init else []
+    words += ["--shm-size", needs.shm_size] if needs.shm_size else []
     words += ["--ipc", needs.ipc] if needs.ipc else []
     words += [word for name, limit in needs.ulimits.items() for word in ("--ulimit", f"{name}={limit}")]
     words += [word for device in needs.devices for word in ("--device", device)]

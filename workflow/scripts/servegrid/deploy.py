@@ -62,7 +62,7 @@ def compose(run: ContainerRun) -> str:
         "volumes": [f"{path}:{path}:ro" for path in run.mounts]
         + ([f"{run.cache_volume}:{needs.cache}"] if run.cache_volume else []),
         "environment": {
-            name: f"${{{name}}}" if is_secret(name) else value.replace("$", "$$")
+            name: f"${{{name}}}" if value is None or is_secret(name) else value.replace("$", "$$")
             for name, value in run.environment.items()
         },
         "shm_size": needs.shm_size,

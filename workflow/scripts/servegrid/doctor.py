@@ -4,15 +4,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from servegrid import engines, host
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import EngineConfig
 from servegrid.devices import gpu_uuids, why_busy
+from servegrid.finding import Finding
 from servegrid.grid import Grid
 from servegrid.hub import is_hub_name
 from servegrid.prompts import files as prompt_files
@@ -23,26 +22,13 @@ GIB = 1024**3
 RESULTS_GIB = 2.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check's result. `miss` stops a sweep, `note` can falsify it, `good` is fine."""
-
-    state: Literal["good", "note", "miss"]
-    subject: str
-    found: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        sign = {"good": "ok  ", "note": "note", "miss": "MISS"}[self.state]
-        return f"{sign}  {self.subject}: {self.found}" + (f"\n      -> {self.remedy}" if self.remedy else "")
-
-
 def examine(grid: Grid) -> list[Finding]:
     """All findings for this config on this host."""
     checks: list[Callable[[Grid], Iterator[Finding]]] = [
         _disk,
         _ports,
         _engines,
+        _containers,
         _model,
         _prompts,
         _clients,
@@ -86,10 +72,16 @@ def _engines(grid: Grid) -> Iterator[Finding]:
             yield _remote(name, entry)
         elif entry.runtime == "command":
             yield _command(name, (entry.command or [""])[0])
-        else:
+        elif entry.runtime == "venv":
             spec = next(point.server.spec for point in grid.points if point.server.name == name)
             yield _environment(name, Path(grid.config.pathvars.resources) / environment_folder(spec))
-    yield Finding("good", "docker", "not needed by this config")
+
+
+def _containers(grid: Grid) -> Iterator[Finding]:
+    if any(session.server.spec.runtime == "docker" for session in grid.sessions):
+        from servegrid.docker_runtime.check import check
+
+        yield from check(grid)
 
 
 def _remote(name: str, entry: EngineConfig) -> Finding:

@@ -149,6 +149,7 @@ class Grid:
             url=entry.url,
             served_model=entry.served_model,
             image=image,
+            memory_limit=entry.memory_limit,
             protocol=entry.protocol,
             memory_fraction=server.memory_fraction,
             tensor_parallel=server.tensor_parallel,

@@ -12,6 +12,7 @@ from servegrid.client import Progress as ClientProgress
 from servegrid.client.outcome import LazyTokenizer
 from servegrid.clock import now_s
 from servegrid.config import Config
+from servegrid.endings import ending, kind
 from servegrid.files import write_json
 from servegrid.grid import Load, Session
 from servegrid.launching import AnyServer
@@ -23,7 +24,7 @@ from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records import FORMAT, RequestRecord, write_requests
-from servegrid.server import ServerError, ending
+from servegrid.server import ServerError
 from servegrid.server_log import last_words
 from servegrid.state import load_folder
 
@@ -105,8 +106,9 @@ class LoadRunner:
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
 
     def _death(self, server: AnyServer) -> ServerError:
-        said = last_words(self.folder / "server.log")
-        return ServerError("crashed", f"the server died under this load: {ending(server.ended)}{said}")
+        log = self.folder / "server.log"
+        how = ending(server.ended, log)
+        return ServerError(kind(server.ended, log), f"the server died under this load: {how}{last_words(log)}")
 
     def _write(self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None) -> None:
         folder = load_folder(self.folder, load)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from servegrid import guard
 from servegrid.asking import asked
 from servegrid.clock import now_s
+from servegrid.endings import ending, kind
 
 POLL_S = 0.05
 
@@ -88,8 +89,7 @@ class Server:
         assert self._guard.stdin
         self._guard.stdin.close()
         if self.ended is None:
-            line = self._status.readline()
-            self.ended = json.loads(line) if line else {"signal": 9}
+            self.ended = self._read_end()
         self._guard.wait()
         self._status.close()
 
@@ -97,9 +97,14 @@ class Server:
     def alive(self) -> bool:
         """Whether the server's process still runs; never blocks."""
         if self.ended is None and select.select([self._status], [], [], 0)[0]:
-            line = self._status.readline()
-            self.ended = json.loads(line) if line else {"signal": 9}
+            self.ended = self._read_end()
         return self.ended is None
+
+    def _read_end(self) -> dict[str, Any]:
+        """How it ended, from the guard; a guard that says nothing was killed, and its server with it."""
+        line = self._status.readline()
+        ended: dict[str, Any] = json.loads(line) if line else {"signal": 9}
+        return ended
 
     def dies_within(self, limit_s: float) -> bool:
         """Whether the process is gone, or goes within `limit_s` seconds: its sockets close before it is reaped."""
@@ -115,7 +120,9 @@ class Server:
         """
         while now_s() - self.start_up.launched_s < limit_s:
             if not self.alive:
-                raise ServerError("crashed", f"ended before it was ready: {ending(self.ended)}")
+                raise ServerError(
+                    kind(self.ended, self._log), f"ended before it was ready: {ending(self.ended, self._log)}"
+                )
             if self._healthy(health_url):
                 self.start_up.ready_s = now_s()
                 return
@@ -139,14 +146,6 @@ class Server:
             return False
         finally:
             connection.close()
-
-
-def ending(ended: Mapping[str, Any] | None) -> str:
-    """How a process ended, in words."""
-    if ended and "signal" in ended:
-        hint = " (SIGKILL: often the kernel, out of memory)" if ended["signal"] == 9 else ""
-        return f"killed by signal {ended['signal']}{hint}"
-    return f"exit status {ended['exit']}" if ended and "exit" in ended else "unknown"
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from servegrid import devices, engines, host, launching
 from servegrid.clock import now_s, wall_anchor
 from servegrid.commands import command_line, environment
 from servegrid.config import Config
+from servegrid.docker_runtime.record import recorded
 from servegrid.energy import IDLE_SAMPLES
 from servegrid.engines.base import Launch
 from servegrid.files import read_json, write_json
@@ -72,6 +73,7 @@ class SessionRun:
     def _one_life(self, pending: list[Load]) -> None:
         """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
         with holding(self.session.server.gpu):
+            launching.clear_away(self.config)
             gpus, memory_before = self._free_gpus()
             launch = self._new_launch(gpus)
             with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
@@ -162,11 +164,14 @@ class SessionRun:
         spec = self.session.server.spec
         launched = spec.runtime != "url"
         self._launch = launching.prepared(spec, self.places.resources, self.folder / "server") if launched else None
+        image = recorded(spec.image, self.places.resources) if spec.runtime == "docker" and spec.image else None
         launch = {
             "number": len(self.record["launches"]) + 1,
             "status": "running",
             "anchor": wall_anchor(),
-            "command": command_line(spec, self.places.resources, self._launch) if self._launch else None,
+            "command": self._command(gpus, image.name if image else None),
+            "image": asdict(image) if image else None,
+            "image_digest": image.provenance if image else None,
             "url": spec.url,
             "environment": hidden(environment(spec)) if launched else {},
             "ports": self._launch.ports if self._launch else None,
@@ -177,6 +182,11 @@ class SessionRun:
         self.record |= {"status": "running", "reason": None}
         self._write()
         return launch
+
+    def _command(self, gpus: list[str], image: str | None) -> list[str] | None:
+        if self._launch is None:
+            return None
+        return command_line(self.session.server.spec, self.places.resources, self._launch, gpus, image)
 
     def _ended(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
         launch |= {"status": status, "kind": kind, "reason": reason, "log_tail": tail(self.folder / "server.log")}

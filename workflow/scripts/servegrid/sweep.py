@@ -14,6 +14,7 @@ from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
 from servegrid.config.load import engine_of
+from servegrid.docker_runtime.record import record_path, recorded
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.hub import is_hub_name
@@ -74,7 +75,26 @@ class Sweep:
         parts = [str(path) for path in needed_files(spec, self._resources).values() if not is_hub_name(path)]
         if spec.runtime == "venv":
             parts.append(str(self._resources / environment_folder(spec) / "ready"))
+        if spec.runtime == "docker" and spec.image:
+            parts.append(self._image_record(spec.image))
         return parts
+
+    @cached_property
+    def _images(self) -> dict[str, str]:
+        """Name of an image's record -> the image."""
+        images = {point.server.spec.image for point in self.grid.points} - {None}
+        return {Path(record_path(str(image))).stem: str(image) for image in images}
+
+    def image_reference(self, wildcards: Any) -> str:
+        """The image as the config names it."""
+        return self._images[wildcards.image]
+
+    def _image_record(self, image: str) -> str:
+        """What a session that is to be measured needs to know of its image. That it could not be had is forgotten: this run tries anew."""
+        path, found = self._resources / record_path(image), recorded(image, self._resources)
+        if found and found.error:
+            path.unlink(missing_ok=True)
+        return str(path)
 
     @cached_property
     def _environments(self) -> dict[str, tuple[str, str]]:

@@ -80,8 +80,9 @@ def _engines(config: Config) -> Iterator[str]:
         elif entry.protocol not in (None, *engines.get(known).protocols):
             allowed = ", ".join(engines.get(known).protocols)
             yield f"engines.{name}.protocol = {shown(entry.protocol)}: {known} speaks {allowed}"
-        if entry.image is not None and entry.runtime != "docker":
-            yield f"engines.{name}.image = {shown(entry.image)}: goes with runtime docker, and with no other"
+        for key in ("image", "memory_limit"):
+            if getattr(entry, key) is not None and entry.runtime != "docker":
+                yield f"engines.{name}.{key} = {shown(getattr(entry, key))}: goes with runtime docker, and with no other"
         if (entry.runtime == "command") != (entry.command is not None):
             yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
         yield from _url_mistakes(name, entry)

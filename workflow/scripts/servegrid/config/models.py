@@ -92,7 +92,12 @@ class EngineConfig(Section):
     image: str | None = Field(
         None,
         description="For runtime `docker`: the image, e.g. `vllm/vllm-openai:v0.33.0`; null: the engine's own. What a tag means is "
-        "looked up once; from then on the image is used by its digest.",
+        "looked up once (`resources/images/`); from then on the image is used by its digest. One that is here already is not pulled.",
+    )
+    memory_limit: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[kmg]$")] | None = Field(
+        None,
+        description="For runtime `docker`: the host's memory that the container may take, e.g. `64g`; more is out of memory. "
+        "null: no limit.",
     )
     protocol: str | None = Field(
         None, description="How the server is spoken to, where the engine has several ways; null: its first."

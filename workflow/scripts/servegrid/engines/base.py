@@ -52,6 +52,7 @@ class ServerSpec:
     url: str | None = None
     served_model: str | None = None
     image: str | None = later(None)
+    memory_limit: str | None = later(None)  # of a container
     protocol: str | None = later(None)  # None: the engine's first
     memory_fraction: float | None = later(
         None
@@ -99,6 +100,7 @@ class Container:
     ipc: str | None = None
     ulimits: Mapping[str, int] = field(default_factory=dict)
     cache: str | None = None  # folder inside that is worth keeping between launches: compiled kernels, downloads
+    init: bool = True  # a first process that hands signals on: a server that is the first itself may be deaf to SIGTERM
     privileged: bool = False
     devices: tuple[str, ...] = ()
 

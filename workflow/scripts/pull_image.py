@@ -1,0 +1,26 @@
+"""Find out what an image's name means here, pulling it if need be, and record its digest.
+
+An image that cannot be had is recorded too, with the reason: the servers that need it become rows, and the sweep goes on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from servegrid.docker_runtime.images import look_up
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", required=True, help="such as vllm/vllm-openai:v0.33.0")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the record")
+    arguments = parser.parse_args()
+    record = look_up(arguments.reference)
+    record.write(arguments.out)
+    found = f"no image {record.reference}: {record.error}" if record.error else f"{record.reference} is {record.name}"
+    print(found, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Look after one container, as its folder describes it, until it ends or this program is told to: run under the guard."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from servegrid.docker_runtime.life import ContainerLife
+
+
+def main() -> int:
+    """Read the arguments; exit with the container's status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "folder", type=Path, help="where container.json lies; started.json and ended.json are written there"
+    )
+    parser.add_argument("stop_s", type=float, help="seconds that the server may take to stop by itself")
+    arguments = parser.parse_args()
+    return ContainerLife(arguments.folder, arguments.stop_s).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
