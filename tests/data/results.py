@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,13 @@ def _record(session: Session, launched_s: float, ready_s: float, end_s: float, g
         "engine": server.name,
         "gpu": server.gpu,
         "rep": session.rep,
-        "server": {"engine": server.spec.engine, "version": "1", "runtime": "command", "model": {"name": "m"}},
+        "server": {
+            "engine": server.spec.engine,
+            "version": "1",
+            "runtime": "command",
+            "model": {"name": "m"},
+            "speculation": asdict(server.spec.speculation),
+        },
         "host": {"name": "box", "logical_cpus": 4},
         "launches": [launch],
     }

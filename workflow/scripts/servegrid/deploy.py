@@ -65,6 +65,9 @@ def compose(run: ContainerRun) -> str:
             name: f"${{{name}}}" if value is None or is_secret(name) else value.replace("$", "$$")
             for name, value in run.environment.items()
         },
+        "init": True,
+        "mem_limit": run.memory_limit,
+        "memswap_limit": run.memory_limit,
         "shm_size": needs.shm_size,
         "ipc": needs.ipc,
         "ulimits": dict(needs.ulimits),
