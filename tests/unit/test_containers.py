@@ -65,6 +65,7 @@ def test_a_description_comes_back_from_json() -> None:
     run = replace(box(device=DEVICES["cuda"], memory_limit="8g"), environment={"A": None})
     assert DESCRIPTION.validate_json(DESCRIPTION.dump_json(run)) == run
     assert arguments(run, {}, {})["mem_limit"] == arguments(run, {}, {})["memswap_limit"] == "8g"
+    assert "--memory 8g --memory-swap 8g" in " ".join(docker_run(run))
 
 
 def test_the_command_names_the_image_by_digest() -> None:

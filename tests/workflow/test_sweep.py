@@ -168,4 +168,4 @@ def test_doctor_finds_this_host_fit(swept: Project) -> None:
         "device cpu",
     ):
         assert f"{subject}:" in text
-    assert "docker" not in text, "no engine of this config needs it"
+    assert "docker:" not in text, "no engine of this config needs it"
