@@ -1,8 +1,11 @@
 """transformers as a library: AutoModelForCausalLM.generate, behind servegrid's small HTTP server, in static batches."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from servegrid.engines.base import Engine, Launch, Metrics, ServerSpec
+from servegrid import library
+from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
 
 
 class Transformers(Engine):
@@ -17,12 +20,7 @@ class Transformers(Engine):
     quantizations = {"none": "float32"}
     has_prefix_cache = False
     key_variable = "SERVER_API_KEY"
-    metrics = Metrics(
-        running="servegrid_requests_running",
-        waiting="servegrid_requests_waiting",
-        prompt_tokens="servegrid_prompt_tokens_total",
-        output_tokens="servegrid_output_tokens_total",
-    )
+    metrics = library.METRICS
 
     def lock(self, device_kind: str) -> str:
         """With torch for this kind of device."""
@@ -33,12 +31,13 @@ class Transformers(Engine):
         return {"model": spec.model.checkpoint}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """One batch at a time, of at most `concurrency` requests; full precision on a CPU, the checkpoint's own elsewhere."""
-        line = ["--backend", "transformers", "--model", str(launch.files["model"])]
-        line += ["--host", launch.host, "--port", str(launch.port), "--device", spec.kind]
+        """One batch at a time; full precision on a CPU, the checkpoint's own elsewhere."""
+        line = library.arguments("transformers", spec, launch)
         line += ["--compute-type", "float32" if spec.kind == "cpu" else "default"]
-        line += ["--max-batch-size", str(spec.concurrency), "--max-model-len", str(spec.context_tokens)]
-        line += ["--served-model-name", spec.model.name]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
         return line + (["--engine-arguments", json.dumps(dict(spec.options))] if spec.options else [])
+
+    def reported(self, answers: Mapping[str, Any]) -> Reported:
+        """What the small server says."""
+        return library.reported(answers)

@@ -81,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
     add("--served-model-name", help="the model's name in the API; default: the model folder's name")
     add("--seed", type=functools.partial(_number, least=0), help="of all sampling; default: random")
     add("--api-key", default=os.environ.get("SERVER_API_KEY"), help="Bearer key; also from SERVER_API_KEY")
-    add("--engine-arguments", type=_object, default={}, help="JSON object: further arguments of the engine's own loader")
+    add(
+        "--engine-arguments", type=_object, default={}, help="JSON object: further arguments of the engine's own loader"
+    )
     return made
 
 
