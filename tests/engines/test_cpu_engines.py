@@ -11,6 +11,7 @@ import pytest
 
 from workflow.project import REPOSITORY, Project
 
+pytestmark = pytest.mark.timeout(3600)
 PROMPTS, TOKENS = 4, 24
 ENGINES: dict[str, Any] = {
     "vllm": {"runtime": "venv", "options": {"enforce-eager": None}},  # compiling would need a C++ compiler, and minutes
@@ -49,6 +50,7 @@ SESSIONS = [
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     clone = Project(tmp_path_factory.mktemp("engines"), CHANGES)
+    clone.run("--until", "engine_environment")  # minutes, the first time
     clone.run()
     yield clone
 
