@@ -45,7 +45,31 @@ def test_one_silent_gpu_makes_the_sum_unknown(launch: Path) -> None:
 
 def test_server_metrics(launch: Path) -> None:
     columns = server_columns(Window.of(launch, 4.0, 7.0), Metrics(running="running", waiting="absent"))
-    assert columns == {"running_mean": 1.5, "waiting_max": None, "kv_cache_max": None}
+    unknown = {"waiting_max": None, "kv_cache_max": None, "acceptance_rate": None}
+    assert columns == {"running_mean": 1.5} | unknown
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "rate"),
+    [(3.5, 5.5, (15 - 3) / (24 - 12)), (-1.0, 30.0, 28 / 32), (8.5, 30.0, None), (20.0, 21.0, None)],
+    ids=["samples outside", "all inside", "nothing drafted", "no samples"],
+)
+def test_acceptance_is_counted_between_the_samples_around(
+    tmp_path: Path, start_s: float, end_s: float, rate: float | None
+) -> None:
+    """Two series of each: 4 drafted a second, and 0, 1, 2, … of them accepted; nothing after the eighth second."""
+    of = {"drafted": lambda t: 4.0 * t, "accepted": lambda t: t * (t - 1) / 2}
+    rows = [
+        {"t_s": float(t), "name": name, "labels": f'{{"engine":"{number}"}}', "value": value(min(t, 8)) / 2}
+        for t in range(10)
+        for name, value in of.items()
+        for number in range(2)
+    ]
+    # 8 seconds: 32 drafted, 28 accepted
+    write_table(tmp_path / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
+    names = Metrics(drafted_tokens="drafted", accepted_tokens="accepted")
+    found = server_columns(Window.of(tmp_path, start_s, end_s), names)["acceptance_rate"]
+    assert found == (None if rate is None else pytest.approx(rate))
 
 
 def test_no_telemetry_is_unknown(tmp_path: Path) -> None:

@@ -138,7 +138,10 @@ class _Reader:
         row = (
             _times(measured) | _counts(measured) | _latencies(pooled) | _means([self._during(one) for one in measured])
         )
-        row |= {"acceptance_rate": metrics.acceptance_rate(pooled)}
+        if (
+            accepted := metrics.acceptance_rate(pooled)
+        ) is not None:  # of these requests alone, so better than the server's
+            row["acceptance_rate"] = accepted
         row |= {"client_bound": metrics.client_bound(*(row[name] for name in metrics.PACE))}
         row |= self._cost(point, row) | self._sameness(measured) | _provenance(measured[0])
         return row

@@ -58,13 +58,29 @@ class Window:
         rows = self._inside(self.server[self.server["name"] == name])
         return rows.groupby("t_s")["value"].sum()
 
+    def counted(self, name: str | None) -> float:
+        """How far a counter of the server's metrics went, summed over its labels; NaN without samples.
+
+        From the last sample before the window to the first after it; where there is none outside, from and to the edge
+        inside.
+        """
+        if name is None or not len(self.server):
+            return np.nan
+        samples = self.server[self.server["name"] == name].groupby("t_s")["value"].sum()
+        if not len(samples):
+            return np.nan
+        first, last = samples[samples.index <= self.start_s].tail(1), samples[samples.index >= self.end_s].head(1)
+        return float((last if len(last) else samples).iloc[-1] - (first if len(first) else samples).iloc[0])
+
 
 def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
-    """Columns of the group `server`: means and maxima of the server's own gauges over the window."""
+    """Columns of the group `server`: means and maxima of the server's own gauges over the window; accepted / drafted tokens."""
+    drafted, accepted = window.counted(metrics.drafted_tokens), window.counted(metrics.accepted_tokens)
     return {
         "running_mean": _number(window.gauge(metrics.running).mean()),
         "waiting_max": _number(window.gauge(metrics.waiting).max()),
         "kv_cache_max": _number(window.gauge(metrics.kv_cache).max()),
+        "acceptance_rate": _number(accepted / drafted) if drafted > 0 else None,
     }
 
 
