@@ -68,8 +68,10 @@ def able(engine: Engine, plain: dict[str, ServerSpec], **changes: object) -> Ser
 
 
 def variants(engine: Engine) -> dict[str, ServerSpec]:
-    plain = bases(engine)
-    first = next(iter(plain.values()), base(engine, engine.runtimes[0], engine.devices[0]))
+    launched = bases(engine)
+    # one that cannot be launched at all has its reasons shown
+    plain = launched or {"none": base(engine, engine.runtimes[0], engine.devices[0])}
+    first = next(iter(plain.values()))
     kinds = [Speculation(), *(Speculation(kind, n) for kind in ("ngram", *engine.speculation_kinds) for n in (2, 8))]
     product = {
         f"{speculation} {quantization}": able(engine, plain, speculation=speculation, quantization=quantization)
@@ -77,7 +79,7 @@ def variants(engine: Engine) -> dict[str, ServerSpec]:
         for quantization in engine.quantizations
     }
     return {
-        **plain,
+        **launched,
         **product,
         "8 at once, 2048 tokens, 2 CPU threads": replace(first, concurrency=8, context_tokens=2048, cpu_threads=2),
         "prefix cache": able(engine, plain, prefix_cache=True),
