@@ -30,7 +30,18 @@ COLUMNS = (
     + ["server_cpu_percent_mean", "server_memory_gib_max", "usd_per_million_output_tokens"]
     + ["agreement", "agreement_floor", "client_cpu_s", "client_share", "client_bound"]
     + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99"]
-    + ["engine_version", "runtime", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
+    + [
+        "engine_version",
+        "runtime",
+        "copies",
+        "image_digest",
+        "model",
+        "host",
+        "gpu_name",
+        "driver",
+        "server_id",
+        "load_id",
+    ]
 )
 
 
@@ -154,7 +165,7 @@ class _Reader:
             "stamp_late_ms_p99": load.get("stamp_late_ms_p99"),
             "steady_s": metrics.steady_s(one.requests),
             "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(one.requests),
-            **server_columns(one.window, engine.metrics),
+            **server_columns(one.window, engine.metrics, copies(one.session)),
             **hardware_columns(one.window, one.launch["gpus"]),
         }
 
@@ -230,6 +241,12 @@ def _latencies(pooled: metrics.Requests) -> Row:
     return row | {"lateness_ms_p99": metrics.percentile(metrics.lateness_ms(pooled), 99)}
 
 
+def copies(session: dict[str, Any]) -> int:
+    """How many servers stood behind the balancer; 1: no balancer."""
+    server = session["server"]
+    return int(server.get("replicas", 1) * server.get("sharing", 1))
+
+
 def _means(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
     """Mean of each key over the rows that know it."""
     keys = dict.fromkeys(key for row in rows for key in row)
@@ -243,6 +260,7 @@ def _provenance(one: Measured) -> Row:
         "engine_version": one.launch.get("engine_version") or server["version"],
         "image_digest": one.launch.get("image_digest"),
         "runtime": server["runtime"],
+        "copies": copies(one.session),
         "model": one.launch.get("model") or server["model"]["name"],
         "host": one.session["host"]["name"] if server["runtime"] != "url" else None,
         "gpu_name": ", ".join(gpu["name"] for gpu in gpus) or None,

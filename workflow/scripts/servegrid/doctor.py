@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from servegrid import engines, host
+from servegrid import balancer, engines, host
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import EngineConfig
@@ -45,6 +45,7 @@ def examine(grid: Grid) -> list[Finding]:
         _model,
         _prompts,
         _clients,
+        _balancers,
         _devices,
         _quiet,
     ]
@@ -167,6 +168,14 @@ def _clients(grid: Grid) -> Iterator[Finding]:
             continue
         known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
         yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
+
+
+def _balancers(grid: Grid) -> Iterator[Finding]:
+    for kind in sorted({point.server.spec.balancer for point in grid.points if point.server.spec.balancer}):
+        if reason := grid.facts.absent_balancers.get(kind):
+            yield Finding("note", f"balancer {kind}", reason, "its points become rows with status absent until then")
+        else:
+            yield Finding("good", f"balancer {kind}", f"runs {balancer.program(kind)}")
 
 
 def _devices(grid: Grid) -> Iterator[Finding]:

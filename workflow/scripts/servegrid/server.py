@@ -101,6 +101,11 @@ class Server:
             self.ended = json.loads(line) if line else {"signal": 9}
         return self.ended is None
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes whose trees are the server; none before the launch."""
+        return () if self.pid is None else (self.pid,)
+
     def dies_within(self, limit_s: float) -> bool:
         """Whether the process is gone, or goes within `limit_s` seconds: its sockets close before it is reaped."""
         if self.alive:
@@ -142,7 +147,12 @@ class Server:
 
 
 def ending(ended: Mapping[str, Any] | None) -> str:
-    """How a process ended, in words."""
+    """How a process ended, in words; of one of several copies, with which it was."""
+    who = f"{ended['who']}: " if ended and "who" in ended else ""
+    return who + _ending(ended)
+
+
+def _ending(ended: Mapping[str, Any] | None) -> str:
     if ended and "signal" in ended:
         hint = " (SIGKILL: often the kernel, out of memory)" if ended["signal"] == 9 else ""
         return f"killed by signal {ended['signal']}{hint}"

@@ -63,8 +63,7 @@ class Sweep:
 
     def gpus(self, wildcards: Any) -> int:
         """How many GPUs the session takes."""
-        device = self.config.devices[self._session(wildcards).server.gpu]
-        return 0 if device.kind != "cuda" else len(device.uuids or device.ids or [0])
+        return self.config.devices[self._session(wildcards).server.gpu].gpu_count
 
     def session_parts(self, wildcards: Any) -> list[str]:
         """What must be there before the server can start: its environment and its model files."""
