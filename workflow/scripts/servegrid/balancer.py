@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
-CONNECTIONS = 16384
+CONNECTIONS = 8192  # of clients; each has one to a server too
 IDLE_S = 4
 """Idle connections to a server are dropped before the server does it (uvicorn and llama-server after 5 s): a request on a
 connection that is just being closed would be lost."""
