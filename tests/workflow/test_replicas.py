@@ -56,7 +56,7 @@ def texts(folder: Path) -> dict[str, str]:
 @needs
 def test_every_answer_is_exact_and_the_same_as_one_servers(swept: Project) -> None:
     points = swept.points()
-    assert len(points) == len(LAYOUTS) and set(points["status"]) == {"ok"}, points[["status", "reason"]]
+    assert len(points) == len(LAYOUTS) and set(points["status"]) == {"ok"}, list(points["reason"])
     assert set(points["requests_ok"]) == {16} and set(points["output_tokens"]) == {16 * 16}
     assert list(points["copies"]) == [
         int(r) * int(s) for r, s in zip(points["replicas"], points["sharing"], strict=True)

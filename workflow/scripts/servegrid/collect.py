@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from servegrid import engines, metrics
+from servegrid.elsewhere import merged
 from servegrid.files import read_json
 from servegrid.grid import Grid, Point, Session, matches
 from servegrid.session import launch_folder
@@ -93,6 +94,8 @@ class _Reader:
         self._sessions: dict[str, list[Session]] = {}
         for session in grid.sessions:
             self._sessions.setdefault(session.server.id, []).append(session)
+        self._merged = merged(grid, [Path(folder) for folder in grid.config.report.also_from])
+        self._sessions |= {id: sessions for id, (_, sessions) in self._merged.items()}
         self._records: dict[str, dict[str, Any] | None] = {}
 
     @cached_property
@@ -103,11 +106,19 @@ class _Reader:
 
     def _is_baseline(self, point: Point) -> bool:
         wanted = self.grid.config.report.baseline or {"speculation": ["none", 0], "quantization": "none"}
-        return point.skip is None and matches(point.axes, wanted) and bool(list(self._measured(point)))
+        return not self._skipped(point) and matches(point.axes, wanted) and bool(list(self._measured(point)))
+
+    def _skipped(self, point: Point) -> bool:
+        """A point whose device is absent here is a row like any other where another host has measured it."""
+        return point.skip is not None and point.server.id not in self._merged
+
+    def _folder(self, session: Session) -> Path:
+        home = self._merged[session.server.id][0] if session.server.id in self._merged else self.results
+        return session_folder(home, session)
 
     def row(self, point: Point) -> Row:
         axes = dict(point.axes)
-        if point.skip:
+        if point.skip and self._skipped(point):
             return axes | {"status": point.skip.status, "reason": point.skip.reason, "sessions": 0}
         measured = list(self._measured(point))
         row = axes | self._outcome(point, measured) | {"server_id": point.server.id, "load_id": point.load.id}
@@ -115,13 +126,13 @@ class _Reader:
 
     def _measured(self, point: Point) -> Iterator[Measured]:
         for session in self._sessions.get(point.server.id, []):
-            folder = load_folder(session_folder(self.results, session), point.load)
+            folder = load_folder(self._folder(session), point.load)
             record = self._record(session)
             if record and (folder / "load.json").exists():
                 yield Measured(folder, record, read_json(folder / "load.json"))
 
     def _record(self, session: Session) -> dict[str, Any] | None:
-        path = session_folder(self.results, session) / "session.json"
+        path = self._folder(session) / "session.json"
         if session.id not in self._records:
             self._records[session.id] = read_json(path) if path.exists() else None
         return self._records[session.id]

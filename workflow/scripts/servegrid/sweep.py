@@ -13,6 +13,7 @@ from servegrid import facts as facts_of
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
+from servegrid.elsewhere import merged
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.identity import digest
@@ -46,7 +47,17 @@ class Sweep:
     def session_inputs(self, _wildcards: Any) -> list[str]:
         """What collect waits for: the mark of every session to be measured; of a finished one its record."""
         todo = {session.id for session in self.todo}
-        return [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
+        own = [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
+        return own + self._elsewhere
+
+    @cached_property
+    def _elsewhere(self) -> list[str]:
+        """Records of other hosts that stand for devices that this one lacks."""
+        found = merged(self.grid, [Path(folder) for folder in self.config.report.also_from])
+        paths = [
+            session_folder(home, session) / "session.json" for home, sessions in found.values() for session in sessions
+        ]
+        return [str(path) for path in paths if path.exists()]
 
     def _mark(self, session: Session) -> str:
         """A file that does not exist yet: named by what is missing, and by how often the session was launched before."""
@@ -163,7 +174,7 @@ class Sweep:
         """Hash of the points, of how they are named and of the prices: what the result tables depend on beside records."""
         points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
-        return digest([points, self.config.repeats, prices])
+        return digest([points, self.config.repeats, prices, *([self._elsewhere] if self._elsewhere else [])])
 
     @cached_property
     def whole(self) -> str:
