@@ -1,6 +1,8 @@
 """The load balancer in front of several servers: nginx or HAProxy, set up so that it changes nothing but the way.
 
-* Answers are handed on as they come (nginx would gather them otherwise), connections to the servers are kept.
+* Answers are handed on as they come; nginx would gather them otherwise.
+* Clients' connections are kept, but each request has a connection of its own to its server: llama-server closes its end after a
+  stream without having said so, and what is sent on it in that moment is lost. On one host a connection costs little.
 * The next request goes to the server with the fewest in flight. Requests differ in length, so taking turns would leave one server
   with a queue while another is idle.
 * Nothing is sent twice: a generation that was begun is not idempotent, and a second try would be counted as one slow request. No
@@ -17,9 +19,6 @@ from pathlib import Path
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
 CONNECTIONS = 8192  # of clients; each has one to a server too
-IDLE_S = 4
-"""Idle connections to a server are dropped before the server does it (uvicorn and llama-server after 5 s): a request on a
-connection that is just being closed would be lost."""
 CORES_PER_WORKER = 8
 _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's PATH
 
@@ -96,16 +95,13 @@ http {{
         zone servers 256k;
         least_conn;
 {servers}
-        keepalive {CONNECTIONS};
-        keepalive_requests 1000000000;
-        keepalive_timeout {IDLE_S}s;
     }}
     server {{
         listen 127.0.0.1:{wanted.port} backlog=4096;
         location / {{
             proxy_pass http://servers;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            proxy_set_header Connection close;
             proxy_set_header Host $http_host;
             proxy_buffering off;
             proxy_next_upstream off;
@@ -124,10 +120,7 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 def _haproxy(wanted: Balancer) -> str:
     """`no strict-limits`: where this user may open fewer files, there are fewer connections and not none."""
     longest_s = round(wanted.longest_s)
-    servers = _lines(
-        f"    server copy{number} 127.0.0.1:{port} pool-purge-delay {IDLE_S}s"
-        for number, port in enumerate(wanted.servers, start=1)
-    )
+    servers = _lines(f"    server copy{number} 127.0.0.1:{port}" for number, port in enumerate(wanted.servers, start=1))
     return f"""\
 global
     nbthread {wanted.workers}
@@ -136,7 +129,7 @@ global
 defaults
     mode http
     option http-no-delay
-    http-reuse safe
+    option http-server-close
     retries 0
     timeout connect 60s
     timeout client {longest_s}s
