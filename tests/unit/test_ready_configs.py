@@ -42,9 +42,11 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def every_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a host that has all devices, balancers and clients."""
+    """As on a host that has all devices, balancers and clients; and lock files count by name alone."""
     for name in ("_absent", "_absent_balancers", "_absent_clients"):
         monkeypatch.setattr(facts_of, name, lambda _config: {})
+    locks = facts_of._locks
+    monkeypatch.setattr(facts_of, "_locks", lambda config: dict.fromkeys(locks(config), "a lock"))
 
 
 def planned(name: str, folder: Path) -> str:
