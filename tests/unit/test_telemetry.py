@@ -197,7 +197,7 @@ def test_a_python_that_cannot_be_started_is_an_error_in_words(tmp_path: Path, mo
 
 def test_a_command_that_is_not_understood_is_noted_and_passed_over(tmp_path: Path) -> None:
     with Telemetry(tmp_path, interval_s=0.05) as telemetry:
-        telemetry.scrape(url=5)  # type: ignore[arg-type]
+        telemetry.scrape(5)  # type: ignore[arg-type]
         telemetry.watch("one")  # type: ignore[arg-type]
         telemetry.watch(os.getpid())
     assert telemetry.error is None

@@ -195,7 +195,7 @@ def test_the_sidecar_records_what_the_server_says_until_told_to_stop(tmp_path: P
     ):
         telemetry.scrape(metrics.url)
         waiting_for(3, metrics)
-        telemetry.scrape(None)
+        telemetry.scrape()
         time.sleep(0.5)
         asked = len(metrics.requests)
         time.sleep(0.5)

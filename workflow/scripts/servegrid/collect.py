@@ -13,6 +13,7 @@ import pandas as pd
 
 from servegrid import metrics, phrases, warnings
 from servegrid.comparisons import Comparisons
+from servegrid.elsewhere import merged
 from servegrid.files import read_json
 from servegrid.grid import Grid, Point, Session
 from servegrid.measured import Measured
@@ -34,7 +35,18 @@ COLUMNS = (
     + ["agreement", "agreement_floor", "divergence_characters_p50", "divergence_characters_p50_floor"]
     + ["text_distance", "text_distance_floor", "garble", "client_cpu_s", "client_share", "client_bound"]
     + ["lateness_ms_p99", "turnaround_ms_p99", "stamp_late_ms_p99", "warnings"]
-    + ["engine_version", "runtime", "image_digest", "model", "host", "gpu_name", "driver", "server_id", "load_id"]
+    + [
+        "engine_version",
+        "runtime",
+        "copies",
+        "image_digest",
+        "model",
+        "host",
+        "gpu_name",
+        "driver",
+        "server_id",
+        "load_id",
+    ]
 )
 LEAST_POINTS = 40
 """Points that are worth a process of their own."""
@@ -114,14 +126,24 @@ class _Reader:
         self._sessions: dict[str, list[Session]] = {}
         for session in grid.sessions:
             self._sessions.setdefault(session.server.id, []).append(session)
+        self._merged = merged(grid, [Path(folder) for folder in grid.config.report.also_from])
+        self._sessions |= {id: sessions for id, (_, sessions) in self._merged.items()}
         self._records: dict[str, dict[str, Any] | None] = {}
         self._loads: dict[Path, dict[str, Any] | None] = {}
         self._kept: dict[tuple[str, str], list[Measured]] = {}
         self._comparisons = Comparisons(grid, self.numbered, cache)
 
+    def skipped(self, point: Point) -> bool:
+        """A point whose device is absent here is a row like any other where another host has measured it."""
+        return point.skip is not None and point.server.id not in self._merged
+
+    def _folder(self, session: Session) -> Path:
+        home = self._merged[session.server.id][0] if session.server.id in self._merged else self.results
+        return session_folder(home, session)
+
     def row(self, point: Point) -> Row:
         axes = dict(point.axes)
-        if point.skip:
+        if point.skip and self.skipped(point):
             return axes | {"status": point.skip.status, "reason": point.skip.reason, "sessions": 0}
         row = axes | self._outcome(point) | {"server_id": point.server.id, "load_id": point.load.id}
         return row | self._numbers(point, self.numbered(point))
@@ -146,14 +168,14 @@ class _Reader:
         return bool(measured) and not self.cache.has(*self._key(point, "point", measured))
 
     def measured(self, point: Point) -> Iterator[Measured]:
-        for session in self._sessions.get(point.server.id, []) if point.skip is None else []:
-            folder = load_folder(session_folder(self.results, session), point.load)
+        for session in self._sessions.get(point.server.id, []) if not self.skipped(point) else []:
+            folder = load_folder(self._folder(session), point.load)
             record, load = self._record(session), self._load(folder)
             if record and load:
                 yield Measured(folder, record, load)
 
     def _record(self, session: Session) -> dict[str, Any] | None:
-        path = session_folder(self.results, session) / "session.json"
+        path = self._folder(session) / "session.json"
         if session.id not in self._records:
             self._records[session.id] = read_json(path) if path.exists() else None
         return self._records[session.id]

@@ -1,17 +1,20 @@
 """From a server of the grid to the command line that launches it."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from servegrid import engines
+from servegrid import balancer, engines, topology
 from servegrid.containers import described, docker_run
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest, readable
 from servegrid.secrets import is_secret
 
+BEYOND_S = 60.0  # that a balancer waits longer than the client
 NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at launch
 
 
@@ -33,6 +36,28 @@ def nominal_launch(spec: ServerSpec, resources: Path, folder: Path = Path("serve
     count = engines.get(spec.engine).port_count
     first = NOMINAL_PORT + copy * count
     return Launch(needed_files(spec, resources), tuple(range(first, first + count)), folder, copy=copy)
+
+
+def nominal_launches(spec: ServerSpec, resources: Path) -> list[Launch]:
+    """The launches of all its copies as a plan shows them."""
+    if spec.copies == 1:
+        return [nominal_launch(spec, resources)]
+    launches = [nominal_launch(spec, resources, Path(f"server-{copy + 1}"), copy) for copy in range(spec.copies)]
+    return [replace(launch, copy=topology.place(spec, copy)) for copy, launch in enumerate(launches)]
+
+
+def nominal_balancer(spec: ServerSpec, launches: Sequence[Launch], request_timeout_s: float) -> balancer.Balancer:
+    """The balancer as a plan shows it."""
+    return described_balancer(spec, launches, launches[-1].ports[-1] + 1, Path("balancer"), request_timeout_s)
+
+
+def described_balancer(
+    spec: ServerSpec, launches: Sequence[Launch], port: int, folder: Path, request_timeout_s: float
+) -> balancer.Balancer:
+    """The balancer in front of these copies, on this host."""
+    ports = tuple(launch.ports[engines.get(spec.engine).port_of("api", spec)] for launch in launches)
+    workers = balancer.workers(len(os.sched_getaffinity(0)))
+    return balancer.Balancer(spec.balancer or "", port, ports, folder, request_timeout_s + BEYOND_S, workers)
 
 
 def command_line(
@@ -63,7 +88,7 @@ def chosen_gpus(spec: ServerSpec) -> list[str]:
     """The GPUs as the config names them, for a plan; the launch finds their UUIDs."""
     if spec.kind != "cuda":
         return []
-    named: Any = spec.device.get("uuids") or spec.device.get("ids") or ["0"]
+    named: Any = spec.device.get("uuids") or spec.device.get("ids") or range(int(str(spec.device.get("count", 1))))
     return [str(name) for name in named]
 
 

@@ -20,13 +20,13 @@ class Comparisons:
 
     def __init__(self, grid: Grid, sessions: Sessions, cache: RowCache) -> None:
         self._grid, self._sessions, self._cache = grid, sessions, cache
-        self._by_axes = {_key(point.axes): point for point in grid.points if point.skip is None}
+        self._by_axes = {_key(point.axes): point for point in grid.points}
         self._baseline = next((point for point in grid.points if self._is_baseline(point)), None)
         self._base = sessions(self._baseline) if self._baseline else []
 
     def _is_baseline(self, point: Point) -> bool:
         wanted = self._grid.config.report.baseline or {"speculation": ["none", 0], "quantization": "none"}
-        return point.skip is None and matches(point.axes, wanted) and bool(self._sessions(point))
+        return matches(point.axes, wanted) and bool(self._sessions(point))
 
     def columns(self, point: Point, measured: Sequence[Measured]) -> Row:
         """Agreement, first divergence, distance and garble of the point, and the same of the baseline's own repeats as floor."""

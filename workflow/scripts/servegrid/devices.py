@@ -41,7 +41,9 @@ def _found(device: Device) -> list[str]:
     if not fitting:
         there = ", ".join(gpu.name for gpu in gpus) or "none"
         raise LookupError(f"no GPU named {device.name!r} here (there is: {there})")
-    return [fitting[0].uuid]
+    if len(fitting) < device.count:
+        raise LookupError(f"{len(fitting)} GPUs named {device.name!r} here, count = {device.count} wanted")
+    return [gpu.uuid for gpu in fitting[: device.count]]
 
 
 def describe(uuids: list[str]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from servegrid import engines, host
+from servegrid import balancer, engines, host
 from servegrid.calibration import file_name
 from servegrid.commands import environment_folder, needed_files
 from servegrid.config import EngineConfig
@@ -32,6 +32,7 @@ def examine(grid: Grid) -> list[Finding]:
         _model,
         _prompts,
         _clients,
+        _balancers,
         _devices,
         _quiet,
     ]
@@ -162,6 +163,14 @@ def _clients(grid: Grid) -> Iterator[Finding]:
             continue
         known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
         yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
+
+
+def _balancers(grid: Grid) -> Iterator[Finding]:
+    for kind in sorted({point.server.spec.balancer for point in grid.points if point.server.spec.balancer}):
+        if reason := grid.facts.absent_balancers.get(kind):
+            yield Finding("note", f"balancer {kind}", reason, "its points become rows with status absent until then")
+        else:
+            yield Finding("good", f"balancer {kind}", f"runs {balancer.program(kind)}")
 
 
 def _devices(grid: Grid) -> Iterator[Finding]:

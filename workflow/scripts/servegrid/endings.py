@@ -20,9 +20,11 @@ def kind(ended: Mapping[str, Any] | None, log: Path) -> str:
 
 
 def ending(ended: Mapping[str, Any] | None, log: Path | None = None) -> str:
-    """How a server ended, in words; with its log, also that it ran out of memory."""
+    """How a server ended, in words; with its log, also that it ran out of memory; of one of several copies, with which it was."""
     if not ended:
         return "unknown"
+    if "who" in ended:
+        return f"{ended['who']}: {ending({name: value for name, value in ended.items() if name != 'who'}, log)}"
     if _killed_for_memory(ended):
         limit = f" (engines.<name>.memory_limit = {ended['memory_limit']})" if ended.get("memory_limit") else ""
         return f"out of memory: {_how(ended)}; the kernel killed a process of the container{limit}"

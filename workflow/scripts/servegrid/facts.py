@@ -28,6 +28,7 @@ class Facts:
     locks: Mapping[str, str] = field(default_factory=dict)  # name of a lock file -> version of what it installs
     absent: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
     absent_clients: Mapping[str, str] = field(default_factory=dict)  # kind of client -> what this host lacks for it
+    absent_balancers: Mapping[str, str] = field(default_factory=dict)  # balancer -> what this host lacks for it
     traces: Mapping[str, str] = field(default_factory=dict)  # arrival trace -> SHA-256 of its content
 
 
@@ -40,9 +41,18 @@ def gather(config: Config) -> Facts:
     model = _with_ready_parts(_model(config.model.source, config.model.revision, config.model.gguf), config)
     draft = _draft(config.model.draft)
     versions = {name: _engine_version(name, entry) for name, entry in config.engines.items() if entry.runtime != "venv"}
-    prompts, traces = _prompts(config, model), _traces(config)
     _published(config)
-    return Facts(model, draft, prompts, versions, _locks(config), _absent(config), _absent_clients(config), traces)
+    return Facts(
+        model,
+        draft,
+        _prompts(config, model),
+        versions,
+        locks=_locks(config),
+        absent=_absent(config),
+        absent_clients=_absent_clients(config),
+        absent_balancers=_absent_balancers(config),
+        traces=_traces(config),
+    )
 
 
 def _model(source: str, revision: str | None, gguf: Mapping[str, str]) -> ModelRef:
@@ -152,6 +162,13 @@ def _absent_clients(config: Config) -> dict[str, str]:
 
     used = {config.load.client, *further_axes(config.grid).get("client", [])}
     return {"parallel": reason} if "parallel" in used and (reason := missing()) else {}
+
+
+def _absent_balancers(config: Config) -> dict[str, str]:
+    from servegrid.balancer import PACKAGES, missing
+
+    used = {config.server.balancer, *map(str, further_axes(config.grid).get("balancer", []))}
+    return {kind: reason for kind in sorted(used & set(PACKAGES)) if (reason := missing(kind))}
 
 
 def _traces(config: Config) -> dict[str, str]:

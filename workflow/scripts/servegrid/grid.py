@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from servegrid import engines, shapes
+from servegrid import engines, shapes, topology
 from servegrid.config import Config
 from servegrid.config.load import AXES, engine_of
 from servegrid.config.models import Load as LoadOptions
@@ -165,9 +165,11 @@ class Grid:
         return self.facts.engine_versions[name]
 
     def _skip(self, server: Server) -> Skip | None:
-        if reason := engines.get(server.spec.engine).unsupported(server.spec) or self._no_environment(server.spec):
+        spec, gpu_count = server.spec, self.config.devices[server.gpu].gpu_count
+        reason = engines.get(spec.engine).unsupported(spec) or self._no_environment(spec)
+        if reason := reason or topology.unsupported(spec, server.gpu, gpu_count):
             return Skip("unsupported", reason)
-        if reason := self.facts.absent.get(server.gpu):
+        if reason := self.facts.absent.get(server.gpu) or self.facts.absent_balancers.get(spec.balancer or ""):
             return Skip("absent", reason)
         return None
 

@@ -1,30 +1,85 @@
-"""From a server of the grid to one that can be entered: ports, written files, and the way of its runtime."""
+"""From a server of the grid to one that can be entered: ports, written files, the way of its runtime, its copies."""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
-from servegrid import engines
-from servegrid.commands import command_line, environment, needed_files, visible
+from servegrid import engines, topology
+from servegrid.balancer import Balancer
+from servegrid.commands import command_line, described_balancer, environment, needed_files, visible
 from servegrid.config import Config, EngineConfig
 from servegrid.containers import described
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.remote import RemoteServer, key_headers
+from servegrid.replicated import Part, ReplicatedServer
 from servegrid.server import Server, free_ports
 
-AnyServer = Server | RemoteServer
+BALANCER_GRACE_S = 2.0
+AnyServer = Server | RemoteServer | ReplicatedServer
 
 
-def prepared(spec: ServerSpec, resources: Path, folder: Path) -> Launch:
-    """Ports that are free now, and in `folder` the files that the engine reads its settings from."""
+def prepared(spec: ServerSpec, resources: Path, folder: Path) -> list[Launch]:
+    """A launch for each copy: ports that are free now, and in `folder` the files that the engine reads its settings from."""
+    count = engines.get(spec.engine).port_count
+    ports = free_ports(spec.copies * count)
+    folders = [folder] if spec.copies == 1 else [Path(f"{folder}-{copy + 1}") for copy in range(spec.copies)]
+    return [
+        _prepared(spec, resources, folders[copy], ports[copy * count : (copy + 1) * count], topology.place(spec, copy))
+        for copy in range(spec.copies)
+    ]
+
+
+def _prepared(spec: ServerSpec, resources: Path, folder: Path, ports: tuple[int, ...], copy: int) -> Launch:
     engine = engines.get(spec.engine)
-    launch = Launch(needed_files(spec, resources), free_ports(engine.port_count), folder.absolute())
+    launch = Launch(needed_files(spec, resources), ports, folder.absolute(), copy=copy)
     for name, text in engine.written(spec, launch).items():
         path = launch.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return launch
+
+
+def balancer_before(
+    spec: ServerSpec, launches: Sequence[Launch], folder: Path, request_timeout_s: float
+) -> Balancer | None:
+    """The balancer in front of the copies, with its config written into `folder`; None where there is one copy."""
+    if len(launches) < 2:
+        return None
+    taken = {port for launch in launches for port in launch.ports}
+    port = next(port for port in free_ports(len(taken) + 1) if port not in taken)
+    found = described_balancer(spec, launches, port, folder.absolute(), request_timeout_s)
+    found.folder.mkdir(parents=True, exist_ok=True)
+    found.file.write_text(found.config)
+    return found
+
+
+def whole(
+    spec: ServerSpec,
+    launches: Sequence[Launch],
+    balancer: Balancer | None,
+    entry: EngineConfig,
+    gpus: Sequence[str],
+    resources: Path,
+    log: Path,
+    grace_s: float,
+) -> AnyServer:
+    """The server with all its copies; `gpus` are the device's, and each copy has a log of its own beside `log`.
+
+    Raises:
+        ServerError: when the environment variable with its API key is not set.
+    """
+    parts = [topology.gpus_of(spec, gpus, copy) for copy in range(spec.copies)]
+    if balancer is None:
+        return server(spec, launches[0] if launches else None, entry, parts[0], resources, log, grace_s)
+    logs = [log.with_name(f"{log.stem}-{copy + 1}{log.suffix}") for copy in range(spec.copies)]
+    copies = [
+        cast(Part, server(spec, launch, entry, own, resources, own_log, grace_s))
+        for launch, own, own_log in zip(launches, parts, logs, strict=True)
+    ]
+    front = Server(balancer.command, log, balancer.port, grace_s=BALANCER_GRACE_S, headers=copies[0].headers)
+    return ReplicatedServer(copies, logs, topology.rounds(spec), front, log)
 
 
 def server(
@@ -35,7 +90,7 @@ def server(
     resources: Path,
     log: Path,
     grace_s: float,
-) -> AnyServer:
+) -> Server | RemoteServer:
     """The server, to be launched or (runtime url, no launch) there already.
 
     Raises:

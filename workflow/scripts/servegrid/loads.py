@@ -68,7 +68,7 @@ class LoadRunner:
 
     def _warm_up(self, load: Load, server: AnyServer, what: str) -> None:
         """As many as are in flight at once, so that every slot of the server was used before."""
-        slots = self.session.server.spec.concurrency
+        slots = self.session.server.spec.concurrency * self.session.server.spec.copies
         prompts = self._warm_up_prompts(max(load.options.warmup_requests, min(load.threads or slots, slots)))
         self._send(load, server, prompts, ClosedLoop(load.threads or slots), what)
 

@@ -110,6 +110,12 @@ class Measured:
         """Telemetry during the load."""
         return self.samples.window(self.load["start_s"], self.load["end_s"])
 
+    @property
+    def copies(self) -> int:
+        """How many servers stood behind the balancer; 1: no balancer."""
+        server = self.session["server"]
+        return int(server.get("replicas", 1) * server.get("sharing", 1))
+
     def _metrics(self, engine: Engine) -> Metrics:
         """Without speculation a server's acceptance rate is 0, which means nothing."""
         speculates = self.session["server"]["speculation"]["kind"] != "none"
@@ -128,7 +134,7 @@ class Measured:
             "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
             "steady_s": metrics.steady_s(self.requests),
             "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(self.requests),
-            **server_columns(self.window, self._metrics(engine)),
+            **server_columns(self.window, self._metrics(engine), self.copies),
             **hardware_columns(self.window, self.gpus),
             **energy_columns(self.window, self.gpus, idle_w),
         }

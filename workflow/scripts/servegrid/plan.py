@@ -1,11 +1,12 @@
 """What a sweep would do, in words, before anything is started."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from servegrid import engines, shapes
-from servegrid.commands import NOMINAL_PORT, chosen_gpus, nominal_launch, shown
+from servegrid import engines, shapes, topology
+from servegrid.commands import NOMINAL_PORT, chosen_gpus, nominal_balancer, nominal_launches, shown
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.estimate import History
 from servegrid.grid import Grid, Session
@@ -66,7 +67,8 @@ def _warnings(grid: Grid) -> Iterator[str]:
 
 def _queueing(grid: Grid) -> Iterator[str]:
     for session in grid.sessions:
-        limit, engine = session.server.spec.concurrency, engines.get(session.server.spec.engine)
+        engine = engines.get(session.server.spec.engine)
+        limit = session.server.spec.concurrency * session.server.spec.copies
         over = sorted(load.threads for load in session.loads if load.threads and load.threads > limit)
         if over and engine.above_limit != "no limit":
             levels, what = ", ".join(map(str, over)), _ABOVE[engine.above_limit].format(name=session.server.name)
@@ -81,10 +83,24 @@ def _commands(grid: Grid) -> Iterator[str]:
     yield f"Command lines (port {NOMINAL_PORT} stands for the free port chosen at launch):"
     servers = {session.server.id: session.server for session in grid.sessions}
     for server in servers.values():
-        resources = Path(grid.config.pathvars.resources)
-        launch = nominal_launch(server.spec, resources)
-        yield from (f"  # {line}" for line in [server.id, *_written(server.spec, launch)])
-        yield f"  {shown(server.spec, resources, launch, chosen_gpus(server.spec))}"
+        yield f"  # {server.id}"
+        yield from (f"  {line}" for line in _copies(grid, server.spec))
+
+
+def _copies(grid: Grid, spec: ServerSpec) -> Iterator[str]:
+    """The lines of one server: of each of its copies, and of the balancer before them."""
+    resources = Path(grid.config.pathvars.resources)
+    launches = nominal_launches(spec, resources)
+    for copy, launch in enumerate(launches):
+        if spec.copies > 1:
+            yield f"# copy {copy + 1} of {spec.copies}:"
+        yield from (f"# {line}" for line in _written(spec, launch))
+        yield shown(spec, resources, launch, topology.gpus_of(spec, chosen_gpus(spec), copy))
+    if spec.balancer:
+        balancer = nominal_balancer(spec, launches, grid.config.load.request_timeout_s)
+        yield f"# before them, on port {balancer.port}, {balancer.kind} with {balancer.file}:"
+        yield from (f"#     {line}" for line in balancer.config.splitlines())
+        yield shlex.join(balancer.command)
 
 
 def _written(spec: ServerSpec, launch: Launch) -> Iterator[str]:

@@ -16,7 +16,7 @@ POLL_S = 0.5
 class RemoteServer:
     """What `server.Server` is for a server that is launched here: a context manager, which here starts and stops nothing."""
 
-    pid = None
+    pids: tuple[int, ...] = ()
     alive = True  # as far as can be known from here; requests that fail are recorded as such
     ended: Mapping[str, Any] | None = None
 

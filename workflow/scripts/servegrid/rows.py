@@ -84,6 +84,7 @@ def provenance(one: Measured) -> Row:
     return {
         "engine_version": reported.get("version") or server["version"],
         "kv_cache_tokens": reported.get("kv_cache_tokens"),
+        "copies": one.copies,
         "image_digest": one.launch.get("image_digest"),
         "runtime": server["runtime"],
         "model": one.launch.get("model") or server["model"]["name"],

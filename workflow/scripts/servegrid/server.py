@@ -106,6 +106,11 @@ class Server:
         ended: dict[str, Any] = json.loads(line) if line else {"signal": 9}
         return ended
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes whose trees are the server; none before the launch."""
+        return () if self.pid is None else (self.pid,)
+
     def dies_within(self, limit_s: float) -> bool:
         """Whether the process is gone, or goes within `limit_s` seconds: its sockets close before it is reaped."""
         if self.alive:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal
 
-from servegrid import devices, engines, host, launching
+from servegrid import devices, engines, host, launch_record, launching
+from servegrid.balancer import Balancer
 from servegrid.clock import now_s, wall_anchor
-from servegrid.commands import command_line, environment
 from servegrid.config import Config
-from servegrid.docker_runtime.record import recorded
 from servegrid.energy import IDLE_SAMPLES
 from servegrid.engines.base import Launch
 from servegrid.files import read_json, write_json
@@ -22,6 +21,7 @@ from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
 from servegrid.remote import RemoteServer
+from servegrid.replicated import ReplicatedServer
 from servegrid.secrets import hidden
 from servegrid.server import ServerError
 from servegrid.server_log import last_words, tail
@@ -39,7 +39,8 @@ class SessionRun:
         self.engine = engines.get(session.server.spec.engine)
         self.folder = session_folder(places.results, session)
         self.record = self._opened_record()
-        self._launch: Launch | None = None
+        self._launches: list[Launch] = []
+        self._balancer: Balancer | None = None
 
     def run(self, again: Iterable[str] = ()) -> None:
         """Measure what is missing, and outcomes named in `again` once more. A server's failure is recorded, not raised; an interruption is recorded and raised.
@@ -94,9 +95,10 @@ class SessionRun:
             time.sleep(min(MOST_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
 
     def _free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
-        """The device's GPUs and the memory in use on each before the launch; raises Busy when somebody is on them."""
+        """The GPUs of the device that the server takes and the memory in use on each before the launch; raises Busy when somebody is on them."""
         try:
-            gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
+            found = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
+            gpus = topology.used_gpus(self.session.server.spec, found)
             reason, used = devices.why_busy(gpus), devices.memory_used(gpus)
         except LookupError as error:
             raise Busy(str(error)) from error
@@ -118,19 +120,19 @@ class SessionRun:
 
     def _serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
         with self._server(launch["gpus"]) as server:
-            if server.pid is not None:
-                telemetry.watch(server.pid)
-            self.progress("starting the server" if server.pid else "asking for the server")
+            telemetry.watch(*server.pids)
+            self.progress("starting the server" if server.pids else "asking for the server")
             try:
-                server.wait_ready(
-                    self._address("health", server) + self.engine.health_path, self.config.server.start_timeout_s
-                )
+                server.wait_ready(self._health_url(server), self.config.server.start_timeout_s)
             finally:
                 launch["start_up"] = asdict(server.start_up)
+            telemetry.watch(*server.pids)  # copies that share a device were started since
             if self.engine.metrics_path:
-                telemetry.scrape(self._address("metrics", server) + self.engine.metrics_path, server.headers)
+                telemetry.scrape(*self._metrics_urls(server), headers=server.headers)
             launch["answers"] = server.answers(self.engine.facts_paths)
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
+            if isinstance(server, ReplicatedServer):
+                self._ask_copies(launch, server)
             launch["model"] = self._model_name(server)
             self._write()
             runner = LoadRunner(
@@ -139,54 +141,52 @@ class SessionRun:
             for load in pending:
                 runner.run(load, server, launch["number"])
             launch["stopping_s"] = now_s()
-            telemetry.scrape(None)
+            telemetry.scrape()
         launch["stopped_s"] = now_s()
 
     def _server(self, gpus: list[str]) -> AnyServer:
         spec, entry = self.session.server.spec, self.config.engines[self.session.server.name]
         log, grace_s = self.folder / "server.log", self.config.server.stop_timeout_s
-        return launching.server(spec, self._launch, entry, gpus, self.places.resources, log, grace_s)
+        resources = self.places.resources
+        return launching.whole(spec, self._launches, self._balancer, entry, gpus, resources, log, grace_s)
 
-    def _address(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
-        """Where the server answers for this: mostly the port of its API."""
-        if self._launch is None:
-            return server.url
-        return f"http://127.0.0.1:{self._launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
+    def _health_url(self, server: AnyServer) -> str:
+        """Mostly at the port of its API; of several copies at the balancer's."""
+        one = self._launches[0] if len(self._launches) == 1 else None
+        return (self._address("health", one) if one else server.url) + self.engine.health_path
+
+    def _metrics_urls(self, server: AnyServer) -> list[str]:
+        """Of every copy: behind a balancer each would be asked by chance."""
+        addresses = [self._address("metrics", launch) for launch in self._launches] or [server.url]
+        return [f"{address}{self.engine.metrics_path}" for address in addresses]
+
+    def _address(self, what: Literal["health", "metrics"], launch: Launch) -> str:
+        return f"http://127.0.0.1:{launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
+
+    def _ask_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
+        """What each copy says of itself: two on one device need not have taken the same."""
+        for entry, copy in zip(launch["copies"], server.copies, strict=True):
+            entry["reported"] = asdict(self.engine.reported(copy.answers(self.engine.facts_paths)))
 
     def _model_name(self, server: AnyServer) -> str:
         spec = self.session.server.spec
         if isinstance(server, RemoteServer):
             return spec.served_model or server.first_model() or spec.model.name
-        return self.engine.api_model(spec, self._launch) if self._launch else spec.model.name
+        return self.engine.api_model(spec, self._launches[0]) if self._launches else spec.model.name
 
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
         self._set_aside_earlier()
-        spec = self.session.server.spec
-        launched = spec.runtime != "url"
-        self._launch = launching.prepared(spec, self.places.resources, self.folder / "server") if launched else None
-        image = recorded(spec.image, self.places.resources) if spec.runtime == "docker" and spec.image else None
-        launch = {
-            "number": len(self.record["launches"]) + 1,
-            "status": "running",
-            "anchor": wall_anchor(),
-            "command": self._command(gpus, image.name if image else None),
-            "image": asdict(image) if image else None,
-            "image_digest": image.provenance if image else None,
-            "url": spec.url,
-            "environment": hidden(environment(spec)) if launched else {},
-            "ports": self._launch.ports if self._launch else None,
-            "gpus": gpus,
-            "gpu_facts": devices.describe(gpus),
-        }
+        spec, resources, folder = self.session.server.spec, self.places.resources, self.folder
+        self._launches = launching.prepared(spec, resources, folder / "server") if spec.runtime != "url" else []
+        longest_s = self.config.load.request_timeout_s
+        self._balancer = launching.balancer_before(spec, self._launches, folder / "balancer", longest_s)
+        number = len(self.record["launches"]) + 1
+        launch = {"number": number, "status": "running", "anchor": wall_anchor()}
+        launch |= launch_record.of(spec, self._launches, self._balancer, gpus, resources)
         self.record["launches"].append(launch)
         self.record |= {"status": "running", "reason": None}
         self._write()
         return launch
-
-    def _command(self, gpus: list[str], image: str | None) -> list[str] | None:
-        if self._launch is None:
-            return None
-        return command_line(self.session.server.spec, self.places.resources, self._launch, gpus, image)
 
     def _ended(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
         launch |= {"status": status, "kind": kind, "reason": reason, "log_tail": tail(self.folder / "server.log")}
@@ -201,7 +201,8 @@ class SessionRun:
     def _set_aside_earlier(self) -> None:
         """Keep the files of the launch before under launches/<its number>/, where its loads find them."""
         number = len(self.record["launches"])
-        for name in ("server.log", "telemetry.parquet", "server_metrics.parquet"):
+        logs = [path.name for path in self.folder.glob("server*.log")]
+        for name in (*logs, "telemetry.parquet", "server_metrics.parquet"):
             if number and (self.folder / name).exists():
                 aside = self.folder / "launches" / str(number)
                 aside.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from servegrid.commands import environment_folder, needed_files
 from servegrid.config import parse_config
 from servegrid.config.load import engine_of
 from servegrid.docker_runtime.record import record_path, recorded
+from servegrid.elsewhere import merged
 from servegrid.engines.base import ModelRef
 from servegrid.grid import Grid, Session
 from servegrid.hub import is_hub_name
@@ -49,7 +50,17 @@ class Sweep:
     def session_inputs(self, _wildcards: Any) -> list[str]:
         """What collect waits for: the mark of every session to be measured; of a finished one its record."""
         todo = {session.id for session in self.todo}
-        return [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
+        own = [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
+        return own + self._elsewhere
+
+    @cached_property
+    def _elsewhere(self) -> list[str]:
+        """Records of other hosts that stand for devices that this one lacks."""
+        found = merged(self.grid, [Path(folder) for folder in self.config.report.also_from])
+        paths = [
+            session_folder(home, session) / "session.json" for home, sessions in found.values() for session in sessions
+        ]
+        return [str(path) for path in paths if path.exists()]
 
     def _mark(self, session: Session) -> str:
         """A file that does not exist yet: named by what is missing, and by how often the session was launched before."""
@@ -66,8 +77,7 @@ class Sweep:
 
     def gpus(self, wildcards: Any) -> int:
         """How many GPUs the session takes."""
-        device = self.config.devices[self._session(wildcards).server.gpu]
-        return 0 if device.kind != "cuda" else len(device.uuids or device.ids or [0])
+        return self.config.devices[self._session(wildcards).server.gpu].gpu_count
 
     def session_parts(self, wildcards: Any) -> list[str]:
         """What must be there before the server can start: its environment and its model files."""
@@ -186,7 +196,8 @@ class Sweep:
         """Hash of what the result tables depend on beside records: points, their names, prices and the baseline."""
         points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
-        return digest([points, self.config.repeats, prices, self.config.report.baseline])
+        elsewhere = [self._elsewhere] if self._elsewhere else []
+        return digest([points, self.config.repeats, prices, self.config.report.baseline, *elsewhere])
 
     @cached_property
     def whole(self) -> str:

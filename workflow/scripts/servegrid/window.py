@@ -111,12 +111,16 @@ class Window:
         return float(edges[1] - edges[0])
 
 
-def server_columns(window: Window, metrics: Metrics) -> dict[str, float | None]:
-    """Columns of the group `server`: means and maxima of the server's own gauges over the window."""
+def server_columns(window: Window, metrics: Metrics, copies: int = 1) -> dict[str, float | None]:
+    """Columns of the group `server`: means and maxima of the server's own gauges over the window.
+
+    Of several copies the requests are summed, and the use of the KV cache (a share) is the mean over the copies.
+    """
+    kv_cache = _number(window.gauge(metrics.kv_cache).max())
     return {
         "running_mean": _number(window.gauge(metrics.running).mean()),
         "waiting_max": _number(window.gauge(metrics.waiting).max()),
-        "kv_cache_max": _number(window.gauge(metrics.kv_cache).max()),
+        "kv_cache_max": None if kv_cache is None else kv_cache / copies,
         "acceptance_rate": _acceptance_rate(window, metrics),
     }
 

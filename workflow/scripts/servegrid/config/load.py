@@ -56,6 +56,7 @@ def _mistakes(config: Config) -> Iterator[str]:
     yield from _quantization(config)
     yield from _speculators(config)
     yield from _lengths(config)
+    yield from _other_folders(config)
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
@@ -246,6 +247,12 @@ def _speculators(config: Config) -> Iterator[str]:
     for kind in config.model.speculators:
         if kind not in TRAINED:
             yield f"model.speculators.{kind}: is no kind with weights of its own (allowed: {', '.join(TRAINED)})"
+
+
+def _other_folders(config: Config) -> Iterator[str]:
+    for index, folder in enumerate(config.report.also_from):
+        if not (Path(folder) / "sessions").is_dir():
+            yield f"report.also_from[{index}] = {shown(folder)}: must be a folder of results, with a folder sessions in it"
 
 
 def _lengths(config: Config) -> Iterator[str]:

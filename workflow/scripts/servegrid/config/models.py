@@ -139,20 +139,30 @@ class Device(Section):
         None, description="GPU numbers on this host, as nvidia-smi counts."
     )
     uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
+    count: Positive = Field(
+        1, description="How many GPUs of that name the device is; for servers that take several (see server.replicas)."
+    )
     usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
         None, description="Price of the device per hour in US dollars, for cost per token."
     )
 
     def defining(self) -> dict[str, Any]:
         """What makes a server on it another server; its price does not."""
-        return self.model_dump(exclude={"usd_per_hour"})
+        return self.model_dump(exclude={"usd_per_hour", *(["count"] if self.count == 1 else [])})
+
+    @property
+    def gpu_count(self) -> int:
+        """How many GPUs it is, if they are here."""
+        return 0 if self.kind != "cuda" else len(self.uuids or self.ids or []) or self.count
 
     @model_validator(mode="after")
     def _cpu_has_no_gpus(self) -> "Device":
-        if self.kind != "cuda" and (self.ids or self.uuids or self.name):
+        if self.kind != "cuda" and (self.ids or self.uuids or self.name or self.count > 1):
             raise ValueError(
-                f"a device of kind {self.kind} takes no name, ids or uuids; those choose a GPU (kind: cuda)"
+                f"a device of kind {self.kind} takes no name, ids, uuids or count; those choose a GPU (kind: cuda)"
             )
+        if self.count > 1 and (self.ids or self.uuids):
+            raise ValueError(f"count = {self.count} goes with a name alone; ids and uuids say how many they are")
         return self
 
 
@@ -226,10 +236,22 @@ class Server(Section):
         "choice. Each engine has its own way to say it; the results tell what it really took.",
     )
     tensor_parallel: Positive = Field(1, description="GPUs that one server splits the model over.")
-    replicas: Positive = Field(1, description="Servers with devices of their own behind a load balancer.")
-    sharing: Positive = Field(1, description="Servers that share one device, behind the same balancer.")
+    replicas: Positive = Field(
+        1,
+        description="Servers with GPUs of their own (`tensor_parallel` each) behind a load balancer. On a CPU they share the cores: "
+        "set `cpu_threads`. `concurrency`, `context_tokens` and `cpu_threads` are those of each server; the load is one load, "
+        "divided among them.",
+    )
+    sharing: Positive = Field(
+        1,
+        description="Servers that share one device, behind the same balancer: `sharing: 2` is two servers on one card that divide "
+        "the same load. They start one after the other, for engines measure the free memory when they start; "
+        "`memory_fraction` is the share of each.",
+    )
     balancer: Literal["nginx", "haproxy"] = Field(
-        "nginx", description="The load balancer in front of several servers; it starts and stops with them."
+        "nginx",
+        description="The load balancer in front of several servers (Debian: `nginx-light`, `haproxy`); it starts and stops with "
+        "them, and sends each request to the server with the fewest in flight.",
     )
     start_timeout_s: Seconds = Field(300.0, description="Launch to ready, in seconds; longer is a failed point.")
     stop_timeout_s: Seconds = Field(
@@ -325,6 +347,11 @@ class Report(Section):
         description="Published tables to show beside what is measured, marked as such: CSV files with the columns `gpu`, "
         "`engine`, `threads`, `time_s`, and optionally `source`, `vram` (`24/48`), `speculation`, `quantization`, `copies`. "
         "`config/published/article.csv` is one.",
+    )
+    also_from: list[str] = Field(
+        default_factory=list,
+        description="Result folders of the same config from other hosts, copied here: points whose device this host lacks are taken "
+        "from the first that has them. Every row says its `host`.",
     )
     timelines: Annotated[int, Field(ge=0)] = Field(
         50, description="Of how many servers the telemetry is drawn over time, in the order of the grid; 0 for none."

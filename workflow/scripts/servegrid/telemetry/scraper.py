@@ -1,7 +1,8 @@
 """The server's own /metrics."""
 
 import http.client
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from servegrid.clock import now_s
@@ -52,6 +53,41 @@ class Scraper:
             return now_s(), _body(response).decode("utf-8", errors="replace")
         finally:
             connection.close()
+
+
+class CopiesScraper:
+    """Reads the /metrics of every copy of a server.
+
+    The rows of all copies have one instant, so that sums over copies are sums of one sample, and a label `copy`, counted from 1,
+    where there are several. A copy that gives no metrics makes the sample fail: a sum without it would be a dip that was none.
+    """
+
+    def __init__(self, urls: Sequence[str], headers: Mapping[str, str] | None = None) -> None:
+        self._copies = [Scraper(url, headers) for url in urls]
+
+    def scrape(self) -> list[Row]:
+        """Rows of SERVER_METRICS, as `Scraper.scrape`.
+
+        Raises:
+            ScrapeFailed: as there; says which copy.
+        """
+        if len(self._copies) == 1:
+            return self._copies[0].scrape()
+        found = [self._of(number, copy) for number, copy in enumerate(self._copies, start=1)]
+        instants = [row["t_s"] for rows in found for row in rows[:1]]
+        return [row | {"t_s": instants[0]} for rows in found for row in rows]
+
+    def _of(self, number: int, copy: Scraper) -> list[Row]:
+        try:
+            return [row | {"labels": _with_copy(str(row["labels"]), number)} for row in copy.scrape()]
+        except ScrapeFailed as failed:
+            raise ScrapeFailed(f"copy {number}: {failed}") from failed
+
+
+def _with_copy(labels: str, number: int) -> str:
+    """Labels stay a JSON object with sorted keys, so that equal labels are equal text."""
+    named = json.loads(labels) | {"copy": str(number)}
+    return json.dumps(named, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:

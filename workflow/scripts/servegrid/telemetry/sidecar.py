@@ -20,7 +20,7 @@ from servegrid.telemetry.gpu import GpuSampler
 from servegrid.telemetry.host import HostSampler
 from servegrid.telemetry.nvml import DriverAbsent, open_driver
 from servegrid.telemetry.pcie import PcieMeter, pcie_meter
-from servegrid.telemetry.scraper import Scraper
+from servegrid.telemetry.scraper import CopiesScraper
 from servegrid.telemetry.tree import ProcessTree
 
 READY = "ready"
@@ -40,7 +40,7 @@ class Sampler(Protocol):
 class Sidecar:
     """Samples the host and the GPUs from the start, a server's processes and its /metrics when told.
 
-    stdin takes one JSON object per line: `{"watch": [pid, …]}` and `{"scrape": {"url": …, "headers": {…}} | null}`. Its
+    stdin takes one JSON object per line: `{"watch": [pid, …]}` and `{"scrape": {"urls": [url, …], "headers": {…}} | null}`. Its
     end, SIGTERM, or the parent's death ends the sampling and puts the files in place. stdout says `ready` after the
     first samples, and in the end gives a summary as one line of JSON. stderr takes notes in words.
     """
@@ -148,13 +148,13 @@ class Sidecar:
         self._scrape = None
         if target is None:
             return
-        scraper = Scraper(target["url"], target.get("headers"))
+        scraper = CopiesScraper(target["urls"], target.get("headers"))
 
         def act() -> None:
             for row in scraper.scrape():
                 self._series.add(row)
 
-        self._scrape = self._start(f"scrape of {target['url']}", act, self._interval_s)
+        self._scrape = self._start(f"scrape of {' '.join(target['urls'])}", act, self._interval_s)
 
     def _end(self, beat: Beat | None) -> None:
         if beat is not None:

@@ -26,7 +26,7 @@ class Telemetry:
             telemetry.watch(server.pid)
             telemetry.scrape("http://127.0.0.1:8000/metrics")
             …
-            telemetry.scrape(None)
+            telemetry.scrape()
 
     After it, `folder` holds telemetry.parquet and server_metrics.parquet (records.TELEMETRY, records.SERVER_METRICS). A
     sidecar that cannot start or dies raises nothing: `error` says so, and the files may be missing. `notes` are what it
@@ -82,9 +82,9 @@ class Telemetry:
         """Sample these processes and their descendants as the server, instead of those before; none: no longer."""
         self._send({"watch": pids})
 
-    def scrape(self, url: str | None, headers: Mapping[str, str] | None = None) -> None:
-        """Read the server's metrics from `url`, instead of the one before; None: no longer."""
-        self._send({"scrape": None if url is None else {"url": url, "headers": dict(headers or {})}})
+    def scrape(self, *urls: str, headers: Mapping[str, str] | None = None) -> None:
+        """Read the server's metrics from these, one for each of its copies, instead of those before; none: no longer."""
+        self._send({"scrape": {"urls": urls, "headers": dict(headers or {})} if urls else None})
 
     def _start(self) -> None:
         # A session of its own keeps Ctrl-C from it; its stdin ends with this process, however that ends.

@@ -1,0 +1,157 @@
+"""The load balancer in front of several servers: nginx or HAProxy, set up so that it changes nothing but the way.
+
+* Answers are handed on as they come; nginx would gather them otherwise.
+* Clients' connections are kept, but each request has a connection of its own to its server: llama-server closes its end after a
+  stream without having said so, and what is sent on it in that moment is lost. On one host a connection costs little.
+* The next request goes to the server with the fewest in flight. Requests differ in length, so taking turns would leave one server
+  with a queue while another is idle.
+* Nothing is sent twice: a generation that was begun is not idempotent, and a second try would be counted as one slow request. No
+  server is taken out either. A server that fails is a failed measurement, and must be seen.
+* It waits longer than the client does, so that it is always the client's limit that ends a request.
+* No access log, no checks of its own on the servers.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
+CONNECTIONS = 8192  # of clients; each has one to a server too
+CORES_PER_WORKER = 8
+_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's PATH
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """What one is started with. `longest_s`: how long an answer may be silent, in s; `folder`: where its config lies."""
+
+    kind: str
+    port: int
+    servers: tuple[int, ...]
+    folder: Path
+    longest_s: float
+    workers: int
+
+    @property
+    def file(self) -> Path:
+        """Its config."""
+        return self.folder / {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[self.kind]
+
+    @property
+    def command(self) -> list[str]:
+        """The command line; it stays in the foreground."""
+        name = program(self.kind) or self.kind
+        if self.kind == "nginx":
+            return [name, "-p", str(self.folder), "-c", str(self.file)]
+        return [name, "-db", "-f", str(self.file)]
+
+    @property
+    def config(self) -> str:
+        """The text of its config."""
+        return _nginx(self) if self.kind == "nginx" else _haproxy(self)
+
+
+def workers(cores: int) -> int:
+    """Processes (nginx) or threads (HAProxy) on a host with so many cores: few, for they take from the servers."""
+    return max(1, cores // CORES_PER_WORKER)
+
+
+def program(kind: str) -> str | None:
+    """Where the balancer's program is on this host; None if it is missing."""
+    return shutil.which(kind, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_PLACES]))
+
+
+def missing(kind: str) -> str | None:
+    """What this host lacks for it, in words; None if nothing."""
+    if program(kind):
+        return None
+    return f"the load balancer {kind} is not installed (Debian: apt-get install {PACKAGES[kind]})"
+
+
+def _nginx(wanted: Balancer) -> str:
+    """Without the shared zone every worker would count its own requests alone."""
+    longest_s = round(wanted.longest_s)
+    servers = _lines(f"        server 127.0.0.1:{port} max_fails=0;" for port in wanted.servers)
+    return f"""\
+daemon off;
+worker_processes {wanted.workers};
+worker_rlimit_nofile {2 * CONNECTIONS};
+pid {_quoted(wanted.folder / "nginx.pid")};
+error_log stderr error;
+events {{
+    worker_connections {CONNECTIONS};
+}}
+http {{
+    access_log off;
+    client_max_body_size 0;
+    client_body_buffer_size 16m;
+    client_body_timeout {longest_s}s;
+    keepalive_timeout {longest_s}s;
+    keepalive_requests 1000000000;
+{_lines(f"    {kind}_temp_path {_quoted(wanted.folder / 'temporary')};" for kind in _TEMPORARY)}
+    upstream servers {{
+        zone servers 256k;
+        least_conn;
+{servers}
+    }}
+    server {{
+        listen 127.0.0.1:{wanted.port} backlog=4096;
+        location / {{
+            proxy_pass http://servers;
+            proxy_http_version 1.1;
+            proxy_set_header Connection close;
+            proxy_set_header Host $http_host;
+            proxy_buffering off;
+            proxy_next_upstream off;
+            proxy_connect_timeout 60s;
+            proxy_send_timeout {longest_s}s;
+            proxy_read_timeout {longest_s}s;
+        }}
+    }}
+}}
+"""
+
+
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def _haproxy(wanted: Balancer) -> str:
+    """`no strict-limits`: where this user may open fewer files, there are fewer connections and not none."""
+    longest_s = round(wanted.longest_s)
+    servers = _lines(f"    server copy{number} 127.0.0.1:{port}" for number, port in enumerate(wanted.servers, start=1))
+    return f"""\
+global
+    nbthread {wanted.workers}
+    maxconn {CONNECTIONS}
+    no strict-limits
+defaults
+    mode http
+    option http-no-delay
+    option http-server-close
+    retries 0
+    timeout connect 60s
+    timeout client {longest_s}s
+    timeout server {longest_s}s
+    timeout http-request {longest_s}s
+    timeout http-keep-alive {longest_s}s
+    timeout queue {longest_s}s
+frontend all
+    bind 127.0.0.1:{wanted.port} backlog 4096
+    maxconn {CONNECTIONS}
+    default_backend servers
+backend servers
+    balance leastconn
+{servers}
+"""
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+def _quoted(path: Path) -> str:
+    """A path as nginx reads it, blanks and all."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,32 @@
+"""Sessions that were measured on other hosts, read from their result folders: for devices that this host lacks."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from servegrid.grid import Grid, Load, Session
+from servegrid.state import session_folder
+
+
+def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
+    """Server id -> the first of `folders` that has a session of it, and all its sessions (measured or not).
+
+    Only servers of absent points are looked for: what this host can measure it measures itself. A server's id is a hash of all that
+    defines it, so it is the same on every host whose config defines the device alike.
+    """
+    loads: dict[str, dict[str, Load]] = {}
+    servers = {point.server.id: point.server for point in grid.points if point.skip and point.skip.status == "absent"}
+    for point in grid.points:
+        if point.server.id in servers:
+            loads.setdefault(point.server.id, {})[point.load.id] = point.load
+    found: dict[str, tuple[Path, list[Session]]] = {}
+    for id, server in servers.items():
+        rounds = range(1, grid.config.repeats + 1)
+        sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
+        home = next((folder for folder in folders if _has_any(folder, sessions)), None)
+        if home:
+            found[id] = (home, sessions)
+    return found
+
+
+def _has_any(folder: Path, sessions: Iterable[Session]) -> bool:
+    return any((session_folder(folder, session) / "session.json").exists() for session in sessions)
