@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal
 
-from servegrid import devices, engines, host, launch_record, launching
+from servegrid import devices, engines, host, launch_record, launching, topology
 from servegrid.balancer import Balancer
 from servegrid.clock import now_s, wall_anchor
 from servegrid.config import Config
