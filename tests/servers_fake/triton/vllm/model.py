@@ -9,8 +9,10 @@ checkpoint that model.json names. With SERVEGRID_ENDINGS=empty a stream ends by 
 import http.client
 import json
 import os
+import queue
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +71,8 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"])["parameters"]
         self._empty_end = os.environ.get("SERVEGRID_ENDINGS") == "empty"
         self._engine = Engine(settings)
+        self._todo: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._talk, daemon=True).start()
         report = parameters.get("REPORT_CUSTOM_METRICS", {}).get("string_value", "").lower() == "true"
         self._counters = _counters(args) if report and not settings.get("disable_log_stats") else None
 
@@ -77,6 +81,7 @@ class TritonPythonModel:
             threading.Thread(target=self._infer, args=(request,), daemon=True).start()
 
     def finalize(self) -> None:
+        self._todo.put(None)
         self._engine.close()
 
     def _infer(self, request: Any) -> None:
@@ -86,7 +91,8 @@ class TritonPythonModel:
         except Exception as error:
             failed = pb_utils.TritonError(f"Error generating stream: {error}")
             output = pb_utils.Tensor("text_output", np.asarray(["N/A"], dtype=np.object_))
-            sender.send(pb_utils.InferenceResponse(output_tensors=[output], error=failed), flags=FINAL)
+            response = pb_utils.InferenceResponse(output_tensors=[output], error=failed)
+            self._todo.put(partial(sender.send, response, FINAL))
 
     def _answer(self, asked: Asked, sender: Any) -> None:
         steps = self._counted(self._engine.generate(asked.prompt, asked.sampling))
@@ -94,17 +100,22 @@ class TritonPythonModel:
             steps = iter([_whole(asked.prompt if asked.echo else "", list(steps))])
         for step in steps:
             last = step.finish is not None
-            sender.send(_response(step, asked.wanted), flags=FINAL if last and not self._empty_end else 0)
+            flags = FINAL if last and not self._empty_end else 0
+            self._todo.put(partial(sender.send, _response(step, asked.wanted), flags))
             if last and self._empty_end:
-                sender.send(flags=FINAL)
-            if last or sender.is_cancelled():  # asked after the end, the server of this version crashes
-                return
+                self._todo.put(partial(sender.send, flags=FINAL))
+
+    def _talk(self) -> None:
+        """To the server, from one thread, as the backend does too: this server breaks down when several do so at once."""
+        while call := self._todo.get():
+            call()
 
     def _counted(self, steps: Iterator[Step]) -> Iterator[Step]:
         for number, step in enumerate(steps):
             if self._counters:
-                self._counters[0].increment((step.prompt_tokens or 0) if number == 0 else 0)
-                self._counters[1].increment(step.tokens)
+                if number == 0:
+                    self._todo.put(partial(self._counters[0].increment, step.prompt_tokens or 0))
+                self._todo.put(partial(self._counters[1].increment, step.tokens))
             yield step
 
 
