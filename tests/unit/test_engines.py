@@ -60,12 +60,18 @@ def base(engine: Engine, runtime: str, kind: str) -> ServerSpec:
     return replace(spec, command=("/opt/server",)) if runtime == "command" else spec
 
 
+def able(engine: Engine, plain: dict[str, ServerSpec], **changes: object) -> ServerSpec:
+    """The first of the plain servers that can be changed so, as some engines can only on a GPU; else the very first."""
+    changed = [replace(spec, **changes) for spec in plain.values()]  # type: ignore[arg-type]
+    return next((spec for spec in changed if not engine.unsupported(spec)), changed[0])
+
+
 def variants(engine: Engine) -> dict[str, ServerSpec]:
     plain = bases(engine)
     first = replace(next(iter(plain.values())), engine=engine.name)
     kinds = [Speculation(), *(Speculation(kind, n) for kind in ("ngram", *engine.speculation_kinds) for n in (2, 8))]
     product = {
-        f"{speculation} {quantization}": replace(first, speculation=speculation, quantization=quantization)
+        f"{speculation} {quantization}": able(engine, plain, speculation=speculation, quantization=quantization)
         for speculation in dict.fromkeys(kinds)
         for quantization in engine.quantizations
     }
@@ -73,9 +79,9 @@ def variants(engine: Engine) -> dict[str, ServerSpec]:
         **plain,
         **product,
         "8 at once, 2048 tokens, 2 CPU threads": replace(first, concurrency=8, context_tokens=2048, cpu_threads=2),
-        "prefix cache": replace(first, prefix_cache=True),
-        "half the memory": replace(first, memory_fraction=0.5),
-        "split over two": replace(first, tensor_parallel=2),
+        "prefix cache": able(engine, plain, prefix_cache=True),
+        "half the memory": able(engine, plain, memory_fraction=0.5),
+        "split over two": able(engine, plain, tensor_parallel=2),
         "options": replace(first, options={"batch-size": 64, "flag": None}),
     }
 

@@ -16,11 +16,11 @@ from tokenizers import Tokenizer
 
 from library_server.answer import DONE, Answer, event
 from library_server.completion import Completion, completion
+from library_server.continuous import AnyScheduler
 from library_server.errors import ApiError
 from library_server.generation import Generation
 from library_server.metrics import CONTENT_TYPE, Metrics
 from library_server.options import Options
-from library_server.scheduler import Scheduler
 
 
 class Service:
@@ -31,7 +31,7 @@ class Service:
         self.tokenizer = tokenizer
         self.facts: dict[str, Any] = dict(versions)
         self.metrics = Metrics()
-        self.scheduler: Scheduler | None = None
+        self.scheduler: AnyScheduler | None = None
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -77,7 +77,7 @@ class Service:
         scheduler.submit(wanted.generation)
         return (_Stream if wanted.stream else _Whole)(self, scheduler, wanted, answer)
 
-    def _ready(self) -> Scheduler:
+    def _ready(self) -> AnyScheduler:
         if self.scheduler is None:
             raise ApiError(503, "the model is being loaded", kind="unavailable_error")
         return self.scheduler
@@ -92,7 +92,7 @@ class Service:
 class _Reply(Response):
     """An answer that is sent while it is made, and withdrawn when its client goes away."""
 
-    def __init__(self, service: Service, scheduler: Scheduler, wanted: Completion, answer: Answer):
+    def __init__(self, service: Service, scheduler: AnyScheduler, wanted: Completion, answer: Answer):
         self._metrics = service.metrics
         self._scheduler = scheduler
         self._wanted = wanted

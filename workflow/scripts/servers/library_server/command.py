@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 
 from library_server.app import Service
 from library_server.backends.base import BackendModule
+from library_server.continuous import scheduler_for
 from library_server.options import Options, options
-from library_server.scheduler import POLICY, Scheduler
 
 PATIENCE_S = 1.0  # for the engine to end its step and for answers to be closed, once asked to stop
 PARTS = ("tokenizers", "starlette", "uvicorn")
@@ -133,13 +133,16 @@ async def _load(wanted: Options, module: BackendModule, service: Service, listen
     """Loads the model in a thread and opens the service."""
     say(f"loading {wanted.model}")
     backend = await asyncio.to_thread(module.load, wanted, service.tokenizer)
+    scheduler = scheduler_for(backend, wanted, service.metrics)
     service.facts |= _settings(wanted) | {"compute_type": backend.compute_type, "intra_threads": backend.threads}
-    service.scheduler = Scheduler(backend, wanted, service.metrics)
+    service.facts["batching"] = scheduler.policy
+    service.scheduler = scheduler
     host, port = listener.getsockname()[:2]
-    say(f"ready on http://{host}:{port}, {backend.compute_type}, {backend.threads} threads")
+    say(f"ready on http://{host}:{port}, {backend.compute_type}, {backend.threads or 'its own'} threads")
 
 
 def _settings(wanted: Options) -> dict[str, Any]:
     told = ("device", "inter_threads", "max_batch_size", "batch_wait_ms", "max_queued", "max_model_len", "seed")
-    fixed = {"model": wanted.served_model_name, "batching": POLICY, "omp_wait_policy": os.environ[WAIT_POLICY[0]]}
+    told += ("engine_arguments",)
+    fixed = {"model": wanted.served_model_name, "omp_wait_policy": os.environ[WAIT_POLICY[0]]}
     return fixed | {name: getattr(wanted, name) for name in told}

@@ -2,10 +2,12 @@
 
 import argparse
 import functools
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 COMPUTE_TYPES = (
     "default auto float32 float16 bfloat16 int16 int8 int8_float32 int8_float16 int8_bfloat16".split()  # noqa: SIM905
@@ -33,6 +35,7 @@ class Options:
     served_model_name: str
     seed: int | None
     api_key: str | None
+    engine_arguments: dict[str, Any]
 
 
 def _number(text: str, least: int, most: int | None = None) -> int:
@@ -45,6 +48,16 @@ def _milliseconds(text: str) -> float:
     if not 0 <= float(text) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of milliseconds from 0 on")
     return float(text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     add("--served-model-name", help="the model's name in the API; default: the model folder's name")
     add("--seed", type=functools.partial(_number, least=0), help="of all sampling; default: random")
     add("--api-key", default=os.environ.get("SERVER_API_KEY"), help="Bearer key; also from SERVER_API_KEY")
+    add(
+        "--engine-arguments", type=_object, default={}, help="JSON object: further arguments of the engine's own loader"
+    )
     return made
 
 

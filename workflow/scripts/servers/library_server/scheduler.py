@@ -1,4 +1,4 @@
-"""Which requests run together, and the threads the engine runs in.
+"""Which requests run together, and the threads the engine runs in; for engines that are given their batches.
 
 The policy, which is part of what is measured: static batches. Whenever the engine is free (one of `inter_threads`
 workers), the requests that wait, oldest first and up to `max_batch_size`, form the next batch; a batch that is not full
@@ -36,6 +36,8 @@ class Scheduler:
     Its methods are called in the event loop's thread, those with an underscore in the workers' threads but for
     `_begun`, `_deliver` and `_done`, which workers hand to the event loop.
     """
+
+    policy = POLICY
 
     def __init__(self, backend: Backend, options: Options, metrics: Metrics):
         self._backend = backend

@@ -1,7 +1,7 @@
 """What the server asks of an engine's file."""
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from typing import Literal, Protocol
 
 from tokenizers import Tokenizer
 
@@ -11,14 +11,17 @@ from library_server.options import Options
 # (place in the batch, token id, None or the reason why this token is the sequence's last: "stop" or "length")
 StepToken = tuple[int, int, str | None]
 OnStep = Callable[[list[StepToken]], None]
+# (token ids, None or the reason why the last of them is the sequence's last: "stop" or "length")
+Tokens = tuple[list[int], str | None]
 
 
 class Backend(Protocol):
-    """A loaded engine.
+    """A loaded engine that is given its batches.
 
     Its file is a BackendModule.
     """
 
+    continuous: Literal[False]
     compute_type: str
     threads: int
 
@@ -35,6 +38,25 @@ class Backend(Protocol):
         ...
 
 
+class ContinuousBackend(Protocol):
+    """A loaded engine that makes its own batches: it takes requests as they come, and queues those that are too many."""
+
+    continuous: Literal[True]
+    compute_type: str
+    threads: int | None  # None: the engine's own choice
+
+    def stream(self, generation: Generation) -> AsyncIterator[Tokens]:
+        """The tokens of a generation, step by step, in the event loop; a cancelled one is taken out of the engine."""
+        ...
+
+    def close(self) -> None:
+        """Ends the engine."""
+        ...
+
+
+AnyBackend = Backend | ContinuousBackend
+
+
 class BackendModule(Protocol):
     """What a file of this package has."""
 
@@ -42,6 +64,6 @@ class BackendModule(Protocol):
         """The engine's version."""
         ...
 
-    def load(self, options: Options, tokenizer: Tokenizer) -> Backend:
+    def load(self, options: Options, tokenizer: Tokenizer) -> AnyBackend:
         """Loads the model, in a worker thread; raises what the engine raises, or ValueError."""
         ...

@@ -62,6 +62,8 @@ def _end_token(model: Path) -> str:
 class CTranslate2Backend:
     """A ctranslate2.Generator behind the Backend protocol."""
 
+    continuous = False
+
     def __init__(self, generator: Any, vocabulary: list[str], end_token: str, threads: int):
         self._generator = generator
         self._vocabulary = vocabulary

@@ -1,0 +1,43 @@
+"""transformers as a library: AutoModelForCausalLM.generate, behind servegrid's small HTTP server, in static batches."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid import library
+from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
+
+
+class Transformers(Engine):
+    """What a plain script gets: no continuous batching, no paged cache. Options are arguments of `from_pretrained`."""
+
+    name = "transformers"
+    title = "transformers"
+    runtimes = ("venv",)
+    program = "servers/library_server"
+    devices = ("cpu", "cuda")
+    facts_paths = ("/version",)
+    quantizations = {"none": "float32"}
+    has_prefix_cache = False
+    key_variable = "SERVER_API_KEY"
+    metrics = library.METRICS
+
+    def lock(self, device_kind: str) -> str:
+        """With torch for this kind of device."""
+        return "transformers-cpu" if device_kind == "cpu" else "transformers"
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The checkpoint, with its tokenizer."""
+        return {"model": spec.model.checkpoint}
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """One batch at a time; full precision on a CPU, the checkpoint's own elsewhere."""
+        line = library.arguments("transformers", spec, launch)
+        line += ["--compute-type", "float32" if spec.kind == "cpu" else "default"]
+        if spec.cpu_threads:
+            line += ["--intra-threads", str(spec.cpu_threads)]
+        return line + (["--engine-arguments", json.dumps(dict(spec.options))] if spec.options else [])
+
+    def reported(self, answers: Mapping[str, Any]) -> Reported:
+        """What the small server says."""
+        return library.reported(answers)

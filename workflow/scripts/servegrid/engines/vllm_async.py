@@ -1,0 +1,39 @@
+"""vLLM as a library, AsyncLLMEngine, behind servegrid's small HTTP server: no more of a server than that around the engine."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid import library
+from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
+from servegrid.engines.vllm import Vllm
+
+
+class VllmAsync(Vllm):
+    """The same settings as `vllm`, in its environment; requests join the running batch as they come.
+
+    How many were drafted and accepted is not counted: the library tells its server, and not its caller.
+    """
+
+    name = "vllm-async"
+    title = "vLLM's AsyncLLMEngine"
+    runtimes = ("venv",)
+    program = "servers/library_server"
+    images = {}
+    protocols = ("openai-completions",)
+    facts_paths = ("/version",)
+    key_variable = "SERVER_API_KEY"
+    metrics = library.METRICS
+
+    started_by = Engine.started_by
+    container = Engine.container
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """The engine's settings go to the library as they are, under the names of its AsyncEngineArgs."""
+        line = library.arguments("async_llm_engine", spec, launch)
+        settings = {name.replace("-", "_"): value for name, value in self.settings(spec, launch).items()}
+        return [*line, "--engine-arguments", json.dumps({k: v is None or v for k, v in settings.items()})]
+
+    def reported(self, answers: Mapping[str, Any]) -> Reported:
+        """What the small server says."""
+        return library.reported(answers)

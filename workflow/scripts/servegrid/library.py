@@ -1,0 +1,27 @@
+"""What the engines that are Python libraries share: the command line and the answers of servers/library_server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.engines.base import Launch, Metrics, Reported, ServerSpec
+
+METRICS = Metrics(
+    running="servegrid_requests_running",
+    waiting="servegrid_requests_waiting",
+    prompt_tokens="servegrid_prompt_tokens_total",
+    output_tokens="servegrid_output_tokens_total",
+)
+
+
+def arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:
+    """The part of the command line that is the same for every backend; at most `concurrency` requests are in a batch."""
+    line = ["--backend", backend, "--model", str(launch.files["model"])]
+    line += ["--host", launch.host, "--port", str(launch.port), "--device", spec.kind]
+    line += ["--max-batch-size", str(spec.concurrency), "--max-model-len", str(spec.context_tokens)]
+    return [*line, "--served-model-name", spec.model.name]
+
+
+def reported(answers: Mapping[str, Any]) -> Reported:
+    """What it says at /version."""
+    facts = answers.get("/version") or {}
+    return Reported(facts.get("engine_version"), facts.get("max_model_len"), facts.get("max_batch_size"))
