@@ -52,6 +52,25 @@ rule ctranslate2:
         "{params.python:q} $SCRIPTS/to_ctranslate2.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
 
 
+rule rbln:
+    # For Rebellions' NPUs; what it is compiled for stands in its name.
+    input:
+        checkpoint=SWEEP.checkpoint,
+    output:
+        directory("<resources>/models/{model}/rbln-b{batch}-l{length}-d{devices}"),
+    log:
+        "<logs>/rbln/{model}-b{batch}-l{length}-d{devices}.log",
+    params:
+        python=SWEEP.rbln_python,
+    wildcard_constraints:
+        batch=r"\d+",
+        length=r"\d+",
+        devices=r"\d+",
+    shell:
+        "{params.python:q} $SCRIPTS/compile_rbln.py --checkpoint {input.checkpoint:q} --batch {wildcards.batch}"
+        " --length {wildcards.length} --devices {wildcards.devices} --out {output:q} > {log:q} 2>&1"
+
+
 rule prompts:
     input:
         checkpoint=SWEEP.own_checkpoint,

@@ -10,6 +10,7 @@ from servegrid import engines
 from servegrid.engines.base import Container, Launch, ServerSpec
 from servegrid.identity import readable
 from servegrid.secrets import is_secret
+from servegrid.telemetry.npu import is_npu
 
 INSIDE = "0.0.0.0"  # the daemon publishes the port on the host's 127.0.0.1 alone
 
@@ -44,7 +45,7 @@ def described(
         ports=dict(zip(inside.ports, launch.ports, strict=True)),
         mounts=tuple(dict.fromkeys([*files, *written])),
         environment=dict(variables),
-        gpus=tuple(gpus),
+        gpus=tuple(gpu for gpu in gpus if not is_npu(gpu)),
         needs=needs,
         cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
     )

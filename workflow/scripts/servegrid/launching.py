@@ -8,7 +8,7 @@ from servegrid import engines
 from servegrid.commands import command_line, environment, needed_files, visible
 from servegrid.config import EngineConfig
 from servegrid.engines.base import Launch, ServerSpec
-from servegrid.remote import RemoteServer, key_headers
+from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.server import Server, free_ports
 
 AnyServer = Server | RemoteServer
@@ -17,7 +17,9 @@ AnyServer = Server | RemoteServer
 def prepared(spec: ServerSpec, resources: Path, folder: Path) -> Launch:
     """Ports that are free now, and in `folder` the files that the engine reads its settings from."""
     engine = engines.get(spec.engine)
-    launch = Launch(needed_files(spec, resources), free_ports(engine.port_count), folder.absolute())
+    # a server may read them from a folder of its own; what is not here is a name on the hub
+    files = {role: path.absolute() if path.exists() else path for role, path in needed_files(spec, resources).items()}
+    launch = Launch(files, free_ports(engine.port_count), folder.absolute())
     for name, text in engine.written(spec, launch).items():
         path = launch.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +42,11 @@ def server(
         ServerError: when the environment variable with its API key is not set.
     """
     headers = key_headers(entry.api_key_env, os.environ)
-    if launch is None:
-        return RemoteServer(spec.url or "", headers)
     engine = engines.get(spec.engine)
-    port = launch.ports[engine.port_of("api", spec)]
+    api = engine.port_of("api", spec)
+    if launch is None:
+        return RemoteServer(at_port(spec.url or "", api), headers)
+    port = launch.ports[api]
     variables = {**visible(gpus), **environment(spec), **_key(engine.key_variable, entry.api_key_env)}
     return Server(command_line(spec, resources, launch), log, port, variables, grace_s=grace_s, headers=headers)
 

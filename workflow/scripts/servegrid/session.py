@@ -19,7 +19,7 @@ from servegrid.locks import Busy, holding
 from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
-from servegrid.remote import RemoteServer
+from servegrid.remote import RemoteServer, at_port
 from servegrid.secrets import hidden
 from servegrid.server import ServerError
 from servegrid.server_log import last_words, tail
@@ -116,7 +116,7 @@ class SessionRun:
                 launch["start_up"] = asdict(server.start_up)
             if self.engine.metrics_path:
                 telemetry.scrape(self._address("metrics", server) + self.engine.metrics_path, server.headers)
-            launch["answers"] = server.answers(self.engine.facts_paths)
+            launch["answers"] = server.answers(self.engine.facts_paths, self._address("health", server))
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             launch["model"] = self._model_name(server)
             self._write()
@@ -136,9 +136,11 @@ class SessionRun:
 
     def _address(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
         """Where the server answers for this: mostly the port of its API."""
+        spec = self.session.server.spec
+        number = self.engine.port_of(what, spec)
         if self._launch is None:
-            return server.url
-        return f"http://127.0.0.1:{self._launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
+            return at_port(server.url, number - self.engine.port_of("api", spec))
+        return f"http://127.0.0.1:{self._launch.ports[number]}"
 
     def _model_name(self, server: AnyServer) -> str:
         spec = self.session.server.spec

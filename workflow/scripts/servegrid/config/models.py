@@ -124,14 +124,15 @@ class EngineConfig(Section):
 class Device(Section):
     """What a server runs on."""
 
-    kind: Literal["cpu", "cuda", "remote"] = Field(
-        description="`cpu`, `cuda`, or `remote`: wherever a server of runtime `url` runs. Nothing of it is sampled."
+    kind: Literal["cpu", "cuda", "npu", "remote"] = Field(
+        description="`cpu`, `cuda`, `npu` (Rebellions' RBLN NPUs), or `remote`: wherever a server of runtime `url` runs. Nothing "
+        "of it is sampled."
     )
     name: str | None = Field(
         None, description="Part of the GPU's name as the driver gives it, to find it on this host."
     )
     ids: list[Annotated[int, Field(ge=0)]] | None = Field(
-        None, description="GPU numbers on this host, as nvidia-smi counts."
+        None, description="GPU numbers on this host, as nvidia-smi counts; NPU numbers, as rbln-smi does (null: 0)."
     )
     uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
     usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
@@ -144,7 +145,9 @@ class Device(Section):
 
     @model_validator(mode="after")
     def _cpu_has_no_gpus(self) -> "Device":
-        if self.kind != "cuda" and (self.ids or self.uuids or self.name):
+        if self.kind == "npu" and (self.uuids or self.name):
+            raise ValueError("a device of kind npu takes no name or uuids; its NPUs are chosen by ids")
+        if self.kind not in ("cuda", "npu") and (self.ids or self.uuids or self.name):
             raise ValueError(
                 f"a device of kind {self.kind} takes no name, ids or uuids; those choose a GPU (kind: cuda)"
             )
