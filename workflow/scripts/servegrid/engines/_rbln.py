@@ -40,12 +40,12 @@ class Rbln(Vllm):
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The compiled folder; of old, the checkpoint too."""
         compiled = f"{spec.model.folder}/rbln-b{spec.concurrency}-l{spec.context_tokens}-d{spec.tensor_parallel}"
-        return {"model": spec.model.checkpoint, "compiled": compiled} if _old(spec) else {"model": compiled}
+        return {"model": spec.model.checkpoint, "compiled": compiled} if is_old(spec) else {"model": compiled}
 
     def settings(self, spec: ServerSpec, launch: Launch) -> dict[str, Setting]:
         """Everything else is in the compiled folder."""
         sizes: dict[str, Setting] = {"max-num-seqs": spec.concurrency, "max-model-len": spec.context_tokens}
-        if _old(spec):
+        if is_old(spec):
             whole = {"max-num-batched-tokens": spec.context_tokens, "block-size": spec.context_tokens}
             sizes |= {"device": "rbln", "compiled-model-dir": str(launch.files["compiled"]), **whole}
         else:
@@ -55,7 +55,7 @@ class Rbln(Vllm):
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
         """Only the device's NPUs are seen."""
-        variable = "RBLN_DEVICES" if _old(spec) else "RBLN_VISIBLE_DEVICES"
+        variable = "RBLN_DEVICES" if is_old(spec) else "RBLN_VISIBLE_DEVICES"
         return {variable: ",".join(map(str, numbers(spec)))} | super().environment(spec)
 
 
@@ -65,5 +65,6 @@ def numbers(spec: ServerSpec) -> list[object]:
     return list(ids) if isinstance(ids, (list, tuple)) and ids else [0]
 
 
-def _old(spec: ServerSpec) -> bool:
+def is_old(spec: ServerSpec) -> bool:
+    """Whether this is the fork of the tutorial's time."""
     return spec.options.get(ERA) == "tutorial"
