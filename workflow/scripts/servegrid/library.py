@@ -1,5 +1,6 @@
 """What the engines that are Python libraries share: the command line and the answers of servers/library_server."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ def arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:
     line += ["--host", launch.host, "--port", str(launch.port), "--device", spec.kind]
     line += ["--max-batch-size", str(spec.concurrency), "--max-model-len", str(spec.context_tokens)]
     return [*line, "--served-model-name", spec.model.name]
+
+
+def engine_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Further arguments of the library itself, in its spelling; an option without a value is a switch that is on."""
+    named = {name.replace("-", "_"): value is None or value for name, value in settings.items()}
+    return ["--engine-arguments", json.dumps(named)] if named else []
 
 
 def reported(answers: Mapping[str, Any]) -> Reported:

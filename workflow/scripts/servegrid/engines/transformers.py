@@ -1,6 +1,5 @@
 """transformers as a library: AutoModelForCausalLM.generate, behind servegrid's small HTTP server, in static batches."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ class Transformers(Engine):
         line += ["--compute-type", "float32" if spec.kind == "cpu" else "default"]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
-        return line + (["--engine-arguments", json.dumps(dict(spec.options))] if spec.options else [])
+        return line + library.engine_arguments(spec.options)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""

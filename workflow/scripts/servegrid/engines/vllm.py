@@ -24,11 +24,14 @@ class Vllm(Engine):
 
     name = "vllm"
     title = "vLLM"
-    runtimes = ("venv", "docker", "command", "url")
+    runtimes: ClassVar[tuple[str, ...]] = ("venv", "docker", "command", "url")
     devices = ("cpu", "cuda")
-    images = {"cuda": "vllm/vllm-openai:v0.33.0", "cpu": "vllm/vllm-openai-cpu:latest-x86_64"}
-    protocols = ("openai-completions", "openai-chat")
-    facts_paths = ("/version", "/v1/models")
+    images: ClassVar[Mapping[str, str]] = {
+        "cuda": "vllm/vllm-openai:v0.33.0",
+        "cpu": "vllm/vllm-openai-cpu:latest-x86_64",
+    }
+    protocols: ClassVar[tuple[str, ...]] = ("openai-completions", "openai-chat")
+    facts_paths: ClassVar[tuple[str, ...]] = ("/version", "/v1/models")
     speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "suffix")
     quantizations = {
         "none": "",
@@ -115,7 +118,7 @@ class Vllm(Engine):
             wanted["tensor-parallel-size"] = spec.tensor_parallel
         if spec.speculation.kind != "none":
             wanted["speculative-config"] = self._speculation(spec, launch)
-        return wanted | spec.options
+        return {**wanted, **spec.options}
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
         kind, length = spec.speculation.kind, {"num_speculative_tokens": spec.speculation.length}
@@ -138,7 +141,7 @@ class Vllm(Engine):
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Its version, and the context from the model's card."""
         version, models = answers.get("/version") or {}, answers.get("/v1/models") or {}
-        card = next(iter(models.get("data", [])), {})
+        card: Mapping[str, Any] = next(iter(models.get("data", [])), {})
         return Reported(version=version.get("version"), context_tokens=card.get("max_model_len"))
 
 

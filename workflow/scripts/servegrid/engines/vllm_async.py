@@ -1,6 +1,5 @@
 """vLLM as a library, AsyncLLMEngine, behind servegrid's small HTTP server: no more of a server than that around the engine."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +30,7 @@ class VllmAsync(Vllm):
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The engine's settings go to the library as they are, under the names of its AsyncEngineArgs."""
         line = library.arguments("async_llm_engine", spec, launch)
-        settings = {name.replace("-", "_"): value for name, value in self.settings(spec, launch).items()}
-        return [*line, "--engine-arguments", json.dumps({k: v is None or v for k, v in settings.items()})]
+        return line + library.engine_arguments(self.settings(spec, launch))
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
