@@ -57,6 +57,7 @@ def test_the_default_config_is_accepted() -> None:
         ("engines/llamacpp/runtime", "podman", ["engines.llamacpp.runtime = 'podman'", "venv"]),
         ("engines/llamacpp/runtime", "command", ["engines.llamacpp.command = null"]),
         ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, llamacpp"]),
+        ("devices/atom", {"kind": "npu", "name": "RBLN-CA22"}, ["devices.atom", "kind npu takes no name or uuids"]),
         ("devices/cpu", {"kind": "gpu"}, ["devices.cpu.kind = 'gpu'", "'cuda'"]),
         ("devices/cpu", {"kind": "cpu", "ids": [0]}, ["devices.cpu", "kind: cuda"]),
         ("prompts/input_tokens", 500, ["prompts.input_tokens = 500", "input_tokens_max = 160"]),

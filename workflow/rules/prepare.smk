@@ -60,12 +60,12 @@ rule rbln:
         directory("<resources>/models/{model}/rbln-b{batch}-l{length}-d{devices}"),
     log:
         "<logs>/rbln/{model}-b{batch}-l{length}-d{devices}.log",
-    params:
-        python=SWEEP.rbln_python,
     wildcard_constraints:
         batch=r"\d+",
         length=r"\d+",
         devices=r"\d+",
+    params:
+        python=SWEEP.rbln_python,
     shell:
         "{params.python:q} $SCRIPTS/compile_rbln.py --checkpoint {input.checkpoint:q} --batch {wildcards.batch}"
         " --length {wildcards.length} --devices {wildcards.devices} --out {output:q} > {log:q} 2>&1"
