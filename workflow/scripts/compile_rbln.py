@@ -29,8 +29,10 @@ def main() -> None:
         str(arguments.checkpoint), export=True, rbln_config={**wanted, "create_runtimes": False}
     )
     model.save_pretrained(str(arguments.out))
-    for path in arguments.checkpoint.glob("*token*"):  # vLLM looks for the tokenizer in the compiled folder
-        shutil.copy(path, arguments.out)
+    for path in arguments.checkpoint.iterdir():  # vLLM looks for the tokenizer in the compiled folder
+        small = path.suffix in (".json", ".txt", ".model", ".jinja") and not path.name.endswith(".index.json")
+        if small and not (arguments.out / path.name).exists():
+            shutil.copy(path, arguments.out)
 
 
 if __name__ == "__main__":
