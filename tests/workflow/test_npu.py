@@ -25,8 +25,13 @@ CHANGES: dict[str, Any] = {
 }
 
 
+def cloned(folder: Path) -> Path:
+    (folder / "clone").mkdir()
+    return folder / "clone"
+
+
 def test_without_npus_the_points_are_absent(tmp_path: Path) -> None:
-    clone = Project(tmp_path / "clone", CHANGES)
+    clone = Project(cloned(tmp_path), CHANGES)
     assert "no RBLN driver on this host: rbln-smi was not found" in clone.run("plan")
 
 
@@ -35,13 +40,13 @@ def test_a_model_is_compiled_once_for_each_batch(tmp_path: Path, monkeypatch: py
     program.write_text(f"#!/bin/sh\necho '{json.dumps(ANSWER)}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin")
-    clone = Project(tmp_path / "clone", CHANGES)
+    clone = Project(cloned(tmp_path), CHANGES)
     clone.configure({"pathvars": {"resources": "resources"}})
     said = clone.run("--dry-run")
     outputs = {
         word for word in said.split() if "/rbln-b" in word and word.startswith("resources/") and "logs" not in word
     }
-    assert {Path(word.rstrip(",")).name for word in outputs} == {"rbln-b2-l512-d1", "rbln-b4-l512-d1"}
+    assert {Path(word.rstrip(",;")).name for word in outputs} == {"rbln-b2-l512-d1", "rbln-b4-l512-d1"}
     assert said.count("rule rbln:") == 2
 
 
