@@ -7,11 +7,12 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from servegrid import protocols
+from servegrid.client import ClosedLoop, Endpoint, OpenLoop, Request, Shape, run
 from servegrid.client.kinds import check
-from servegrid.client.shape import ClosedLoop
 from servegrid.protocols.base import GenerationSettings, Reading
 from servegrid.protocols.events import Events
 from servegrid.request_record import RequestRecord
+from servegrid.server import free_port
 
 SETTINGS = GenerationSettings(4, "any", extra={"top_k": 1, "return_finish_reason": None})
 SAMPLING = {"max_tokens": 4, "temperature": 0.0, "ignore_eos": True, "min_tokens": 4, "top_k": 1}
@@ -104,3 +105,13 @@ def test_other_clients_speak_no_grpc() -> None:
     check("stream", ClosedLoop(1), workers=2, transport="grpc")
     with pytest.raises(ValueError, match="client parallel speaks HTTP alone"):
         check("parallel", ClosedLoop(1), transport="grpc")
+
+
+@pytest.mark.parametrize("shape", [ClosedLoop(2), OpenLoop([0.0, 0.01])])
+def test_refused_connections_are_recorded(shape: Shape) -> None:
+    protocol = protocols.get("triton-grpc")
+    requests = [Request(f"r{n}", "p", protocol.body("?", SETTINGS), 4) for n in range(2)]
+    result = run(Endpoint(f"http://127.0.0.1:{free_port()}{protocol.path}"), requests, shape, protocol)
+    assert [record.status for record in result.records] == ["disconnected"] * 2
+    assert {record.error for record in result.records} == {"no connection: connection refused"}
+    assert {record.sent_s for record in result.records} == {None}

@@ -161,7 +161,8 @@ class Load(Section):
         "stream",
         description="The load client: `stream`, servegrid's own streaming core; `requests`, Python threads with the "
         "requests library; `parallel`, GNU parallel with one curl per request, which measures process starts too. "
-        "All leave the same records; the last two carry out closed loops only.",
+        "All leave the same records; the last two carry out closed loops only. Over gRPC `stream` is Python threads with the grpcio "
+        "library, and the others are unsupported.",
     )
     workers: Positive = Field(
         1, description="Processes that share the work of client `stream`, for hosts with cores to spare."
