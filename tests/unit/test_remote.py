@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from servegrid.remote import RemoteServer, key_headers
+from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.server import ServerError
 from servers_fake.answers import sized
 from servers_fake.scripted import ScriptedServer
@@ -51,3 +51,16 @@ def test_the_key_comes_from_the_environment() -> None:
     assert "a\nb" not in str(caught.value)
     with pytest.raises(ServerError, match="api_key_env = FAR_KEY: no such environment variable"):
         key_headers("FAR_KEY", {})
+
+
+@pytest.mark.parametrize(
+    ("url", "number", "at"),
+    [
+        ("http://10.0.0.5:8000", 1, "http://10.0.0.5:8001"),
+        ("http://[::1]:8000", 2, "http://[::1]:8002"),
+        ("https://host", 1, "https://host"),
+        ("http://host:8000", 0, "http://host:8000"),
+    ],
+)
+def test_ports_of_a_server_come_in_a_row(url: str, number: int, at: str) -> None:
+    assert at_port(url, number) == at

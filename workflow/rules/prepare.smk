@@ -75,6 +75,25 @@ rule checkpoint_no_eos:
         "python $SCRIPTS/checkpoint_no_eos.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1"
 
 
+rule rbln:
+    # For Rebellions' NPUs; what it is compiled for stands in its name.
+    input:
+        checkpoint=SWEEP.checkpoint,
+    output:
+        directory("<resources>/models/{model}/rbln-b{batch}-l{length}-d{devices}"),
+    log:
+        "<logs>/rbln/{model}-b{batch}-l{length}-d{devices}.log",
+    wildcard_constraints:
+        batch=r"\d+",
+        length=r"\d+",
+        devices=r"\d+",
+    params:
+        python=SWEEP.rbln_python,
+    shell:
+        "{params.python:q} $SCRIPTS/compile_rbln.py --checkpoint {input.checkpoint:q} --batch {wildcards.batch}"
+        " --length {wildcards.length} --devices {wildcards.devices} --out {output:q} > {log:q} 2>&1"
+
+
 rule prompts:
     input:
         checkpoint=SWEEP.own_checkpoint,

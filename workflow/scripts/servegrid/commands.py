@@ -13,6 +13,7 @@ from servegrid.engines.base import Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest, readable
 from servegrid.secrets import is_secret
+from servegrid.telemetry.npu import is_npu
 
 BEYOND_S = 60.0  # that a balancer waits longer than the client
 NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at launch
@@ -93,8 +94,9 @@ def chosen_gpus(spec: ServerSpec) -> list[str]:
 
 
 def visible(gpus: Sequence[str]) -> dict[str, str]:
-    """A server outside a container sees the device's GPUs, by UUID, and no others."""
-    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+    """A server outside a container sees the device's GPUs, by UUID, and no others; its NPUs are its engine's to name."""
+    named = [gpu for gpu in gpus if not is_npu(gpu)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(named)} if named else {}
 
 
 def _assignment(name: str, value: str) -> str:

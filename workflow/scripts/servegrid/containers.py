@@ -11,6 +11,7 @@ from servegrid.engines.base import Container, Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.identity import readable
 from servegrid.secrets import is_secret
+from servegrid.telemetry.npu import is_npu
 
 INSIDE = "0.0.0.0"  # the daemon publishes the port on the host's 127.0.0.1 alone
 
@@ -46,7 +47,7 @@ def described(
         ports=dict(zip(inside.ports, launch.ports, strict=True)),
         mounts=tuple(dict.fromkeys([*(part for path in files for part in _with_parts(path)), *written])),
         environment=dict(variables),
-        gpus=tuple(gpus),
+        gpus=tuple(gpu for gpu in gpus if not is_npu(gpu)),
         needs=needs,
         cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
         memory_limit=spec.memory_limit,

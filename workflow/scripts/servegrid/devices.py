@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from servegrid.config import Device
+from servegrid.telemetry.npu import is_npu
 
 
 def why_absent(device: Device) -> str | None:
@@ -16,11 +17,15 @@ def why_absent(device: Device) -> str | None:
 
 
 def gpu_uuids(device: Device) -> list[str]:
-    """UUIDs of the GPUs that the device means; empty for a CPU, and for what is elsewhere. Looked up by UUID, else by number, else by name.
+    """UUIDs of the GPUs that the device means, or device names of its NPUs; empty for a CPU, and for what is elsewhere.
+
+    GPUs are looked up by UUID, else by number, else by name; NPUs by number.
 
     Raises:
         LookupError: in words, when there is no driver or no such GPU.
     """
+    if device.kind == "npu":
+        return _npus(device.ids or [0])
     if device.kind != "cuda":
         return []
     from servegrid.telemetry import nvml
@@ -29,6 +34,22 @@ def gpu_uuids(device: Device) -> list[str]:
         return _found(device)
     except nvml.DriverAbsent as absent:
         raise LookupError(str(absent)) from absent
+
+
+def _npus(numbers: list[int]) -> list[str]:
+    from servegrid.telemetry import rbln_smi
+
+    there = {npu.number: npu.name for npu in rbln_smi.ask().npus}
+    if missing := [number for number in numbers if number not in there]:
+        listed = ", ".join(map(str, there)) or "none"
+        raise LookupError(f"no NPU {', '.join(map(str, missing))} here (there is: {listed})")
+    return [there[number] for number in numbers]
+
+
+def _split(devices: list[str]) -> tuple[list[str], list[str]]:
+    """GPUs, and NPUs."""
+    npus = [name for name in devices if is_npu(name)]
+    return [name for name in devices if name not in npus], npus
 
 
 def _found(device: Device) -> list[str]:
@@ -47,18 +68,34 @@ def _found(device: Device) -> list[str]:
 
 
 def describe(uuids: list[str]) -> list[dict[str, Any]]:
-    """What the driver says about these GPUs: name, memory, power limit, clocks, driver version."""
-    if not uuids:
+    """What the driver says about these GPUs: name, memory, power limit, clocks, driver version; of NPUs what it says now."""
+    gpus, npus = _split(uuids)
+    if npus:
+        from servegrid.telemetry import rbln_smi
+
+        found = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
+        return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in found]
+    if not gpus:
         return []
     from servegrid.telemetry import nvml
 
     with nvml.driver():
-        return [asdict(nvml.find(uuid)) for uuid in uuids]
+        return [asdict(nvml.find(uuid)) for uuid in gpus]
 
 
 def why_busy(uuids: list[str]) -> str | None:
     """Who is on these GPUs, in words; None if nobody is."""
-    if not uuids:
+    gpus, npus = _split(uuids)
+    if npus:
+        from servegrid.telemetry import rbln_smi
+
+        answer = rbln_smi.ask()
+        numbers = {npu.number for npu in answer.npus if npu.name in npus}
+        return (
+            "; ".join(f"NPU {on} is in use by {cmd} (pid {pid})" for on, pid, cmd in answer.users if on in numbers)
+            or None
+        )
+    if not gpus:
         return None
     from servegrid.telemetry.idle import occupancy
 
@@ -66,13 +103,14 @@ def why_busy(uuids: list[str]) -> str | None:
 
 
 def memory_used(uuids: list[str]) -> dict[str, int | None]:
-    """Memory in use on each GPU, in bytes; None where the driver does not say."""
-    if not uuids:
+    """Memory in use on each GPU, in bytes; None where the driver does not say. NPUs are not waited for, and left out."""
+    gpus, _ = _split(uuids)
+    if not gpus:
         return {}
     from servegrid.telemetry import nvml
 
     with nvml.driver():
-        return {uuid: nvml.memory_used(uuid) for uuid in uuids}
+        return {uuid: nvml.memory_used(uuid) for uuid in gpus}
 
 
 def wait_memory_back(before: dict[str, int | None]) -> list[str]:

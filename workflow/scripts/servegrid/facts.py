@@ -180,5 +180,5 @@ def _traces(config: Config) -> dict[str, str]:
 def _absent(config: Config) -> dict[str, str]:
     from servegrid.devices import why_absent
 
-    used = {name: config.devices[name] for name in config.grid.gpu if config.devices[name].kind == "cuda"}
+    used = {name: config.devices[name] for name in config.grid.gpu if config.devices[name].kind in ("cuda", "npu")}
     return {name: reason for name, device in used.items() if (reason := why_absent(device))}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from servegrid import engines, shapes, topology
+from servegrid import engines, protocols, shapes, topology
 from servegrid.config import Config
 from servegrid.config.load import AXES, engine_of
 from servegrid.config.models import Load as LoadOptions
@@ -103,10 +103,11 @@ class Grid:
 
     def _point(self, axes: Axes) -> Point:
         server, load = self._server(axes), self._load(axes)
-        return Point(axes, server, load, self._skips[server.id] or self._load_skip(load))
+        return Point(axes, server, load, self._skips[server.id] or self._load_skip(server, load))
 
-    def _load_skip(self, load: Load) -> Skip | None:
-        if reason := shapes.unsupported(load.options):
+    def _load_skip(self, server: Server, load: Load) -> Skip | None:
+        protocol = protocols.get(server.spec.protocol or engines.get(server.spec.engine).protocols[0])
+        if reason := shapes.unsupported(load.options, protocol.transport):
             return Skip("unsupported", reason)
         if reason := self.facts.absent_clients.get(load.options.client):
             return Skip("absent", reason)

@@ -12,7 +12,8 @@ from servegrid.commands import command_line, described_balancer, environment, ne
 from servegrid.config import Config, EngineConfig
 from servegrid.containers import described
 from servegrid.engines.base import Launch, ServerSpec
-from servegrid.remote import RemoteServer, key_headers
+from servegrid.hub import is_hub_name
+from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.replicated import Part, ReplicatedServer
 from servegrid.server import Server, free_ports
 
@@ -33,7 +34,11 @@ def prepared(spec: ServerSpec, resources: Path, folder: Path) -> list[Launch]:
 
 def _prepared(spec: ServerSpec, resources: Path, folder: Path, ports: tuple[int, ...], copy: int) -> Launch:
     engine = engines.get(spec.engine)
-    launch = Launch(needed_files(spec, resources), ports, folder.absolute(), copy=copy)
+    # a server may read them from a folder of its own; what is not here is a name on the hub
+    files = {
+        role: path if is_hub_name(path) else path.absolute() for role, path in needed_files(spec, resources).items()
+    }
+    launch = Launch(files, ports, folder.absolute(), copy=copy)
     for name, text in engine.written(spec, launch).items():
         path = launch.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +102,11 @@ def server(
         ServerError: when the environment variable with its API key is not set, or its image cannot be had.
     """
     headers = key_headers(entry.api_key_env, os.environ)
-    if launch is None:
-        return RemoteServer(spec.url or "", headers)
     engine = engines.get(spec.engine)
-    port = launch.ports[engine.port_of("api", spec)]
+    api = engine.port_of("api", spec)
+    if launch is None:
+        return RemoteServer(at_port(spec.url or "", api), headers)
+    port = launch.ports[api]
     variables = {**environment(spec), **_key(engine.key_variable, entry.api_key_env)}
     if spec.runtime == "docker":
         return _container(spec, launch, variables, gpus, resources, log, port, grace_s, headers)

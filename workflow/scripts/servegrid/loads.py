@@ -133,9 +133,9 @@ class LoadRunner:
         write_json(folder / "load.json", record)
 
     def _grade(self, load: Load, result: LoadResult) -> dict[str, float | None]:
-        """How near the load came to what this client can carry on this host; unknown where it was not calibrated."""
+        """How near the load came to what this client can carry on this host; unknown where it was not calibrated, as over gRPC."""
         found, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
-        if found is None or seconds <= 0:
+        if found is None or seconds <= 0 or self.protocol.transport != "http":
             return {"client_share": None, "stamp_late_ms_p99": None}
         chunks = sum(len(record.chunk_offsets_s) for record in result.records)
         share = found.share(len(result.records), chunks, seconds, result.workers)

@@ -54,7 +54,7 @@ TEXTS = pa.schema([("request_id", pa.string()), ("prompt_id", pa.string()), ("te
 TELEMETRY = pa.schema(
     [
         ("t_s", pa.float64()),
-        ("device", pa.string()),  # "host", "server" (the server's process tree) or a GPU's UUID
+        ("device", pa.string()),  # "host", "server" (the server's process tree), a GPU's UUID, or an NPU's device
         ("cpu_percent", pa.float64()),  # of one core: 200 = two cores busy, since the row before; null in the first
         ("memory_bytes", pa.int64()),  # host: total less available; server: sum of RSS over the tree; GPU: used
         ("memory_total_bytes", pa.int64()),  # host and GPU
@@ -62,11 +62,12 @@ TELEMETRY = pa.schema(
         ("gpu_percent", pa.float64()),
         ("gpu_memory_percent", pa.float64()),  # share of time the memory was read or written
         ("power_w", pa.float64()),
-        ("energy_j", pa.float64()),  # counter since the driver was loaded
+        ("energy_j", pa.float64()),  # counter since the driver was loaded; of an NPU: power integrated
         ("sm_clock_mhz", pa.float64()),
         ("memory_clock_mhz", pa.float64()),
         ("temperature_c", pa.float64()),
         ("throttle_reasons", pa.int64()),  # NVML bit mask
+        ("pstate", pa.string()),  # of an NPU
         ("pcie_tx_bytes_per_s", pa.float64()),  # GPU to host; mean since the row before, or of 20 ms
         ("pcie_rx_bytes_per_s", pa.float64()),
         ("error", pa.string()),  # why this sample of this device has holes

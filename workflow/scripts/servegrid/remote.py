@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from servegrid.asking import ask, asked
 from servegrid.clock import now_s
@@ -63,9 +64,17 @@ class RemoteServer:
         except (ValueError, LookupError, TypeError):
             return None
 
-    def answers(self, paths: Iterable[str]) -> dict[str, Any]:
-        """What it answers at these paths, as JSON; None where it answers no JSON."""
-        return {path: asked(self.url + path, self.headers) for path in paths}
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
+        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
+        return {path: asked((base or self.url) + path, self.headers) for path in paths}
+
+
+def at_port(url: str, number: int) -> str:
+    """The server's URL at the port that comes `number` after its first: servers with several have them in a row."""
+    parts = urlsplit(url)
+    if not number or parts.port is None:
+        return url
+    return url.replace(f":{parts.port}", f":{parts.port + number}", 1)
 
 
 def key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:

@@ -42,7 +42,7 @@ class Part(Protocol):
     def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None]) -> None:
         """As `Server.wait_ready`."""
 
-    def answers(self, paths: Iterable[str]) -> dict[str, Any]:
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
         """As `Server.answers`."""
 
 
@@ -135,9 +135,9 @@ class ReplicatedServer:
         self.start_up.listening_s = self._balancer.start_up.listening_s
         self.start_up.ready_s = self._balancer.start_up.ready_s
 
-    def answers(self, paths: Iterable[str]) -> dict[str, Any]:
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
         """What the first copy answers at these paths; see `copies` for the others."""
-        return self.copies[0].answers(paths)
+        return self.copies[0].answers(paths, base)
 
     def _start_round(self, together: Sequence[int]) -> None:
         for copy in together:

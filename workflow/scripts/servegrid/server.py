@@ -135,9 +135,9 @@ class Server:
             time.sleep(POLL_S)
         raise ServerError("start-timeout", f"was not ready within {limit_s:g} s (server.start_timeout_s)")
 
-    def answers(self, paths: Iterable[str]) -> dict[str, Any]:
-        """What it answers at these paths, as JSON; None where it answers no JSON."""
-        return {path: asked(self.url + path, self.headers) for path in paths}
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
+        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
+        return {path: asked((base or self.url) + path, self.headers) for path in paths}
 
     def _healthy(self, url: str) -> bool:
         parts = urlsplit(url)

@@ -20,7 +20,7 @@ from servegrid.locks import Busy, holding
 from servegrid.places import Places
 from servegrid.progress import Progress
 from servegrid.records import FORMAT
-from servegrid.remote import RemoteServer
+from servegrid.remote import RemoteServer, at_port
 from servegrid.replicated import ReplicatedServer
 from servegrid.secrets import hidden
 from servegrid.server import ServerError
@@ -129,7 +129,7 @@ class SessionRun:
             telemetry.watch(*server.pids)  # copies that share a device were started since
             if self.engine.metrics_path:
                 telemetry.scrape(*self._metrics_urls(server), headers=server.headers)
-            launch["answers"] = server.answers(self.engine.facts_paths)
+            launch["answers"] = server.answers(self.engine.facts_paths, self._facts_base(server))
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             if isinstance(server, ReplicatedServer):
                 self._ask_copies(launch, server)
@@ -151,22 +151,32 @@ class SessionRun:
         return launching.whole(spec, self._launches, self._balancer, entry, gpus, resources, log, grace_s)
 
     def _health_url(self, server: AnyServer) -> str:
-        """Mostly at the port of its API; of several copies at the balancer's."""
-        one = self._launches[0] if len(self._launches) == 1 else None
-        return (self._address("health", one) if one else server.url) + self.engine.health_path
+        return self._base("health", server) + self.engine.health_path
 
     def _metrics_urls(self, server: AnyServer) -> list[str]:
         """Of every copy: behind a balancer each would be asked by chance."""
-        addresses = [self._address("metrics", launch) for launch in self._launches] or [server.url]
-        return [f"{address}{self.engine.metrics_path}" for address in addresses]
+        bases = [self._address("metrics", launch) for launch in self._launches] or [self._base("metrics", server)]
+        return [f"{base}{self.engine.metrics_path}" for base in bases]
+
+    def _base(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
+        """Where the server answers for this: mostly the port of its API; of several copies the balancer's."""
+        if len(self._launches) == 1:
+            return self._address(what, self._launches[0])
+        spec = self.session.server.spec
+        return at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
+
+    def _facts_base(self, server: AnyServer) -> str:
+        """Of several copies the first is asked."""
+        return self._address("health", self._launches[0]) if self._launches else self._base("health", server)
 
     def _address(self, what: Literal["health", "metrics"], launch: Launch) -> str:
         return f"http://127.0.0.1:{launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
 
     def _ask_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
         """What each copy says of itself: two on one device need not have taken the same."""
-        for entry, copy in zip(launch["copies"], server.copies, strict=True):
-            entry["reported"] = asdict(self.engine.reported(copy.answers(self.engine.facts_paths)))
+        for entry, one, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
+            answers = copy.answers(self.engine.facts_paths, self._address("health", one))
+            entry["reported"] = asdict(self.engine.reported(answers))
 
     def _model_name(self, server: AnyServer) -> str:
         spec = self.session.server.spec

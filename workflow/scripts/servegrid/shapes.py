@@ -6,6 +6,7 @@ from typing import Any
 from servegrid.client import ClosedLoop, OpenLoop, Shape, arrivals
 from servegrid.client.kinds import check
 from servegrid.config.models import Load
+from servegrid.protocols.base import Transport
 
 SEED = 1  # the same plan in every session
 _PLAN_KEYS = {"gamma": ("burstiness",), "burst": ("burst_size",), "ramp": ("end_rate",), "trace": ("trace",)}
@@ -51,11 +52,11 @@ def mistake(options: Load) -> str | None:
     return None
 
 
-def unsupported(options: Load) -> str | None:
-    """Why this kind of client cannot carry these options out; None if it can."""
+def unsupported(options: Load, transport: Transport = "http") -> str | None:
+    """Why this kind of client cannot carry these options out over what carries the protocol; None if it can."""
     sample = ClosedLoop(1, options.requests, options.duration_s) if options.arrival == "closed" else OpenLoop([0.0])
     try:
-        check(options.client, sample, options.workers)
+        check(options.client, sample, options.workers, transport)
     except ValueError as error:
         return str(error)
     return None

@@ -1,6 +1,7 @@
 """The sweep as Snakemake asks for it: which sessions are still to be measured, and what each rule needs."""
 
 import json
+import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -159,6 +160,12 @@ class Sweep:
         """What the clients of this session cost on this host; measured once per host."""
         kinds = {load.options.client for load in self._session(wildcards).loads}
         return [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
+
+    def rbln_python(self, _wildcards: Any) -> str:
+        """The Python that compiles for NPUs: that of RBLN_PYTHON, else the one beside the program of an engine of the config."""
+        specs = [point.server.spec for point in self.grid.points if point.server.spec.kind == "npu"]
+        beside = [Path(spec.command[0]).with_name("python") for spec in specs if spec.command]
+        return os.environ.get("RBLN_PYTHON") or next((str(python) for python in beside if python.exists()), "python3")
 
     def prompt_file(self, _wildcards: Any) -> str:
         """The prompts of every load: the user's file as it is, or the generated set."""

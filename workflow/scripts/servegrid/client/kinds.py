@@ -5,6 +5,7 @@ from typing import Protocol
 
 from servegrid.client.process import Carried, Job, Start, Watch, at_once
 from servegrid.client.shape import ClosedLoop, Kind, Shape
+from servegrid.protocols.base import Transport
 
 _MODULES: dict[Kind, str] = {"stream": "process", "requests": "threads", "parallel": "parallel"}
 
@@ -16,18 +17,21 @@ class Carrier(Protocol):
         """Carry `job` out; see `process.carry_out`."""
 
 
-def carrier(kind: Kind) -> Carrier:
-    """The function of this kind."""
-    found: Carrier = import_module(f"servegrid.client.{_MODULES[kind]}").carry_out
+def carrier(kind: Kind, transport: Transport = "http") -> Carrier:
+    """The function of this kind; over gRPC there is one for all that `check` lets pass."""
+    module = "grpc_stream" if transport == "grpc" else _MODULES[kind]
+    found: Carrier = import_module(f"servegrid.client.{module}").carry_out
     return found
 
 
-def check(kind: Kind, shape: Shape, workers: int = 1) -> None:
+def check(kind: Kind, shape: Shape, workers: int = 1, transport: Transport = "http") -> None:
     """Nothing, if this kind can carry out the shape.
 
     Raises:
         ValueError: if it cannot; says why.
     """
+    if transport == "grpc" and kind != "stream":
+        raise ValueError(f"client {kind} speaks HTTP alone; a protocol over gRPC needs client stream")
     if kind == "stream":
         return
     if not isinstance(shape, ClosedLoop):

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
@@ -93,12 +94,13 @@ def run(
     """
     if not requests:
         raise ValueError("there are no requests to send")
-    check(kind, shape, workers)
+    check(kind, shape, workers, protocol.transport)
     timeouts = timeouts or Timeouts()
     endpoint.tls()
     workers = max(1, min(workers, shape.threads if isinstance(shape, ClosedLoop) else len(shape.arrivals_s)))
     address = endpoint.address(timeouts.connect_s)
-    job = Job(endpoint, address, requests, shape, timeouts, answer_bytes, workers=workers, kind=kind)
+    how: Any = {"workers": workers, "kind": kind, "transport": protocol.transport}
+    job = Job(endpoint, address, requests, shape, timeouts, answer_bytes, **how)
     report = _Reporter(on_progress, _total(shape, len(requests)))
     stop = stop or threading.Event()
     with no_collection():
@@ -127,7 +129,7 @@ Found = tuple[list[tuple[int, RequestRecord]], float, BaseException | None]
 
 def _carry(job: Job, protocol: Protocol, report: _Reporter, stop: threading.Event) -> Found:
     """Here, or where there are several workers or threads, in processes of their own."""
-    if job.workers == 1 and job.kind != "requests":
+    if job.workers == 1 and job.kind != "requests" and job.transport == "http":
         return _here(job, protocol, report, stop)
     from servegrid.client.workers import share_out
 
@@ -139,7 +141,7 @@ def _here(job: Job, protocol: Protocol, report: _Reporter, stop: threading.Event
         report(tally.sent, len(tally.exchanges), tally.failed)
         return STOPPED if stop.is_set() else None
 
-    carried = carrier(job.kind)(job, watch)
+    carried = carrier(job.kind, job.transport)(job, watch)
     return read_all(carried, protocol), carried.cpu_s, carried.interrupted_by
 
 

@@ -42,10 +42,26 @@ class LazyTokenizer:
 
 def make_record(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> RequestRecord:
     """Read an exchange. Tokens and texts are as the server says; see `settle` for what is left open."""
+    if protocol.transport == "grpc":
+        return _of_messages(exchange, log, protocol)
     answer = read_answer(log)
     answer.until_close &= exchange.fault is None  # what was cut off did not end by its own will
     record = _begin(exchange, answer)
     _fill(record, exchange, answer, protocol)
+    return _cleaned(record)
+
+
+def _of_messages(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> RequestRecord:
+    """Read a gRPC call: its log holds whole messages."""
+    messages = log[1::2]
+    answer = Answer(times_s=log[::2], received=sum(map(len, messages)), end_s=exchange.end_s)
+    record, events = _begin(exchange, answer), Events(answer.times_s, messages)
+    reading = protocol.parse(events, record)
+    record.status, record.error = _verdict(reading, exchange.fault, answer, events)
+    return _cleaned(record)
+
+
+def _cleaned(record: RequestRecord) -> RequestRecord:
     record.error = record.error and clean(record.error)
     record.finish_reason = record.finish_reason and clean(record.finish_reason)[:_REASON_CHARACTERS]
     return record
@@ -88,11 +104,12 @@ def _transport_fault(exchange: Exchange, answer: Answer) -> tuple[RequestStatus,
 
 def _refusal(answer: Answer) -> tuple[RequestStatus, str]:
     """An HTTP status that is no success."""
+    body = answer.body.removeprefix(b"data:").strip()  # Triton refuses with an event
     try:
-        found = base.error_words(json.loads(answer.body))
+        found = base.error_words(json.loads(body))
     except (ValueError, RecursionError):
         found = None
-    words = found[1] if found else answer.body[: 4 * _ERROR_CHARACTERS].decode(errors="replace").strip()
+    words = found[1] if found else body[: 4 * _ERROR_CHARACTERS].decode(errors="replace")
     retry = f", Retry-After: {answer.headers['retry-after']}" if "retry-after" in answer.headers else ""
     target = f", to {answer.headers['location']}" if "location" in answer.headers else ""
     text = f"HTTP {answer.status}{retry}{target}" + (f": {words}" if words else "")

@@ -14,6 +14,7 @@ from servegrid.client.loop import Loop
 from servegrid.client.pacing import pacing
 from servegrid.client.shape import Kind, Shape, Timeouts
 from servegrid.clock import now_s
+from servegrid.protocols.base import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Job:
     worker: int = 0
     workers: int = 1
     kind: Kind = "stream"
+    transport: Transport = "http"
 
 
 class Tally(Protocol):

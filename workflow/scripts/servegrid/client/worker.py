@@ -72,7 +72,7 @@ def main() -> None:
     wire = Wire()
     job, protocol, result = wire.task()
     with no_collection():
-        carried = carrier(job.kind)(job, wire.watch, wire.start)
+        carried = carrier(job.kind, job.transport)(job, wire.watch, wire.start)
         result.write_bytes(pickle.dumps((read_all(carried, protocol), carried.cpu_s), protocol=5))
     wire.say("done")
 

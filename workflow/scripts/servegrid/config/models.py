@@ -129,14 +129,15 @@ class EngineConfig(Section):
 class Device(Section):
     """What a server runs on."""
 
-    kind: Literal["cpu", "cuda", "remote"] = Field(
-        description="`cpu`, `cuda`, or `remote`: wherever a server of runtime `url` runs. Nothing of it is sampled."
+    kind: Literal["cpu", "cuda", "npu", "remote"] = Field(
+        description="`cpu`, `cuda`, `npu` (Rebellions' RBLN NPUs), or `remote`: wherever a server of runtime `url` runs. Nothing "
+        "of it is sampled."
     )
     name: str | None = Field(
         None, description="Part of the GPU's name as the driver gives it, to find it on this host."
     )
     ids: list[Annotated[int, Field(ge=0)]] | None = Field(
-        None, description="GPU numbers on this host, as nvidia-smi counts."
+        None, description="GPU numbers on this host, as nvidia-smi counts; NPU numbers, as rbln-smi does (null: 0)."
     )
     uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
     count: Positive = Field(
@@ -153,11 +154,13 @@ class Device(Section):
     @property
     def gpu_count(self) -> int:
         """How many GPUs it is, if they are here."""
-        return 0 if self.kind != "cuda" else len(self.uuids or self.ids or []) or self.count
+        return len(self.uuids or self.ids or []) or self.count if self.kind in ("cuda", "npu") else 0
 
     @model_validator(mode="after")
     def _cpu_has_no_gpus(self) -> "Device":
-        if self.kind != "cuda" and (self.ids or self.uuids or self.name or self.count > 1):
+        if self.kind == "npu" and (self.uuids or self.name):
+            raise ValueError("a device of kind npu takes no name or uuids; its NPUs are chosen by ids")
+        if self.kind not in ("cuda", "npu") and (self.ids or self.uuids or self.name or self.count > 1):
             raise ValueError(
                 f"a device of kind {self.kind} takes no name, ids, uuids or count; those choose a GPU (kind: cuda)"
             )
@@ -173,7 +176,8 @@ class Load(Section):
         "stream",
         description="The load client: `stream`, servegrid's own streaming core; `requests`, Python threads with the "
         "requests library; `parallel`, GNU parallel with one curl per request, which measures process starts too. "
-        "All leave the same records; the last two carry out closed loops only.",
+        "All leave the same records; the last two carry out closed loops only. Over gRPC `stream` is Python threads with the grpcio "
+        "library, and the others are unsupported.",
     )
     workers: Positive = Field(
         1, description="Processes that share the work of client `stream`, for hosts with cores to spare."

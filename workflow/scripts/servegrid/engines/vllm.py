@@ -25,14 +25,14 @@ class Vllm(Engine):
     name = "vllm"
     title = "vLLM"
     runtimes: ClassVar[tuple[str, ...]] = ("venv", "docker", "command", "url")
-    devices = ("cpu", "cuda")
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     images: ClassVar[Mapping[str, str]] = {
         "cuda": "vllm/vllm-openai:v0.33.0",
         "cpu": "vllm/vllm-openai-cpu:latest-x86_64",
     }
     protocols: ClassVar[tuple[str, ...]] = ("openai-completions", "openai-chat")
     facts_paths: ClassVar[tuple[str, ...]] = ("/version", "/v1/models")
-    speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "suffix")
+    speculation_kinds: ClassVar[tuple[str, ...]] = ("ngram", "draft", "eagle", "eagle3", "suffix")
     quantizations = {
         "none": "",
         "int8-weight": "int8_per_channel_weight_only",

@@ -4,10 +4,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from servegrid.protocols.events import Events
 from servegrid.request_record import RequestRecord, RequestStatus
+
+Transport = Literal["http", "grpc"]
+"""What carries a protocol. Over gRPC a request is one message, `path` the method, and every message of the answer an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Protocol(ABC):
 
     name: ClassVar[str]
     path: ClassVar[str]
+    transport: ClassVar[Transport] = "http"
     headers: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

@@ -18,6 +18,7 @@ from servegrid.telemetry.beat import Beat
 from servegrid.telemetry.buffer import Buffer, Row
 from servegrid.telemetry.gpu import GpuSampler
 from servegrid.telemetry.host import HostSampler
+from servegrid.telemetry.npu import NpuSampler, is_npu
 from servegrid.telemetry.nvml import DriverAbsent, open_driver
 from servegrid.telemetry.pcie import PcieMeter, pcie_meter
 from servegrid.telemetry.scraper import CopiesScraper
@@ -79,20 +80,32 @@ class Sidecar:
 
     def _start_samplers(self) -> None:
         self._sample_from("host", HostSampler())
-        if self._gpus:
-            self._start_gpus()
+        gpus, npus = [[gpu for gpu in self._gpus if is_npu(gpu) is kind] for kind in (False, True)]
+        if gpus:
+            self._start_gpus(gpus)
+        if npus:
+            self._start_npus(npus)
         until_s = now_s() + _FIRST_SAMPLES_S
         for beat in self._beats:
             beat.first.wait(max(0.0, until_s - now_s()))
 
-    def _start_gpus(self) -> None:
+    def _start_gpus(self, gpus: Sequence[str]) -> None:
         try:
             open_driver()
         except DriverAbsent as error:
             self._say(f"GPUs are not sampled: {error}")
             return
-        for uuid in self._gpus:
+        for uuid in gpus:
             self._sample_from(f"GPU {uuid}", GpuSampler(uuid, self._start_pcie(uuid)))
+
+    def _start_npus(self, npus: Sequence[str]) -> None:
+        sampler = NpuSampler(npus)
+
+        def act() -> None:
+            for row in sampler.sample():
+                self._samples.add(row)
+
+        self._start("NPUs", act, self._interval_s)
 
     def _start_pcie(self, uuid: str) -> PcieMeter | None:
         try:

@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tokenizer", type=Path, help="tokenizer.json, or a folder with one; default: the model's folder")
     add("--host", default="127.0.0.1")
     add("--port", type=functools.partial(_number, least=0, most=65535), default=8000, help="0: any free one")
-    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--device", choices=("cpu", "cuda", "npu"), default="cpu")
     add("--compute-type", choices=COMPUTE_TYPES, default="default", help="default: as the model was saved")
     add("--inter-threads", type=positive, default=1, help="batches at work at once")
     add("--intra-threads", type=functools.partial(_number, least=0), default=0, help="threads per batch; 0: all cores")

@@ -1,0 +1,18 @@
+"""vllm-rbln as a library, AsyncLLMEngine, behind servegrid's small HTTP server."""
+
+from servegrid.engines._rbln import Rbln
+from servegrid.engines.base import Engine, Launch, ServerSpec
+from servegrid.engines.vllm_async import VllmAsync
+
+
+class RblnAsync(Rbln, VllmAsync):
+    """Runtime command: `[/opt/rbln/bin/python]`, of an environment with vllm-rbln and Rebellions' compiler. Untested on an NPU."""
+
+    name = "rbln-async"
+    title = "vllm-rbln's AsyncLLMEngine"
+    runtimes = ("command",)
+    key_variable = "SERVER_API_KEY"
+
+    def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
+        """The small server's program comes first: the user's command is a Python."""
+        return [*Engine.started_by(self), *VllmAsync.arguments(self, spec, launch)]

@@ -1,0 +1,25 @@
+"""vllm-rbln under Triton's vLLM backend: a compiled folder as the model in model.json."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from servegrid.engines._rbln import Rbln, is_old
+from servegrid.engines.base import Container, ServerSpec
+from servegrid.engines.triton_vllm import TritonVllm
+from servegrid.protocols._triton import SWITCHES
+
+
+class RblnTriton(Rbln, TritonVllm):
+    """Of runtime docker the image must be named: NVIDIA's, with vllm-rbln and Rebellions' compiler put into it. Untested on an NPU."""
+
+    name = "rbln-triton"
+    title = "vllm-rbln under Triton"
+
+    def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
+        """The tutorial's backend (24.01) can tell neither counts nor why it stopped."""
+        return dict.fromkeys(SWITCHES) if is_old(spec) else {}
+
+    def container(self, spec: ServerSpec) -> Container:
+        """Privileged, as Rebellions' guide has it: its driver's devices are asked for by the runtime."""
+        plain = TritonVllm.container(self, spec)
+        return Container(plain.port, plain.program, shm_size="8g", ulimits=plain.ulimits, privileged=True)

@@ -1,0 +1,102 @@
+"""Triton's gRPC stream: each response is a message; the last one, which may be empty, is marked as final.
+
+Messages are read with the classes of the official client (tritonclient), after the load.
+"""
+
+import json
+from typing import Any, ClassVar
+
+from servegrid.protocols._triton import MODEL, Piece, sampling, switches, write
+from servegrid.protocols.base import GenerationSettings, Protocol, Reading, Transport
+from servegrid.protocols.events import Events
+from servegrid.request_record import RequestRecord, RequestStatus
+
+_FULL = "exceeds maximum queue size"
+
+
+class TritonGrpc(Protocol):
+    """`inference.GRPCInferenceService/ModelStreamInfer`, one request per call."""
+
+    name = "triton-grpc"
+    path = "/inference.GRPCInferenceService/ModelStreamInfer"
+    transport: ClassVar[Transport] = "grpc"
+
+    def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
+        """The inputs by name."""
+        return {"text_input": prompt, "stream": True, **switches(settings), "sampling_parameters": sampling(settings)}
+
+    def body(self, prompt: str, settings: GenerationSettings) -> bytes:
+        """A ModelInferRequest, as bytes."""
+        from tritonclient.grpc import service_pb2  # a second to import, for those alone who speak gRPC
+
+        message = service_pb2.ModelInferRequest(model_name=MODEL)
+        message.parameters["triton_enable_empty_final_response"].bool_param = True
+        for name, value in self.fields(prompt, settings).items():
+            message.inputs.add(name=name, datatype="BOOL" if value is True else "BYTES", shape=[1])
+            message.raw_input_contents.append(_tensor(value))
+        return bytes(message.SerializeToString())
+
+    def parse(self, events: Events, record: RequestRecord) -> Reading:
+        """Fill the record. An error ends the stream."""
+        from google.protobuf.message import DecodeError
+        from tritonclient.grpc import service_pb2
+
+        reading, pieces = Reading(), []
+        for number, (t_s, data) in enumerate(zip(events.times_s, events.data, strict=True)):
+            try:
+                message = service_pb2.ModelStreamInferResponse.FromString(data)
+                pieces += _pieces(t_s, message.infer_response)
+            except (DecodeError, ValueError) as error:
+                words = str(error) or type(error).__name__
+                reading.fault = ("malformed", f"message {number + 1} is no ModelStreamInferResponse: {words}")
+                break
+            if message.error_message:
+                reading.fault = _error(message.error_message)
+                break
+            parameters = message.infer_response.parameters
+            if "triton_final_response" in parameters and parameters["triton_final_response"].bool_param:
+                reading.finished = reading.end_mark = True
+        write(pieces, record)
+        return reading
+
+
+def _tensor(value: Any) -> bytes:
+    """One element as raw bytes: true, or a text (dicts as JSON) after its length, little-endian."""
+    if value is True:
+        return b"\x01"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    data = text.encode("utf-8", "replace")
+    return len(data).to_bytes(4, "little") + data
+
+
+def _error(words: str) -> tuple[RequestStatus, str]:
+    return ("rejected" if _FULL in words.lower() else "error"), words
+
+
+def _pieces(t_s: float, response: Any) -> list[Piece]:
+    """What a response holds: nothing, if it only marks the end.
+
+    Raises:
+        ValueError: when an output is not as it should be.
+    """
+    raw = {output.name: data for output, data in zip(response.outputs, response.raw_output_contents, strict=True)}
+    if "text_output" not in raw:
+        return []
+    new, prompt = _number(raw.get("num_output_tokens")), _number(raw.get("num_input_tokens"))
+    finish = _text(raw["finish_reason"]) if "finish_reason" in raw else None
+    return [Piece(t_s, _text(raw["text_output"]), new, prompt, finish)]
+
+
+def _text(data: bytes) -> str:
+    """The first element; bytes that are no text are replaced."""
+    size = int.from_bytes(data[:4], "little")
+    if len(data) < 4 + size:
+        raise ValueError(f"a text of {size} bytes in {len(data)}")
+    return data[4 : 4 + size].decode(errors="replace")
+
+
+def _number(data: bytes | None) -> int | None:
+    return int.from_bytes(data[:4], "little") if data else None
+
+
+PROTOCOL = TritonGrpc()
