@@ -116,7 +116,6 @@ def test_one_copy_dies_under_load(project: Make, kind: str) -> None:
     with clone.running("results/points.csv") as process:
         until(lambda: under_load(clone))
         victim = second_copy(clone)
-        until(lambda: "threads 4: 2" in (clone.folder / "run.log").read_text(), 30)
         os.kill(victim, signal.SIGKILL)
         process.wait(timeout=200)
     points = clone.points()
