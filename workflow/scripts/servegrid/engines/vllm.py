@@ -65,7 +65,8 @@ class Vllm(Engine):
         if reason or spec.runtime == "url":
             return reason
         if spec.kind == "cpu" and spec.quantization != "none":
-            return f"{self.title} is not set up here for {spec.quantization} on a CPU"
+            # 0.32 on a CPU: float32 is refused, and in bfloat16 fp8 ends in static_scaled_fp8_quant; awq and gptq were not tried
+            return f"{self.title} is set up here for {spec.quantization} on GPUs alone"
         if spec.quantization in self.ready_checkpoints and spec.quantization not in (spec.model.quantized or {}):
             return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
         if spec.speculation.kind == "suffix" and spec.runtime == "venv":
