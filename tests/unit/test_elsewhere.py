@@ -37,8 +37,15 @@ def measured_on(host: str, device: str, results: Path, rounds: int = 2) -> None:
 
 def _write(session: Session, host: str, results: Path) -> None:
     folder = session_folder(results, session)
-    launch = {"number": 1, "status": "ok", "gpus": [], "start_up": {"launched_s": 0.0, "ready_s": 1.0}}
+    launch = {
+        "number": 1,
+        "status": "ok",
+        "anchor": {"monotonic_s": 0.0, "unix_s": 1e9},
+        "gpus": [],
+        "start_up": {"launched_s": 0.0, "ready_s": 1.0},
+    }
     server = {"engine": "llamacpp", "version": "b1", "runtime": "command", "model": {"name": "m"}}
+    server |= {"speculation": {"kind": "none", "length": 0}}
     for load in session.loads:
         own = load_folder(folder, load)
         own.mkdir(parents=True)
@@ -68,7 +75,7 @@ def test_two_boxes_and_a_desk(tmp_path: Path) -> None:
     boxes = {"a6000": tmp_path / "results-a6000", "rtx4090": tmp_path / "results-4090"}
     for device, folder in boxes.items():
         measured_on(f"box-{device}", device, folder)
-    rows = collect(grid(set(CARDS), list(boxes.values())), tmp_path / "results").set_index("gpu")
+    rows = collect(grid(set(CARDS), list(boxes.values())), tmp_path / "results").points.set_index("gpu")
     assert list(rows["status"]) == ["ok", "ok", "absent"]
     assert list(rows["host"][:2]) == ["box-a6000", "box-rtx4090"]
     assert list(rows["sessions"]) == [2, 2, 0]
@@ -80,7 +87,7 @@ def test_what_this_host_can_measure_is_its_own(tmp_path: Path) -> None:
     measured_on("here", "a6000", tmp_path / "results")
     measured_on("there", "a6000", tmp_path / "other")
     measured_on("there", "rtx4090", tmp_path / "other", rounds=1)
-    rows = collect(grid({"rtx4090", "h100"}, [tmp_path / "other"]), tmp_path / "results").set_index("gpu")
+    rows = collect(grid({"rtx4090", "h100"}, [tmp_path / "other"]), tmp_path / "results").points.set_index("gpu")
     assert (rows.loc["a6000", "host"], rows.loc["rtx4090", "host"]) == ("here", "there")
     assert (
         rows.loc["rtx4090", "status"] == "partial" and "1 of 2 sessions not measured" in rows.loc["rtx4090", "reason"]
@@ -92,7 +99,7 @@ def test_the_first_folder_that_has_it(tmp_path: Path) -> None:
         measured_on(host, "a6000", tmp_path / host)
     (tmp_path / "empty" / "sessions").mkdir(parents=True)
     folders = [tmp_path / name for name in ("empty", "first", "second")]
-    assert collect(grid(set(CARDS), folders), tmp_path / "results")["host"][0] == "first"
+    assert collect(grid(set(CARDS), folders), tmp_path / "results").points["host"][0] == "first"
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:

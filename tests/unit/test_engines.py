@@ -136,3 +136,37 @@ def test_names_of_speculation(value: str | int, meant: str) -> None:
 def test_what_is_no_speculation(value: str) -> None:
     with pytest.raises(ValueError, match="none, a whole number, or one of ngram:N"):
         parse_speculation(value, "ngram")
+
+
+def test_vllm_makes_no_8_bit_weights_of_a_dense_model() -> None:
+    spec = replace(SPEC, engine="vllm", device=DEVICES["cuda"], quantization="int8-weight")
+    assert "experts alone" in str(engines.get("vllm").unsupported(spec))
+    assert "experts alone" in str(engines.get("vllm-async").unsupported(replace(spec, engine="vllm-async")))
+
+
+def test_transformers_serve_is_sent_what_it_knows() -> None:
+    fields = dict(engines.get("transformers-serve").request_fields(SPEC, 24))
+    assert json.loads(fields.pop("generation_config")) == {
+        "max_new_tokens": 24,
+        "min_new_tokens": 24,
+        "do_sample": True,
+    }
+    assert fields == dict.fromkeys(("model", "ignore_eos", "min_tokens", "stream_options"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "answers", "meant"),
+    [
+        (
+            "vllm",
+            {"/version": {"version": "0.32.0"}, "/v1/models": {"data": [{"max_model_len": 512}]}},
+            ("0.32.0", 512),
+        ),
+        ("vllm", {"/version": None, "/v1/models": None}, (None, None)),
+        ("transformers", {"/version": {"engine_version": "5.23.0", "max_model_len": 64}}, ("5.23.0", 64)),
+        ("transformers", {"/version": None}, (None, None)),
+    ],
+)
+def test_what_a_server_says_of_itself(engine: str, answers: dict[str, object], meant: tuple[object, ...]) -> None:
+    reported = engines.get(engine).reported(answers)
+    assert (reported.version, reported.context_tokens) == meant

@@ -10,6 +10,10 @@ from servegrid.speculation import TRAINED
 Setting = Option | bool | Mapping[str, Any]
 
 
+# OnlineQuantizationConfig (vllm/config/quantization.py, 0.32) names no linear layers for it: a dense model stays as it is
+EXPERTS_ALONE = "int8_per_channel_weight_only"
+
+
 class Vllm(Engine):
     """Versions 0.32 and 0.33; the flags are those of vllm/engine/arg_utils.py.
 
@@ -35,9 +39,8 @@ class Vllm(Engine):
     speculation_kinds: ClassVar[tuple[str, ...]] = ("ngram", "draft", "eagle", "eagle3", "suffix")
     quantizations = {
         "none": "",
-        "int8-weight": "int8_per_channel_weight_only",
         "fp8": "fp8_per_tensor",
-        **{own: own for own in ("int8_per_channel_weight_only", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
+        **{own: own for own in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
         **{ready: ready for ready in ("awq", "gptq")},
     }
     ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
@@ -56,11 +59,14 @@ class Vllm(Engine):
 
     def unsupported(self, spec: ServerSpec) -> str | None:
         """Weights are quantized on GPUs alone; ready checkpoints must be named; suffixes need a package."""
+        if spec.quantization == "int8-weight" and spec.runtime != "url":
+            return f"{self.title} makes 8-bit integers of experts alone ({EXPERTS_ALONE}); a dense model would stay as it is"
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
         if spec.kind == "cpu" and spec.quantization != "none":
-            return f"{self.title} is not set up here for {spec.quantization} on a CPU"
+            # 0.32 on a CPU: float32 is refused, and in bfloat16 fp8 ends in static_scaled_fp8_quant; awq and gptq were not tried
+            return f"{self.title} is set up here for {spec.quantization} on GPUs alone"
         if spec.quantization in self.ready_checkpoints and spec.quantization not in (spec.model.quantized or {}):
             return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
         if spec.speculation.kind == "suffix" and spec.runtime == "venv":
