@@ -53,6 +53,7 @@ def _write(session: Session, host: str, results: Path) -> None:
         window = {"start_s": 0.0, "end_s": 5.0, "client_cpu_s": 0.1}
         write_json(own / "load.json", {"format": FORMAT, "launch": 1, "status": "ok", "reason": None, **window})
     record = {"format": FORMAT, "status": "ok", "reason": None, "server": server, "host": {"name": host}}
+    record["rep"] = session.rep
     write_json(folder / "session.json", record | {"launches": [launch]})
 
 

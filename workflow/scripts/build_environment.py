@@ -21,6 +21,7 @@ def main() -> None:
         "install",
         "--no-deps",
         "--require-hashes",
+        "--no-compile",  # an engine compiles what it imports; all of it would take minutes
         "--no-input",
         "--disable-pip-version-check",
         "-r",
