@@ -14,7 +14,7 @@ from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.settings import Settings
 
 CONFIG = Path(__file__).parents[2] / "config"
-ARTICLE = yaml.safe_load((CONFIG / "claims" / "article.yaml").read_text())
+ARTICLE = yaml.safe_load((CONFIG / "article.yaml").read_text())
 TABLE = str(CONFIG / "published" / "article.csv")
 EMPTY = planted({}, sessions=2)
 

@@ -8,8 +8,7 @@ import pytest
 from test_grid import DEFAULT, grid
 
 from servegrid.docker_runtime.record import ImageRecord, record_path
-from servegrid.facts import REPOSITORY
-from servegrid.files import write_json
+from servegrid.files import REPOSITORY, write_json
 from servegrid.grid import Session
 from servegrid.state import load_folder, missing, session_folder
 from servegrid.sweep import Sweep

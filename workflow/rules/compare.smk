@@ -9,7 +9,7 @@ REPORT_CODE = sorted(
 rule tables:
     input:
         points="<results>/points.parquet",
-        published=SWEEP.config.report.published,
+        published=SWEEP.published,
         code=[*SWEEP.code("tables.py"), *REPORT_CODE],
     output:
         expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
@@ -39,7 +39,7 @@ rule figures:
     input:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
-        published=SWEEP.config.report.published,
+        published=SWEEP.published,
         code=[*SWEEP.code("figures.py", "servegrid/intervals.py"), *REPORT_CODE],
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),
@@ -88,7 +88,7 @@ rule claims:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
         config="<results>/config.json",
-        published=SWEEP.config.report.published,
+        published=SWEEP.published,
         code=[*SWEEP.code("claims.py", "servegrid/intervals.py"), *REPORT_CODE],
     output:
         expand("<reports>/claims.{format}", format=["json", "csv", "md"]),
@@ -131,7 +131,7 @@ rule questions:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
         config="<results>/config.json",
-        published=SWEEP.config.report.published,
+        published=SWEEP.published,
         devices=f"{workflow.basedir}/config/published/devices.csv",
         code=[*SWEEP.code("questions.py", "servegrid/intervals.py"), *REPORT_CODE],
     output:
@@ -178,7 +178,7 @@ rule page:
         rules.questions.output,
         timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
         points="<results>/points.parquet",
-        published=SWEEP.config.report.published,
+        published=SWEEP.published,
         config="<results>/config.json",
         code=[*SWEEP.code("page.py"), *REPORT_CODE],
     output:

@@ -10,11 +10,11 @@ from servegrid.config import Config, ConfigError, EngineConfig
 from servegrid.config.load import engine_of
 from servegrid.config.models import further_axes
 from servegrid.engines.base import ModelRef
+from servegrid.files import REPOSITORY, named_or_shipped
 from servegrid.identity import digest, readable
 from servegrid.model.builtin import DRAFT_NAME, DRAFT_REVISION, NAME, REVISION
 
 PROMPTS_VERSION = 1  # raise it when the generator makes another set from the same keys
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _prompts(config: Config, model: ModelRef) -> str:
 
 def _published(config: Config) -> None:
     for index, name in enumerate(config.report.published):
-        if not Path(name).is_file():
+        if not named_or_shipped(name).is_file():
             raise ConfigError([f"report.published[{index}] = {name!r}: is not there; allowed: a CSV file"])
 
 

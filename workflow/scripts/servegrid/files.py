@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -61,3 +63,9 @@ def state(path: Path) -> tuple[str, int, int, int, int] | tuple[str]:
     except FileNotFoundError:
         return (str(path),)
     return (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def named_or_shipped(name: str) -> Path:
+    """The file of this name in the working directory, else the one that comes with servegrid (`config/published/...`)."""
+    own = Path(name)
+    return own if own.exists() or not (REPOSITORY / name).is_file() else REPOSITORY / name

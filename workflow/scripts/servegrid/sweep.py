@@ -18,6 +18,7 @@ from servegrid.config.load import engine_of
 from servegrid.docker_runtime.record import record_path, recorded
 from servegrid.elsewhere import merged
 from servegrid.engines.base import ModelRef
+from servegrid.files import named_or_shipped
 from servegrid.grid import Grid, Session
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest
@@ -217,6 +218,11 @@ class Sweep:
         return json.dumps(
             {key: value for key, value in self._raw.items() if key not in ("commands", "retry")}, sort_keys=True
         )
+
+    @property
+    def published(self) -> list[str]:
+        """The published tables, where they are."""
+        return [str(named_or_shipped(name)) for name in self.config.report.published]
 
     @cached_property
     def report_settings(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from servegrid.files import named_or_shipped
 from servegrid.report.points import NUMBERS, PUBLISHED, label
 from servegrid.report.settings import Settings
 
@@ -45,7 +46,7 @@ def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFra
     """
     if not settings.published:
         return points, settings
-    published = pd.concat([read_published(Path(path)) for path in settings.published], ignore_index=True)
+    published = pd.concat([read_published(named_or_shipped(path)) for path in settings.published], ignore_index=True)
     published = _renamed(published, settings)
     axes = tuple(axis for axis in OWN if axis not in settings.axes and published[axis].nunique() > 1)
     settings = replace(settings, axes=(*settings.axes, *axes))

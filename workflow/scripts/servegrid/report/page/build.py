@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from servegrid.report.page.details import servers
 from servegrid.report.page.plots import Plot, plots
 from servegrid.report.points import prepare, varying
+from servegrid.report.published import with_published
 from servegrid.report.settings import Settings
 from servegrid.report.tables import Column, Table, comparison_table, condense
 
@@ -41,6 +42,8 @@ def page(
         folders: `sessions`, `timelines` and `figures`.
         config: the resolved config of the run, as text.
     """
+    points, settings = with_published(points, settings)
+    settings = replace(settings, published=())  # they are among the points now
     rows = prepare(points, settings)
     table = condense(comparison_table(points, settings))
     drawn = plots(rows, settings)
