@@ -42,7 +42,10 @@ class Aphrodite(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ready checkpoints must be named."""
+        """Ready checkpoints must be named; what would leave a dense model as it is, is refused."""
+        if spec.quantization == "int8-weight" and spec.runtime != "url":
+            # model_executor/layers/quantization/online/base.py at b42eeec: "linear layers remain in full precision"
+            return "Aphrodite makes 8-bit integers of experts alone (int8_per_channel_weight_only); a dense model stays as it is"
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
