@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_path: Path) -> None:
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-    article = yaml.safe_load((REPOSITORY / "config" / "claims" / "article.yaml").read_text())
+    article = yaml.safe_load((REPOSITORY / "config" / "article.yaml").read_text())
     config["report"]["published"] = [str(REPOSITORY / "config" / "published" / "article.csv")]
     hostile = {"says": "<script>alert(1)</script> | =cmd()", "better": {"threads": 4}, "than": {"threads": 1}}
     write_json(tmp_path / "config.json", config | {"claims": [*article["claims"], hostile]})

@@ -64,3 +64,12 @@ def test_a_gpu_that_is_not_here_makes_absent_rows(project: Make) -> None:
     assert "NVIDIA driver" in points.loc[("mine", "a6000"), "reason"]
     assert points.loc[("llamacpp", "a6000"), "status"] == "unsupported"
     assert points.loc[("llamacpp", "cpu"), "status"] == "ok"
+
+
+def test_a_sweep_of_absent_devices_has_its_report_all_the_same(project: Make) -> None:
+    """The article's config on a machine without its cards: every point absent, its published rows and claims shown."""
+    revision = "model={revision: '0000000000000000000000000000000000000000'}"
+    clone = project()
+    clone.run("--cores", "1", "--configfile", "config/article.yaml", "--config", revision)
+    page = (clone.folder / "reports" / "report.html").read_text()
+    assert "10 absent, 10 published" in page and "contradicted" in page

@@ -10,7 +10,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write `<out>/<server>/<rep>.<format>` for every session."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "sessions", type=Path, nargs="+", metavar="SESSION", help="folder of a session, or its session.json"
+        "sessions", type=Path, nargs="*", metavar="SESSION", help="folder of a session, or its session.json"
     )
     parser.add_argument(
         "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"

@@ -14,6 +14,7 @@ from servegrid.report.settings import Settings
 
 NEEDED = ("gpu", "engine", "threads", "time_s")
 PLAIN = {"speculation": "none", "quantization": "none", "memory_fraction": "1", "copies": "1"}
+PLAIN |= dict.fromkeys(("sharing", "replicas", "tensor_parallel"), "1")
 """What an axis is where a table, or the grid, does not have it: no feature, the whole device, one server on it."""
 OWN = ("memory_fraction", "copies")
 """Axes that published tables can have beyond the five of every grid."""

@@ -71,10 +71,18 @@ def claim(entry: Mapping[str, Any]) -> dict[str, str]:
     if deciding:
         effect = f"{number(deciding['effect']['value'])} times"
         effect += f" ({_doubt(deciding['effect'])})" if deciding["effect"]["low"] is not None else ""
-        rows += f"; deciding: {_setting(deciding['first']['axes'])} against {_setting(deciding['second']['axes'])}"
+        rows += f"; deciding: {_against(deciding['first']['axes'], deciding['second']['axes'])}"
     kind = _KINDS.get(entry["verdict"], "open")
     said = {"verdict": entry["verdict"], "says": entry["claim"]["says"]}
     return {"kind": kind, "effect": effect, "rows": clip(rows, 400), **said}
+
+
+def _against(first: Mapping[str, str], second: Mapping[str, str]) -> str:
+    """Two places by what tells them apart, then what they share."""
+    apart = [axis for axis in first if first[axis] != second.get(axis)]
+    sides = " against ".join(_setting({axis: side[axis] for axis in apart if axis in side}) for side in (first, second))
+    shared = _setting({axis: value for axis, value in first.items() if axis not in apart})
+    return f"{sides}, both with {shared}" if shared else sides
 
 
 def _questions(path: Path) -> list[tuple[str, list[str]]]:
