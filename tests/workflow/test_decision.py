@@ -67,6 +67,6 @@ def serves(command: str) -> None:
     words = shlex.split(line)
     with subprocess.Popen(["env", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            RemoteServer(f"http://127.0.0.1:{port}", {}).wait_ready("/health", 60)
+            RemoteServer(f"http://127.0.0.1:{port}", {}).wait_ready(f"http://127.0.0.1:{port}/health", 60)
         finally:
             server.kill()
