@@ -40,7 +40,8 @@ def test_one_silent_gpu_makes_the_sum_unknown(launch: Path) -> None:
 
 def test_server_metrics(launch: Path) -> None:
     columns = server_columns(Window.of(launch, 4.0, 7.0), Metrics(running="running", waiting="absent"))
-    assert columns == {"running_mean": 1.5, "waiting_max": None, "kv_cache_max": None, "acceptance_rate": None}
+    unknown = dict.fromkeys(("waiting_max", "kv_cache_max", "kv_cache_tokens", "acceptance_rate"))
+    assert columns == {"running_mean": 1.5} | unknown
 
 
 COUNTERS = Metrics(drafted_tokens="drafted", accepted_tokens="accepted")
@@ -85,3 +86,14 @@ def test_start_up() -> None:
     assert startup_s({"start_up": {"launched_s": 2.0, "ready_s": 3.5}}) == 1.5
     assert startup_s({"start_up": {"launched_s": 2.0, "ready_s": None}}) is None
     assert startup_s({}) is None
+
+
+def test_room_in_the_cache_from_a_label_or_a_gauge(tmp_path: Path) -> None:
+    """vLLM says it in a label of an info series, which each copy has; TGI in a gauge."""
+    told = [{"t_s": 2.5, "name": "info", "labels": f'{{"copy":"{n}","tokens":"65536"}}', "value": 1.0} for n in (1, 2)]
+    told += [{"t_s": 2.5, "name": "room", "labels": "{}", "value": 4096.0}]
+    write_table(tmp_path / "server_metrics.parquet", pa.Table.from_pylist(told, schema=SERVER_METRICS))
+    window = Window.of(tmp_path, 2.0, 4.0)
+    assert server_columns(window, Metrics(kv_cache_info=("info", "tokens")))["kv_cache_tokens"] == 131072
+    assert server_columns(window, Metrics(kv_cache_tokens="room"))["kv_cache_tokens"] == 4096
+    assert server_columns(window, Metrics(kv_cache_info=("info", "other")))["kv_cache_tokens"] is None

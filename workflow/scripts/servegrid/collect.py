@@ -28,7 +28,15 @@ COLUMNS = (
     + ["requests_per_s", "output_tokens_per_s", "total_tokens_per_s", "goodput_requests_per_s"]
     + ["steady_output_tokens_per_s"]
     + [f"{metric}_ms_p{percent}" for metric in metrics.LATENCIES for percent in metrics.PERCENTILES]
-    + ["startup_s", "running_mean", "waiting_max", "kv_cache_max", "acceptance_rate", "acceptance_length"]
+    + [
+        "startup_s",
+        "running_mean",
+        "waiting_max",
+        "kv_cache_max",
+        "kv_cache_tokens",
+        "acceptance_rate",
+        "acceptance_length",
+    ]
     + ["vram_used_gib", "vram_total_gib", "gpu_util_mean", "power_w_mean", "energy_j", "j_per_output_token"]
     + ["idle_power_w", "energy_above_idle_j", "j_per_output_token_above_idle", "output_tokens_per_s_per_gpu"]
     + ["server_cpu_percent_mean", "server_memory_gib_max", "usd_per_million_output_tokens"]

@@ -81,9 +81,9 @@ def provenance(one: Measured) -> Row:
     """What ran, where: engine, image, model, host, GPU and driver."""
     server, gpus = one.session["server"], one.launch.get("gpu_facts") or []
     reported = one.launch.get("reported") or {}
-    return {
+    room = reported.get("kv_cache_tokens")
+    return ({} if room is None else {"kv_cache_tokens": room}) | {
         "engine_version": reported.get("version") or server["version"],
-        "kv_cache_tokens": reported.get("kv_cache_tokens"),
         "copies": one.copies,
         "image_digest": one.launch.get("image_digest"),
         "runtime": server["runtime"],

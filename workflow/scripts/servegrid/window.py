@@ -1,5 +1,6 @@
 """What hardware and server did during a load: telemetry and the server's own metrics, cut to the load's window."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -98,6 +99,14 @@ class Window:
         rows = self._inside(self.server[name])
         return rows.groupby("t_s")["value"].sum()
 
+    def told(self, info: tuple[str, str] | None) -> float | None:
+        """The number in a label of a series, summed over copies: what a server says once and for all."""
+        name, label = info or ("", "")
+        if name not in self.server:
+            return None
+        texts = [json.loads(labels).get(label, "") for labels in self.server[name]["labels"].unique()]
+        return sum(float(text) for text in texts if text.isdigit()) or None
+
     def counted(self, name: str | None) -> float:
         """How far a counter of the server, summed over its labels, went over the part of the window that samples cover.
 
@@ -121,6 +130,7 @@ def server_columns(window: Window, metrics: Metrics, copies: int = 1) -> dict[st
         "running_mean": _number(window.gauge(metrics.running).mean()),
         "waiting_max": _number(window.gauge(metrics.waiting).max()),
         "kv_cache_max": None if kv_cache is None else kv_cache / copies,
+        "kv_cache_tokens": window.told(metrics.kv_cache_info) or _number(window.gauge(metrics.kv_cache_tokens).max()),
         "acceptance_rate": _acceptance_rate(window, metrics),
     }
 

@@ -112,6 +112,8 @@ class Metrics:
     running: str | None = None
     waiting: str | None = None
     kv_cache: str | None = None
+    kv_cache_tokens: str | None = None  # room in the cache
+    kv_cache_info: tuple[str, str] | None = None  # the same, as a label of a series: its name and the label
     prompt_tokens: str | None = None
     output_tokens: str | None = None
     drafted_tokens: str | None = None

@@ -51,6 +51,7 @@ class TGI(Engine):
     )
     input_flag = "max-input-tokens"
     metrics = Metrics(
+        kv_cache_tokens="tgi_batch_max_total_tokens",
         running="tgi_batch_current_size",
         waiting="tgi_queue_size",
         prompt_tokens="tgi_request_input_length_sum",

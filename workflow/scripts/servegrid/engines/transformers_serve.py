@@ -18,6 +18,7 @@ class TransformersServe(Engine):
     name = "transformers-serve"
     title = "transformers serve"
     runtimes = ("venv", "command", "url")
+    above_limit = "no limit"
     devices = ("cpu", "cuda")
     metrics_path = None
     speculation_kinds = ("ngram",)

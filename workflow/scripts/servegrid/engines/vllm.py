@@ -51,6 +51,7 @@ class Vllm(Engine):
         running="vllm:num_requests_running",
         waiting="vllm:num_requests_waiting",
         kv_cache="vllm:kv_cache_usage_perc",
+        kv_cache_info=("vllm:cache_config_info", "kv_cache_size_tokens"),
         prompt_tokens="vllm:prompt_tokens_total",
         output_tokens="vllm:generation_tokens_total",
         drafted_tokens="vllm:spec_decode_num_draft_tokens_total",

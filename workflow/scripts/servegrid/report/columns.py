@@ -35,6 +35,7 @@ COMPARISON: tuple[tuple[str, str, Kind], ...] = (
     ("running_mean", "running requests, mean", "number"),
     ("waiting_max", "waiting requests, max", "count"),
     ("kv_cache_max", "KV cache used, max (0 to 1)", "number"),
+    ("kv_cache_tokens", "room in the KV cache (tokens)", "count"),
     ("startup_s", "start-up (s)", "number"),
     ("vram_used_gib", "vRAM used (GiB)", "number"),
     ("vram_total_gib", "vRAM total (GiB)", "number"),
