@@ -81,6 +81,9 @@ def test_sorts_by_number(browser: WebDriver, url: str) -> None:
     click(browser, header(browser, "time (s)"))
     seconds = [float(text.split()[0].replace(",", "")) for text in column(browser, "time (s)") if text]
     assert len(seconds) == 30 and seconds == sorted(seconds)
+    click(browser, header(browser, "time (s)"))
+    shown = column(browser, "time (s)")
+    assert shown[0].startswith("50.1") and shown[-1] == "", "what is unknown stays at the end"
 
 
 def test_filters_by_axis_and_by_word(browser: WebDriver, url: str) -> None:

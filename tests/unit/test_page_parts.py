@@ -16,6 +16,8 @@ FOUND: dict[str, Any] = {
         "beaten": False,
     },
     "no_difference_shown": [],
+    "left_out": {},
+    "warnings": "",
     "commands": [{"title": "Command", "text": "llama-server --port 8080"}],
     "summary": [
         "recommended for max throughput: engine llamacpp",

@@ -65,7 +65,7 @@ def test_what_cannot_be_recommended_is_left_out_with_its_reason(change: dict[str
     points, sessions = tables()
     best, evidence = chosen(points.assign(**change), sessions)
     assert engine(evidence, best.row) == "a" and best.left_out == words
-    assert "nothing else was measured" in list(summary(best, evidence))[2]
+    assert "no other point was fit" in list(summary(best, evidence))[2]
 
 
 def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:

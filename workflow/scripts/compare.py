@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _show(found)
     if arguments.out:
         arguments.out.write_text(json.dumps([change.row() for change in found], indent=1) + "\n", encoding="utf-8")
+    if all(change.verdict == "no doubt known" for change in found):
+        print("not comparable: nothing was measured whole, and often enough, in both", file=sys.stderr)
+        return 2
     return int(any(change.verdict in ("worse", "gone") for change in found))
 
 

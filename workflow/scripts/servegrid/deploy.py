@@ -1,6 +1,7 @@
 """The ways to start a server by hand, as it was measured: a line for a shell, a Compose file, the engine's own words."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def compose(run: ContainerRun) -> str:
     needs = run.needs
     service = {
         "image": run.image,
-        "command": list(run.words),
-        "entrypoint": list(needs.entrypoint) if needs.entrypoint else None,
+        "command": _literal(run.words),
+        "entrypoint": _literal(needs.entrypoint or ()),
         "ports": [f"127.0.0.1:{port}:{inside}" for inside, port in run.ports.items()],
         "volumes": [f"{path}:{path}:ro" for path in run.mounts]
         + ([f"{run.cache_volume}:{needs.cache}"] if run.cache_volume else []),
@@ -79,6 +80,11 @@ def compose(run: ContainerRun) -> str:
     if run.cache_volume:
         document["volumes"] = {run.cache_volume: {"name": run.cache_volume}}
     return yaml.safe_dump(document, sort_keys=False, width=1000)
+
+
+def _literal(words: Sequence[str]) -> list[str]:
+    """Compose would put variables of the shell in for `$`."""
+    return [word.replace("$", "$$") for word in words]
 
 
 def _gpus(run: ContainerRun) -> dict[str, object] | None:

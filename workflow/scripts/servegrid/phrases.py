@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+GARBLED = "garbled texts"
 PHRASES: dict[str, str] = {
     "latency drifts": "Requests became slower or faster while the load ran, by a tenth or more and beyond chance: the load was not "
     "in a steady state (see trend.py), and a longer one would give another number.",
@@ -25,7 +26,7 @@ PHRASES: dict[str, str] = {
     "quantization changes texts": "The answers are others than without quantization, beyond what changes between repeats.",
     "quantization may change texts": "More answers differ from those without quantization than between repeats, but too few to "
     "tell.",
-    "garbled texts": "The answers that differ from the baseline's are not in its language any more: rather garbage than another "
+    GARBLED: "The answers that differ from the baseline's are not in its language any more: rather garbage than another "
     "good answer (see sameness.garble).",
 }
 """Every phrase and what it means, in the order they are listed."""

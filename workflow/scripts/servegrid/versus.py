@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from servegrid.intervals import Estimate, ratio, shared_level
-from servegrid.report.points import label
+from servegrid.report.points import bound, label
 
 Verdict = Literal["better", "worse", "no difference shown", "no doubt known", "gone", "new"]
 LOWER_IS_BETTER = ("time_s", "ttft_ms_p50", "itl_ms_p50", "e2e_ms_p50", "j_per_output_token")
@@ -85,6 +85,7 @@ def changes(before: Run, after: Run, metrics: Sequence[str] = METRICS, worse_by:
         NotComparable: when the runs have no point in common.
     """
     axes = [axis for axis in before.axes if axis in after.axes]
+    _refuse_doubled(axes, before, after)
     pair = [_by_place(run, axes) for run in (before, after)]
     common = [place for place in pair[0] if place in pair[1]]
     if not common:
@@ -100,6 +101,13 @@ def changes(before: Run, after: Run, metrics: Sequence[str] = METRICS, worse_by:
         if all(metric in side and side[metric].gt(0).any() for side in sides)
     ]
     return [*(outcome for outcome in outcomes if outcome), *found]
+
+
+def _refuse_doubled(axes: list[str], *runs: Run) -> None:
+    for run in runs:
+        if run.points.duplicated(axes).any():
+            extra = ", ".join(axis for axis in run.axes if axis not in axes)
+            raise NotComparable(f"one run alone has the axes {extra}, and several of its points differ on nothing else")
 
 
 def _by_place(run: Run, axes: list[str]) -> dict[tuple[str, ...], str]:
@@ -126,21 +134,35 @@ def _outcome(axes: dict[str, str], pair: list[dict[tuple[str, ...], str]], place
         return None
     if was is None or now is None:
         return Change(axes, "status", was, now, None, "new" if was is None else "gone")
-    worse = _RANK.get(now, 0) < _RANK.get(was, 0)
-    return Change(axes, "status", was, now, None, "worse" if worse else "better")
+    ranks = _RANK.get(was, 0), _RANK.get(now, 0)
+    verdict: Verdict = "no difference shown" if ranks[0] == ranks[1] else "worse" if ranks[1] < ranks[0] else "better"
+    return Change(axes, "status", was, now, None, verdict)
 
 
 def _session_values(
     before: Run, after: Run, axes: list[str], common: list[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], tuple[pd.DataFrame, pd.DataFrame]]]:
-    sides = [{_place(key): group for key, group in run.sessions.groupby(axes, sort=False)} for run in (before, after)]
-    for place in common:
+    sides = [{_place(key): group for key, group in _whole(run).groupby(axes, sort=False)} for run in (before, after)]
+    paced = {_place(key) for run in (before, after) for key in run.points[_bound(run)][axes].to_numpy().tolist()}
+    for place in (place for place in common if place not in paced):
         if place in sides[0] and place in sides[1]:
             yield place, (sides[0][place], sides[1][place])
 
 
+def _whole(run: Run) -> pd.DataFrame:
+    """Sessions in which every request was answered: what broke off is short, not fast."""
+    return run.sessions[run.sessions["status"] == "ok"]
+
+
+def _bound(run: Run) -> "pd.Series[bool]":
+    """Points whose pace the load client may have set."""
+    if "client_bound" not in run.points:
+        return pd.Series(False, run.points.index)
+    return bound(run.points)
+
+
 def _place(key: Any) -> tuple[str, ...]:
-    return tuple(map(str, key)) if isinstance(key, tuple) else (str(key),)
+    return tuple(map(str, key)) if isinstance(key, tuple | list) else (str(key),)
 
 
 def _change(

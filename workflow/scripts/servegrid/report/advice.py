@@ -26,6 +26,7 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
         "no_difference_shown": [_rival(rival, evidence) for rival in chosen.undecided],
         "considered": len(chosen.rivals) + (chosen.row is not None),
         "left_out": dict(chosen.left_out),
+        "warnings": _warnings(chosen, evidence),
         "command": forms[0].text if forms else None,
         "commands": [asdict(form) for form in forms],
         "summary": list(summary(chosen, evidence)),
@@ -35,6 +36,8 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
 def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None) -> str:
     """A page that begins with the answer."""
     lines = ["# Recommendation", "", *(part for line in summary(chosen, evidence) for part in (line, ""))]
+    if warnings := _warnings(chosen, evidence):
+        lines += [f"Warnings: {warnings}.", ""]
     if command:
         lines += ["The command:", "", "```sh", command, "```", ""]
     if chosen.undecided:
@@ -60,9 +63,14 @@ def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
     yield _over(chosen, evidence)
 
 
+def _warnings(chosen: Recommendation, evidence: Evidence) -> str:
+    return "" if chosen.row is None else str(evidence.rows["warnings"].iloc[chosen.row])
+
+
 def _over(chosen: Recommendation, evidence: Evidence) -> str:
     if chosen.second is None:
-        return "nothing else was measured to hold it against"
+        parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
+        return "no other point was fit to hold it against" + (f" (not considered: {parts})" if parts else "")
     second, count = chosen.second, len(chosen.undecided)
     words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"
     if not any(rival.effect.doubted for rival in chosen.rivals):

@@ -116,11 +116,19 @@ def _keyed(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[int, tuple
 def _compare(claim: Claim, evidence: Evidence, one: int, two: int, level: float) -> Comparison:
     effect = evidence.times_better(one, two, claim.metric, level, claim.than_times)
     least, most = 1 + claim.at_least, None if claim.at_most is None else 1 + claim.at_most
-    if claim.less_than_linear_in:
-        of_axis = evidence.rows[claim.less_than_linear_in]
-        most = min(most or float("inf"), float(of_axis.iloc[one]) / float(of_axis.iloc[two]))
     known = effect.doubted or evidence.rows["source"].iloc[one] != MEASURED
+    if claim.less_than_linear_in:
+        share = _share(evidence, claim.less_than_linear_in, one, two)
+        known, most = known and share is not None, min(most or float("inf"), share or float("inf"))
     return Comparison(one, two, effect, least, most, _verdict(effect, least, most) if known else OPEN)
+
+
+def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
+    """How many times the axis of one row is that of the other; None where one of them has no number there."""
+    if axis not in evidence.rows:
+        return None
+    above, below = pd.to_numeric(evidence.rows[axis].iloc[[one, two]], errors="coerce")
+    return float(above / below) if above > 0 and below > 0 else None
 
 
 def _verdict(effect: Estimate, least: float, most: float | None) -> Verdict:

@@ -35,7 +35,9 @@ def read_published(path: Path) -> pd.DataFrame:
     if missing := [name for name in NEEDED if name not in table]:
         raise ValueError(f"{path}: lacks the columns {', '.join(missing)} (needed: {', '.join(NEEDED)})")
     rows = [_row(raw, f"{path}, line {number}") for number, raw in enumerate(table.to_dict("records"), 2)]
-    source = table["source"] if "source" in table else pd.Series(path.stem, table.index)
+    source = table["source"].replace("", path.stem) if "source" in table else pd.Series(path.stem, table.index)
+    if "measured" in set(source):
+        raise ValueError(f"{path}: source = 'measured' is what servegrid calls its own rows; name the publication")
     return pd.DataFrame(rows).assign(source=source.to_list(), status=PUBLISHED)
 
 

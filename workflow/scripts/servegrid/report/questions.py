@@ -8,7 +8,7 @@ import pandas as pd
 
 from servegrid.model.size import ModelSize
 from servegrid.report import client_effect, elasticity, knee, roofline
-from servegrid.report.evidence import Evidence
+from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.knee import Knee
 from servegrid.report.numbers import DASH, number
 from servegrid.report.points import label
@@ -92,6 +92,8 @@ def _memory(evidence: Evidence) -> Answer:
 
 
 def _less_than_linear(one: elasticity.Elasticity) -> str:
+    if one.source == MEASURED and not one.slope.doubted:
+        return "not told: no doubt known"
     low, high = (one.slope.value if end is None else end for end in (one.slope.low, one.slope.high))
     if low > 0 and high < 1:
         return "more helps, less than linearly"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from servegrid.intervals import Estimate, shared_level
+from servegrid.phrases import GARBLED
 from servegrid.report.evidence import MEASURED, Evidence, direction
 from servegrid.report.points import bound
 
@@ -72,7 +73,7 @@ class Recommendation:
 def recommend(evidence: Evidence) -> Recommendation:
     """Choose the best row for the objective of the settings.
 
-    Considered is what was measured here wholly, without the client setting the pace, and within the SLOs. Each of the n others
+    Considered is what was measured here wholly, without the client setting the pace, within the SLOs, and not garbled. Each of the n others
     is compared at a level of 1 - 5 % / n, so that a setting that is truly the best is the recommended one or among the
     undecided in 95 % of all sweeps, though the recommended one was chosen for being ahead: the reasoning of Hsu (1981),
     "Simultaneous confidence intervals for all distances from the best", with Bonferroni in place of Dunnett.
@@ -81,8 +82,12 @@ def recommend(evidence: Evidence) -> Recommendation:
     known = METRICS[objective]
     metric = next((name for name in known if len(_measured(evidence, name))), known[0])
     rows = _measured(evidence, metric)
-    good = rows[_within_slo(evidence, rows)]
-    left_out = _left_out(evidence, metric, len(rows) - len(good))
+    garbled = evidence.rows.loc[rows.index, "warnings"].str.contains(GARBLED, regex=False)
+    sound = rows[~garbled]
+    good = sound[_within_slo(evidence, sound)]
+    left_out = _left_out(evidence, metric, len(sound) - len(good)) | (
+        {GARBLED: count} if (count := int(garbled.sum())) else {}
+    )
     if good.empty:
         return Recommendation(objective, metric, left_out=left_out)
     ranked = good.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from servegrid.report.page.details import servers
 from servegrid.report.page.plots import Plot, plots
 from servegrid.report.points import prepare, varying
-from servegrid.report.published import with_published
+from servegrid.report.published import marked, with_published
 from servegrid.report.settings import Settings
 from servegrid.report.tables import Column, Table, comparison_table, condense
 
@@ -46,7 +46,7 @@ def page(
     settings = replace(settings, published=())  # they are among the points now
     rows = prepare(points, settings)
     table = condense(comparison_table(points, settings))
-    drawn = plots(rows, settings)
+    drawn = plots(marked(rows), settings)
     script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly()
     given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
     text: str = _template().render(
@@ -54,6 +54,7 @@ def page(
         title=settings.title,
         facts=parts.get("facts", []),
         counts=_counts(rows),
+        unanswered=parts.get("unanswered", "No point was measured well enough to recommend one."),
         notes=table.notes,
         plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
         pictures=_pictures(folders["figures"]),

@@ -25,10 +25,14 @@ function shown(place) {
     const cell = values(row, place);
     const [text, value] = Array.isArray(cell) ? cell : [cell, undefined];
     if (kind === "display") return place ? escaped(text) : `<a href="#point-${row + 1}">${escaped(text)}</a>`;
-    if (kind === "filter") return text;
-    return value === undefined ? (data.columns[place].number ? Infinity : text) : value;
+    if (kind === "filter") return text.includes("&") ? escaped(text) : text; // the library decodes what has an ampersand
+    return value === undefined ? (data.columns[place].number ? null : text) : value;
   };
 }
+
+// what is unknown comes last, whichever way the rest is sorted
+const known = (sign) => (a, b) => (a === null ? (b === null ? 0 : 1) : b === null ? -1 : sign * (a - b));
+Object.assign(DataTable.ext.type.order, { "known-pre": (value) => value, "known-asc": known(1), "known-desc": known(-1) });
 
 const table = new DataTable("#table", {
   data: data.rows.map((_, row) => row),
@@ -37,7 +41,7 @@ const table = new DataTable("#table", {
     data: null,
     visible: column.visible,
     className: column.number ? "number" : column.long ? "long" : "",
-    type: column.number ? "num" : "string",
+    type: column.number ? "known" : "string",
     render: shown(place),
   })),
   order: [[0, "asc"]],

@@ -14,7 +14,8 @@ _MOST_LINES = 12
 def read_parts(reports: Path) -> dict[str, Any]:
     """All parts for the template: `answer`, `claims`, `questions`; empty where there is nothing to say."""
     return {
-        "answer": answer(read_json(reports / "recommendation.json")),
+        "answer": answer(found := read_json(reports / "recommendation.json")),
+        "unanswered": found["summary"][0],
         "claims": [claim(entry) for entry in read_json(reports / "claims.json")],
         "questions": [question(entry) for entry in _questions(reports / "questions.md")],
     }
@@ -29,7 +30,7 @@ def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "lead": lead[0].upper() + lead[1:] + ".",
         "figures": [_figure(found["unit"], found["figure"]), *_second(found["second"])],
-        "over": [over[0].upper() + over[1:] + ".", *_undecided(found["no_difference_shown"])],
+        "over": [over[0].upper() + over[1:] + ".", *_undecided(found["no_difference_shown"]), *_caveats(found)],
         "commands": commands,
     }
 
@@ -57,6 +58,12 @@ def _undecided(rivals: Sequence[Mapping[str, Any]]) -> list[str]:
     named = "; ".join(_setting(rival["setting"]) for rival in rivals[:3])
     rest = f" and {len(rivals) - 3} more" if len(rivals) > 3 else ""
     return [f"No difference shown from: {named}{rest}."]
+
+
+def _caveats(found: Mapping[str, Any]) -> list[str]:
+    parts = ", ".join(f"{count} {reason}" for reason, count in found["left_out"].items())
+    said = [f"Warnings: {found['warnings']}."] if found["warnings"] else []
+    return [*said, f"Not considered: {parts}."] if parts else said
 
 
 def _setting(setting: Mapping[str, str]) -> str:

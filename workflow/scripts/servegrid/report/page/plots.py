@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.curves import TIME, Measure
-from servegrid.report.points import LATENCIES, bound, drawable, label, levels, varying
+from servegrid.report.points import LATENCIES, PUBLISHED, bound, drawable, label, levels, varying
 from servegrid.report.settings import Settings
 from servegrid.report.style import GREY, engine_looks, level_looks
 
@@ -21,12 +21,13 @@ Plot = dict[str, Any]
 def plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """All figures that these points can fill: `id`, `title`, `note`, `data`, `layout`."""
     measured = rows[drawable(rows, "time_s")]
+    own = measured[measured["status"] != PUBLISHED]
     if measured.empty:
         return []
     made = [_over_threads(measured, settings, TIME, "threads", "Time to complete against client threads")]
     made += [_pareto(measured, settings)]
     made += [_percentiles(measured, settings, name, words) for name, words in _LATENCIES if name in _known(measured)]
-    made += [_heat(measured, settings), _acceptance(measured, settings)]
+    made += [_heat(own, settings), _acceptance(own, settings)] if len(own) else []
     return [plot for plot in made if plot["data"]]
 
 
@@ -71,10 +72,18 @@ def _over_threads(rows: pd.DataFrame, settings: Settings, measure: Measure, x: s
     axes = [axis for axis in settings.all_axes if axis != x]
     traces = [_line(replace(one, rows=one.rows.sort_values(x)), x, measure) for one in _series(rows, axes)]
     note = "Bars: lowest and highest over the sessions. Click a name to hide its curve, twice to see it alone."
+    note += _cut(len(traces), rows, axes)
     layout = _layout("client threads", measure.words)
     layout["xaxis"] |= {"type": "log", "dtick": 0.30103, "tickvals": sorted(rows[x].dropna().unique().tolist())}
     layout["yaxis"] |= {"rangemode": "tozero"}
     return {"id": "threads", "title": title, "note": note, "data": traces, "layout": layout}
+
+
+def _cut(shown: int, rows: pd.DataFrame, axes: Sequence[str]) -> str:
+    """That not all series are drawn, if so."""
+    apart = varying(rows, axes)
+    found = len(rows.groupby(apart)) if apart else 1
+    return f" Shown: the first {shown} of {found:,} series." if found > shown else ""
 
 
 def _line(series: Series, x: str, measure: Measure) -> Plot:
@@ -110,7 +119,7 @@ def _pareto(rows: pd.DataFrame, settings: Settings) -> Plot:
     axes = [axis for axis in settings.all_axes if axis != "threads"]
     series = list(_series(rows, axes)) if len(rows) else []
     traces = [_points(one, user[one.rows.index], one.rows["output_tokens_per_s"]) for one in series]
-    ranked = rows[~bound(rows)]
+    ranked = rows[~bound(rows) & (rows["status"] != PUBLISHED)]
     if traces and len(ranked):
         traces.append(_front(user[ranked.index], ranked["output_tokens_per_s"]))
     layout = _layout("tokens/s that one user sees (1 / median time between tokens)", "output tokens/s of the server")
