@@ -81,6 +81,7 @@ def test_the_default_config_is_accepted() -> None:
         ("engines/llamacpp/runtime", "podman", ["engines.llamacpp.runtime = 'podman'", "venv"]),
         ("engines/llamacpp/runtime", "command", ["engines.llamacpp.command = null"]),
         ("engines/other", {"runtime": "venv"}, ["engines.other = 'other'", "ctranslate2, ", "llamacpp, "]),
+        ("engines/llamacpp/env", {"HF_TOKEN": "abc"}, ["engines.llamacpp.env.HF_TOKEN", "write ${HF_TOKEN}"]),
         ("engines/llamacpp/memory_limit", "8g", ["engines.llamacpp.memory_limit = '8g'", "runtime docker"]),
         ("engines/llamacpp/memory_limit", "8 GB", ["engines.llamacpp.memory_limit = '8 GB'", "kmg"]),
         ("devices/atom", {"kind": "npu", "name": "RBLN-CA22"}, ["devices.atom", "kind npu takes no name or uuids"]),

@@ -24,12 +24,12 @@ def test_a_container_has_a_line_a_compose_file_and_its_own_words() -> None:
     assert service["image"] in line.text and service["init"] is True
     assert "127.0.0.1:8080:80" in service["ports"]
     device = service["deploy"]["resources"]["reservations"]["devices"][0]
-    assert device["device_ids"] == ["GPU-0", "GPU-1"] and device["capabilities"] == ["gpu"]
+    assert device["device_ids"] == ["GPU-0"] and device["capabilities"] == ["gpu"]
 
 
 def test_secrets_are_named_and_not_told() -> None:
-    texts = [form.text for form in forms(in_a_container(env={"HF_TOKEN": "hidden", "PRICE": "5$"}), Path("/srv"))]
-    assert not any("hidden" in text for text in texts)
+    texts = [form.text for form in forms(in_a_container(env={"HF_TOKEN": "${HIDDEN}", "PRICE": "5$"}), Path("/srv"))]
+    assert not any("HIDDEN" in text for text in texts)
     environment = yaml.safe_load(texts[1])["services"]["server"]["environment"]
     assert environment["HF_TOKEN"] == "${HF_TOKEN}" and environment["PRICE"] == "5$$"
 
@@ -43,3 +43,15 @@ def test_files_that_the_engine_reads_are_written_first() -> None:
 def test_another_runtime_has_its_line() -> None:
     (form,) = forms(SPEC, Path("/srv/resources"))
     assert form.title == "Command" and "/srv/resources/envs/llamacpp" in form.text
+
+
+def test_several_servers_are_all_started_and_the_balancer_before_them() -> None:
+    (form,) = forms(in_a_container(replicas=2, balancer="nginx"), Path("/srv/resources"))
+    assert form.title == "2 servers behind nginx"
+    assert form.text.count("docker run") == 2 and "device=GPU-0" in form.text and "device=GPU-1" in form.text
+    assert "cat > /srv/servegrid/balancer/nginx.conf" in form.text and form.text.splitlines()[-1].endswith("nginx.conf")
+
+
+def test_words_with_a_dollar_stay_as_they_are() -> None:
+    compose = forms(in_a_container(options={"chat-template": "a $HOME b"}), Path("/srv"))[1]
+    assert "a $$HOME b" in yaml.safe_load(compose.text)["services"]["server"]["command"]

@@ -156,3 +156,9 @@ def test_ten_thousand_points_are_cheap_to_expand() -> None:
     big = grid(grid__threads=list(range(1, 51)), **{"grid__options.batch-size": list(range(1, 18))})
     assert len(big.points) > 10_000
     assert len({point.server.id for point in big.points}) == 2 * 3 * 2 * 17
+
+
+def test_a_ready_checkpoint_is_another_servers_business() -> None:
+    plain = servers(grid())
+    named = replace(MODEL, quantized={"awq": "/models/m-awq"}, speculators={"eagle3": "/models/m-eagle3"})
+    assert servers(grid(replace(FACTS, model=named, ready={"/models/m-awq": "1"}))) == plain

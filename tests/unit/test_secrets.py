@@ -27,7 +27,7 @@ def test_what_is_no_secret(name: str) -> None:
 def test_a_plan_shows_the_variable_instead(tmp_path: Path) -> None:
     raw = copy.deepcopy(yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text()))
     raw |= {"commands": True, "pathvars": {"results": str(tmp_path)}}
-    raw["engines"]["llamacpp"]["env"] = {"LLAMA_API_KEY": "s3cret"}
+    raw["engines"]["llamacpp"]["env"] = {"LLAMA_API_KEY": "${LLAMA_API_KEY}"}
     text = plan(Grid(parse_config(raw), FACTS))
     assert "s3cret" not in text
     assert 'LLAMA_API_KEY="$LLAMA_API_KEY"' in text

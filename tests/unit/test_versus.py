@@ -94,3 +94,30 @@ def test_exit_status_is_a_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert any(row["verdict"] == "worse" for row in json.loads((tmp_path / "out.json").read_text()))
     assert command.main([str(before), str(tmp_path)]) == 2
     assert "not comparable" in capsys.readouterr().err
+
+
+def test_broken_off_sessions_are_short_not_fast(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "a", 1), run(tmp_path / "b", 2, {4: 0.4})
+    for name in ("points", "sessions"):
+        table = pd.read_parquet(after / f"{name}.parquet")
+        table.loc[table["threads"] == 4, "status"] = "partial"
+        table.to_parquet(after / f"{name}.parquet")
+    found = verdicts(before, after)
+    assert found["4", "status"] == "worse" and ("4", "time_s") not in found
+
+
+def test_an_axis_of_one_run_alone_is_refused(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "a", 1), run(tmp_path / "b", 2)
+    points = pd.read_parquet(before / "points.parquet")
+    both = pd.concat([points.assign(concurrency=n) for n in (4, 16)])
+    order = ["engine", "gpu", "threads", "speculation", "quantization", "concurrency", "status", "reason"]
+    both[order].to_parquet(before / "points.parquet")
+    sessions = pd.read_parquet(before / "sessions.parquet")
+    pd.concat([sessions.assign(concurrency=n) for n in (4, 16)]).to_parquet(before / "sessions.parquet")
+    with pytest.raises(NotComparable, match="one run alone has the axes concurrency"):
+        changes(read_run(before), read_run(after))
+
+
+def test_a_gate_that_compared_nothing_does_not_pass(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "a", 1, sessions=1), run(tmp_path / "b", 2, {4: 5}, sessions=1)
+    assert command.main([str(before), str(after)]) == 2

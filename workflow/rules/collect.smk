@@ -1,14 +1,14 @@
 # From raw records to one row per point, and one per point and session. Pure: runs in seconds, needs no device.
 
 COLLECT_CODE = ["collect", "measured", "rows", "metrics", "chunks", "window", "records"]
-COLLECT_CODE += ["comparisons", "sameness", "warnings", "phrases", "trend", "energy"]
+COLLECT_CODE += ["comparisons", "sameness", "warnings", "phrases", "trend", "energy", "elsewhere", "row_cache", "state"]
 
 
 rule collect:
     input:
         config="<results>/config.json",
         sessions=SWEEP.session_inputs,
-        code=SWEEP.code("collect.py", *[f"servegrid/{name}.py" for name in COLLECT_CODE]),
+        code=[*SWEEP.code("collect.py", *[f"servegrid/{name}.py" for name in COLLECT_CODE]), *ENGINE_CODE],
     output:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",

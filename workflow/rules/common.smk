@@ -23,6 +23,10 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
+# Engines name their metrics and their command lines: an edit of one redoes tables and commands, and measures nothing.
+ENGINE_CODE = sorted(Path(SCRIPTS, "servegrid/engines").glob("*.py"))
+
+
 wildcard_constraints:
     server=r"[^/]+",
     rep=r"\d+",

@@ -4,6 +4,8 @@ FIGURES = ["time_threads", "speculation", "engines", "quantization", "sameness"]
 REPORT_CODE = sorted(
     path for path in Path(SCRIPTS, "servegrid/report").rglob("*") if path.suffix in (".py", ".js", ".css", ".j2")
 )
+REPORT_CODE += SWEEP.code("servegrid/intervals.py", "servegrid/metrics.py", "servegrid/phrases.py")
+DEPLOY_CODE = ["commands", "containers", "deploy", "topology", "balancer"]
 
 
 rule tables:
@@ -40,7 +42,7 @@ rule figures:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
         published=SWEEP.published,
-        code=[*SWEEP.code("figures.py", "servegrid/intervals.py"), *REPORT_CODE],
+        code=[*SWEEP.code("figures.py"), *REPORT_CODE],
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),
         time_threads=report(
@@ -89,7 +91,7 @@ rule claims:
         sessions="<results>/sessions.parquet",
         config="<results>/config.json",
         published=SWEEP.published,
-        code=[*SWEEP.code("claims.py", "servegrid/intervals.py"), *REPORT_CODE],
+        code=[*SWEEP.code("claims.py"), *REPORT_CODE],
     output:
         expand("<reports>/claims.{format}", format=["json", "csv", "md"]),
         page=report(
@@ -112,7 +114,11 @@ rule recommend:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
         config="<results>/config.json",
-        code=[*SWEEP.code("recommend.py", "servegrid/intervals.py", "servegrid/commands.py"), *REPORT_CODE],
+        code=[
+            *SWEEP.code("recommend.py", *[f"servegrid/{name}.py" for name in DEPLOY_CODE]),
+            *ENGINE_CODE,
+            *REPORT_CODE,
+        ],
     output:
         data="<reports>/recommendation.json",
         words="<reports>/recommendation.md",
@@ -133,7 +139,7 @@ rule questions:
         config="<results>/config.json",
         published=SWEEP.published,
         devices=f"{workflow.basedir}/config/published/devices.csv",
-        code=[*SWEEP.code("questions.py", "servegrid/intervals.py"), *REPORT_CODE],
+        code=[*SWEEP.code("questions.py", "servegrid/model/size.py", "servegrid/model/checkpoint.py"), *REPORT_CODE],
     output:
         data="<reports>/questions.json",
         words="<reports>/questions.md",

@@ -2,16 +2,18 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
-from servegrid import engines
-from servegrid.commands import chosen_gpus, environment, nominal_launch, shown
+from servegrid import engines, topology
+from servegrid.commands import chosen_gpus, described_balancer, environment, nominal_launch, nominal_launches, shown
 from servegrid.containers import ContainerRun, described
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.secrets import is_secret
+
+REQUEST_TIMEOUT_S = 600.0  # what a balancer lets a request take
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ def forms(spec: ServerSpec, resources: Path, folder: Path = Path("/srv/servegrid
     """
     if spec.runtime == "url":
         return [Form("It runs already", shown(spec, resources, nominal_launch(spec, resources)))]
-    launch = nominal_launch(spec, resources, folder)
-    files = _files(spec, launch)
-    line = "\n".join([*files, shown(spec, resources, launch, chosen_gpus(spec))])
+    if spec.copies > 1:
+        return [Form(f"{spec.copies} servers behind {spec.balancer}", _several(spec, resources, folder))]
+    launch, gpus = nominal_launch(spec, resources, folder), topology.gpus_of(spec, chosen_gpus(spec), 0)
+    line = "\n".join([*_files(spec, launch), shown(spec, resources, launch, gpus)])
     if spec.runtime != "docker":
         return [Form("Command", line)]
-    run = described(spec, launch, chosen_gpus(spec), environment(spec))
+    run = described(spec, launch, gpus, environment(spec))
     return [
         Form("docker run", line),
         Form("docker compose", compose(run)),
@@ -42,14 +45,31 @@ def forms(spec: ServerSpec, resources: Path, folder: Path = Path("/srv/servegrid
     ]
 
 
+def _several(spec: ServerSpec, resources: Path, folder: Path) -> str:
+    """Every copy in the background, then the balancer before them."""
+    launches = [replace(one, folder=folder / one.folder) for one in nominal_launches(spec, resources)]
+    port = launches[-1].ports[-1] + 1
+    balancer = described_balancer(spec, launches, port, folder / "balancer", REQUEST_TIMEOUT_S)
+    lines: list[str] = []
+    for copy, launch in enumerate(launches):
+        gpus = topology.gpus_of(spec, chosen_gpus(spec), copy)
+        lines += [*_files(spec, launch), f"{shown(spec, resources, launch, gpus)} &"]
+    # two on one device must not measure its free memory at the same time
+    lines.insert(0, "# start each server when the one before it is ready") if spec.sharing > 1 else None
+    return "\n".join([*lines, *_written(balancer.file, balancer.config), shlex.join(balancer.command)])
+
+
 def _files(spec: ServerSpec, launch: Launch) -> list[str]:
     """Shell lines that write the engine's files."""
     lines: list[str] = []
     for name, text in engines.get(spec.engine).written(spec, launch).items():
-        path = shlex.quote(str(launch.folder / name))
-        lines += [f"mkdir -p {shlex.quote(str((launch.folder / name).parent))}", f"cat > {path} <<'EOF'"]
-        lines += [text.rstrip("\n"), "EOF"]
+        lines += _written(launch.folder / name, text)
     return lines
+
+
+def _written(path: Path, text: str) -> list[str]:
+    begin = [f"mkdir -p {shlex.quote(str(path.parent))}", f"cat > {shlex.quote(str(path))} <<'EOF'"]
+    return [*begin, text.rstrip("\n"), "EOF"]
 
 
 def compose(run: ContainerRun) -> str:

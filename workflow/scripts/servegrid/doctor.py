@@ -74,8 +74,9 @@ def _engines(grid: Grid) -> Iterator[Finding]:
         elif entry.runtime == "command":
             yield _command(name, (entry.command or [""])[0])
         elif entry.runtime == "venv":
-            spec = next(point.server.spec for point in grid.points if point.server.name == name)
-            yield _environment(name, Path(grid.config.pathvars.resources) / environment_folder(spec))
+            specs = [point.server.spec for point in grid.points if point.server.name == name and not point.skip]
+            for folder in dict.fromkeys(map(environment_folder, specs)):
+                yield _environment(name, Path(grid.config.pathvars.resources) / folder)
 
 
 def _containers(grid: Grid) -> Iterator[Finding]:

@@ -14,7 +14,9 @@ def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Se
     defines it, so it is the same on every host whose config defines the device alike.
     """
     loads: dict[str, dict[str, Load]] = {}
-    servers = {point.server.id: point.server for point in grid.points if point.skip and point.skip.status == "absent"}
+    here = {point.server.id for point in grid.points if point.skip is None}
+    absent = [point.server for point in grid.points if point.skip and point.skip.status == "absent"]
+    servers = {server.id: server for server in absent if server.id not in here}
     for point in grid.points:
         if point.server.id in servers:
             loads.setdefault(point.server.id, {})[point.load.id] = point.load

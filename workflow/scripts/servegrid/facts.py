@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from servegrid import engines
 from servegrid.config import Config, ConfigError, EngineConfig
@@ -29,6 +30,7 @@ class Facts:
     absent: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
     absent_clients: Mapping[str, str] = field(default_factory=dict)  # kind of client -> what this host lacks for it
     absent_balancers: Mapping[str, str] = field(default_factory=dict)  # balancer -> what this host lacks for it
+    ready: Mapping[str, str] = field(default_factory=dict)  # path of a ready checkpoint or speculator -> its content
     traces: Mapping[str, str] = field(default_factory=dict)  # arrival trace -> SHA-256 of its content
 
 
@@ -38,7 +40,9 @@ def gather(config: Config) -> Facts:
     Raises:
         ConfigError: when a file or folder that the config names is not there.
     """
-    model = _with_ready_parts(_model(config.model.source, config.model.revision, config.model.gguf), config)
+    model = _model(config.model.source, config.model.revision, _whole(config.model.gguf))
+    quantized, speculators = _whole(config.model.quantized), _whole(config.model.speculators)
+    model = replace(model, quantized=quantized or None, speculators=speculators or None)
     draft = _draft(config.model.draft)
     versions = {name: _engine_version(name, entry) for name, entry in config.engines.items() if entry.runtime != "venv"}
     _published(config)
@@ -51,6 +55,7 @@ def gather(config: Config) -> Facts:
         absent=_absent(config),
         absent_clients=_absent_clients(config),
         absent_balancers=_absent_balancers(config),
+        ready=_ready(config),
         traces=_traces(config),
     )
 
@@ -63,15 +68,17 @@ def _model(source: str, revision: str | None, gguf: Mapping[str, str]) -> ModelR
     return _hub(source, revision, gguf, "model.source")
 
 
-def _with_ready_parts(model: ModelRef, config: Config) -> ModelRef:
-    """The model with its ready checkpoints and speculators; content of what lies on this machine counts for identity."""
+def _whole(named: Mapping[str, str]) -> dict[str, str]:
+    """Paths that are there made absolute; what is not there is a name on the hub, or is missed later."""
+    return {name: str(Path(path).absolute()) if Path(path).exists() else path for name, path in named.items()}
+
+
+def _ready(config: Config) -> dict[str, str]:
+    """Content of every ready checkpoint and speculator that lies on this machine, by its path."""
     from servegrid.model.identity import revision_of
 
-    named = [*config.model.quantized.values(), *config.model.speculators.values()]
-    local = {name: revision_of(Path(name)) for name in named if Path(name).exists()}
-    revision = digest([model.revision, local]) if local else model.revision
-    quantized, speculators = config.model.quantized or None, config.model.speculators or None
-    return replace(model, revision=revision, quantized=quantized, speculators=speculators)
+    named = [*_whole(config.model.quantized).values(), *_whole(config.model.speculators).values()]
+    return {name: revision_of(Path(name)) for name in named if Path(name).exists()}
 
 
 def _local(source: str, gguf: Mapping[str, str]) -> ModelRef:
@@ -157,22 +164,29 @@ def _published(config: Config) -> None:
             raise ConfigError([f"report.published[{index}] = {name!r}: is not there; allowed: a CSV file"])
 
 
+def _values(config: Config, axis: str) -> list[Any]:
+    """All values that the grid gives to an axis, those of its extra points among them."""
+    own = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
+    extra = [point[axis] for point in config.grid.include if axis in point]
+    return [*own, *(value for given in extra for value in (given if isinstance(given, list) else [given]))]
+
+
 def _absent_clients(config: Config) -> dict[str, str]:
     from servegrid.client.parallel import missing
 
-    used = {config.load.client, *further_axes(config.grid).get("client", [])}
+    used = {config.load.client, *_values(config, "client")}
     return {"parallel": reason} if "parallel" in used and (reason := missing()) else {}
 
 
 def _absent_balancers(config: Config) -> dict[str, str]:
     from servegrid.balancer import PACKAGES, missing
 
-    used = {config.server.balancer, *map(str, further_axes(config.grid).get("balancer", []))}
+    used = {config.server.balancer, *map(str, _values(config, "balancer"))}
     return {kind: reason for kind in sorted(used & set(PACKAGES)) if (reason := missing(kind))}
 
 
 def _traces(config: Config) -> dict[str, str]:
-    named = {config.load.trace, *further_axes(config.grid).get("trace", [])} - {None}
+    named = {config.load.trace, *_values(config, "trace")} - {None}
     files = {str(name): Path(str(name)) for name in named}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
@@ -180,5 +194,6 @@ def _traces(config: Config) -> dict[str, str]:
 def _absent(config: Config) -> dict[str, str]:
     from servegrid.devices import why_absent
 
-    used = {name: config.devices[name] for name in config.grid.gpu if config.devices[name].kind in ("cuda", "npu")}
+    named = {name: config.devices[name] for name in _values(config, "gpu")}
+    used = {name: device for name, device in named.items() if device.kind in ("cuda", "npu")}
     return {name: reason for name, device in used.items() if (reason := why_absent(device))}

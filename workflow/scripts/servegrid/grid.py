@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -12,7 +12,7 @@ from servegrid.config.load import AXES, engine_of
 from servegrid.config.models import Load as LoadOptions
 from servegrid.config.models import Server as ServerOptions
 from servegrid.config.models import further_axes
-from servegrid.engines.base import ServerSpec
+from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.facts import Facts
 from servegrid.identity import digest, named
 from servegrid.speculation import parse_speculation
@@ -138,7 +138,7 @@ class Grid:
             device=device,
             speculation=speculation,
             quantization=str(axes["quantization"]),
-            model=self.facts.model,
+            model=self._model(kind, str(axes["quantization"]), speculation.kind),
             draft=self.facts.draft if speculation.kind == "draft" else None,
             concurrency=server.concurrency,
             context_tokens=server.context_tokens,
@@ -158,6 +158,17 @@ class Grid:
             sharing=server.sharing,
             balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
+
+    def _model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
+        """The model with those of its ready parts alone that this server uses: another one's is not its business."""
+        names = {quantization, engines.get(engine).quantizations.get(quantization, quantization)}
+        model = self.facts.model
+        quantized = {name: path for name, path in (model.quantized or {}).items() if name in names} or None
+        speculators = {name: path for name, path in (model.speculators or {}).items() if name == speculation} or None
+        paths = [*(quantized or {}).values(), *(speculators or {}).values()]
+        local = {path: self.facts.ready[path] for path in paths if path in self.facts.ready}
+        revision = digest([model.revision, local]) if local else model.revision
+        return replace(model, revision=revision, quantized=quantized, speculators=speculators)
 
     def _version(self, name: str, engine: str, device_kind: str) -> str:
         """Of an environment its lock file; `none` where there is no lock file for this kind of device."""

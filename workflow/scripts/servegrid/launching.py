@@ -1,6 +1,7 @@
 """From a server of the grid to one that can be entered: ports, written files, the way of its runtime, its copies."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from servegrid.engines.base import Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.replicated import Part, ReplicatedServer
-from servegrid.server import Server, free_ports
+from servegrid.server import Server, ServerError, free_ports
 
 BALANCER_GRACE_S = 2.0
 AnyServer = Server | RemoteServer | ReplicatedServer
@@ -107,7 +108,7 @@ def server(
     if launch is None:
         return RemoteServer(at_port(spec.url or "", api), headers)
     port = launch.ports[api]
-    variables = {**environment(spec), **_key(engine.key_variable, entry.api_key_env)}
+    variables = _told({**environment(spec), **_key(engine.key_variable, entry.api_key_env)})
     if spec.runtime == "docker":
         return _container(spec, launch, variables, gpus, resources, log, port, grace_s, headers)
     variables = {**visible(gpus), **variables}
@@ -132,6 +133,19 @@ def _container(
     run = described(spec, launch, gpus, variables, image.name)
     run = replace(run, labels={owner.SESSION: str(log.parent.absolute())})
     return ContainerServer(run, launch.folder, log, port, stop_s, headers)
+
+
+def _told(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables with `${NAME}` replaced by what this process was told: so a config holds no secret."""
+    return {name: _value(name, value) for name, value in variables.items()}
+
+
+def _value(name: str, value: str) -> str:
+    if not (reference := re.fullmatch(r"\$\{(\w+)\}", value)):
+        return value
+    if reference[1] not in os.environ:
+        raise ServerError("launch", f"env.{name} = {value}: there is no such environment variable")
+    return os.environ[reference[1]]
 
 
 def _key(variable: str | None, from_variable: str | None) -> dict[str, str]:

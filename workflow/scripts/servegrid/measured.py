@@ -116,6 +116,14 @@ class Measured:
         server = self.session["server"]
         return int(server.get("replicas", 1) * server.get("sharing", 1))
 
+    @property
+    def _room(self) -> dict[str, float | None]:
+        """Tokens that the caches have room for, where the servers said so when they were asked; of copies the sum."""
+        parts = self.launch.get("copies") or [self.launch]
+        told = [(part.get("reported") or {}).get("kv_cache_tokens") for part in parts]
+        known = [float(room) for room in told if room is not None]
+        return {"kv_cache_tokens": sum(known)} if len(known) == len(told) else {}
+
     def _metrics(self, engine: Engine) -> Metrics:
         """Without speculation a server's acceptance rate is 0, which means nothing."""
         speculates = self.session["server"]["speculation"]["kind"] != "none"
@@ -135,6 +143,7 @@ class Measured:
             "steady_s": metrics.steady_s(self.requests),
             "steady_output_tokens_per_s": metrics.steady_output_tokens_per_s(self.requests),
             **server_columns(self.window, self._metrics(engine), self.copies),
+            **self._room,
             **hardware_columns(self.window, self.gpus),
             **energy_columns(self.window, self.gpus, idle_w),
         }

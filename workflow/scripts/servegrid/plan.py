@@ -116,7 +116,9 @@ def _time(grid: Grid) -> Iterator[str]:
     seconds = sum(history.session_s(session, loads) for session, loads in todo if loads)
     open_loads = sum(len(loads) for _, loads in todo)
     yield ""
-    if not open_loads:
+    if not grid.sessions:
+        yield "Nothing can be measured here; the report will say why."
+    elif not open_loads:
         yield "Everything is measured; only tables, figures and the report may have to be made."
     else:
         yield f"To measure: {open_loads} loads, about {duration(seconds)} ({history.basis})."

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from servegrid.clock import now_s
-from servegrid.endings import ending
+from servegrid.endings import ending, kind
 from servegrid.server import POLL_S, ServerError, StartUp
 from servegrid.server_log import tail
 
@@ -163,7 +163,7 @@ class ReplicatedServer:
             raise ServerError(error.kind, f"{name}: {error}") from error
 
     def _crash(self) -> ServerError:
-        return ServerError("crashed", f"ended before all were ready: {ending(self.ended)}")
+        return ServerError(kind(self.ended, self._log), f"ended before all were ready: {ending(self.ended, self._log)}")
 
     def _name(self, copy: int) -> str:
         return f"copy {copy + 1} of {len(self.copies)}"

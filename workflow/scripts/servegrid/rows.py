@@ -81,8 +81,7 @@ def provenance(one: Measured) -> Row:
     """What ran, where: engine, image, model, host, GPU and driver."""
     server, gpus = one.session["server"], one.launch.get("gpu_facts") or []
     reported = one.launch.get("reported") or {}
-    room = reported.get("kv_cache_tokens")
-    return ({} if room is None else {"kv_cache_tokens": room}) | {
+    return {
         "engine_version": reported.get("version") or server["version"],
         "copies": one.copies,
         "image_digest": one.launch.get("image_digest"),

@@ -40,7 +40,7 @@ def used_gpus(spec: ServerSpec, gpus: Sequence[str]) -> list[str]:
 def unsupported(spec: ServerSpec, name: str, gpu_count: int) -> str | None:
     """Why this layout cannot be, on the device `name` with so many GPUs; None if it can."""
     wanted = spec.replicas * spec.tensor_parallel
-    if spec.kind == "cuda" and wanted > gpu_count:
+    if spec.kind in ("cuda", "npu") and wanted > gpu_count:
         words = f"{spec.replicas} replicas x {spec.tensor_parallel} GPUs (tensor_parallel) are {wanted}"
         return f"{words}, the device {name} has {gpu_count} (devices.{name}: uuids, ids or count)"
     if spec.copies > 1 and "grpc" in (spec.protocol or engines.get(spec.engine).protocols[0]):

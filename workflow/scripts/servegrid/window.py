@@ -131,14 +131,14 @@ def server_columns(window: Window, metrics: Metrics, copies: int = 1) -> dict[st
         "waiting_max": _number(window.gauge(metrics.waiting).max()),
         "kv_cache_max": None if kv_cache is None else kv_cache / copies,
         "kv_cache_tokens": window.told(metrics.kv_cache_info) or _number(window.gauge(metrics.kv_cache_tokens).max()),
-        "acceptance_rate": _acceptance_rate(window, metrics),
+        "acceptance_rate": _acceptance_rate(window, metrics, copies),
     }
 
 
-def _acceptance_rate(window: Window, metrics: Metrics) -> float | None:
+def _acceptance_rate(window: Window, metrics: Metrics, copies: int) -> float | None:
     """Accepted / drafted tokens by the server's own counters, else the mean of its own rate; None if nothing was drafted."""
     if metrics.acceptance_rate:
-        return _number(window.gauge(metrics.acceptance_rate).mean())
+        return _number(window.gauge(metrics.acceptance_rate).mean() / copies)
     drafted, accepted = window.counted(metrics.drafted_tokens), window.counted(metrics.accepted_tokens)
     return _number(accepted / drafted) if drafted > 0 else None
 

@@ -1,6 +1,7 @@
 """From a mapping, as Snakemake merged it from files and command line, to a checked `Config`."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from servegrid.config.claims import claim_mistakes
 from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
 from servegrid.config.models import Config, EngineConfig, Load, Section, Server, further_axes, section_of
 from servegrid.files import read_json
+from servegrid.secrets import is_secret
 from servegrid.speculation import TRAINED, parse_speculation
 
 AXES = ("engine", "gpu", "threads", "speculation", "quantization")
@@ -84,9 +86,17 @@ def _engines(config: Config) -> Iterator[str]:
         for key in ("image", "memory_limit"):
             if getattr(entry, key) is not None and entry.runtime != "docker":
                 yield f"engines.{name}.{key} = {shown(getattr(entry, key))}: goes with runtime docker, and with no other"
+        yield from _bare_secrets(name, entry)
         if (entry.runtime == "command") != (entry.command is not None):
             yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
         yield from _url_mistakes(name, entry)
+
+
+def _bare_secrets(name: str, entry: EngineConfig) -> Iterator[str]:
+    """A secret in a config would end up in its records and in the report."""
+    for variable, value in entry.env.items():
+        if is_secret(variable) and not re.fullmatch(r"\$\{\w+\}", value):
+            yield f"engines.{name}.env.{variable}: is a secret; write ${{{variable}}}, and set that variable in the shell"
 
 
 def _url_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:

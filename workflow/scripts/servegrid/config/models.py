@@ -123,7 +123,11 @@ class EngineConfig(Section):
         description="Further flags of the engine, passed as they are: `{batch-size: 512}` becomes `--batch-size 512`. "
         'A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as "off".',
     )
-    env: dict[str, str] = Field(default_factory=dict, description="Environment variables for the server.")
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment variables for the server. `${NAME}` is replaced by the variable of that name at launch; a secret "
+        "(KEY, TOKEN, SECRET or PASSWORD in its name) must be given so.",
+    )
 
 
 class Device(Section):
