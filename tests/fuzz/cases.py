@@ -71,7 +71,7 @@ def check(data: bytes) -> None:
     case = decode(data)
     fault = _fault(case)
     fine_log, coarse_log = _log(case.raw, range(1, len(case.raw) + 1)), _log(case.raw, case.ends)
-    for name in protocols.names():
+    for name in (name for name in protocols.names() if protocols.get(name).transport == "http"):
         fine, coarse = (_record(log, fault, protocols.get(name)) for log in (fine_log, coarse_log))
         for record, last_s in ((fine, len(case.raw)), (coarse, len(case.ends))):
             _check_kind(record)

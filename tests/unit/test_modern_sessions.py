@@ -67,7 +67,7 @@ def test_a_whole_session(engine: str, tmp_path: Path) -> None:
     assert read_json(load_folder(folder, session.loads[0]) / "load.json")["requests"] == {"ok": 24}
     version = {"sglang": "0.5.23", "tensorrt-llm": "1.2.1"}.get(engine)
     assert record["launches"][0]["reported"]["version"] == version
-    [row] = collect(whole, places.results).to_dict("records")
+    [row] = collect(whole, places.results).points.to_dict("records")
     assert (row["status"], row["output_tokens"], row["tokens_from"]) == ("ok", 24 * TOKENS, "usage")
     assert 0 < row["running_mean"] <= 4 and 0 < row["waiting_max"] <= 6 and 0 < row["kv_cache_max"] <= 1
     wanted = PROGRAMS[engine][2]
