@@ -359,7 +359,7 @@ class Report(Section):
     also_from: list[str] = Field(
         default_factory=list,
         description="Result folders of the same config from other hosts, copied here: points whose device this host lacks are taken "
-        "from the first that has them. Every row says its `host`.",
+        "from the first that has them, where model and programs lie at the same paths there as here. Every row says its `host`.",
     )
     timelines: Annotated[int, Field(ge=0)] = Field(
         50, description="Of how many servers the telemetry is drawn over time, in the order of the grid; 0 for none."
