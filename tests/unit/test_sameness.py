@@ -5,31 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from data.results import WORDS
 from servegrid import sameness
 from servegrid.records import RequestRecord, requests_table, write_requests
 from servegrid.sameness import Answers, beyond, compare, distance, first_difference, garble, trigrams
-
-WORDS = [
-    "the",
-    "server",
-    "sent",
-    "a",
-    "long",
-    "answer",
-    "about",
-    "rivers",
-    "and",
-    "towns",
-    "while",
-    "nobody",
-    "asked",
-    "for",
-    "more",
-    "than",
-    "one",
-    "of",
-    "them",
-]
 
 
 def sentence(seed: int, length: int = 60) -> str:
