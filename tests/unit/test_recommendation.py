@@ -122,7 +122,7 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path) -> None:
 
     config = {
         "engines": {
-            "llamacpp": {"runtime": "venv", "env": {"HF_TOKEN": "very secret"}, "options": {"chat-template": "a 'b"}}
+            "llamacpp": {"runtime": "venv", "env": {"HF_TOKEN": "${VERY_SECRET}"}, "options": {"chat-template": "a 'b"}}
         },
         "grid": {"engine": ["llamacpp"], "threads": [1, 2]},
     }
@@ -136,7 +136,7 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path) -> None:
     script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
     found = json.loads((tmp_path / "recommendation.json").read_text())
     text = (tmp_path / "recommendation.sh").read_text()
-    assert found["command"] in text and "very secret" not in text and 'HF_TOKEN="$HF_TOKEN"' in text
+    assert found["command"] in text and "VERY_SECRET" not in text and 'HF_TOKEN="$HF_TOKEN"' in text
     words = subprocess.run(
         ["sh", "-c", f"for word in {found['command'].split(' ', 1)[1]}; do echo \"$word\"; done"],
         capture_output=True, text=True, check=True,
