@@ -41,10 +41,10 @@ def test_gpus_by_uuid_and_never_all() -> None:
 
 
 def test_models_are_read_only_and_a_cache_is_not() -> None:
-    run = replace(box(), needs=Container(cache="/root/.cache"), cache_volume="servegrid-cache")
+    run = replace(box(), needs=Container(cache="/cache"), cache_volume="servegrid-cache")
     model, cache = arguments(run, {}, {})["mounts"]
     assert model["ReadOnly"] and model["Type"] == "bind" and model["Source"] == model["Target"]
-    assert cache["Type"] == "volume" and cache["Target"] == "/root/.cache" and not cache["ReadOnly"]
+    assert cache["Type"] == "volume" and cache["Target"] == "/cache" and not cache["ReadOnly"]
 
 
 def test_privileges_only_where_an_engine_asks() -> None:

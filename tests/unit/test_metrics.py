@@ -94,6 +94,21 @@ def test_acceptance() -> None:
     assert metrics.acceptance_rate(TWO) is None
 
 
+def test_goodput_counts_the_requests_within_every_limit() -> None:
+    # time to complete 2.25 s; TTFT 500 and 250 ms, TPOT 150 and 1000 ms
+    assert metrics.goodput_requests_per_s(TWO, {}) is None
+    assert metrics.goodput_requests_per_s(TWO, {"ttft_ms_p99": 300}) == pytest.approx(1 / 2.25)
+    assert metrics.goodput_requests_per_s(TWO, {"ttft_ms_p50": 300, "ttft_ms_p99": 600}) == pytest.approx(2 / 2.25)
+    assert metrics.goodput_requests_per_s(TWO, {"ttft_ms_p99": 300, "itl_ms_p99": 200}) == 0
+    assert metrics.goodput_requests_per_s(TWO, {"e2e_planned_ms_p99": 300}) is None, "nothing was planned"
+
+
+def test_goodput_leaves_out_what_failed_and_keeps_answers_of_one_chunk() -> None:
+    mixed = requests(request(0, [1.0]), request(0, [0.1, 2.0], status="error"), request(0, [0.1], planned_s=-1.0))
+    assert metrics.goodput_requests_per_s(mixed, {"tpot_ms_p99": 1}) == pytest.approx(2 / 2.0)
+    assert metrics.goodput_requests_per_s(mixed, {"ttft_planned_ms_p99": 2000}) == pytest.approx(2 / 2.0)
+
+
 def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
     # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
     load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))

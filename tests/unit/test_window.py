@@ -40,14 +40,16 @@ def test_one_silent_gpu_makes_the_sum_unknown(launch: Path) -> None:
 
 def test_server_metrics(launch: Path) -> None:
     columns = server_columns(Window.of(launch, 4.0, 7.0), Metrics(running="running", waiting="absent"))
-    unknown = dict.fromkeys(("waiting_max", "kv_cache_max", "kv_cache_tokens", "acceptance_rate"))
+    unknown = dict.fromkeys(("waiting_max", "kv_cache_max", "kv_cache_tokens", "acceptance_rate", "acceptance_length"))
     assert columns == {"running_mean": 1.5} | unknown
 
 
-COUNTERS = Metrics(drafted_tokens="drafted", accepted_tokens="accepted")
+COUNTERS = Metrics(drafted_tokens="drafted", accepted_tokens="accepted", drafts="drafts")
 
 
-def acceptance(folder: Path, counts: dict[str, list[float]], names: Metrics = COUNTERS) -> float | None:
+def acceptance(
+    folder: Path, counts: dict[str, list[float]], names: Metrics = COUNTERS, column: str = "acceptance_rate"
+) -> float | None:
     """Of a window from 2 to 4 s; one sample a second, each split over two labels."""
     rows = [
         {"t_s": float(t), "name": name, "labels": label, "value": value / 2}
@@ -56,7 +58,7 @@ def acceptance(folder: Path, counts: dict[str, list[float]], names: Metrics = CO
         for label in ("{}", '{"pid":"7"}')
     ]
     write_table(folder / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
-    return server_columns(Window.of(folder, 2.0, 4.0), names)["acceptance_rate"]
+    return server_columns(Window.of(folder, 2.0, 4.0), names)[column]
 
 
 def test_acceptance_is_what_the_counters_went_within_the_load(tmp_path: Path) -> None:
@@ -74,6 +76,14 @@ def test_acceptance_is_unknown_where_nothing_was_drafted_or_seen(tmp_path: Path)
 
 def test_acceptance_of_a_server_with_a_rate_alone(tmp_path: Path) -> None:
     assert acceptance(tmp_path, {"rate": [0.9, 0.9, 0.4, 0.5, 0.6]}, Metrics(acceptance_rate="rate")) == 0.5
+
+
+def test_acceptance_length_counts_the_token_that_every_step_yields(tmp_path: Path) -> None:
+    counts = {"drafts": [0, 0, 10, 12, 14], "accepted": [0, 0, 5, 9, 13]}
+    assert acceptance(tmp_path, counts, column="acceptance_length") == 3.0
+    assert acceptance(tmp_path, counts | {"drafts": [4] * 5}, column="acceptance_length") is None
+    own = Metrics(acceptance_length="said")
+    assert acceptance(tmp_path, {"said": [1, 1, 2, 3, 4]}, own, "acceptance_length") == 3.0
 
 
 def test_no_telemetry_is_unknown(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from servegrid.rows import numbers, provenance
 from servegrid.state import load_folder, session_folder
 
 Row = dict[str, Any]
+Compute = Callable[[float | None, Mapping[str, float]], Row]
 COLUMNS = (
     ["status", "reason", "sessions", "time_s", "time_s_low", "time_s_high", "tail_s", "steady_s"]
     + ["requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens", "tokens_from"]
@@ -160,7 +161,7 @@ class _Reader:
         """The same numbers of one session."""
         axes = dict(point.axes) | {"rep": int(one.session["rep"]), "status": one.load["status"]}
         ids = {"server_id": point.server.id, "load_id": point.load.id}
-        return axes | ids | self._cached(point, "session", [one], lambda price: numbers([one], price))
+        return axes | ids | self._cached(point, "session", [one], lambda price, slo: numbers([one], price, slo))
 
     def numbered(self, point: Point) -> list[Measured]:
         """The point's sessions that have numbers, by round. Those of the last few points are kept, with what was read."""
@@ -214,23 +215,27 @@ class _Reader:
     def _numbers(self, point: Point, measured: list[Measured]) -> Row:
         if not measured:
             return {}
-        row = self._cached(point, "point", measured, lambda price: _with_warnings(measured, price))
+        row = self._cached(point, "point", measured, lambda price, slo: _with_warnings(measured, price, slo))
         row = row | self._comparisons.columns(point, measured) | provenance(measured[0])
         return row | {"warnings": phrases.joined(row["warnings"] + self._comparisons.warnings(point, row))}
 
-    def _cached(self, point: Point, what: str, measured: list[Measured], compute: Callable[[float | None], Row]) -> Row:
+    def _cached(self, point: Point, what: str, measured: list[Measured], compute: Compute) -> Row:
         key, files = self._key(point, what, measured)
-        row: Row = self.cache.get(key, files, lambda: compute(self._price(point)))
+        row: Row = self.cache.get(key, files, lambda: compute(self._price(point), self._slo))
         return row
 
     def _key(self, point: Point, what: str, measured: list[Measured]) -> tuple[list[Any], list[Path]]:
-        return [what, self._price(point)], [path for one in measured for path in one.files]
+        return [what, self._price(point), self._slo], [path for one in measured for path in one.files]
+
+    @property
+    def _slo(self) -> dict[str, float]:
+        return self.grid.config.report.slo
 
     def _price(self, point: Point) -> float | None:
         return self.grid.config.devices[point.server.gpu].usd_per_hour
 
 
-def _with_warnings(measured: list[Measured], price: float | None) -> Row:
-    row = numbers(measured, price)
+def _with_warnings(measured: list[Measured], price: float | None, slo: Mapping[str, float]) -> Row:
+    row = numbers(measured, price, slo)
     row |= {"client_bound": metrics.client_bound(*(row[name] for name in metrics.PACE))}
     return row | {"warnings": warnings.of_point(measured, row["client_bound"])}

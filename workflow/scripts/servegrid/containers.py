@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from servegrid import engines
-from servegrid.engines.base import Container, Launch, ServerSpec
+from servegrid.engines.base import CACHE, Container, Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.identity import readable
 from servegrid.secrets import is_secret
@@ -46,7 +46,7 @@ def described(
         words=(*needs.program, *engine.arguments(spec, inside)),
         ports=dict(zip(inside.ports, launch.ports, strict=True)),
         mounts=tuple(dict.fromkeys([*(part for path in files for part in _with_parts(path)), *written])),
-        environment=dict(variables),
+        environment=({"XDG_CACHE_HOME": CACHE} if needs.cache == CACHE else {}) | dict(variables),
         gpus=tuple(gpu for gpu in gpus if not is_npu(gpu)),
         needs=needs,
         cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
@@ -71,13 +71,12 @@ def _with_parts(path: Path) -> list[Path]:
 
 
 def docker_run(run: ContainerRun) -> list[str]:
-    """The container as the words of a `docker run` line; secrets are taken from variables of the same name."""
+    """The container as the words of a `docker run` line; a secret is a name alone, which hands on the variable of the shell."""
     words = ["docker", "run", "--rm", *_resources(run.needs), *_gpus(run.gpus)]
     words += ["--memory", run.memory_limit, "--memory-swap", run.memory_limit] if run.memory_limit else []
     words += [word for inside, port in run.ports.items() for word in ("-p", f"127.0.0.1:{port}:{inside}")]
     words += [word for path in run.mounts for word in ("-v", f"{path}:{path}:ro")]
     words += ["-v", f"{run.cache_volume}:{run.needs.cache}"] if run.cache_volume else []
-    # a name alone hands on the variable of the shell
     words += [word for name, value in run.environment.items() for word in ("-e", _variable(name, value))]
     entrypoint = run.needs.entrypoint
     words += ["--entrypoint", entrypoint[0]] if entrypoint else []

@@ -11,7 +11,7 @@ from servegrid import engines, topology
 from servegrid.commands import chosen_gpus, described_balancer, environment, nominal_launch, nominal_launches, shown
 from servegrid.containers import ContainerRun, described
 from servegrid.engines.base import Launch, ServerSpec
-from servegrid.secrets import is_secret
+from servegrid.secrets import is_secret, reference
 
 REQUEST_TIMEOUT_S = 600.0  # what a balancer lets a request take
 
@@ -83,7 +83,7 @@ def compose(run: ContainerRun) -> str:
         "volumes": [f"{path}:{path}:ro" for path in run.mounts]
         + ([f"{run.cache_volume}:{needs.cache}"] if run.cache_volume else []),
         "environment": {
-            name: f"${{{name}}}" if value is None or is_secret(name) else value.replace("$", "$$")
+            name: f"${{{reference(name, value)}}}" if value is None or is_secret(name) else value.replace("$", "$$")
             for name, value in run.environment.items()
         },
         "init": True,

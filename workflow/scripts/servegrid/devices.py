@@ -61,10 +61,17 @@ def _found(device: Device) -> list[str]:
     fitting = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
     if not fitting:
         there = ", ".join(gpu.name for gpu in gpus) or "none"
-        raise LookupError(f"no GPU named {device.name!r} here (there is: {there})")
+        raise LookupError(f"no GPU named {device.name!r} here (there is: {there}{_silent()})")
     if len(fitting) < device.count:
-        raise LookupError(f"{len(fitting)} GPUs named {device.name!r} here, count = {device.count} wanted")
+        raise LookupError(f"{len(fitting)} GPUs named {device.name!r} here{_silent()}, count = {device.count} wanted")
     return [gpu.uuid for gpu in fitting[: device.count]]
+
+
+def _silent() -> str:
+    """In words, the GPUs that the driver counts but that do not answer."""
+    from servegrid.telemetry import nvml
+
+    return "".join(f"; GPU {index} does not answer: {words}" for index, words in nvml.unreachable().items())
 
 
 def describe(uuids: list[str]) -> list[dict[str, Any]]:

@@ -152,6 +152,7 @@ class Grid:
             image=image,
             memory_limit=entry.memory_limit,
             protocol=entry.protocol,
+            api_key_env=entry.api_key_env,
             memory_fraction=server.memory_fraction,
             tensor_parallel=server.tensor_parallel,
             replicas=server.replicas,

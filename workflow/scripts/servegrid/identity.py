@@ -8,11 +8,17 @@ from dataclasses import Field, field, fields, is_dataclass
 from typing import Any
 
 _LATER = "joined the definition later"
+_ASIDE = "no part of the definition"
 
 
 def later(default: Any) -> Any:
     """A dataclass field that joined a definition when things were measured already: at its default it does not count."""
     return field(default=default, metadata={_LATER: True})
+
+
+def aside(default: Any) -> Any:
+    """A dataclass field that is no part of the definition, and never counts."""
+    return field(default=default, metadata={_ASIDE: True})
 
 
 def digest(definition: Any, length: int = 10) -> str:
@@ -41,4 +47,6 @@ def _plain(value: Any) -> Any:
 
 
 def _counts(each: Field[Any], value: Any) -> bool:
+    if _ASIDE in each.metadata:
+        return False
     return _LATER not in each.metadata or getattr(value, each.name) != each.default

@@ -1,7 +1,6 @@
 """From a server of the grid to one that can be entered: ports, written files, the way of its runtime, its copies."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import cast
 from servegrid import engines, topology
 from servegrid.balancer import Balancer
 from servegrid.commands import command_line, described_balancer, environment, needed_files, visible
-from servegrid.config import Config, EngineConfig
+from servegrid.config import Config
 from servegrid.containers import described
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.replicated import Part, ReplicatedServer
+from servegrid.secrets import REFERENCE
 from servegrid.server import Server, ServerError, free_ports
 
 BALANCER_GRACE_S = 2.0
@@ -65,7 +65,6 @@ def whole(
     spec: ServerSpec,
     launches: Sequence[Launch],
     balancer: Balancer | None,
-    entry: EngineConfig,
     gpus: Sequence[str],
     resources: Path,
     log: Path,
@@ -78,10 +77,10 @@ def whole(
     """
     parts = [topology.gpus_of(spec, gpus, copy) for copy in range(spec.copies)]
     if balancer is None:
-        return server(spec, launches[0] if launches else None, entry, parts[0], resources, log, grace_s)
+        return server(spec, launches[0] if launches else None, parts[0], resources, log, grace_s)
     logs = [log.with_name(f"{log.stem}-{copy + 1}{log.suffix}") for copy in range(spec.copies)]
     copies = [
-        cast(Part, server(spec, launch, entry, own, resources, own_log, grace_s))
+        cast(Part, server(spec, launch, own, resources, own_log, grace_s))
         for launch, own, own_log in zip(launches, parts, logs, strict=True)
     ]
     front = Server(balancer.command, log, balancer.port, grace_s=BALANCER_GRACE_S, headers=copies[0].headers)
@@ -91,7 +90,6 @@ def whole(
 def server(
     spec: ServerSpec,
     launch: Launch | None,
-    entry: EngineConfig,
     gpus: Sequence[str],
     resources: Path,
     log: Path,
@@ -102,13 +100,13 @@ def server(
     Raises:
         ServerError: when the environment variable with its API key is not set, or its image cannot be had.
     """
-    headers = key_headers(entry.api_key_env, os.environ)
+    headers = key_headers(spec.api_key_env, os.environ)
     engine = engines.get(spec.engine)
     api = engine.port_of("api", spec)
     if launch is None:
         return RemoteServer(at_port(spec.url or "", api), headers)
     port = launch.ports[api]
-    variables = _told({**environment(spec), **_key(engine.key_variable, entry.api_key_env)})
+    variables = _told(environment(spec))
     if spec.runtime == "docker":
         return _container(spec, launch, variables, gpus, resources, log, port, grace_s, headers)
     variables = {**visible(gpus), **variables}
@@ -141,16 +139,11 @@ def _told(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _value(name: str, value: str) -> str:
-    if not (reference := re.fullmatch(r"\$\{(\w+)\}", value)):
+    if not (reference := REFERENCE.fullmatch(value)):
         return value
     if reference[1] not in os.environ:
         raise ServerError("launch", f"env.{name} = {value}: there is no such environment variable")
     return os.environ[reference[1]]
-
-
-def _key(variable: str | None, from_variable: str | None) -> dict[str, str]:
-    """The API key under the name that the engine looks for it; it never stands on a command line."""
-    return {variable: os.environ[from_variable]} if variable and from_variable else {}
 
 
 def clear_away(config: Config) -> None:

@@ -125,9 +125,9 @@ class Measured:
         return {"kv_cache_tokens": sum(known)} if len(known) == len(told) else {}
 
     def _metrics(self, engine: Engine) -> Metrics:
-        """Without speculation a server's acceptance rate is 0, which means nothing."""
+        """Without speculation a server's acceptance is 0, which means nothing."""
         speculates = self.session["server"]["speculation"]["kind"] != "none"
-        return engine.metrics if speculates else replace(engine.metrics, acceptance_rate=None)
+        return engine.metrics if speculates else replace(engine.metrics, acceptance_rate=None, acceptance_length=None)
 
     @cached_property
     def during(self) -> dict[str, float | None]:

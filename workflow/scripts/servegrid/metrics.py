@@ -3,7 +3,7 @@
 Only requests with status `ok` (answered as asked) count for throughput and latency; the others are counted apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -176,10 +176,42 @@ def tpot_ms(requests: Requests) -> Floats:
     Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
     taken to be one.
     """
+    each = _each_tpot_ms(requests)
+    return each[~np.isnan(each)]
+
+
+def _each_tpot_ms(requests: Requests) -> Floats:
+    """NaN for a request with one event."""
     after = requests.column("output_tokens") - requests.chunks.first_carried
     spans = requests.column("last_token_s") - requests.column("first_token_s")
     valid = (after >= 1) & (spans > 0)
-    return 1e3 * spans[valid] / after[valid]
+    return 1e3 * np.where(valid, spans, np.nan) / np.where(valid, after, 1)
+
+
+def goodput_requests_per_s(requests: Requests, slo: Mapping[str, float]) -> float | None:
+    """Requests answered as asked and within every limit, per second of the time to complete; None without a limit,
+    and with one of planned sends where nothing was planned.
+
+    Zhong et al. 2024, DistServe (arXiv:2401.09670). `slo` has limits of percentiles in ms, by column. One request has one value of
+    each latency, for which the highest limit counts; its ITL and chunk gaps are taken as their mean, TPOT, which a request with one event keeps.
+    """
+    limits: dict[str, float] = {}
+    for column, limit in slo.items():
+        name = column.rpartition("_ms_p")[0]
+        limits[name] = max(limit, limits.get(name, limit))
+    planned = not np.isnan(requests.column("planned_s")).all()
+    if not limits or (any(name.endswith("_planned") for name in limits) and not planned):
+        return None
+    within = [~(_each_ms(requests, name) > limit) for name, limit in limits.items()]
+    return per_second(int(np.all(within, axis=0).sum()), time_s(requests))
+
+
+def _each_ms(requests: Requests, latency: str) -> Floats:
+    """One value per ok request, of any of LATENCIES."""
+    begin = "planned_s" if latency.endswith("_planned") else "sent_s"
+    ends = {"ttft": "first_token_s", "e2e": "end_s"}
+    end = ends.get(latency.removesuffix("_planned"))
+    return _each_tpot_ms(requests) if end is None else 1e3 * (requests.column(end) - requests.column(begin))
 
 
 def chunk_gaps_ms(requests: Requests) -> Floats:

@@ -1,6 +1,6 @@
 """Rows of numbers from the loads of one point: requests are pooled, and what belongs to a session is averaged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -12,9 +12,16 @@ from servegrid.measured import Measured
 Row = dict[str, Any]
 
 
-def numbers(measured: Sequence[Measured], usd_per_hour: float | None) -> Row:
-    """Every number of a point, or of one session of it; `measured` are loads with a number, at least one."""
+def numbers(measured: Sequence[Measured], usd_per_hour: float | None, slo: Mapping[str, float]) -> Row:
+    """Every number of a point, or of one session of it.
+
+    Args:
+        measured: loads with a number, at least one.
+        usd_per_hour: price of the device.
+        slo: limits for the goodput, in ms by column; see metrics.goodput_requests_per_s.
+    """
     row = _times(measured) | _counts(measured) | _latencies(measured) | _means([one.during for one in measured])
+    row |= _means([{"goodput_requests_per_s": metrics.goodput_requests_per_s(one.requests, slo)} for one in measured])
     if (by_requests := metrics.acceptance_rate(*(one.requests for one in measured))) is not None:
         row |= {"acceptance_rate": by_requests}  # of these requests alone
     return row | _per_gpu(row, measured[0]) | _cost(row, usd_per_hour)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+REFERENCE = re.compile(r"\$\{(\w+)\}")
 _SECRET = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASS|CREDENTIALS?)($|_)", re.IGNORECASE)
 
 
@@ -11,6 +12,12 @@ def is_secret(variable: str) -> bool:
     return bool(_SECRET.search(variable))
 
 
+def reference(variable: str, value: str | None) -> str:
+    """The variable of the shell that holds this secret: the one that a value `${NAME}` names, else the one of the same name."""
+    named = REFERENCE.fullmatch(value or "")
+    return named[1] if named else variable
+
+
 def hidden(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables with every secret replaced by a reference to itself: `{"HF_TOKEN": "${HF_TOKEN}"}`."""
-    return {name: f"${{{name}}}" if is_secret(name) else value for name, value in environment.items()}
+    """The variables with every secret replaced by a reference to where it is: `{"HF_TOKEN": "${HF_TOKEN}"}`."""
+    return {name: f"${{{reference(name, value)}}}" if is_secret(name) else value for name, value in environment.items()}

@@ -145,10 +145,10 @@ class SessionRun:
         launch["stopped_s"] = now_s()
 
     def _server(self, gpus: list[str]) -> AnyServer:
-        spec, entry = self.session.server.spec, self.config.engines[self.session.server.name]
+        spec = self.session.server.spec
         log, grace_s = self.folder / "server.log", self.config.server.stop_timeout_s
         resources = self.places.resources
-        return launching.whole(spec, self._launches, self._balancer, entry, gpus, resources, log, grace_s)
+        return launching.whole(spec, self._launches, self._balancer, gpus, resources, log, grace_s)
 
     def _health_url(self, server: AnyServer) -> str:
         return self._base("health", server) + self.engine.health_path

@@ -201,11 +201,13 @@ class Sweep:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of what the result tables depend on beside records: points, their names, prices and the baseline."""
+        """Hash of what the result tables depend on beside records: points, their names, prices, limits and the baseline."""
         points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
         elsewhere = [self._elsewhere] if self._elsewhere else []
-        return digest([points, self.config.repeats, prices, self.config.report.baseline, *elsewhere])
+        report = self.config.report
+        limits = [report.slo] if report.slo else []
+        return digest([points, self.config.repeats, prices, report.baseline, *limits, *elsewhere])
 
     @cached_property
     def whole(self) -> str:

@@ -132,6 +132,7 @@ def server_columns(window: Window, metrics: Metrics, copies: int = 1) -> dict[st
         "kv_cache_max": None if kv_cache is None else kv_cache / copies,
         "kv_cache_tokens": window.told(metrics.kv_cache_info) or _number(window.gauge(metrics.kv_cache_tokens).max()),
         "acceptance_rate": _acceptance_rate(window, metrics, copies),
+        "acceptance_length": _acceptance_length(window, metrics, copies),
     }
 
 
@@ -141,6 +142,14 @@ def _acceptance_rate(window: Window, metrics: Metrics, copies: int) -> float | N
         return _number(window.gauge(metrics.acceptance_rate).mean() / copies)
     drafted, accepted = window.counted(metrics.drafted_tokens), window.counted(metrics.accepted_tokens)
     return _number(accepted / drafted) if drafted > 0 else None
+
+
+def _acceptance_length(window: Window, metrics: Metrics, copies: int) -> float | None:
+    """Tokens that a step yields where something was drafted: 1 + accepted / drafts (vLLM's definition); None if nothing was."""
+    if metrics.acceptance_length:
+        return _number(window.gauge(metrics.acceptance_length).mean() / copies)
+    drafts, accepted = window.counted(metrics.drafts), window.counted(metrics.accepted_tokens)
+    return _number(1 + accepted / drafts) if drafts > 0 else None
 
 
 def hardware_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:

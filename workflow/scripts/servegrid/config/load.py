@@ -1,7 +1,6 @@
 """From a mapping, as Snakemake merged it from files and command line, to a checked `Config`."""
 
 import itertools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from servegrid.config.claims import claim_mistakes
 from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
 from servegrid.config.models import Config, EngineConfig, Load, Section, Server, further_axes, section_of
 from servegrid.files import read_json
-from servegrid.secrets import is_secret
+from servegrid.secrets import REFERENCE, is_secret
 from servegrid.speculation import TRAINED, parse_speculation
 
 AXES = ("engine", "gpu", "threads", "speculation", "quantization")
@@ -95,7 +94,7 @@ def _engines(config: Config) -> Iterator[str]:
 def _bare_secrets(name: str, entry: EngineConfig) -> Iterator[str]:
     """A secret in a config would end up in its records and in the report."""
     for variable, value in entry.env.items():
-        if is_secret(variable) and not re.fullmatch(r"\$\{\w+\}", value):
+        if is_secret(variable) and not REFERENCE.fullmatch(value):
             yield f"engines.{name}.env.{variable}: is a secret; write ${{{variable}}}, and set that variable in the shell"
 
 

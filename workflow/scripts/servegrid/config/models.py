@@ -348,7 +348,7 @@ class Report(Section):
     slo: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
         description="Greatest latencies in ms, e.g. `{ttft_ms_p99: 500, itl_ms_p99: 50}`. A setting that breaks one, or of "
-        "which it is not known, is not recommended, whatever the objective.",
+        "which it is not known, is not recommended, whatever the objective. The goodput counts the requests that keep all.",
     )
     published: list[str] = Field(
         default_factory=list,

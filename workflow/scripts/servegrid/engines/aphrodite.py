@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 from servegrid.speculation import Speculation
 
 METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
@@ -37,6 +38,7 @@ class Aphrodite(Engine):
         kv_cache="aphrodite:kv_cache_usage_perc",
         prompt_tokens="aphrodite:prompt_tokens_total",
         output_tokens="aphrodite:generation_tokens_total",
+        drafts="aphrodite:spec_decode_num_drafts_total",
         drafted_tokens="aphrodite:spec_decode_num_draft_tokens_total",
         accepted_tokens="aphrodite:spec_decode_num_accepted_tokens_total",
     )
@@ -49,20 +51,11 @@ class Aphrodite(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        own = self.quantizations[spec.quantization]
-        if own in READY and own not in (spec.model.quantized or {}):
-            return f"{own} needs a ready checkpoint: name it under model.quantized.{own}"
-        return None
+        return without_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, or the quantized one; and what speculation needs beside it."""
-        own, kind = self.quantizations[spec.quantization], spec.speculation.kind
-        files = {"model": (spec.model.quantized or {})[own] if own in READY else spec.model.checkpoint}
-        if kind == "draft" and spec.draft:
-            files["speculator"] = spec.draft.checkpoint
-        elif kind in (spec.model.speculators or {}):
-            files["speculator"] = (spec.model.speculators or {})[kind]
-        return files
+        return ready_checkpoint(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The image's entry point is `aphrodite run`; a command of the user's has to say that itself."""
@@ -88,15 +81,15 @@ class Aphrodite(Engine):
         config: dict[str, Any] = {"method": METHODS.get(asked.kind, asked.kind)}
         if asked.length:
             config["num_speculative_tokens"] = asked.length
-        if "speculator" in launch.files:
-            config["model"] = str(launch.files["speculator"])
+        if "draft" in launch.files:
+            config["model"] = str(launch.files["draft"])
         if asked.kind == "ngram":  # the last two tokens are looked for, as by the other engines
             config |= {"prompt_lookup_max": 2, "prompt_lookup_min": 1}
         return config
 
     def container(self, spec: ServerSpec) -> Container:
         """Shared memory is for the processes of tensor parallelism."""
-        return Container(port=2242, shm_size=None, ipc="host", cache="/root/.cache")
+        return Container(port=2242, shm_size=None, ipc="host", cache=CACHE)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """From /version and /v1/models."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
 READY = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")
@@ -40,14 +41,11 @@ class Aphrodite05(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        if spec.quantization in READY and spec.quantization not in (spec.model.quantized or {}):
-            return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
-        return None
+        return without_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, or the quantized one."""
-        ready = spec.quantization in READY
-        return {"model": (spec.model.quantized or {})[spec.quantization] if ready else spec.model.checkpoint}
+        return ready_checkpoint(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Variables for `env`, then the image's own entry point."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from servegrid.identity import later
+from servegrid.identity import aside, later
 from servegrid.speculation import TRAINED, Speculation
 
 Option = str | int | float | None
+CACHE = "/cache"  # in containers, and XDG_CACHE_HOME there
 SCRIPTS = Path(__file__).resolve().parents[2]
 
 
@@ -61,6 +62,7 @@ class ServerSpec:
     replicas: int = later(1)
     sharing: int = later(1)  # servers on the same device
     balancer: str | None = later(None)  # None: a single server
+    api_key_env: str | None = aside(None)  # variable of the shell that holds the API key
 
     @property
     def copies(self) -> int:
@@ -99,7 +101,7 @@ class Container:
     shm_size: str | None = "1g"
     ipc: str | None = None
     ulimits: Mapping[str, int] = field(default_factory=dict)
-    cache: str | None = None  # folder inside that is worth keeping between launches: compiled kernels, downloads
+    cache: str | None = None  # folder inside that is kept between launches: compiled kernels, downloads
     init: bool = True  # a first process that hands signals on: a server that is the first itself may be deaf to SIGTERM
     privileged: bool = False
     devices: tuple[str, ...] = ()
@@ -119,6 +121,8 @@ class Metrics:
     drafted_tokens: str | None = None
     accepted_tokens: str | None = None
     acceptance_rate: str | None = None  # of servers that count neither
+    drafts: str | None = None  # how often something was drafted, and verified
+    acceptance_length: str | None = None  # of servers that do not count those
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +239,12 @@ class Engine(ABC):
         return Reported()
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """Environment variables of the server beyond those of the run; the config's own win."""
+        """Environment variables of the server beyond those of the run; the config's own win. `${NAME}` is the shell's variable."""
         # OpenMP's threads spin while they wait. On cores that are shared with the client that makes a CPU engine many times
         # slower, and how much depends on the moment.
         passive = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.kind == "cpu" else {}
-        return passive | dict(spec.env)
+        key = {self.key_variable: f"${{{spec.api_key_env}}}"} if self.key_variable and spec.api_key_env else {}
+        return passive | key | dict(spec.env)
 
 
 def _not_remote(spec: ServerSpec) -> str | None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
+from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.ready import ready_checkpoint, unequal_shares, without_checkpoint
 
 READY = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
 
@@ -37,6 +37,7 @@ class LMDeploy(Engine):
         kv_cache="lmdeploy:gpu_cache_usage_perc",
         prompt_tokens="lmdeploy:prompt_tokens_total",
         output_tokens="lmdeploy:generation_tokens_total",
+        drafts="lmdeploy:spec_decode_num_drafts_total",
         drafted_tokens="lmdeploy:spec_decode_num_draft_tokens_total",
         accepted_tokens="lmdeploy:spec_decode_num_accepted_tokens_total",
     )
@@ -46,12 +47,7 @@ class LMDeploy(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        if spec.memory_fraction is not None and spec.sharing > 1:
-            return (
-                f"{self.title}'s share is of the memory that is free after its weights: servers that share a device would not "
-                "get equal parts; leave memory_fraction out"
-            )
-        return without_checkpoint(spec, READY)
+        return unequal_shares(spec, self.title) or without_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and that of what drafts."""
@@ -77,15 +73,11 @@ class LMDeploy(Engine):
     def container(self, spec: ServerSpec) -> Container:
         """As its documentation has it."""
         program = ("lmdeploy", "serve", "api_server")
-        return Container(port=23333, program=program, shm_size=None, ipc="host", cache="/root/.cache")
+        return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
         """It samples always; with one candidate that is greedy. Other engines' fields it would pass over in silence."""
         return {"min_tokens": None, "stream_options": {"include_usage": True}, "top_k": 1}
-
-    def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """It has no endpoint for what it took."""
-        return Reported()
 
 
 class LMDeployPyTorch(LMDeploy):

@@ -1,4 +1,4 @@
-"""Checkpoints that must be there before a server starts: quantized ones, and what drafts."""
+"""Checkpoints that must be there before a server starts, and memory shares of what they leave free."""
 
 from collections.abc import Collection
 
@@ -10,6 +10,16 @@ def without_checkpoint(spec: ServerSpec, ready: Collection[str]) -> str | None:
     if spec.quantization in ready and spec.quantization not in (spec.model.quantized or {}):
         return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
     return None
+
+
+def unequal_shares(spec: ServerSpec, title: str) -> str | None:
+    """Why servers that share a device cannot have this `memory_fraction`: theirs is of what is free after the weights."""
+    if spec.memory_fraction is None or spec.sharing == 1:
+        return None
+    return (
+        f"{title}'s share is of the memory that is free after its weights: servers that share a device would not "
+        "get equal parts; leave memory_fraction out"
+    )
 
 
 def ready_checkpoint(spec: ServerSpec, ready: Collection[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "modelopt_fp8", "modelopt_fp4")
@@ -41,6 +41,7 @@ class SGLang(Engine):
         prompt_tokens="sglang:prompt_tokens_total",
         output_tokens="sglang:generation_tokens_total",
         acceptance_rate="sglang:spec_accept_rate",  # no counters of tokens
+        acceptance_length="sglang:spec_accept_length",
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
@@ -74,7 +75,7 @@ class SGLang(Engine):
     def container(self, spec: ServerSpec) -> Container:
         """As its documentation has it."""
         program = ("python3", "-m", "sglang.launch_server")
-        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache="/root/.cache")
+        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache=CACHE)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """From /server_info: the arguments as resolved, and the size of the cache."""

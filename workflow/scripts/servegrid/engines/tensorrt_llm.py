@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
+from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.ready import ready_checkpoint, unequal_shares, without_checkpoint
 
 SETTINGS = "trtllm.yaml"
 OF_SETTINGS = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype
@@ -52,11 +52,8 @@ class TensorRTLLM(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        if spec.memory_fraction is not None and spec.sharing > 1:
-            return (
-                f"{self.title}'s share is of the memory that is free after its weights: servers that share a device would not "
-                "get equal parts; leave memory_fraction out and set config.kv_cache_config.max_tokens among its options"
-            )
+        if unequal := unequal_shares(spec, self.title):
+            return f"{unequal} and set config.kv_cache_config.max_tokens among its options"
         return without_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -86,7 +83,7 @@ class TensorRTLLM(Engine):
     def container(self, spec: ServerSpec) -> Container:
         """As its documentation has it."""
         limits = {"memlock": -1, "stack": 67108864}
-        return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache="/root/.cache")
+        return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache=CACHE)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Its version is all it says outside of its metrics."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
 READY = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
@@ -56,6 +57,7 @@ class TGI(Engine):
         waiting="tgi_queue_size",
         prompt_tokens="tgi_request_input_length_sum",
         output_tokens="tgi_request_generated_tokens_sum",
+        drafts="tgi_request_skipped_tokens_count",
         accepted_tokens="tgi_request_skipped_tokens_sum",  # what was drafted is not counted
     )
 
@@ -69,19 +71,16 @@ class TGI(Engine):
         own, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEADS
         if own in READY and heads:
             return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {own}"
-        if own in READY and own not in (spec.model.quantized or {}):
-            return f"{own} needs a ready checkpoint: name it under model.quantized.{own}"
         if own and "dtype" in spec.options:
             return f"{self.title} takes a dtype or a quantization, not both"
-        return None
+        return without_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint; with heads their folder, whose config.json names the checkpoint beside it (base_model_name_or_path)."""
         if spec.speculation.kind in HEADS:
             return {"model": (spec.model.speculators or {})[spec.speculation.kind], "base": spec.model.checkpoint}
-        own = self.quantizations[spec.quantization]
-        if own in READY:
-            return {"model": (spec.model.quantized or {})[own]}
+        if spec.quantization in READY:
+            return ready_checkpoint(spec, READY)
         return {"model": f"{spec.model.folder}/checkpoint-no-eos"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from servegrid.engines.base import Container, Launch, Metrics, Reported, ServerSpec
+from servegrid.engines.base import CACHE, Container, Launch, Metrics, Reported, ServerSpec
 from servegrid.engines.vllm import Vllm
 from servegrid.protocols._triton import MODEL
 
@@ -43,7 +43,7 @@ class TritonVllm(Vllm):
     def container(self, spec: ServerSpec) -> Container:
         """As NVIDIA's guide starts it; compiled kernels are kept."""
         limits = {"memlock": -1, "stack": 67108864}
-        return Container(8000, ("tritonserver",), shm_size="8g", ulimits=limits, cache="/root/.cache/vllm")
+        return Container(8000, ("tritonserver",), shm_size="8g", ulimits=limits, cache=CACHE)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Servers on one host must not share the Python backend's regions of memory; their names begin with the port."""

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
-from servegrid.speculation import TRAINED
+from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
+from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 Setting = Option | bool | Mapping[str, Any]
 
@@ -54,6 +54,7 @@ class Vllm(Engine):
         kv_cache_info=("vllm:cache_config_info", "kv_cache_size_tokens"),
         prompt_tokens="vllm:prompt_tokens_total",
         output_tokens="vllm:generation_tokens_total",
+        drafts="vllm:spec_decode_num_drafts_total",
         drafted_tokens="vllm:spec_decode_num_draft_tokens_total",
         accepted_tokens="vllm:spec_decode_num_accepted_tokens_total",
     )
@@ -68,11 +69,9 @@ class Vllm(Engine):
         if spec.kind == "cpu" and spec.quantization != "none":
             # 0.32 on a CPU: float32 is refused, and in bfloat16 fp8 ends in static_scaled_fp8_quant; awq and gptq were not tried
             return f"{self.title} is set up here for {spec.quantization} on GPUs alone"
-        if spec.quantization in self.ready_checkpoints and spec.quantization not in (spec.model.quantized or {}):
-            return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
         if spec.speculation.kind == "suffix" and spec.runtime == "venv":
             return "suffix speculation needs the package arctic-inference, which the locked environment does not have"
-        return None
+        return without_checkpoint(spec, self.ready_checkpoints)
 
     def lock(self, device_kind: str) -> str:
         """vLLM for the CPU is another wheel."""
@@ -84,18 +83,11 @@ class Vllm(Engine):
 
     def container(self, spec: ServerSpec) -> Container:
         """The entry point is `vllm serve`; PyTorch's processes share memory; compiled kernels are kept."""
-        return Container(port=8000, shm_size="8g", cache="/root/.cache/vllm")
+        return Container(port=8000, shm_size="8g", cache=CACHE)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, ready quantized or plain, and the weights of what speculates."""
-        kind = spec.speculation.kind
-        ready = (spec.model.quantized or {}).get(spec.quantization)
-        files = {"model": ready if ready and spec.quantization in self.ready_checkpoints else spec.model.checkpoint}
-        if kind == "draft" and spec.draft:
-            files["draft"] = spec.draft.checkpoint
-        if kind in TRAINED and spec.model.speculators:
-            files["draft"] = spec.model.speculators[kind]
-        return files
+        return ready_checkpoint(spec, self.ready_checkpoints)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """`vllm serve MODEL …`; the module takes the model as a flag."""

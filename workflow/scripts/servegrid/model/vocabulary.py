@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
 
 from servegrid.model import bits
 
@@ -40,11 +39,6 @@ def vocabulary() -> Vocabulary:
     merges = list(_merges())
     tokens = [END, *_byte_letters(), *(left + right for left, right in merges)]
     return Vocabulary(tokens[:SIZE], merges[: SIZE - 257])
-
-
-def is_builtin(tokenizer: Any) -> bool:
-    """Whether this `tokenizers.Tokenizer` is the built-in one."""
-    return bool(tokenizer.get_vocab() == {token: i for i, token in enumerate(vocabulary().tokens)})
 
 
 def tokenizer_json() -> str:
