@@ -159,7 +159,7 @@ def test_one_new_session_leaves_the_others_unread(tmp_path: Path, monkeypatch: p
     read: list[int] = []
     numbers = rows.numbers
     monkeypatch.setattr(
-        "servegrid.collect.numbers", lambda which, price: read.append(len(which)) or numbers(which, price)
+        "servegrid.collect.numbers", lambda which, *terms: read.append(len(which)) or numbers(which, *terms)
     )
     collect(two, tmp_path)
     assert sorted(read) == [1, 1, 1, 1, 2, 2]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from test_engines import SPEC, base
 
@@ -27,11 +28,21 @@ def test_a_container_has_a_line_a_compose_file_and_its_own_words() -> None:
     assert device["device_ids"] == ["GPU-0"] and device["capabilities"] == ["gpu"]
 
 
-def test_secrets_are_named_and_not_told() -> None:
-    texts = [form.text for form in forms(in_a_container(env={"HF_TOKEN": "${HIDDEN}", "PRICE": "5$"}), Path("/srv"))]
-    assert not any("HIDDEN" in text for text in texts)
+def test_secrets_are_named_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hush")
+    texts = [form.text for form in forms(in_a_container(env={"HF_TOKEN": "${HF_TOKEN}", "PRICE": "5$"}), Path("/srv"))]
+    assert not any("hush" in text for text in texts)
     environment = yaml.safe_load(texts[1])["services"]["server"]["environment"]
     assert environment["HF_TOKEN"] == "${HF_TOKEN}" and environment["PRICE"] == "5$$"
+    assert texts[0].startswith("docker run") and "-e HF_TOKEN " in texts[0]
+
+
+def test_a_secret_is_taken_from_the_variable_that_holds_it() -> None:
+    line, compose, _ = forms(in_a_container(env={"HF_TOKEN": "${OF_THE_HUB}"}, api_key_env="MY_KEY"), Path("/srv"))
+    assert line.text.startswith('API_KEY="$MY_KEY" HF_TOKEN="$OF_THE_HUB" docker run')
+    assert "-e HF_TOKEN " in line.text and "-e API_KEY " in line.text
+    environment = yaml.safe_load(compose.text)["services"]["server"]["environment"]
+    assert environment["HF_TOKEN"] == "${OF_THE_HUB}" and environment["API_KEY"] == "${MY_KEY}"
 
 
 def test_files_that_the_engine_reads_are_written_first() -> None:

@@ -14,6 +14,7 @@ from servegrid.grid import Grid, Session
 from servegrid.locks import Busy
 from servegrid.places import Places
 from servegrid.progress import Progress
+from servegrid.rounds import wanted
 from servegrid.session import SessionRun
 from servegrid.state import missing
 
@@ -31,6 +32,9 @@ def main() -> int:
     grid = Grid(config, gather(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
     progress = _progress(grid, session, config, arguments)
+    if session not in wanted(grid, Path(config.pathvars.results)):
+        progress.close("not needed: its server's numbers are as precise as asked")
+        return 0
     places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
         SessionRun(session, config, places, progress).run(arguments.retry)
@@ -67,13 +71,15 @@ def _end_on_signals() -> None:
 
 def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.Namespace) -> Progress:
     results = Path(config.pathvars.results)
-    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, arguments.retry))}
+    sessions = wanted(grid, results)
+    open_loads = {one.id: loads for one in sessions if (loads := missing(one, results, arguments.retry))}
     history = History.read(results)
-    left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
-    done = len(grid.sessions) - len(open_loads)
+    left_s = sum(history.session_s(one, open_loads[one.id]) for one in sessions if one.id in open_loads)
+    done = len(sessions) - len(open_loads)
+    most = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
     axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
-    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {config.repeats}"
-    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
+    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {most}"
+    return Progress(name, f"[{done + 1}/{len(sessions)}]", left_s, arguments.log)
 
 
 def _gave_up(progress: Progress, words: str, status: int) -> int:

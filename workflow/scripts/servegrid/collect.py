@@ -17,6 +17,7 @@ from servegrid.elsewhere import merged
 from servegrid.files import read_json
 from servegrid.grid import Grid, Point, Session
 from servegrid.measured import Measured
+from servegrid.rounds import is_precise, wanted
 from servegrid.row_cache import RowCache
 from servegrid.rows import numbers, provenance
 from servegrid.state import load_folder, session_folder
@@ -133,7 +134,7 @@ class _Reader:
     def __init__(self, grid: Grid, results: Path, cache: RowCache) -> None:
         self.grid, self.results, self.cache = grid, results, cache
         self._sessions: dict[str, list[Session]] = {}
-        for session in grid.sessions:
+        for session in wanted(grid, results):
             self._sessions.setdefault(session.server.id, []).append(session)
         self._merged = merged(grid, [Path(folder) for folder in grid.config.report.also_from])
         self._sessions |= {id: sessions for id, (_, sessions) in self._merged.items()}
@@ -217,7 +218,13 @@ class _Reader:
             return {}
         row = self._cached(point, "point", measured, lambda price, slo: _with_warnings(measured, price, slo))
         row = row | self._comparisons.columns(point, measured) | provenance(measured[0])
-        return row | {"warnings": phrases.joined(row["warnings"] + self._comparisons.warnings(point, row))}
+        found = row["warnings"] + self._comparisons.warnings(point, row) + self._imprecise(measured)
+        return row | {"warnings": phrases.joined(found)}
+
+    def _imprecise(self, measured: list[Measured]) -> list[str]:
+        repeats = self.grid.config.repeats
+        precise = not repeats.is_open or is_precise((one.load for one in measured), repeats.precision)
+        return [] if precise else ["not as precise as asked"]
 
     def _cached(self, point: Point, what: str, measured: list[Measured], compute: Compute) -> Row:
         key, files = self._key(point, what, measured)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from servegrid.grid import Grid, Load, Session
+from servegrid.rounds import needed_of
 from servegrid.state import session_folder
 
 
@@ -22,11 +23,11 @@ def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Se
             loads.setdefault(point.server.id, {})[point.load.id] = point.load
     found: dict[str, tuple[Path, list[Session]]] = {}
     for id, server in servers.items():
-        rounds = range(1, grid.config.repeats + 1)
+        rounds = range(1, grid.config.repeats.at_most + 1)
         sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
         home = next((folder for folder in folders if _has_any(folder, sessions)), None)
         if home:
-            found[id] = (home, sessions)
+            found[id] = (home, needed_of(sessions, home, grid.config.repeats))
     return found
 
 

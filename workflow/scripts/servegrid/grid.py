@@ -89,7 +89,8 @@ class Grid:
     def sessions(self) -> list[Session]:
         """Sessions in the order they are to run: round by round, each round in a shuffled order that the names fix.
 
-        The rounds spread a drift of the machine over all servers instead of laying it on the last ones.
+        The rounds spread a drift of the machine over all servers instead of laying it on the last ones. With `repeats: auto`
+        they are those that there may be; see rounds.wanted.
         """
         loads: dict[str, dict[str, Load]] = {}
         servers: dict[str, Server] = {}
@@ -97,7 +98,7 @@ class Grid:
             if point.skip is None:
                 servers[point.server.id] = point.server
                 loads.setdefault(point.server.id, {})[point.load.id] = point.load
-        rounds = range(1, self.config.repeats + 1)
+        rounds = range(1, self.config.repeats.at_most + 1)
         sessions = (Session(server, rep, tuple(loads[id].values())) for rep in rounds for id, server in servers.items())
         return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
 

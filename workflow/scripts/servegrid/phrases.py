@@ -14,6 +14,8 @@ PHRASES: dict[str, str] = {
     "client-bound": "The load client may have set the pace, not the server: the number is a lower bound.",
     "shared host": "Processes other than the server and the client used a tenth or more of the host's processors.",
     "shared GPU": "Somebody else was on the GPU when the session ended. Untested on a GPU.",
+    "not as precise as asked": "The interval of the requests per second is wider than `repeats.precision` asks: the sessions ran out "
+    "(`repeats.at_most`), or the sweep was stopped.",
     "cold start": "The first load after the earliest launch took over 20 % longer than its repeats: files or compiled code were "
     "not in caches yet.",
     "energy window short": "The load was too short for its energy: fewer than 20 sample intervals. Untested on a GPU.",

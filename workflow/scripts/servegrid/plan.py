@@ -11,6 +11,7 @@ from servegrid.engines.base import Launch, ServerSpec
 from servegrid.estimate import History
 from servegrid.grid import Grid, Session
 from servegrid.progress import duration
+from servegrid.rounds import wanted
 from servegrid.state import missing
 
 MOST_LINES = 60
@@ -31,13 +32,20 @@ def _results(grid: Grid) -> Path:
 def _counts(grid: Grid) -> Iterator[str]:
     skipped = sum(point.skip is not None for point in grid.points)
     servers = len({session.server.id for session in grid.sessions})
-    yield f"{len(grid.points)} points, {skipped} of them skipped; {servers} servers x {grid.config.repeats} sessions"
+    yield f"{len(grid.points)} points, {skipped} of them skipped; {servers} servers x {_repeats(grid)} sessions"
+
+
+def _repeats(grid: Grid) -> str:
+    repeats = grid.config.repeats
+    if not repeats.is_open:
+        return str(repeats.at_most)
+    return f"{repeats.at_least} to {repeats.at_most} (until {100 * repeats.precision:g} % precise)"
 
 
 def _sessions(grid: Grid) -> Iterator[str]:
     yield ""
     yield "Sessions, in the order they run (loads still to measure / all loads):"
-    lines = [_session_line(grid, session) for session in grid.sessions]
+    lines = [_session_line(grid, session) for session in wanted(grid, _results(grid))]
     yield from lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
         yield f"  ... and {len(lines) - MOST_LINES} more"
@@ -112,13 +120,14 @@ def _written(spec: ServerSpec, launch: Launch) -> Iterator[str]:
 
 def _time(grid: Grid) -> Iterator[str]:
     history = History.read(_results(grid))
-    todo = [(session, missing(session, _results(grid), grid.config.retry)) for session in grid.sessions]
+    sessions = wanted(grid, _results(grid))
+    todo = [(session, missing(session, _results(grid), grid.config.retry)) for session in sessions]
     seconds = sum(history.session_s(session, loads) for session, loads in todo if loads)
-    open_loads = sum(len(loads) for _, loads in todo)
+    open_loads, most = sum(len(loads) for _, loads in todo), "at most " if grid.config.repeats.is_open else ""
     yield ""
     if not grid.sessions:
         yield "Nothing can be measured here; the report will say why."
     elif not open_loads:
         yield "Everything is measured; only tables, figures and the report may have to be made."
     else:
-        yield f"To measure: {open_loads} loads, about {duration(seconds)} ({history.basis})."
+        yield f"To measure: {most}{open_loads} loads, about {duration(seconds)} ({history.basis})."

@@ -22,6 +22,7 @@ from servegrid.files import named_or_shipped
 from servegrid.grid import Grid, Session
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest
+from servegrid.rounds import wanted
 from servegrid.state import launches, missing, session_folder
 
 
@@ -45,14 +46,18 @@ class Sweep:
         return self._by_id[f"{wildcards.server}/rep{wildcards.rep}"][1]
 
     @cached_property
+    def _wanted(self) -> list[Session]:
+        return wanted(self.grid, self._results)
+
+    @cached_property
     def todo(self) -> list[Session]:
-        """Sessions with at least one load that is not settled, in the order they are to run."""
-        return [session for session in self.grid.sessions if missing(session, self._results, self.config.retry)]
+        """Sessions with at least one load that is not settled, in the order they are to run; with `repeats: auto` all that there may be."""
+        return [session for session in self._wanted if missing(session, self._results, self.config.retry)]
 
     def session_inputs(self, _wildcards: Any) -> list[str]:
         """What collect waits for: the mark of every session to be measured; of a finished one its record."""
         todo = {session.id for session in self.todo}
-        own = [self._mark(session) if session.id in todo else self._record(session) for session in self.grid.sessions]
+        own = [self._mark(session) if session.id in todo else self._record(session) for session in self._wanted]
         return own + self._elsewhere
 
     @cached_property
@@ -207,7 +212,7 @@ class Sweep:
         elsewhere = [self._elsewhere] if self._elsewhere else []
         report = self.config.report
         limits = [report.slo] if report.slo else []
-        return digest([points, self.config.repeats, prices, report.baseline, *limits, *elsewhere])
+        return digest([points, self.config.repeats.model_dump(), prices, report.baseline, *limits, *elsewhere])
 
     @cached_property
     def whole(self) -> str:

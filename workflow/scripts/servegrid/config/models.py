@@ -366,6 +366,43 @@ class Report(Section):
     )
 
 
+class Repeats(Section):
+    """As many sessions of each server as its numbers take to be precise. `auto` is this with the defaults, a number is both bounds."""
+
+    precision: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05,
+        description="Sessions are added to a server until the 95 % interval of the requests per second reaches no further than this "
+        "share to either side (half its width), for each of its loads. Intervals that end a measurement this way hold in 92 to 95 % "
+        "of cases (`bench/stopping.py`).",
+    )
+    at_least: Positive = Field(3, description="Sessions that every server gets.")
+    at_most: Positive = Field(
+        10, description="Sessions after which a server gets no more; what is not precise by then says so."
+    )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the number of sessions is not settled beforehand."""
+        return self.at_least < self.at_most
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Repeats":
+        if self.at_most < self.at_least:
+            raise ValueError(f"at_most ({self.at_most}) must be no less than at_least ({self.at_least})")
+        return self
+
+
+def _number_or_auto(value: Any) -> Any:
+    """A number of sessions, or `auto`, as the section that it stands for."""
+    if value == "auto":
+        return {}
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return {"at_least": value, "at_most": value}
+    if not isinstance(value, dict | Repeats):
+        raise ValueError("must be an integer greater than or equal to 1, auto, or a section")
+    return value
+
+
 class PathVars(Section):
     """Where things go; Snakemake's own path variables."""
 
@@ -387,8 +424,10 @@ class Config(Section):
         description="The devices, by the name the grid uses.",
     )
     grid: Grid = Field(description="What is measured: the product of the axes.")
-    repeats: Positive = Field(
-        2, description="Sessions per server: each launches it anew. The spread over them is the doubt."
+    repeats: Annotated[Repeats, BeforeValidator(_number_or_auto)] = Field(
+        default_factory=lambda: Repeats(at_least=2, at_most=2),
+        description="Sessions per server: each launches it anew. The spread over them is the doubt. A number (2 unless given); or `auto`, or a section "
+        "with the keys below: as many as a precision takes.",
     )
     retry: list[Literal["failed", "partial"]] = Field(
         default_factory=list, description="Which recorded outcomes to measure again in this run, e.g. `[failed]`."
