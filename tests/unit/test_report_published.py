@@ -100,3 +100,14 @@ def test_no_published_tables_change_nothing() -> None:
     points = measured()
     assert with_published(points, Settings())[0] is points
     assert marked(points) is points
+
+
+@pytest.mark.parametrize(("server", "beside"), [({}, 1), ({"memory_fraction": 0.5}, 0), ({"replicas": 2}, 0)])
+def test_a_row_of_another_part_of_the_device_stands_apart(
+    tmp_path: Path, server: dict[str, float], beside: int
+) -> None:
+    """Also where the config fixes that for all points, and neither table has it as an axis."""
+    table = written(tmp_path, "gpu,engine,threads,time_s\ncpu,llamacpp,1,5\n")
+    points = sweep(engine=["llamacpp"], threads=[1], gpu=["cpu"])
+    rows, _ = with_published(points, Settings(published=(str(table),), server=server))
+    assert rows["over_published"].notna().sum() == beside

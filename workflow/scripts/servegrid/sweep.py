@@ -22,6 +22,7 @@ from servegrid.files import named_or_shipped
 from servegrid.grid import Grid, Session
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest
+from servegrid.report.settings import PLACE
 from servegrid.rounds import wanted
 from servegrid.state import launches, missing, session_folder
 
@@ -236,7 +237,8 @@ class Sweep:
         """The report's part of the config, the further axes and the names, as JSON: a change of it redraws, and measures nothing."""
         engines = {name: engine_of(name, entry) for name, entry in self.config.engines.items()}
         devices = {name: device.name or "" for name, device in self.config.devices.items()}
-        more = {"axes": self.grid.axes[5:], "engines": engines, "devices": devices}
+        server = self.config.server.model_dump(include=set(PLACE))
+        more = {"axes": self.grid.axes[5:], "engines": engines, "devices": devices, "server": server}
         return json.dumps(self.config.report.model_dump() | more, sort_keys=True)
 
     def timeline_sessions(self, wildcards: Any) -> list[str]:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from servegrid.files import named_or_shipped
 from servegrid.report.points import NUMBERS, PUBLISHED, label
-from servegrid.report.settings import Settings
+from servegrid.report.settings import PLACE, Settings
 
 NEEDED = ("gpu", "engine", "threads", "time_s")
-PLAIN = {"speculation": "none", "quantization": "none", "memory_fraction": "1", "copies": "1"}
-PLAIN |= dict.fromkeys(("sharing", "replicas", "tensor_parallel"), "1")
+PLAIN = {"speculation": "none", "quantization": "none", "copies": "1"}
+PLAIN |= dict.fromkeys(PLACE, "1")
 """What an axis is where a table, or the grid, does not have it: no feature, the whole device, one server on it."""
 OWN = ("memory_fraction", "copies")
 """Axes that published tables can have beyond the five of every grid."""
@@ -53,10 +53,11 @@ def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFra
     published = _renamed(published, settings)
     axes = tuple(axis for axis in OWN if axis not in settings.axes and published[axis].nunique() > 1)
     settings = replace(settings, axes=(*settings.axes, *axes))
+    fixed = PLAIN | {axis: label(value) for axis, value in settings.server.items()}
     lacking = [axis for axis in settings.axes if axis not in published]
     published = published.assign(**{axis: PLAIN.get(axis) for axis in lacking})
-    points = points.assign(**{axis: PLAIN[axis] for axis in axes}, source="")
-    return _beside(points, published, settings.all_axes), settings
+    points = points.assign(**{axis: fixed[axis] for axis in axes}, source="")
+    return _beside(points, published, settings.all_axes, fixed), settings
 
 
 def marked(points: pd.DataFrame) -> pd.DataFrame:
@@ -118,10 +119,12 @@ def known_name(name: str, known: Mapping[str, str]) -> str:
     return words[0] if len(words) == 1 else name
 
 
-def _beside(points: pd.DataFrame, published: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
-    keys = [
-        pd.Series(list(zip(*(map(label, rows[axis]) for axis in axes), strict=True))) for rows in (points, published)
-    ]
+def _beside(
+    points: pd.DataFrame, published: pd.DataFrame, axes: Iterable[str], fixed: Mapping[str, str]
+) -> pd.DataFrame:
+    """The same point is one with the same value on every axis, and on what is no axis but fixed for all points."""
+    whole = [*axes, *(axis for axis in PLACE if axis not in axes)]
+    keys = [_keys(points, whole, fixed), _keys(published, whole, PLAIN)]
     place = {key: number for number, key in reversed(list(enumerate(keys[0])))}
     at = [place.get(key) for key in keys[1]]
     times = [math.nan if n is None else float(points["time_s"].iloc[n]) for n in at]
@@ -131,3 +134,8 @@ def _beside(points: pd.DataFrame, published: pd.DataFrame, axes: Iterable[str]) 
     order = [*map(float, range(len(points))), *(float(len(points)) if n is None else n + 0.5 for n in at)]
     both = pd.concat([points.astype(object), published.astype(object)], ignore_index=True)
     return both.iloc[sorted(range(len(both)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def _keys(rows: pd.DataFrame, axes: Iterable[str], lacking: Mapping[str, str]) -> "pd.Series[Any]":
+    columns = (rows[axis].map(label) if axis in rows else [lacking[axis]] * len(rows) for axis in axes)
+    return pd.Series(list(zip(*columns, strict=True)), dtype=object)

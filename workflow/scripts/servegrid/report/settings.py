@@ -9,6 +9,8 @@ from typing import Any
 from servegrid.report.points import AXES, label
 
 FORMATS = ("svg", "png")
+PLACE = ("memory_fraction", "sharing", "replicas", "tensor_parallel")
+"""What a server has of its device, and with how many it shares that."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Settings:
         published: files of published tables; see report/published.py.
         engines: the config's engines, name -> the engine behind it.
         devices: the config's devices, name -> what the driver calls it (empty: not said).
+        server: what every server is given: those keys of the config's `server` that a published table says too.
     """
 
     title: str = "servegrid"
@@ -36,6 +39,7 @@ class Settings:
     published: tuple[str, ...] = ()
     engines: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, str] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def all_axes(self) -> tuple[str, ...]:
@@ -79,7 +83,8 @@ def _report_part(config: dict[str, Any]) -> dict[str, Any]:
     further = [axis for axis in config["grid"] if axis not in (*AXES, "include", "exclude")]
     engines = {name: entry.get("engine") or name for name, entry in config.get("engines", {}).items()}
     devices = {name: entry.get("name") or "" for name, entry in config.get("devices", {}).items()}
-    return {**config.get("report", {}), "axes": further, "engines": engines, "devices": devices}
+    server = config.get("server", {})
+    return {**config.get("report", {}), "axes": further, "engines": engines, "devices": devices, "server": server}
 
 
 def _settings(raw: dict[str, Any]) -> Settings:
@@ -96,4 +101,5 @@ def _settings(raw: dict[str, Any]) -> Settings:
         published=tuple(raw.get("published", ())),
         engines=dict(raw.get("engines", {})),
         devices=dict(raw.get("devices", {})),
+        server={name: value for name, value in raw.get("server", {}).items() if name in PLACE and value is not None},
     )
