@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from data.report.planted import planted
-from servegrid.config.models import Claim
+from servegrid.config.judging import Claim
 from servegrid.report.claims import Ruling, rule
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 
 from servegrid import shapes
 from servegrid.client import ClosedLoop, OpenLoop
-from servegrid.config.models import Load
+from servegrid.config.measuring import Load
 
 
 def options(**keys: Any) -> Load:

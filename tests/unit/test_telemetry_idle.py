@@ -78,7 +78,7 @@ def test_a_gpu_that_does_not_answer_says_so_in_words(driver: FakeDriver) -> None
 
 def test_a_device_that_is_missed_names_the_gpus_that_are_silent(driver: FakeDriver) -> None:
     driver.set("1 error 15")
-    missed = "__import__('servegrid.devices').devices.gpu_uuids(__import__('servegrid.config').config.models.Device(kind='cuda', name='T4'))"
+    missed = "__import__('servegrid.devices').devices.gpu_uuids(__import__('servegrid.config').config.Device(kind='cuda', name='T4'))"
     there = "NVIDIA Test A100, NVIDIA Test A100; GPU 1 does not answer: GPU is lost"
     assert ask(driver, missed) == f"LookupError: no GPU named 'T4' here (there is: {there})"
 

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar
 from servegrid import engines, protocols, shapes, topology
 from servegrid.config import Config
 from servegrid.config.load import AXES, engine_of
-from servegrid.config.models import Load as LoadOptions
-from servegrid.config.models import Server as ServerOptions
+from servegrid.config.measuring import Load as LoadOptions
 from servegrid.config.models import further_axes
+from servegrid.config.serving import Server as ServerOptions
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.facts import Facts
 from servegrid.identity import digest, named

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid import intervals
-from servegrid.config.models import Repeats
+from servegrid.config.measuring import Repeats
 from servegrid.files import read_json
 from servegrid.grid import Grid, Load, Session
 from servegrid.state import failed_at_start, load_folder, missing, session_folder

@@ -5,7 +5,7 @@ from typing import Any
 
 from servegrid.client import ClosedLoop, OpenLoop, Shape, arrivals
 from servegrid.client.kinds import check
-from servegrid.config.models import Load
+from servegrid.config.measuring import Load
 from servegrid.protocols.base import Transport
 
 SEED = 1  # the same plan in every session

@@ -2,6 +2,7 @@
 
 from servegrid.config.errors import ConfigError
 from servegrid.config.load import load_config, parse_config
-from servegrid.config.models import Config, Device, EngineConfig
+from servegrid.config.models import Config
+from servegrid.config.serving import Device, EngineConfig
 
 __all__ = ["Config", "ConfigError", "Device", "EngineConfig", "load_config", "parse_config"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from servegrid.config.errors import shown, unknown_key
-from servegrid.config.models import Claim
+from servegrid.config.judging import Claim
 
 ELSEWHERE = ("memory_fraction", "copies", "replicas", "tensor_parallel")
 """Axes that published tables and engines' options have, whether or not this grid does."""

@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from servegrid.config import models
+from servegrid.config.judging import Claim
+from servegrid.config.models import Config
+from servegrid.config.serving import Device, EngineConfig
 
 
 class ConfigError(Exception):
@@ -94,10 +96,10 @@ def _number(text: str) -> bool:
 
 def _siblings(location: tuple[str | int, ...]) -> list[str]:
     """The keys allowed where the unknown key at `location` stands."""
-    section: Any = models.Config
+    section: Any = Config
     for part in location[:-1]:
         if isinstance(section, type) and issubclass(section, BaseModel) and isinstance(part, str):
             section = section.model_fields[part].annotation
-            entries = {"engines": models.EngineConfig, "devices": models.Device, "claims": models.Claim}
+            entries = {"engines": EngineConfig, "devices": Device, "claims": Claim}
             section = entries.get(part, section)
     return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []

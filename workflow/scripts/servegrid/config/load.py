@@ -10,7 +10,10 @@ from pydantic import ValidationError
 
 from servegrid.config.claims import claim_mistakes
 from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
-from servegrid.config.models import Config, EngineConfig, Load, Section, Server, further_axes, section_of
+from servegrid.config.measuring import Load
+from servegrid.config.models import Config, further_axes, section_of
+from servegrid.config.section import Section
+from servegrid.config.serving import EngineConfig, Server
 from servegrid.files import read_json
 from servegrid.secrets import REFERENCE, is_secret
 from servegrid.speculation import TRAINED, parse_speculation

@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from servegrid.config.models import Claim, Config, Device, EngineConfig
+from servegrid.config.judging import Claim
+from servegrid.config.models import Config
+from servegrid.config.serving import Device, EngineConfig
 
 HEAD = """# The config
 

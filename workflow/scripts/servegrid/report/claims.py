@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
-from servegrid.config.models import Claim
+from servegrid.config.judging import Claim
 from servegrid.intervals import Estimate, shared_level
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.points import label

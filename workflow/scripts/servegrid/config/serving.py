@@ -1,0 +1,185 @@
+"""What is served, by which engines, where, and what every server is given."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from servegrid.config.section import Name, Positive, Seconds, Section
+
+
+class Model(Section):
+    """What is served."""
+
+    source: str = Field(
+        "builtin",
+        description="The model: `builtin` (a small Llama built on this machine, no download), "
+        "a folder with a Hugging Face checkpoint, or a hub name such as `lmsys/vicuna-7b-v1.5`.",
+    )
+    revision: str | None = Field(
+        None, description="Commit or tag of a hub model. Required for a hub name: a name alone can change."
+    )
+    draft: str | None = Field(
+        "builtin", description="The smaller model for `draft:N` speculation: `builtin`, a folder, or null for none."
+    )
+    quantized: dict[str, str] = Field(
+        default_factory=dict,
+        description="Ready quantized checkpoints by quantization, e.g. `{awq: /models/m-awq}`: a folder, or a hub name that the "
+        "engine itself fetches.",
+    )
+    speculators: dict[str, str] = Field(
+        default_factory=dict,
+        description="Weights for kinds of speculation that are trained for the model, e.g. `{eagle3: /models/m-eagle3}`: a "
+        "folder, or a hub name that the engine itself fetches.",
+    )
+    gguf: dict[str, str] = Field(
+        default_factory=dict,
+        description="Ready GGUF files by quantization, e.g. `{none: /models/m-f16.gguf, q4_k_m: /models/m-q4.gguf}`. "
+        "What is not named here is converted from the checkpoint, where servegrid can.",
+    )
+
+
+class EngineConfig(Section):
+    """One engine and how it is started."""
+
+    runtime: Literal["venv", "docker", "command", "url"] = Field(
+        "venv",
+        description="`venv`: the engine's own locked environment, built on first use. "
+        "`docker`: a container of `image`, started through the daemon that DOCKER_HOST names (Docker, rootless Docker, Podman). "
+        "`command`: a program you have, named in `command`. "
+        "`url`: a server that runs already, here or elsewhere, at `url`; it is neither launched nor stopped, and goes with a "
+        "device of kind `remote`.",
+    )
+    engine: Name | None = Field(
+        None,
+        description="Which engine this is, when the key is a name of your own (two versions of one engine side by side).",
+    )
+    command: list[str] | None = Field(
+        None,
+        description="For runtime `command`: the program and its first arguments, e.g. `[/opt/llama.cpp/llama-server]`.",
+    )
+    image: str | None = Field(
+        None,
+        description="For runtime `docker`: the image, e.g. `vllm/vllm-openai:v0.33.0`; null: the engine's own. What a tag means is "
+        "looked up once (`resources/images/`); from then on the image is used by its digest. One that is here already is not pulled.",
+    )
+    memory_limit: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[kmg]$")] | None = Field(
+        None,
+        description="For runtime `docker`: the host's memory that the container may take, e.g. `64g`; more is out of memory. "
+        "null: no limit.",
+    )
+    protocol: str | None = Field(
+        None, description="How the server is spoken to, where the engine has several ways; null: its first."
+    )
+    url: str | None = Field(
+        None, description="For runtime `url`: where the server is, without the path of its API: `http://10.0.0.5:8000`."
+    )
+    api_key_env: str | None = Field(
+        None,
+        description="The environment variable that holds the server's API key; a server that is launched here is given it too, "
+        "where the engine knows keys.",
+    )
+    served_model: str | None = Field(
+        None, description="For runtime `url`: the model's name there; null: the first that the server lists."
+    )
+    version: str | None = Field(
+        None,
+        description='For all runtimes but `venv`: the version you have, as text (quote it: "0.10"). A new version is a new server. '
+        "Unset, the program's own file is hashed instead.",
+    )
+    options: dict[str, str | int | float | None] = Field(
+        default_factory=dict,
+        description="Further flags of the engine, passed as they are: `{batch-size: 512}` becomes `--batch-size 512`. "
+        'A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as "off".',
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment variables for the server. `${NAME}` is replaced by the variable of that name at launch; a secret "
+        "(KEY, TOKEN, SECRET or PASSWORD in its name) must be given so.",
+    )
+
+
+class Device(Section):
+    """What a server runs on."""
+
+    kind: Literal["cpu", "cuda", "npu", "remote"] = Field(
+        description="`cpu`, `cuda`, `npu` (Rebellions' RBLN NPUs), or `remote`: wherever a server of runtime `url` runs. Nothing "
+        "of it is sampled."
+    )
+    name: str | None = Field(
+        None, description="Part of the GPU's name as the driver gives it, to find it on this host."
+    )
+    ids: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="GPU numbers on this host, as nvidia-smi counts; NPU numbers, as rbln-smi does (null: 0)."
+    )
+    uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
+    count: Positive = Field(
+        1, description="How many GPUs of that name the device is; for servers that take several (see server.replicas)."
+    )
+    usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price of the device per hour in US dollars, for cost per token."
+    )
+
+    def defining(self) -> dict[str, Any]:
+        """What makes a server on it another server; its price does not."""
+        return self.model_dump(exclude={"usd_per_hour", *(["count"] if self.count == 1 else [])})
+
+    @property
+    def gpu_count(self) -> int:
+        """How many GPUs it is, if they are here."""
+        return len(self.uuids or self.ids or []) or self.count if self.kind in ("cuda", "npu") else 0
+
+    @model_validator(mode="after")
+    def _cpu_has_no_gpus(self) -> "Device":
+        if self.kind == "npu" and (self.uuids or self.name):
+            raise ValueError("a device of kind npu takes no name or uuids; its NPUs are chosen by ids")
+        if self.kind not in ("cuda", "npu") and (self.ids or self.uuids or self.name or self.count > 1):
+            raise ValueError(
+                f"a device of kind {self.kind} takes no name, ids, uuids or count; those choose a GPU (kind: cuda)"
+            )
+        if self.count > 1 and (self.ids or self.uuids):
+            raise ValueError(f"count = {self.count} goes with a name alone; ids and uuids say how many they are")
+        return self
+
+
+class Server(Section):
+    """What every engine's server is given, each in its own spelling. Every key but the time limits can be an axis of the grid."""
+
+    concurrency: Positive = Field(
+        4,
+        description="Requests the server works on at once (slots, batch size, max-num-seqs). More than these queue, or are "
+        "refused by engines that do not queue (TGI, PowerInfer); `snakemake plan` says so.",
+    )
+    context_tokens: Positive = Field(512, description="Longest prompt plus output of one request, in tokens.")
+    cpu_threads: Positive | None = Field(
+        None, description="Threads for computing on a CPU; null: all cores of the host."
+    )
+    prefix_cache: bool = Field(
+        False, description="Whether answers may reuse work on prompts seen before. Off measures honestly."
+    )
+    memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Share of the device's memory that one server may take, for weights and cache together; null: the engine's own "
+        "choice. Each engine has its own way to say it; the results tell what it really took.",
+    )
+    tensor_parallel: Positive = Field(1, description="GPUs that one server splits the model over.")
+    replicas: Positive = Field(
+        1,
+        description="Servers with GPUs of their own (`tensor_parallel` each) behind a load balancer. On a CPU they share the cores: "
+        "set `cpu_threads`. `concurrency`, `context_tokens` and `cpu_threads` are those of each server; the load is one load, "
+        "divided among them.",
+    )
+    sharing: Positive = Field(
+        1,
+        description="Servers that share one device, behind the same balancer: `sharing: 2` is two servers on one card that divide "
+        "the same load. They start one after the other, for engines measure the free memory when they start; "
+        "`memory_fraction` is the share of each.",
+    )
+    balancer: Literal["nginx", "haproxy"] = Field(
+        "nginx",
+        description="The load balancer in front of several servers (Debian: `nginx-light`, `haproxy`); it starts and stops with "
+        "them, and sends each request to the server with the fewest in flight.",
+    )
+    start_timeout_s: Seconds = Field(300.0, description="Launch to ready, in seconds; longer is a failed point.")
+    stop_timeout_s: Seconds = Field(
+        10.0, description="How long a server may take to stop by itself before it is killed."
+    )
