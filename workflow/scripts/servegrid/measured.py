@@ -5,12 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from servegrid import engines, metrics
 from servegrid.energy import energy_columns, idle_power_w
 from servegrid.engines.base import Engine, Metrics
 from servegrid.files import read_json
 from servegrid.records import read_table
-from servegrid.sameness import Answers
+from servegrid.sameness import ANSWERS, Answers
 from servegrid.state import launch_folder
 from servegrid.window import Samples, Window, hardware_columns, server_columns, startup_s
 
@@ -24,9 +26,13 @@ class Measured:
     load: dict[str, Any]
 
     @cached_property
+    def _table(self) -> pa.Table:
+        return read_table(self.folder / "requests.parquet", sorted({*metrics.READ, *ANSWERS}))
+
+    @cached_property
     def requests(self) -> metrics.Requests:
         """All requests of the load."""
-        return metrics.Requests(read_table(self.folder / "requests.parquet", metrics.READ))
+        return metrics.Requests(self._table.select(metrics.READ))
 
     @cached_property
     def time_s(self) -> float | None:
@@ -68,8 +74,7 @@ class Measured:
     @cached_property
     def answers(self) -> Answers:
         """Its texts, to be compared."""
-        columns = ["request_id", "prompt_id", "status", "text_sha256"]
-        return Answers(read_table(self.folder / "requests.parquet", columns), self.folder)
+        return Answers(self._table.select(ANSWERS), self.folder)
 
     @cached_property
     def launch(self) -> dict[str, Any]:

@@ -50,7 +50,8 @@ class Requests:
     @cached_property
     def ok(self) -> pa.Table:
         """The requests that were answered as asked."""
-        return self.table.filter(pc.equal(self.table["status"], "ok"))
+        ok = pc.equal(self.table["status"], "ok")
+        return self.table if pc.all(ok).as_py() else self.table.filter(ok)  # to filter copies every chunk
 
     def column(self, name: str) -> Floats:
         """A numeric column of the ok requests as float64, unknown as NaN."""
@@ -240,7 +241,7 @@ def percentile(values: Floats, percent: int) -> float | None:
 def percentiles(values: Floats, percents: Sequence[int]) -> list[float | None]:
     """Each as `percentile` gives it, in one pass."""
     values = values[~np.isnan(values)]
-    found = np.percentile(values, percents) if len(values) else np.full(len(percents), np.nan)
+    found = np.percentile(values, percents, overwrite_input=True) if len(values) else np.full(len(percents), np.nan)
     enough = [len(values) >= max(2.0, 100 / (100 - percent)) for percent in percents]
     return [float(value) if known else None for value, known in zip(found, enough, strict=True)]
 

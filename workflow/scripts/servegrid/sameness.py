@@ -23,6 +23,8 @@ from servegrid.records import read_table
 Grams = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+ANSWERS = ("request_id", "prompt_id", "status", "text_sha256")
+"""The columns of REQUESTS that answers are told by."""
 SAMPLE = 32
 """Texts of one load that are read beside their hashes, at most: evenly spaced among those that differ."""
 GARBLED = 0.5
@@ -78,6 +80,19 @@ class Answers:
         found: list[str] = self._texts.take(pa.array(places)).to_pylist()
         return found
 
+    def grams(self, places: Sequence[int]) -> list[Grams] | None:
+        """The trigrams of the texts at these places. They are kept: a baseline's are held against every load's."""
+        new = [place for place in places if place not in self._grams]
+        texts = self.texts(np.array(new, dtype=np.int64)) if new else []
+        if texts is None:
+            return None
+        self._grams.update(zip(new, map(trigrams, texts), strict=True))
+        return [self._grams[place] for place in places]
+
+    @cached_property
+    def _grams(self) -> dict[int, Grams]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Sameness:
@@ -132,13 +147,14 @@ class _Unlike:
     @classmethod
     def of(cls, load: Answers, mine: Places, theirs: Places, baseline: Answers) -> "_Unlike | None":
         every = -(-len(mine) // SAMPLE) or 1
+        places, others = mine[::every].tolist(), theirs[::every].tolist()
         texts, originals = load.texts(mine[::every]), baseline.texts(theirs[::every])
-        if not texts or not originals:
+        grams, original_grams = load.grams(places), baseline.grams(others)
+        if not texts or not originals or not grams or not original_grams:
             return None
-        grams = [trigrams(text) for text in texts]
-        distances = [distance(one, trigrams(other)) for one, other in zip(grams, originals, strict=True)]
+        distances = [distance(one, other) for one, other in zip(grams, original_grams, strict=True)]
         parted = [first_difference(one, other) for one, other in zip(texts, originals, strict=True)]
-        return cls(parted, distances, _garble(texts, theirs[::every].tolist(), baseline))
+        return cls(parted, distances, _garble(grams, others, baseline))
 
     @staticmethod
     def summary(loads: "Sequence[_Unlike]") -> tuple[float | None, float | None, float | None]:
@@ -195,24 +211,25 @@ def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str])
         theirs: the baseline's answers to the same prompts.
         unrelated: the baseline's answers to other prompts.
     """
-    judged, own, rest = (_body(texts) for texts in (mine, theirs, unrelated))
+    return _foreign(*([trigrams(text) for text in texts] for texts in (mine, theirs, unrelated)))
+
+
+def _foreign(*texts: Sequence[Grams]) -> float | None:
+    """`garble` of the trigrams of each text, in its three arguments."""
+    judged, own, rest = (np.concatenate(grams) if grams else np.empty(0, dtype=np.uint64) for grams in texts)
     if min(map(len, (judged, own, rest))) < LEAST_GRAMS:
         return None
     usual = profile_distance(own, rest)
     return max(0.0, (profile_distance(judged, rest) - usual) / (1 - usual)) if usual < 1 else None
 
 
-def _body(texts: Sequence[str]) -> Grams:
-    return np.concatenate([trigrams(text) for text in texts]) if texts else np.empty(0, dtype=np.uint64)
-
-
-def _garble(texts: Sequence[str], places: Sequence[int], baseline: Answers) -> float | None:
+def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) -> float | None:
     """`garble` of a load's texts, of which at most half of the baseline's prompts are used, so that others are left."""
     half = max(1, len(baseline.prompts) // 2)
-    judged = dict(list(zip(places, texts, strict=True))[:half])
+    judged = dict(list(zip(places, grams, strict=True))[:half])
     others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
-    theirs, unrelated = baseline.texts(np.array(list(judged))), baseline.texts(np.array(others, dtype=np.int64))
-    return None if theirs is None or unrelated is None else garble(list(judged.values()), theirs, unrelated)
+    theirs, unrelated = baseline.grams(list(judged)), baseline.grams(others)
+    return None if theirs is None or unrelated is None else _foreign(list(judged.values()), theirs, unrelated)
 
 
 def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:

@@ -49,7 +49,11 @@ def _samples(telemetry: Path, server: Path, *_states: object) -> Samples:
 
 
 def _by(rows: pd.DataFrame, key: str) -> dict[str, pd.DataFrame]:
-    return {str(name): group.sort_values("t_s", kind="stable") for name, group in rows.groupby(key, sort=False)}
+    """The rows of each value of `key`, in the order of time. Cheaper by far than pandas' groups, for thousands of launches."""
+    codes, names = pd.factorize(rows[key])
+    rows = rows.take(np.lexsort((rows["t_s"].to_numpy(), codes)))
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    return {str(name): rows.iloc[begin:end] for name, begin, end in zip(names, [0, *ends], ends, strict=False)}
 
 
 def _between(rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:

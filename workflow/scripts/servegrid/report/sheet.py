@@ -117,7 +117,9 @@ class Sheet:
         assert isinstance(engine, ConstrainedLayoutEngine)
         engine.set(rect=(0, bottom / height, 1, self._panels_in / height), h_pad=0.06, w_pad=0.08)
         engine.execute(self.figure)
-        self.figure.set_layout_engine("none")  # laid out once: saving to each format need not do it again
+        self.figure.set_layout_engine(
+            None
+        )  # laid out once: to save to each format need not do it again, nor draw twice
         for axes in self.figure.axes:  # the solver's last digits differ from run to run
             axes.set_position(tuple(round(edge, 5) for edge in axes.get_position(original=True).bounds))
 
