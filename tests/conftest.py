@@ -1,4 +1,4 @@
-"""The engines' own environments, built once by the workflow itself."""
+"""The engines' own environments, built once by the workflow itself; and what runs beside what."""
 
 import os
 import subprocess
@@ -8,18 +8,35 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ground import REPOSITORY, RESOURCES, stand_apart
 from servegrid.sweep import Sweep
 
-REPOSITORY = Path(__file__).parents[1]
+SWEEPS = ("engines/test_cpu_engines.py", "faults", "workflow")
+"""Tests that share built resources and take longest: one worker runs them, from the start, while others run the rest."""
+
+
+def pytest_configure() -> None:
+    """A worker of several gets temporary files of its own."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        stand_apart()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for `pytest -n 2 --dist loadgroup`: the sweeps, and every other file."""
+    tests = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(tests).as_posix()
+        item.add_marker(pytest.mark.xdist_group("sweeps" if path.startswith(SWEEPS) else path))
+    items.sort(key=lambda item: not item.path.relative_to(tests).as_posix().startswith(SWEEPS))
 
 
 @pytest.fixture(scope="session")
 def engine_environments() -> dict[str, Path]:
     """Python of each engine's environment, by engine; also in SERVEGRID_<ENGINE>_PYTHON for tests that look there."""
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-    marks = Sweep(config, REPOSITORY).environment_marks
-    snakemake = [sys.executable, "-m", "snakemake", *marks.values()]
+    marks = Sweep(config | {"pathvars": {"resources": str(RESOURCES)}}, REPOSITORY).environment_marks
+    snakemake = [sys.executable, "-m", "snakemake", *marks.values(), "--config", f"pathvars={{resources: {RESOURCES}}}"]
     subprocess.run(snakemake, cwd=REPOSITORY, check=True, capture_output=True, timeout=900)
-    pythons = {engine: REPOSITORY / Path(mark).parent / "bin" / "python" for engine, mark in marks.items()}
+    pythons = {engine: Path(mark).parent / "bin" / "python" for engine, mark in marks.items()}
     os.environ.update({f"SERVEGRID_{engine.upper()}_PYTHON": str(python) for engine, python in pythons.items()})
     return pythons

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from boxes import cannot
 
+from ground import REPOSITORY
 from servegrid.docker_runtime.daemon import Unreachable, connected
 from workflow.conftest import project as project
-from workflow.project import REPOSITORY
 
 SCRIPT = Path(__file__).with_name("build_image.sh")
 MADE_OF = [

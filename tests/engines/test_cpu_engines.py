@@ -9,8 +9,9 @@ import pandas as pd
 import psutil
 import pytest
 
+from ground import REPOSITORY
 from servegrid import engines
-from workflow.project import REPOSITORY, Project
+from workflow.project import Project
 
 pytestmark = pytest.mark.timeout(3600)
 PROMPTS, TOKENS = 4, 24

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ground import REPOSITORY, RESOURCES
 from servegrid.asking import ask
-from workflow.project import REPOSITORY, Project, until
+from workflow.project import Project, until
 
 PROMPTS, TOKENS = 4, 24
 SERVER = REPOSITORY / "tests" / "servers_fake" / "triton" / "tritonserver.py"
@@ -23,7 +24,7 @@ ENGINES = ("triton-grpc", "triton-http", "triton-empty-end")
 def environment() -> Path:
     """Python of the environment of envs/triton.txt; built if it is not there."""
     lock = REPOSITORY / "envs" / "triton.txt"
-    folder = REPOSITORY / "resources" / "envs" / f"triton-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
+    folder = RESOURCES / "envs" / f"triton-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
     if not (folder / "ready").exists():
         build = [sys.executable, REPOSITORY / "workflow" / "scripts" / "build_environment.py"]
         subprocess.run([*build, "--lock", lock, "--out", folder], check=True, timeout=600)

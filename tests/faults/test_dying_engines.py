@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from workflow.project import REPOSITORY, Project, until
+from ground import REPOSITORY, RESOURCES
+from workflow.project import Project, until
 
 Make = Callable[..., Project]
 WRAPPER = """
@@ -25,7 +26,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def llama_server() -> list[str]:
     """The command that the llama.cpp environment runs."""
-    python = next((REPOSITORY / "resources" / "envs").glob("llamacpp-*/bin/python"))
+    python = next((RESOURCES / "envs").glob("llamacpp-*/bin/python"))
     return [str(python), str(REPOSITORY / "workflow" / "scripts" / "servers" / "llama_server.py")]
 
 

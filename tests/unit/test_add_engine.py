@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ground import REPOSITORY, RESOURCES
 from servegrid.facts import lock_file
 from servegrid.identity import digest
-from workflow.project import REPOSITORY, Project
+from workflow.project import Project
 
 ENGINE = '''"""A newcomer: llama-server under another name, with the flags of its own that this file gives it."""
 
@@ -65,8 +66,8 @@ def clone(tmp_path: Path, engine_environments: Mapping[str, Path]) -> Project:
     environment.parent.mkdir(parents=True)
     environment.symlink_to(engine_environments["llamacpp"].parents[1])
     for part in ("models", "calibration"):
-        (REPOSITORY / "resources" / part).mkdir(parents=True, exist_ok=True)
-        (project.folder / "resources" / part).symlink_to(REPOSITORY / "resources" / part)
+        (RESOURCES / part).mkdir(parents=True, exist_ok=True)
+        (project.folder / "resources" / part).symlink_to(RESOURCES / part)
     return project
 
 

@@ -16,7 +16,8 @@ import pandas as pd
 import psutil
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+from ground import REPOSITORY, RESOURCES
+
 PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
 SMALL: dict[str, Any] = {
     "prompts": {"count": 4, "input_tokens": 12, "input_tokens_max": 24, "output_tokens": 8},
@@ -29,7 +30,7 @@ SMALL: dict[str, Any] = {
 
 
 class Project:
-    """A fresh clone in `folder`; models and engine environments are shared with the repository's own `resources`."""
+    """A fresh clone in `folder`; models and engine environments are those of `ground.RESOURCES`."""
 
     def __init__(self, folder: Path, changes: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
@@ -39,7 +40,7 @@ class Project:
             shutil.copytree(source, folder / part, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
         default = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
         self.config: dict[str, Any] = merged(default, SMALL)
-        self.config["pathvars"] = {"resources": str(REPOSITORY / "resources")}
+        self.config["pathvars"] = {"resources": str(RESOURCES)}
         self.configure(changes or {})
 
     def configure(self, changes: Mapping[str, Any]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ground import REPOSITORY
 from unit.test_telemetry_npu import ANSWER
-from workflow.project import REPOSITORY, Project
+from workflow.project import Project
 
 COMPILE = REPOSITORY / "workflow" / "scripts" / "compile_rbln.py"
 STAND_IN = REPOSITORY / "tests" / "servers_fake" / "rbln"

@@ -4,7 +4,8 @@ import json
 import sys
 from collections.abc import Callable
 
-from workflow.project import REPOSITORY, Project
+from ground import REPOSITORY
+from workflow.project import Project
 
 FAKES = REPOSITORY / "tests" / "servers_fake"
 

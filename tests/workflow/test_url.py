@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ground import REPOSITORY, RESOURCES
 from servegrid.remote import RemoteServer
 from servegrid.server import free_port
-from workflow.project import REPOSITORY, Project
+from workflow.project import Project
 
 Make = Callable[..., Project]
 KEY = "a-key-nobody-else-has"
@@ -20,7 +21,7 @@ KEY = "a-key-nobody-else-has"
 @contextmanager
 def running(engine_environments: Mapping[str, Path]) -> Iterator[str]:
     """A real llama-server with an API key, started by somebody else."""
-    model = next((REPOSITORY / "resources" / "models").glob("*/f32.gguf"))
+    model = next((RESOURCES / "models").glob("*/f32.gguf"))
     program = REPOSITORY / "workflow" / "scripts" / "servers" / "llama_server.py"
     url = f"http://127.0.0.1:{(port := free_port())}"
     arguments = ["--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--metrics", "--api-key", KEY]

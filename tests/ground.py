@@ -1,0 +1,18 @@
+"""Where tests run: the repository, and what tests that run side by side must not share."""
+
+import os
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+RESOURCES = REPOSITORY / ("resources" if WORKER == "gw0" else f"resources-{WORKER}")
+"""Models and engine environments: built as tests need them, which two sweeps must not do in one folder at once."""
+
+
+def stand_apart() -> None:
+    """Temporary files of this worker's own: sweeps hold their device by a lock among them, and would wait for each other."""
+    folder = Path(tempfile.gettempdir()) / f"servegrid-tests-{WORKER}"
+    folder.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None
