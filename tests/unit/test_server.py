@@ -18,7 +18,10 @@ SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 def gone(pid: int, limit_s: float = 10) -> bool:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.05)
     return False

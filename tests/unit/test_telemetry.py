@@ -21,7 +21,8 @@ from servegrid.telemetry import Telemetry
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 BURN = "import time\nwhile time.process_time() < 600: pass"
 SESSION = f"""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
 sys.path.insert(0, {str(SCRIPTS)!r})
 from pathlib import Path
 from servegrid.telemetry import Telemetry
