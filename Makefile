@@ -11,7 +11,7 @@ setup: .venv/harness
 
 # Two at a time: the long sweeps, and all else (tests/conftest.py). `pytest` alone runs one after another.
 test: .venv/dev
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --no-loadscope-reorder
 
 check: .venv/dev
 	$(BIN)/ruff check .

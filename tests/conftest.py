@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from ground import REPOSITORY, RESOURCES, stand_apart
 from servegrid.sweep import Sweep
 
-SWEEPS = ("engines/test_cpu_engines.py", "faults", "workflow")
+SWEEPS = ("tests/engines/test_cpu_engines.py", "tests/faults/", "tests/workflow/")
 """Tests that share built resources and take longest: one worker runs them, from the start, while others run the rest."""
 
 
@@ -22,12 +24,25 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for `pytest -n 2 --dist loadgroup`: the sweeps, and every other file."""
-    tests = Path(__file__).parent
-    for item in items:
-        path = item.path.relative_to(tests).as_posix()
-        item.add_marker(pytest.mark.xdist_group("sweeps" if path.startswith(SWEEPS) else path))
-    items.sort(key=lambda item: not item.path.relative_to(tests).as_posix().startswith(SWEEPS))
+    """The sweeps first, since they take longest."""
+    items.sort(key=lambda item: _scope(item.nodeid) != "sweeps")
+
+
+class Apart(LoadScopeScheduling):
+    """For `pytest -n 2`: one worker runs the sweeps, one after another; every other file is run by whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _scope(nodeid)
+
+
+def _scope(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return "sweeps" if file.startswith(SWEEPS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """xdist's own way to take groups, by marks, does not work with this pytest."""
+    return Apart(config, log)
 
 
 @pytest.fixture(scope="session")
