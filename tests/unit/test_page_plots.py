@@ -82,6 +82,11 @@ def test_the_front_joins_what_no_other_point_beats() -> None:
     assert (front["name"], front["x"], front["y"]) == ("Pareto front", [100, 50, 20], [100, 300, 900])
 
 
+def test_one_point_that_beats_all_is_no_line() -> None:
+    plot = drawn(sweep(engine=["llamacpp"], threads=[4]))["pareto-server"]
+    assert [trace["name"] for trace in plot["data"]] == ["llamacpp"] and "front" not in plot["note"]
+
+
 def test_a_client_bound_or_partial_point_is_hollow_and_not_on_the_front() -> None:
     def odd(row: Row) -> Row:
         if row["threads"] == 64:
@@ -305,6 +310,13 @@ def test_a_start_ups_doubt_is_the_range_over_its_launches(tmp_path: Path) -> Non
     assert ready["x"] == pytest.approx([2, 0.5])
     assert ready["error_x"]["array"] == [pytest.approx(1), None]
     assert ready["error_x"]["arrayminus"] == [pytest.approx(1), None]
+
+
+def test_a_server_is_named_by_what_tells_those_that_started_apart(tmp_path: Path) -> None:
+    rows = started(tmp_path, {"vllm": [1.0], "llamacpp": [0.5]})
+    failed = rows.iloc[:1].assign(server_id="other", quantization="awq", startup_s=math.nan, status="failed")
+    (plot,) = start_ups(pd.concat([rows, failed], ignore_index=True), tmp_path, SETTINGS)
+    assert plot["data"][0]["y"] == ["vllm", "llamacpp"]
 
 
 def test_only_the_slowest_servers_are_shown(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """A heat map over two axes, for big grids."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from servegrid.report.curves import THREADS
 from servegrid.report.numbers import number
-from servegrid.report.page.marks import Plot, known, layout, span
+from servegrid.report.page.marks import Plot, Row, known, layout, span
 from servegrid.report.points import label, levels
 from servegrid.report.settings import Settings
 
@@ -25,7 +26,7 @@ def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     places = dict(zip(zip(best[down], best[across], strict=True), best.index, strict=True))
     y, x = _levels(rows[down]), _levels(rows[across])
     cells = [[places.get((row, column)) for column in x] for row in y]
-    trace = _cells(rows, cells, len(x) * len(y) <= _MOST_WRITTEN)
+    trace = _cells(best.to_dict("index"), cells, len(x) * len(y) <= _MOST_WRITTEN)
     trace |= {"x": [label(level) for level in x], "y": [label(level) for level in y]}
     trace["hovertemplate"] = (
         f"{down} %{{y}}<br>{across} %{{x}}<br>point %{{customdata}}<br>%{{hovertext}}<extra></extra>"
@@ -38,19 +39,19 @@ def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     return [{"id": "heat", "title": title, "note": note, "data": [trace], "layout": found}]
 
 
-def _cells(rows: pd.DataFrame, cells: list[list[Any]], written: bool) -> Plot:
+def _cells(rows: Mapping[Any, Row], cells: list[list[Any]], written: bool) -> Plot:
     """A heat map's values, and the numbers of their points; light is fast, also in grey."""
-    value = [[None if place is None else known(rows.at[place, RATE]) for place in line] for line in cells]
+    value = [[None if place is None else known(rows[place][RATE]) for place in line] for line in cells]
     trace: Plot = {"type": "heatmap", "z": value, "colorscale": "Cividis", "hoverongaps": False, "xgap": 1, "ygap": 1}
     trace["customdata"] = [[None if place is None else place + 1 for place in line] for line in cells]
-    trace["hovertext"] = [["" if place is None else _said(rows.loc[place]) for place in line] for line in cells]
+    trace["hovertext"] = [["" if place is None else _said(rows[place]) for place in line] for line in cells]
     trace["colorbar"] = {"title": {"text": "output<br>tokens/s"}}
     if written:
         trace |= {"text": [[number(cell) for cell in line] for line in value], "texttemplate": "%{text}"}
     return trace
 
 
-def _said(row: "pd.Series[Any]") -> str:
+def _said(row: Row) -> str:
     return "<br>".join([f"{number(row[RATE])} tokens/s", *span(row, RATE)])
 
 

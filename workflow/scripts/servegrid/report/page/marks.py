@@ -1,6 +1,6 @@
 """What the interactive figures share: marks with their doubt, and axes. All as plotly's JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ _MANY_DECADES = 3000
 _FAINT = "B0"  # seen through a little, as the end of a colour's hexadecimal digits
 
 Plot = dict[str, Any]
+Row = Mapping[Any, Any]
+"""A point: column -> value; a series of pandas, too."""
 
 
 def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str] = ()) -> Plot:
@@ -23,6 +25,7 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
     Hover tells the point's place on `axes`, too, and the range of the column over the sessions.
     """
     rows = series.rows
+    told = rows.reindex(columns=[*axes, "status", "client_bound", f"{column}_low", f"{column}_high"])
     open_one = series.symbol.endswith("-open")
     symbols = [f"{series.symbol}-open" if odd and not open_one else series.symbol for odd in doubtful(rows)]
     return {
@@ -32,7 +35,7 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
         "x": plain(x),
         "y": plain(rows[column]),
         "customdata": (rows.index + 1).tolist(),
-        "text": ["".join(f"<br>{line}" for line in _said(row, column, axes)) for _, row in rows.iterrows()],
+        "text": ["".join(f"<br>{line}" for line in _said(row, column, axes)) for row in told.to_dict("records")],
         "marker": {"color": series.colour, "symbol": symbols, "size": 8},
         "hovertemplate": "point %{customdata}<br>%{xaxis.title.text}: %{x:.4g}<br>%{yaxis.title.text}: %{y:.4g}%{text}",
     }
@@ -51,7 +54,7 @@ def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
     return said + (" Hollow: client-bound, or measured in part." if doubtful(rows).any() else "")
 
 
-def _said(row: "pd.Series[Any]", column: str, axes: Sequence[str]) -> Iterator[str]:
+def _said(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:
     if axes:
         yield ", ".join(label(row[axis]) for axis in axes)
     if row["status"] == "partial":
@@ -61,13 +64,13 @@ def _said(row: "pd.Series[Any]", column: str, axes: Sequence[str]) -> Iterator[s
     yield from span(row, column)
 
 
-def span(row: "pd.Series[Any]", column: str) -> list[str]:
+def span(row: Row, column: str) -> list[str]:
     """The range of a column over the sessions in words; nothing where there is none."""
     ends = ends_of(row, column)
     return [f"over the sessions: {number(ends[0])}{DASH}{number(ends[1])}"] if ends else []
 
 
-def ends_of(row: "pd.Series[Any]", column: str) -> tuple[float, float] | None:
+def ends_of(row: Row, column: str) -> tuple[float, float] | None:
     """Lowest and highest of a column over the sessions; None where only one is known."""
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
     return None if pd.isna(low) or pd.isna(high) or not low < high else (float(low), float(high))

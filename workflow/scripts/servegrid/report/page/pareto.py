@@ -1,5 +1,7 @@
 """Throughput against the speed that one user sees, with the Pareto front: what no other point beats on both."""
 
+from typing import Any
+
 import pandas as pd
 
 from servegrid.report.page.marks import Plot, bars_between, doubtful, error_bars, layout, marks, plain, remarks, scale
@@ -38,8 +40,8 @@ def _pareto(rows: pd.DataFrame, settings: Settings, id: str, column: str, unit: 
     note = "Up and to the right is better." + remarks(rows, traces)
     note += _elsewhere(unit, elsewhere)
     ranked = rows[~doubtful(rows) & (rows["status"] != PUBLISHED)]
-    if len(ranked):
-        traces.append(_front(ranked["user"], ranked[column]))
+    if len(front := _front(ranked["user"], ranked[column])) > 1:
+        traces.append(_line(ranked.loc[front, "user"], ranked.loc[front, column]))
         note += " Grey line: the Pareto front" + (" of those that are not hollow." if doubtful(rows).any() else ".")
     found = layout(USER, f"output tokens/s per {unit}")
     scale(found["xaxis"], rows[["user"]])
@@ -61,12 +63,16 @@ def _elsewhere(unit: str, count: int) -> str:
     return f" In a figure of their own: {count:,} points {why}."
 
 
-def _front(x: "pd.Series[float]", y: "pd.Series[float]") -> Plot:
+def _front(x: "pd.Series[float]", y: "pd.Series[float]") -> list[Any]:
+    """The points that no other beats on both, from the right to the left."""
     best, front = 0.0, []
     for place in sorted(x.index, key=lambda place: (-x[place], -y[place])):
         if y[place] > best:
             best = y[place]
             front.append(place)
-    line = {"color": GREY, "width": 1.5, "shape": "hv"}
-    where = {"x": plain(x[front]), "y": plain(y[front])}
-    return where | {"type": "scatter", "mode": "lines", "name": "Pareto front", "line": line, "hoverinfo": "skip"}
+    return front
+
+
+def _line(x: "pd.Series[float]", y: "pd.Series[float]") -> Plot:
+    look = {"line": {"color": GREY, "width": 1.5, "shape": "hv"}, "hoverinfo": "skip"}
+    return {"type": "scatter", "mode": "lines", "name": "Pareto front", "x": plain(x), "y": plain(y), **look}

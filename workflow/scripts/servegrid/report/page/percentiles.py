@@ -1,39 +1,50 @@
 """The spread of a latency over the requests of a point: median, 90th and 99th percentile, one point under the other."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, doubtful, ends_of, known, layout, remarks, scale, span
+from servegrid.report.page.marks import Plot, Row, doubtful, ends_of, known, layout, remarks, scale, span
 from servegrid.report.points import PERCENTILES, label, varying
 from servegrid.report.settings import Settings
-from servegrid.report.style import Look, engine_looks
+from servegrid.report.style import engine_looks
 
 MOST_POINTS = 40
 _LINE_PX = 21
 _MARKS = ("circle", "diamond", "line-ns-open")
+_BANDS_PX = (13, 7, 3)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One point: its columns of the percentiles, its name on the axis, its number, and how it is drawn."""
+
+    row: Row
+    columns: tuple[str, ...]
+    name: str
+    number: int
+    colour: str
+    hollow: bool
 
 
 def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str) -> list[Plot]:
     """At most MOST_POINTS points in the order of the table; empty where the metric is nowhere known."""
-    rows = rows[rows[f"{metric}_ms_p50"] > 0]
+    columns = tuple(f"{metric}_ms_{percentile}" for percentile in PERCENTILES)
+    rows = rows[rows[columns[0]] > 0]
     if rows.empty:
         return []
-    shown, cut = _chosen(rows)
-    looks, axes = engine_looks(rows["engine"]), ["engine", *varying(shown, settings.all_axes)]
-    traces = []
-    for (_, row), hollow in zip(shown.iterrows(), doubtful(shown), strict=True):
-        name = f"{_number(row)}: " + ", ".join(label(row[axis]) for axis in dict.fromkeys(axes))
-        look = looks[str(row["engine"])]
-        traces += [_ranges(row, metric, name, look), _line(row, metric, name, look, hollow)]
+    shown, left_out = _chosen(rows)
+    lines = list(_lines(shown, columns, ["engine", *varying(shown, settings.all_axes)]))
+    bands = list(_bands(lines))
     found = layout(f"{words.lower()} (ms)", "")
-    found["yaxis"] |= {"range": [len(shown) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
-    found["height"] = 130 + _LINE_PX * len(shown)
-    scale(found["xaxis"], shown[[f"{metric}_ms_{percentile}" for percentile in PERCENTILES]])
+    found["yaxis"] |= {"range": [len(lines) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
+    found["height"] = 130 + _LINE_PX * len(lines)
+    scale(found["xaxis"], shown[list(columns)])
     note = "Circle: median; diamond: p90; bar: p99, each where enough requests stand behind it."
-    note += " Pale: the range over the sessions." if any(trace["x"] and "text" not in trace for trace in traces) else ""
-    note += remarks(shown, []) + cut
-    return [{"id": metric, "title": words, "note": note, "data": traces, "layout": found}]
+    note += " Pale, the higher the narrower: the range of each over the sessions." if bands else ""
+    data = [*bands, *map(_percentiles, lines)]
+    return [{"id": metric, "title": words, "note": note + remarks(shown, []) + left_out, "data": data, "layout": found}]
 
 
 def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -43,47 +54,50 @@ def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     by_rate = rows.sort_values("output_tokens_per_s", ascending=False, kind="stable")
     best = by_rate.drop_duplicates(["engine", "gpu", "threads"])
     kept = best.head(MOST_POINTS).sort_index()
-    most = f" the {len(kept)} fastest" if len(best) > MOST_POINTS else ""
-    said = (
-        f" Shown:{most} of {len(rows):,} points, of each engine, device and number of client threads the one with most"
+    most = f"{len(kept)} " if len(best) > MOST_POINTS else ""
+    note = (
+        f" Shown: of {len(rows):,} points the {most}fastest, at most one of each engine, device and number of threads; "
     )
-    return kept, f"{said} output tokens/s; the table has all."
+    return kept, note + "the table has all."
 
 
-def _line(row: "pd.Series[Any]", metric: str, name: str, look: Look, hollow: bool) -> Plot:
-    symbols = [f"{mark}-open" if hollow and not mark.endswith("-open") else mark for mark in _MARKS]
-    marker = {"color": look.colour, "symbol": symbols, "size": [9, 8, 13], "opacity": 1, "line": {"width": [1, 1, 2]}}
+def _lines(shown: pd.DataFrame, columns: tuple[str, ...], axes: Sequence[str]) -> Iterator[_Line]:
+    looks, records = engine_looks(shown["engine"]), shown.to_dict("records")
+    for place, row, hollow in zip(shown.index, records, doubtful(shown), strict=True):
+        name = f"{place + 1}: " + ", ".join(label(row[axis]) for axis in dict.fromkeys(axes))
+        yield _Line(row, columns, name, place + 1, looks[str(row["engine"])].colour, hollow)
+
+
+def _percentiles(line: _Line) -> Plot:
+    symbols = [f"{mark}-open" if line.hollow and not mark.endswith("-open") else mark for mark in _MARKS]
+    marker = {"color": line.colour, "symbol": symbols, "size": [9, 8, 13], "opacity": 1, "line": {"width": [1, 1, 2]}}
+    said = zip(PERCENTILES, line.columns, strict=True)
     return {
         "type": "scatter",
+        "x": [known(line.row[column]) for column in line.columns],
+        "y": [line.name] * len(line.columns),
         "mode": "lines+markers",
-        "x": [known(row[f"{metric}_ms_{percentile}"]) for percentile in PERCENTILES],
-        "y": [name] * len(PERCENTILES),
-        "text": [", ".join([percentile, *span(row, f"{metric}_ms_{percentile}")]) for percentile in PERCENTILES],
-        "customdata": [_number(row)] * len(PERCENTILES),
+        "text": [", ".join([percentile, *span(line.row, column)]) for percentile, column in said],
+        "customdata": [line.number] * len(line.columns),
         "connectgaps": True,
         "marker": marker,
-        "line": {"color": look.colour, "width": 1.5},
+        "line": {"color": line.colour, "width": 1.5},
         "hovertemplate": "%{y}<br>%{x:.4g} ms: %{text}<extra></extra>",
         "showlegend": False,
-        "name": name,
+        "name": line.name,
     }
 
 
-def _number(row: "pd.Series[Any]") -> int:
-    return int(str(row.name)) + 1
+def _bands(lines: list[_Line]) -> Iterator[Plot]:
+    """From the lowest to the highest over the sessions, under each percentile; for all points of an engine at once.
 
-
-def _ranges(row: "pd.Series[Any]", metric: str, name: str, look: Look) -> Plot:
-    """A pale band from the lowest to the highest over the sessions, under each percentile."""
-    ends = [ends for percentile in PERCENTILES if (ends := ends_of(row, f"{metric}_ms_{percentile}"))]
-    line = {"color": look.colour, "width": 11}
-    where = {"x": [x for low, high in ends for x in (low, high, None)], "y": [name] * 3 * len(ends)}
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        **where,
-        "line": line,
-        "opacity": 0.3,
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+    Widths tell percentiles apart where sessions differ so much that their bands run into each other.
+    """
+    for colour in dict.fromkeys(line.colour for line in lines):
+        own = [line for line in lines if line.colour == colour]
+        for place, width in enumerate(_BANDS_PX):
+            ends = [(line.name, found) for line in own if (found := ends_of(line.row, line.columns[place]))]
+            look = {"line": {"color": colour, "width": width}, "opacity": 0.3, "hoverinfo": "skip", "mode": "lines"}
+            x, y = [x for _, found in ends for x in (*found, None)], [name for name, _ in ends for _ in range(3)]
+            if x:
+                yield {"type": "scatter", "x": x, "y": y, "showlegend": False, **look}

@@ -25,9 +25,7 @@ def start_ups(rows: pd.DataFrame, sessions: Path, settings: Settings) -> list[Pl
     shown = servers.head(MOST_SERVERS)
     launches = {place: list(_launches(sessions / id)) for place, id in shown["server_id"].items()}
     shown = shown[[bool(launches[place]) for place in shown.index]]
-    return (
-        [_figure(shown, len(servers), [launches[place] for place in shown.index], rows, settings)] if len(shown) else []
-    )
+    return [_figure(shown, servers, [launches[place] for place in shown.index], rows, settings)] if len(shown) else []
 
 
 def _launches(server: Path) -> Iterator[list[Phase]]:
@@ -41,9 +39,13 @@ def _launches(server: Path) -> Iterator[list[Phase]]:
 
 
 def _figure(
-    shown: pd.DataFrame, total: int, launches: list[list[list[Phase]]], rows: pd.DataFrame, settings: Settings
+    shown: pd.DataFrame,
+    servers: pd.DataFrame,
+    launches: list[list[list[Phase]]],
+    rows: pd.DataFrame,
+    settings: Settings,
 ) -> Plot:
-    axes = ["engine", *_server_axes(rows, settings)]
+    axes = ["engine", *_server_axes(rows, varying(servers, settings.all_axes))]
     names = [", ".join(label(row[axis]) for axis in dict.fromkeys(axes)) for _, row in shown.iterrows()]
     numbers = (shown.index + 1).tolist()
     means = [_means(each) for each in launches]
@@ -52,17 +54,18 @@ def _figure(
     found = layout("seconds since launch", "")
     found["yaxis"] |= {"range": [len(names) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
     found |= {"barmode": "stack", "height": 170 + _LINE_PX * len(names), "bargap": 0.3}
-    note = "Means over the sessions; black: the lowest to the highest time from launch to ready. The warm-up is that of the "
+    note = (
+        "Means over the sessions; black: launch to ready, from the lowest to the highest. The warm-up is that of the "
+    )
     note += "first load. Some engines open their port at once, others when the model is loaded."
-    note += f" Shown: the {len(names)} slowest of {total:,} servers." if total > len(names) else ""
+    note += f" Shown: the {len(names)} slowest of {len(servers):,} servers." if len(servers) > len(names) else ""
     return {"id": "start-up", "title": "Start-up by phase", "note": note, "data": traces, "layout": found}
 
 
-def _server_axes(rows: pd.DataFrame, settings: Settings) -> list[str]:
-    """The axes that tell servers apart: within a server they are the same."""
+def _server_axes(rows: pd.DataFrame, axes: list[str]) -> list[str]:
+    """Those of `axes` that tell servers apart: within a server they are the same."""
     by_server = rows.groupby("server_id")
-    apart = varying(rows, settings.all_axes)
-    return [axis for axis in apart if by_server[axis].nunique(dropna=False).max() == 1]
+    return [axis for axis in axes if by_server[axis].nunique(dropna=False).max() == 1]
 
 
 def _means(launches: list[list[Phase]]) -> dict[str, float]:
@@ -87,7 +90,11 @@ def _range(names: list[str], launches: list[list[list[Phase]]]) -> Plot:
     totals = [[_ready(phases) for phases in each] for each in launches]
     middle, low, high = (pd.Series([pick(each) for each in totals]) for pick in (fmean, min, max))
     bars = bars_between(middle, low, high, "#000000")
-    where = {"x": middle.tolist(), "y": names, "marker": {"color": "#000", "symbol": "line-ns-open", "size": 9}}
+    where = {
+        "x": middle.tolist(),
+        "y": names,
+        "marker": {"color": "#000", "symbol": "line-ns-open", "size": 12, "line": {"width": 1.5}},
+    }
     ready = {"name": "launch to ready", "hovertemplate": "%{y}<br>launch to ready: %{x:.3g} s<extra></extra>"}
     return {"type": "scatter", "mode": "markers", **where, **ready, "showlegend": False, "error_x": bars}
 
