@@ -13,7 +13,7 @@ from servegrid.report.style import engine_looks
 MOST_POINTS = 40
 _LINE_PX = 21
 _MARKS = ("circle", "diamond", "line-ns-open")
-_BANDS_PX = (13, 7, 3)
+_BANDS_PX = (14, 9, 5)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str)
     found["height"] = 130 + _LINE_PX * len(lines)
     scale(found["xaxis"], shown[list(columns)])
     note = "Circle: median; diamond: p90; bar: p99, each where enough requests stand behind it."
-    note += " Pale, the higher the narrower: the range of each over the sessions." if bands else ""
+    note += " Pale bands: the range of each over the sessions, that of the median the widest." if bands else ""
     data = [*bands, *map(_percentiles, lines)]
     return [{"id": metric, "title": words, "note": note + remarks(shown, []) + left_out, "data": data, "layout": found}]
 
@@ -97,7 +97,7 @@ def _bands(lines: list[_Line]) -> Iterator[Plot]:
         own = [line for line in lines if line.colour == colour]
         for place, width in enumerate(_BANDS_PX):
             ends = [(line.name, found) for line in own if (found := ends_of(line.row, line.columns[place]))]
-            look = {"line": {"color": colour, "width": width}, "opacity": 0.3, "hoverinfo": "skip", "mode": "lines"}
+            look = {"line": {"color": colour, "width": width}, "opacity": 0.4, "hoverinfo": "skip", "mode": "lines"}
             x, y = [x for _, found in ends for x in (*found, None)], [name for name, _ in ends for _ in range(3)]
             if x:
                 yield {"type": "scatter", "x": x, "y": y, "showlegend": False, **look}
