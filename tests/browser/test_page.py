@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
@@ -56,6 +57,15 @@ def column(browser: WebDriver, title: str) -> list[str]:
 def click(browser: WebDriver, what: WebElement) -> None:
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", what)
     what.click()
+
+
+def cut_off(browser: WebDriver) -> list[str]:
+    """Ids of the figures that are higher than the place they have, or of whose names some are out of sight."""
+    higher = "p.querySelector('.main-svg').getBoundingClientRect().height > p.clientHeight + 1"
+    scrolled = "p.querySelector('.legend .scrollbar')?.getBoundingClientRect().height > 0"
+    plots = "[...document.querySelectorAll('.plot')]"
+    found: list[str] = browser.execute_script(f"return {plots}.filter(p => {higher} || {scrolled}).map(p => p.id)")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +169,44 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser: WebDriver, url
         opened(browser, url)
         wide, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
         assert wide <= window == 390
+        assert not cut_off(browser)
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_figures_keep_their_height_when_the_window_changes(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    heights = "return [...document.querySelectorAll('.plot .main-svg:first-child')].map(x => x.clientHeight)"
+    before = browser.execute_script(heights)
+    narrower = {"width": 800, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrower)  # type: ignore[attr-defined]
+    try:
+        redrawn = "return document.querySelector('.plot .main-svg').clientWidth < 800"
+        WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(redrawn))
+        assert browser.execute_script(heights) == before and max(before) > 600
+        assert not cut_off(browser)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_figures_fit_on_paper(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    width = "return Math.max(...[...document.querySelectorAll('.plot .main-svg')].map(x => x.clientWidth))"
+    paper_px = (8.27 - 2 * 0.4) * 96  # A4 with a browser's margins
+    assert browser.execute_script(width) > paper_px
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) <= paper_px)
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) > paper_px)
+
+
+def test_a_click_on_a_mark_opens_its_point(browser: WebDriver, url: str) -> None:
+    opened(browser, url)
+    mark = browser.find_element(By.CSS_SELECTOR, "#plot-pareto-server .scatterlayer .point")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", mark)
+    ActionChains(browser).move_to_element(mark).pause(0.3).click().perform()
+    WebDriverWait(browser, 20).until(lambda driver: driver.find_element(By.ID, "point").is_displayed())
+    assert browser.find_element(By.CSS_SELECTOR, "#point h2").text.startswith("Point ")
 
 
 def test_is_usable_without_a_mouse(browser: WebDriver, url: str) -> None:

@@ -215,6 +215,15 @@ def test_engines_stand_at_their_best() -> None:
     assert "without 18 points" in footnotes(figure)
 
 
+def test_engines_show_the_range_of_their_throughput_where_it_is_known() -> None:
+    points = sweep(threads=[4])
+    rate = points["output_tokens_per_s"]
+    ranged = points.assign(output_tokens_per_s_low=rate * 0.9, output_tokens_per_s_high=rate * 1.1)
+    panels = [engines.draw(rows, PLAIN).axes[1] for rows in (points, ranged)]
+    assert [len(panel.collections) for panel in panels] == [0, 2]
+    assert "Bars of time and output tokens/s: lowest" in footnotes(panels[1].get_figure(root=True))
+
+
 def test_an_engine_without_a_measurement_keeps_its_line() -> None:
     def fail(row: Row) -> Row:
         return without(row, "failed", "start-up timeout") if row["engine"] == "ctranslate2" else row

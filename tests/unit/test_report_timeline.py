@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from data.report.session import START_S, write_session
-from servegrid.report.phases import phases
+from servegrid.report.phases import phases, start_up
 from servegrid.report.recording import read_recording
 from servegrid.report.style import render
 from servegrid.report.timeline import draw
@@ -60,14 +61,37 @@ def test_loads_are_bands_labelled_by_their_threads(folder: Path) -> None:
 
 def test_warm_up_stands_before_its_load(folder: Path) -> None:
     marked = phases(read_recording(write_session(folder)).launches[0], 100)
-    assert [phase.kind for phase in marked[1:3]] == ["warm-up", "load, by its client threads"]
-    assert (marked[1].start_s, marked[1].end_s) == (pytest.approx(3.2), 4)
+    assert [phase.kind for phase in marked[2:4]] == ["warm-up", "load, by its client threads"]
+    assert (marked[2].start_s, marked[2].end_s) == (pytest.approx(3.2), 4)
 
 
 def test_start_and_stop_are_marked(folder: Path) -> None:
     marked = phases(read_recording(write_session(folder)).launches[0], 100)
-    assert (marked[0].kind, marked[0].start_s, marked[0].end_s) == ("start-up (launch to ready)", 0, 2.5)
+    assert (marked[0].kind, marked[0].start_s, marked[0].end_s) == ("launch to open port", 0, 1)
+    assert (marked[1].kind, marked[1].start_s, marked[1].end_s) == ("open port to ready", 1, 2.5)
     assert (marked[-1].kind, marked[-1].start_s, marked[-1].end_s) == ("stop", 77, 78.5)
+
+
+def test_where_no_open_port_was_seen_the_start_up_is_one_phase(folder: Path) -> None:
+    (launch,) = read_recording(write_session(folder)).launches
+    found = start_up(replace(launch, listening_s=None))
+    assert [(phase.kind, phase.start_s, phase.end_s) for phase in found] == [
+        ("launch to ready", 0, 2.5),
+        ("warm-up", pytest.approx(3.2), 4),
+    ]
+
+
+def test_a_start_up_ends_with_the_first_load(folder: Path) -> None:
+    (launch,) = read_recording(write_session(folder)).launches
+    assert [phase.kind for phase in start_up(launch)] == ["launch to open port", "open port to ready", "warm-up"]
+    assert start_up(replace(launch, ready_s=None)) == []
+
+
+def test_without_samples_the_instants_are_the_same(folder: Path) -> None:
+    write_session(folder, second_launch_from=16)
+    whole, instants = (read_recording(folder, samples=samples).launches for samples in (True, False))
+    assert [phases(launch, 100) for launch in whole] == [phases(launch, 100) for launch in instants]
+    assert all(launch.telemetry.empty and launch.server.empty for launch in instants)
 
 
 def test_a_load_without_room_for_its_label_is_counted(folder: Path) -> None:

@@ -184,6 +184,7 @@ rule page:
         rules.questions.output,
         timelines=rules.timelines.output if SWEEP.config.report.timelines else [],
         points="<results>/points.parquet",
+        ranges="<results>/sessions.parquet",
         published=SWEEP.published,
         config="<results>/config.json",
         code=[*SWEEP.code("page.py"), *REPORT_CODE],
@@ -197,7 +198,8 @@ rule page:
         reports=subpath(output[0], parent=True),
     shell:
         "python $SCRIPTS/page.py --points {input.points:q} --settings {params.settings:q} --config {input.config:q}"
-        " --sessions {params.sessions:q}/sessions --reports {params.reports:q} --out {output:q} > {log:q} 2>&1"
+        " --sessions {params.sessions:q}/sessions --ranges {input.ranges:q} --reports {params.reports:q} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule snakemake_report:

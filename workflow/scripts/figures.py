@@ -31,7 +31,7 @@ def write_figures(
     from servegrid.report.figures import FIGURES
     from servegrid.report.points import read_points
     from servegrid.report.published import marked, with_published
-    from servegrid.report.rounds import with_rounds
+    from servegrid.report.rounds import with_ranges, with_rounds
     from servegrid.report.settings import parse_settings
     from servegrid.report.style import render
 
@@ -39,7 +39,8 @@ def write_figures(
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     points = read_points(points_path)
     if sessions is not None:
-        points = with_rounds(points, read_points(sessions))
+        found = read_points(sessions)
+        points = with_ranges(with_rounds(points, found), found, ["output_tokens_per_s"])
     points, settings = with_published(points, parse_settings(settings_text))
     points = marked(points)
     for name in only or FIGURES:

@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", default="{}", help="report settings: JSON text, or a JSON file")
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--sessions", type=Path, required=True, help="folder of the sessions' records")
+    parser.add_argument("--ranges", type=Path, help="results/sessions.parquet, for ranges over the sessions")
     parser.add_argument(
         "--reports", type=Path, required=True, help="folder with figures, timelines, recommendation, claims and answers"
     )
@@ -32,7 +33,8 @@ def write_page(arguments: argparse.Namespace) -> None:
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
     config = json.dumps(read_json(arguments.config), indent=2, sort_keys=True)
     settings = parse_settings(arguments.settings)
-    write_atomic(arguments.out, page(read_points(arguments.points), settings, read_parts(reports), folders, config))
+    points, sessions = (None if path is None else read_points(path) for path in (arguments.points, arguments.ranges))
+    write_atomic(arguments.out, page(points, settings, read_parts(reports), folders, config, sessions))
 
 
 if __name__ == "__main__":

@@ -95,10 +95,15 @@ def thin(levels: Sequence[float], limit: int) -> list[float]:
     return kept
 
 
+def is_wide(low: float, high: float) -> bool:
+    """Whether values from `low` to `high`, both above zero, need a logarithmic axis."""
+    return high / low >= _LOG_FROM
+
+
 def value_axis(axes: Axes, low: float, high: float, which: Literal["x", "y"] = "y") -> None:
     """An axis for values from `low` to `high`: linear from zero, or logarithmic where they lie far apart."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    if high / low < _LOG_FROM:
+    if not is_wide(low, high):
         axes.set(**{f"{which}lim": (0, high * 1.08)})
     else:
         margin = (high / low) ** 0.05

@@ -1,6 +1,8 @@
 """A session's raw records, read back for its timeline. What is missing or damaged is said, not raised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from servegrid.engines.base import Metrics
 from servegrid.files import read_json
 from servegrid.records import SERVER_METRICS, TELEMETRY
 from servegrid.report.numbers import clip, plain
+
+Read = Callable[[Path, pa.Schema], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Launch:
 
     number: int
     launched_s: float
+    listening_s: float | None
     ready_s: float | None
     stopping_s: float | None
     stopped_s: float | None
@@ -56,16 +61,16 @@ class Recording:
     damage: tuple[str, ...]
 
 
-def read_recording(folder: Path) -> Recording:
-    """Read the session in `folder`.
+def read_recording(folder: Path, samples: bool = True) -> Recording:
+    """Read the session in `folder`; without `samples` only its instants: all frames and series are without rows then.
 
     Raises:
         OSError, ValueError, LookupError: session.json is missing, not JSON or not a session's.
     """
     session = read_json(folder / "session.json")
     damage: list[str] = []
-    loads = _loads(folder, damage)
-    launches = tuple(_launch(folder, record, loads, damage) for record in session.get("launches", []))
+    loads, read = _loads(folder, damage), partial(_read, damage) if samples else _unread
+    launches = tuple(_launch(folder, record, loads, damage, read) for record in session.get("launches", []))
     reason = plain(str(session.get("reason") or ""))
     outcome = (
         ""
@@ -104,7 +109,7 @@ def _metrics(session: dict[str, Any]) -> Metrics:
     return engines.get(name).metrics if name in engines.names() else Metrics()
 
 
-def _launch(folder: Path, record: dict[str, Any], loads: list[dict[str, Any]], damage: list[str]) -> Launch:
+def _launch(folder: Path, record: dict[str, Any], loads: list[dict[str, Any]], damage: list[str], read: Read) -> Launch:
     number = int(record["number"])
     aside = folder / "launches" / str(number)
     files = aside if aside.exists() else folder
@@ -114,16 +119,17 @@ def _launch(folder: Path, record: dict[str, Any], loads: list[dict[str, Any]], d
     return Launch(
         number=number,
         launched_s=start_up.get("launched_s") or record["anchor"]["monotonic_s"],
+        listening_s=start_up.get("listening_s"),
         ready_s=start_up.get("ready_s"),
         stopping_s=record.get("stopping_s"),
         stopped_s=record.get("stopped_s"),
-        telemetry=_read(files / "telemetry.parquet", TELEMETRY, damage),
-        server=_read(files / "server_metrics.parquet", SERVER_METRICS, damage),
-        loads=tuple(_band(load, damage) for load in loads if load.get("launch", number) == number),
+        telemetry=read(files / "telemetry.parquet", TELEMETRY),
+        server=read(files / "server_metrics.parquet", SERVER_METRICS),
+        loads=tuple(_band(load, read) for load in loads if load.get("launch", number) == number),
     )
 
 
-def _band(load: dict[str, Any], damage: list[str]) -> LoadBand:
+def _band(load: dict[str, Any], read: Read) -> LoadBand:
     folder: Path = load["folder"]
     return LoadBand(
         label=folder.name.rpartition("-")[0].removeprefix("threads-") or folder.name,
@@ -132,21 +138,21 @@ def _band(load: dict[str, Any], damage: list[str]) -> LoadBand:
         end_s=load["end_s"],
         status=load.get("status", "ok"),
         reason=plain(str(load.get("reason") or "")),
-        in_flight=_in_flight(folder / "requests.parquet", damage),
+        in_flight=_in_flight(folder / "requests.parquet", read),
     )
 
 
-def _in_flight(path: Path, damage: list[str]) -> "pd.Series[float]":
+def _in_flight(path: Path, read: Read) -> "pd.Series[float]":
     """Requests sent and not yet ended, as the client saw it: a step at each instant (index in s)."""
     sent_and_end = pa.schema([("sent_s", pa.float64()), ("end_s", pa.float64())])
-    requests = _read(path, sent_and_end, damage).dropna()
+    requests = read(path, sent_and_end).dropna()
     instants = np.concatenate([requests["sent_s"], requests["end_s"]])
     steps = np.repeat([1.0, -1.0], len(requests))
     order = np.argsort(instants, kind="stable")
     return pd.Series(np.cumsum(steps[order]), index=instants[order])
 
 
-def _read(path: Path, schema: pa.Schema, damage: list[str]) -> pd.DataFrame:
+def _read(damage: list[str], path: Path, schema: pa.Schema) -> pd.DataFrame:
     """The columns of `schema` from a Parquet file, as one that has no rows if there is no such file or it is damaged."""
     try:
         frame: pd.DataFrame = pq.read_table(path, columns=schema.names).to_pandas()
@@ -155,5 +161,9 @@ def _read(path: Path, schema: pa.Schema, damage: list[str]) -> pd.DataFrame:
         damage.append(f"there is no {path.name}")
     except (pa.ArrowException, OSError) as error:
         damage.append(f"{path.name} cannot be read ({plain(str(error))[:80]})")
+    return _unread(path, schema)
+
+
+def _unread(_: Path, schema: pa.Schema) -> pd.DataFrame:
     nothing: pd.DataFrame = schema.empty_table().to_pandas()
     return nothing

@@ -21,7 +21,7 @@ from servegrid.report.style import GREY, Look, engine_looks, styled
 TITLE = "Engines at their best"
 MEASURES = (
     TIME,
-    Measure("output_tokens_per_s", "output tokens/s"),
+    Measure("output_tokens_per_s", "output tokens/s", "output_tokens_per_s_low", "output_tokens_per_s_high"),
     Measure("ttft_ms_p50", "TTFT, p50 to p99 (ms)", "ttft_ms_p50", "ttft_ms_p99"),
     Measure("itl_ms_p50", "ITL, p50 to p99 (ms)", "itl_ms_p50", "itl_ms_p99"),
 )
@@ -43,7 +43,7 @@ class _Line:
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Groups by GPU, quantization and further axes; within each, engines from the fastest to the slowest."""
     with styled():
-        rows = prepare(points, settings)
+        rows = _with_ends(prepare(points, settings))
         if not drawable(rows, TIME.value).any():
             return say(TITLE, "No point has a measured time.", not_drawn(rows, TIME.value, settings.all_axes))
         if bound(rows[drawable(rows, TIME.value)]).all():
@@ -63,6 +63,12 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         notes = [*_bars(best), *partial(best, TIME.value), *_unmeasured(rows, settings), left_out, cut]
         subtitle = [in_common(rows, facets), _CHOICE]
         return sheet.finish(TITLE, ", ".join(filter(None, subtitle)), {}, notes)
+
+
+def _with_ends(rows: pd.DataFrame) -> pd.DataFrame:
+    """With the columns of every measure's ends, unknown where the caller had no sessions to take them from."""
+    ends = [name for measure in MEASURES for name in (measure.low, measure.high) if name]
+    return rows.reindex(columns=list(dict.fromkeys([*rows.columns, *ends])))
 
 
 def _lines(group: Panel) -> list[_Line]:
@@ -148,7 +154,8 @@ def _heading(sheet: Sheet, y: float, title: str) -> None:
 
 def _bars(best: pd.DataFrame) -> list[str]:
     latency = ["Bars of TTFT and ITL: from the median to the 99th percentile."]
-    times = [text.replace("Bars", "Bars of time", 1) for text in error_bars(best, TIME.value)]
+    of = "Bars of time and output tokens/s" if best["output_tokens_per_s_low"].notna().any() else "Bars of time"
+    times = [text.replace("Bars", of, 1) for text in error_bars(best, TIME.value)]
     return times + latency * bool((drawable(best, "ttft_ms_p99") | drawable(best, "itl_ms_p99")).any())
 
 

@@ -13,9 +13,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from servegrid.report.page.details import servers
-from servegrid.report.page.plots import Plot, plots
+from servegrid.report.page.marks import Plot
+from servegrid.report.page.plots import RANGED, plots
+from servegrid.report.page.start_up import start_ups
 from servegrid.report.points import prepare, varying
 from servegrid.report.published import marked, with_published
+from servegrid.report.rounds import with_ranges
 from servegrid.report.settings import Settings
 from servegrid.report.tables import Column, Table, comparison_table, condense
 
@@ -31,7 +34,12 @@ _LONG = 40  # characters from which a cell may break into lines
 
 
 def page(
-    points: pd.DataFrame, settings: Settings, parts: Mapping[str, Any], folders: Mapping[str, Path], config: str
+    points: pd.DataFrame,
+    settings: Settings,
+    parts: Mapping[str, Any],
+    folders: Mapping[str, Path],
+    config: str,
+    sessions: pd.DataFrame | None = None,
 ) -> str:
     """The whole page as HTML.
 
@@ -41,12 +49,14 @@ def page(
         parts: what the template shows above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
         folders: `sessions`, `timelines` and `figures`.
         config: the resolved config of the run, as text.
+        sessions: results/sessions, for the ranges that figures draw; without it only times have one.
     """
     points, settings = with_published(points, settings)
     settings = replace(settings, published=())  # they are among the points now
     rows = prepare(points, settings)
     table = condense(comparison_table(points, settings))
-    drawn = plots(marked(rows), settings)
+    seen = with_ranges(marked(rows), sessions, RANGED)
+    drawn = [*plots(seen, settings), *start_ups(rows, folders["sessions"], settings)]
     script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly()
     given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
     text: str = _template().render(

@@ -73,13 +73,38 @@ for (const place of data.facets) {
 
 // --- the figures -----------------------------------------------------------------------------------------------------
 
-const still = window.matchMedia("(max-width: 640px)").matches;
-const common = { margin: { l: 60, r: 20, t: 36, b: 50 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest", font: { size: still ? 10 : 13 } };
+const narrow = window.matchMedia("(max-width: 640px)").matches;
+const common = { margin: { l: 60, r: 20, t: 36, b: 50 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest", font: { size: narrow ? 10 : 13 } };
+
+// room for every name: beside the figure, or below where the screen is narrow
+function legend(plot) {
+  const named = plot.data.filter((trace) => trace.type !== "heatmap" && trace.showlegend !== false).map((trace) => trace.name.length);
+  const height = plot.layout.height || 430;
+  if (!narrow) return { height: plot.layout.height || Math.min(900, Math.max(height, 100 + 20 * named.length)), legend: { traceorder: "normal", font: { size: named.length > 18 ? 11 : 13 } } };
+  if (!named.length) return { height, legend: {} };
+  const columns = Math.max(1, Math.floor(320 / (50 + 5.5 * Math.max(...named))));
+  const below = 20 + 20 * Math.ceil(named.length / columns);
+  const inside = height - 36 - 60;
+  return { height: height + below, margin: { ...common.margin, b: 60 + below }, legend: { orientation: "h", traceorder: "normal", y: -60 / inside, yanchor: "top", maxheight: below + 20 } };
+}
+
+// on a narrow screen long names break into two lines, so that they leave room
+function broken(text) {
+  const parts = String(text).split(", ");
+  const half = Math.ceil(parts.length / 2);
+  return text.length < 18 || parts.length < 2 ? text : `${parts.slice(0, half).join(", ")},<br>${parts.slice(half).join(", ")}`;
+}
+
+function with_broken_names(plot) {
+  if (!narrow || plot.layout.yaxis.type !== "category" || plot.data[0].type === "heatmap") return plot;
+  const yaxis = { ...plot.layout.yaxis, tickfont: { size: 9 } };
+  return { ...plot, data: plot.data.map((trace) => ({ ...trace, y: trace.y.map(broken) })), layout: { ...plot.layout, yaxis, height: plot.layout.height * 1.3 } };
+}
 
 function draw(plot) {
   const place = document.getElementById(`plot-${plot.id}`);
-  const below = { orientation: "h", y: -0.38, yanchor: "top" };
-  const layout = { ...common, legend: still ? below : {}, height: plot.layout.height || 430, ...plot.layout };
+  const layout = { ...common, ...plot.layout, ...legend(plot) };
+  place.style.height = `${layout.height}px`; // which the library asks for when the window changes
   Plotly.newPlot(place, plot.data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   place.on("plotly_click", (event) => {
     const point = event.points[0].customdata;
@@ -136,6 +161,11 @@ document.addEventListener("click", async (event) => {
   const zoom = event.target.closest("a.zoom");
   if (zoom) { event.preventDefault(); zoom.classList.toggle("large"); }
 });
-data.plots.forEach(draw);
+// paper is narrower than the window, and drawings do not shrink of themselves
+const PAPER_PX = 690;
+const each_figure = (change) => document.querySelectorAll(".js-plotly-plot").forEach((place) => Plotly.relayout(place, change));
+window.addEventListener("beforeprint", () => each_figure({ width: PAPER_PX }));
+window.addEventListener("afterprint", () => each_figure({ width: null, autosize: true }));
+data.plots.map(with_broken_names).forEach(draw);
 route();
 document.documentElement.dataset.ready = "yes";
