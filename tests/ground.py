@@ -12,7 +12,8 @@ RESOURCES = REPOSITORY / ("resources" if WORKER == "gw0" else f"resources-{WORKE
 
 def stand_apart() -> None:
     """Temporary files of this worker's own: sweeps hold their device by a lock among them, and would wait for each other."""
-    folder = Path(tempfile.gettempdir()) / f"servegrid-tests-{WORKER}"
-    folder.mkdir(exist_ok=True)
+    run = os.environ["PYTEST_XDIST_TESTRUNUID"][:8]
+    folder = Path(tempfile.gettempdir()) / f"servegrid-tests-{run}-{WORKER}"
+    folder.mkdir()
     os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None

@@ -39,7 +39,7 @@ def test_secrets_are_named_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_secret_is_taken_from_the_variable_that_holds_it() -> None:
     line, compose, _ = forms(in_a_container(env={"HF_TOKEN": "${OF_THE_HUB}"}, api_key_env="MY_KEY"), Path("/srv"))
-    assert line.text.startswith('API_KEY="$MY_KEY" HF_TOKEN="$OF_THE_HUB" docker run')
+    assert line.text.startswith('HF_TOKEN="$OF_THE_HUB" API_KEY="$MY_KEY" docker run')
     assert "-e HF_TOKEN " in line.text and "-e API_KEY " in line.text
     environment = yaml.safe_load(compose.text)["services"]["server"]["environment"]
     assert environment["HF_TOKEN"] == "${OF_THE_HUB}" and environment["API_KEY"] == "${MY_KEY}"

@@ -109,6 +109,12 @@ def test_goodput_leaves_out_what_failed_and_keeps_answers_of_one_chunk() -> None
     assert metrics.goodput_requests_per_s(mixed, {"ttft_planned_ms_p99": 2000}) == pytest.approx(2 / 2.0)
 
 
+def test_goodput_is_unknown_where_a_time_between_tokens_is() -> None:
+    unknown = requests(request(0, [1.0, 2.0], output_tokens=None), request(0, [0.1, 2.0]))
+    assert metrics.goodput_requests_per_s(unknown, {"itl_ms_p99": 1}) is None
+    assert metrics.goodput_requests_per_s(unknown, {"ttft_ms_p99": 500}) == pytest.approx(1 / 2.0)
+
+
 def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
     # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
     load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))

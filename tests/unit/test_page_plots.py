@@ -294,13 +294,35 @@ def bars(plot: Plot) -> dict[str, dict[str, float]]:
     return {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in plot["data"]}
 
 
+def test_bare_lengths_of_speculation_are_lengths_too() -> None:
+    points = sweep(speculation=["none", "2", "4"]).assign(acceptance_rate=0.5)
+    plot = drawn(points)["acceptance"]
+    assert plot["layout"]["xaxis"]["ticktext"] == ["2", "4"]
+
+
+def test_a_median_gap_of_nothing_is_no_speed() -> None:
+    """More than half of a session's events came in one read."""
+    points = sweep().assign(load_id="one")
+    points = points.assign(server_id=[f"s{n}" for n in points.index])
+    sessions = points.assign(rep=1, itl_ms_p50=0.0)
+    found = drawn(points, pd.concat([sessions, points.assign(rep=2)], ignore_index=True))
+    assert json.dumps(found, allow_nan=False)
+
+
+def test_names_are_text_and_no_markup() -> None:
+    points = sweep(engine=["a<b>", "c&d"])
+    assert "a<b>" not in json.dumps(
+        [trace["name"] for plot in drawn(points).values() for trace in plot["data"] if "name" in trace]
+    )
+
+
 def test_a_start_up_is_broken_into_the_timelines_phases(tmp_path: Path) -> None:
     (plot,) = start_ups(started(tmp_path, {"vllm": [1.0, 3.0], "llamacpp": [0.5]}), tmp_path, SETTINGS)
     found = bars(plot)
-    assert found["launch to open port"] == {"vllm": pytest.approx(1), "llamacpp": pytest.approx(0.25)}
-    assert found["open port to ready"] == {"vllm": pytest.approx(1), "llamacpp": pytest.approx(0.25)}
-    assert found["warm-up"] == {"vllm": pytest.approx(0.8), "llamacpp": pytest.approx(0.8)}
-    assert list(found["launch to open port"]) == ["vllm", "llamacpp"], "the slowest first"
+    assert found["launch to open port"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
+    assert found["open port to ready"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
+    assert found["warm-up"] == {"1: vllm": pytest.approx(0.8), "3: llamacpp": pytest.approx(0.8)}
+    assert list(found["launch to open port"]) == ["1: vllm", "3: llamacpp"], "the slowest first"
     assert titles(plot)[0] == "seconds since launch" and plot["data"][0]["customdata"] == [1, 3]
 
 
@@ -316,13 +338,21 @@ def test_a_server_is_named_by_what_tells_those_that_started_apart(tmp_path: Path
     rows = started(tmp_path, {"vllm": [1.0], "llamacpp": [0.5]})
     failed = rows.iloc[:1].assign(server_id="other", quantization="awq", startup_s=math.nan, status="failed")
     (plot,) = start_ups(pd.concat([rows, failed], ignore_index=True), tmp_path, SETTINGS)
-    assert plot["data"][0]["y"] == ["vllm", "llamacpp"]
+    assert plot["data"][0]["y"] == ["1: vllm", "3: llamacpp"]
+
+
+def test_servers_of_one_name_have_bars_of_their_own(tmp_path: Path) -> None:
+    """Bars of one category would be added up. `2` and `ngram:2` are one server here, so speculation tells nothing of it."""
+    rows = started(tmp_path, {"a": [1.0], "b": [2.0]}).assign(engine="llamacpp")
+    rows = pd.concat([rows, rows.iloc[:1].assign(speculation="2")], ignore_index=True)
+    (plot,) = start_ups(rows, tmp_path, SETTINGS)
+    assert len(set(plot["data"][0]["y"])) == 2 and max(plot["data"][-1]["x"]) == pytest.approx(2)
 
 
 def test_only_the_slowest_servers_are_shown(tmp_path: Path) -> None:
     rows = started(tmp_path, {f"e{n}": [1 + n / 100] for n in range(MOST_SERVERS + 2)})
     (plot,) = start_ups(rows, tmp_path, SETTINGS)
-    assert len(plot["data"][0]["y"]) == MOST_SERVERS and "e0" not in plot["data"][0]["y"]
+    assert len(plot["data"][0]["y"]) == MOST_SERVERS and not any("e0" in name.split() for name in plot["data"][0]["y"])
     assert f"Shown: the {MOST_SERVERS} slowest of {MOST_SERVERS + 2} servers." in plot["note"]
 
 
@@ -330,7 +360,7 @@ def test_servers_without_a_readable_record_are_left_out(tmp_path: Path) -> None:
     rows = started(tmp_path, {"vllm": [1.0], "llamacpp": [0.5]})
     (tmp_path / "vllm" / "rep1" / "session.json").write_text("{")
     (plot,) = start_ups(rows, tmp_path, SETTINGS)
-    assert plot["data"][0]["y"] == ["llamacpp"]
+    assert [name.split()[-1] for name in plot["data"][0]["y"]] == ["llamacpp"]
     assert start_ups(rows, tmp_path / "elsewhere", SETTINGS) == []
     assert start_ups(rows.assign(startup_s=math.nan), tmp_path, SETTINGS) == []
 

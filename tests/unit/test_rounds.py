@@ -1,19 +1,21 @@
 """How many sessions a server gets where a precision is asked for."""
 
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_grid import grid
+from test_grid import DEFAULT, grid
 
 from servegrid import intervals
 from servegrid.config import ConfigError
-from servegrid.files import write_json
+from servegrid.files import REPOSITORY, write_json
 from servegrid.grid import Grid
-from servegrid.rounds import is_precise, needed_of, wanted
+from servegrid.rounds import expected, is_precise, needed_of, wanted
 from servegrid.state import load_folder, session_folder
+from servegrid.sweep import Sweep
 
 AXES = {"engine": ["llamacpp"], "threads": [1, 2], "speculation": ["none"], "quantization": ["none"], "exclude": []}
 
@@ -37,7 +39,7 @@ def measured(one: Grid, results: Path, *rounds: Sequence[float | None]) -> None:
 
 
 def count(one: Grid, results: Path) -> int:
-    return len(needed_of(one.sessions, results, one.config.repeats))
+    return len(needed_of(one.sessions, results, one))
 
 
 def test_a_number_is_that_many_whatever_they_say(tmp_path: Path) -> None:
@@ -70,6 +72,45 @@ def test_what_was_measured_beyond_need_is_used(tmp_path: Path) -> None:
 def test_a_new_load_asks_for_sessions_anew(tmp_path: Path) -> None:
     measured(auto(), tmp_path, [1], [1, 2])
     assert count(auto(), tmp_path) == 5
+
+
+def test_a_session_that_could_not_be_measured_is_no_reason_for_more(tmp_path: Path) -> None:
+    """As where somebody else was on the device: what there is, is precise."""
+    one = auto()
+    measured(one, tmp_path, [1, 2], [1, 2], [1, 2])
+    shutil.rmtree(session_folder(tmp_path, one.sessions[1]))
+    assert [session.rep for session in wanted(one, tmp_path)] == [1, 3]
+
+
+def test_each_load_keeps_the_sessions_that_it_was_measured_in(tmp_path: Path) -> None:
+    one = auto()
+    first, second = one.sessions[0].loads
+    measured(one, tmp_path, [1, 2], [1, 2], [1], [1])
+    found = [
+        [session.rep for session in expected(load, one.sessions, tmp_path, one.config.repeats)]
+        for load in (first, second)
+    ]
+    assert found == [[1, 2, 3, 4], [1, 2]]
+    assert count(one, tmp_path) == 4
+
+
+def test_what_is_to_be_tried_again_may_need_more(tmp_path: Path) -> None:
+    one = auto()
+    measured(one, tmp_path, [1, None], [1, None])
+    assert len(wanted(one, tmp_path)) == 2
+    assert len(wanted(one, tmp_path, ["failed"])) == 5
+
+
+def test_marks_change_with_what_was_measured_of_the_server(tmp_path: Path) -> None:
+    """Else a session that was not needed once would never be measured."""
+    raw = DEFAULT | {"pathvars": {"results": str(tmp_path)}, "grid": DEFAULT["grid"] | {"engine": ["llamacpp"]}}
+    raw |= {"repeats": {"at_least": 2, "at_most": 3}}
+    before = Sweep(raw, REPOSITORY).session_inputs(None)
+    session = Sweep(raw, REPOSITORY).grid.sessions[0]
+    write_json(session_folder(tmp_path, session) / "session.json", {"status": "failed", "launches": [{}]})
+    after = Sweep(raw, REPOSITORY).session_inputs(None)
+    own = f"{session.server.id}/rep3/"
+    assert [mark for mark in before if own in mark] != [mark for mark in after if own in mark]
 
 
 def test_a_load_that_always_fails_asks_for_no_more(tmp_path: Path) -> None:

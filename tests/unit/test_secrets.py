@@ -10,7 +10,7 @@ from test_grid import FACTS
 from servegrid.config import parse_config
 from servegrid.grid import Grid
 from servegrid.plan import plan
-from servegrid.secrets import hidden, is_secret
+from servegrid.secrets import assignment, hidden, is_secret
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "LLAMA_API_KEY", "openai_api_key", "PASSWORD", "AWS_SECRET_ACCESS_KEY"])
@@ -22,6 +22,12 @@ def test_secrets_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["KEYBOARD", "TOKENIZERS_PARALLELISM", "MONKEY", "OMP_WAIT_POLICY"])
 def test_what_is_no_secret(name: str) -> None:
     assert not is_secret(name)
+
+
+def test_an_assignment_takes_a_secret_from_the_variable_that_holds_it() -> None:
+    assert assignment("VLLM_API_KEY", "${MY_KEY}") == 'VLLM_API_KEY="$MY_KEY"'
+    assert assignment("HF_TOKEN", "hush") == 'HF_TOKEN="$HF_TOKEN"'
+    assert assignment("NAME", "a b") == "NAME='a b'"
 
 
 def test_a_plan_shows_the_variable_instead(tmp_path: Path) -> None:

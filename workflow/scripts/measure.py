@@ -14,7 +14,7 @@ from servegrid.grid import Grid, Session
 from servegrid.locks import Busy
 from servegrid.places import Places
 from servegrid.progress import Progress
-from servegrid.rounds import wanted
+from servegrid.rounds import by_server, needed_of, wanted
 from servegrid.session import SessionRun
 from servegrid.state import missing
 
@@ -32,7 +32,7 @@ def main() -> int:
     grid = Grid(config, gather(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
     progress = _progress(grid, session, config, arguments)
-    if session not in wanted(grid, Path(config.pathvars.results)):
+    if session not in needed_of(by_server(grid)[session.server.id], Path(config.pathvars.results), grid):
         progress.close("not needed: its server's numbers are as precise as asked")
         return 0
     places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)

@@ -17,7 +17,7 @@ from servegrid.elsewhere import merged
 from servegrid.files import read_json
 from servegrid.grid import Grid, Point, Session
 from servegrid.measured import Measured
-from servegrid.rounds import is_precise, wanted
+from servegrid.rounds import by_server, expected, is_precise
 from servegrid.row_cache import RowCache
 from servegrid.rows import numbers, provenance
 from servegrid.state import load_folder, session_folder
@@ -133,9 +133,7 @@ class _Reader:
 
     def __init__(self, grid: Grid, results: Path, cache: RowCache) -> None:
         self.grid, self.results, self.cache = grid, results, cache
-        self._sessions: dict[str, list[Session]] = {}
-        for session in wanted(grid, results):
-            self._sessions.setdefault(session.server.id, []).append(session)
+        self._sessions = by_server(grid)
         self._merged = merged(grid, [Path(folder) for folder in grid.config.report.also_from])
         self._sessions |= {id: sessions for id, (_, sessions) in self._merged.items()}
         self._records: dict[str, dict[str, Any] | None] = {}
@@ -201,13 +199,19 @@ class _Reader:
         measured = list(self.measured(point))
         good = [one for one in measured if one.load["status"] == "ok"]
         some = [one for one in measured if one.load["status"] != "failed"]
-        wanted = self._sessions.get(point.server.id, [])
+        wanted = self._expected(point)
         reasons = [one.load["reason"] for one in measured if one.load["reason"]] + self._start_failures(wanted)
         missing = len(wanted) - len(measured) - len(self._start_failures(wanted))
         if missing > 0 and not reasons:
             reasons = [f"{missing} of {len(wanted)} sessions not measured"]
         status = "ok" if len(good) == len(wanted) else "partial" if some else "failed"
         return {"status": status, "reason": "; ".join(dict.fromkeys(reasons)) or None, "sessions": len(some)}
+
+    def _expected(self, point: Point) -> list[Session]:
+        """Sessions that the point is to be measured in; on another host all that there are."""
+        sessions = self._sessions.get(point.server.id, [])
+        elsewhere = point.server.id in self._merged
+        return sessions if elsewhere else expected(point.load, sessions, self.results, self.grid.config.repeats)
 
     def _start_failures(self, sessions: list[Session]) -> list[str]:
         records = [self._record(session) for session in sessions]

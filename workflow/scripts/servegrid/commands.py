@@ -12,7 +12,7 @@ from servegrid.containers import described, docker_run
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest, readable
-from servegrid.secrets import is_secret, reference
+from servegrid.secrets import assignment, is_secret, reference
 from servegrid.telemetry.npu import is_npu
 
 BEYOND_S = 60.0  # that a balancer waits longer than the client
@@ -80,11 +80,9 @@ def shown(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str]
     if spec.runtime == "url":
         return f"# runs already at {spec.url}"
     if spec.runtime == "docker":
-        elsewhere = [
-            _assignment(name, value) for name, value in environment(spec).items() if _is_elsewhere(name, value)
-        ]
+        elsewhere = [assignment(name, value) for name, value in environment(spec).items() if _is_elsewhere(name, value)]
         return " ".join([*elsewhere, shlex.join(command_line(spec, resources, launch, gpus))])
-    variables = [_assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]
+    variables = [assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]
     return " ".join([*variables, shlex.join(command_line(spec, resources, launch))])
 
 
@@ -100,11 +98,6 @@ def visible(gpus: Sequence[str]) -> dict[str, str]:
     """A server outside a container sees the device's GPUs, by UUID, and no others; its NPUs are its engine's to name."""
     named = [gpu for gpu in gpus if not is_npu(gpu)]
     return {"CUDA_VISIBLE_DEVICES": ",".join(named)} if named else {}
-
-
-def _assignment(name: str, value: str) -> str:
-    """`NAME=value`; a secret is taken from the variable that holds it."""
-    return f'{name}="${reference(name, value)}"' if is_secret(name) else f"{name}={shlex.quote(value)}"
 
 
 def _is_elsewhere(name: str, value: str) -> bool:

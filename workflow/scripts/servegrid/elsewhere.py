@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from servegrid.grid import Grid, Load, Session
-from servegrid.rounds import needed_of
 from servegrid.state import session_folder
 
 
 def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
-    """Server id -> the first of `folders` that has a session of it, and all its sessions (measured or not).
+    """Server id -> the first of `folders` that has a session of it, and its sessions, measured or not; of an open number
+    those that there are.
 
     Only servers of absent points are looked for: what this host can measure it measures itself. A server's id is a hash of all that
     defines it, so it is the same on every host whose config defines the device alike.
@@ -25,11 +25,11 @@ def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Se
     for id, server in servers.items():
         rounds = range(1, grid.config.repeats.at_most + 1)
         sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
-        home = next((folder for folder in folders if _has_any(folder, sessions)), None)
+        home = next((folder for folder in folders if _there(folder, sessions)), None)
         if home:
-            found[id] = (home, needed_of(sessions, home, grid.config.repeats))
+            found[id] = (home, _there(home, sessions) if grid.config.repeats.is_open else sessions)
     return found
 
 
-def _has_any(folder: Path, sessions: Iterable[Session]) -> bool:
-    return any((session_folder(folder, session) / "session.json").exists() for session in sessions)
+def _there(folder: Path, sessions: Iterable[Session]) -> list[Session]:
+    return [session for session in sessions if (session_folder(folder, session) / "session.json").exists()]

@@ -132,7 +132,11 @@ class Measured:
     def _metrics(self, engine: Engine) -> Metrics:
         """Without speculation a server's acceptance is 0, which means nothing."""
         speculates = self.session["server"]["speculation"]["kind"] != "none"
-        return engine.metrics if speculates else replace(engine.metrics, acceptance_rate=None, acceptance_length=None)
+        return (
+            engine.metrics
+            if speculates
+            else replace(engine.metrics, acceptance_rate=None, acceptance_length=None, drafts=None)
+        )
 
     @cached_property
     def during(self) -> dict[str, float | None]:

@@ -191,7 +191,7 @@ def _each_tpot_ms(requests: Requests) -> Floats:
 
 def goodput_requests_per_s(requests: Requests, slo: Mapping[str, float]) -> float | None:
     """Requests answered as asked and within every limit, per second of the time to complete; None without a limit,
-    and with one of planned sends where nothing was planned.
+    with one of planned sends where nothing was planned, and with one between tokens where those of an answer are not known.
 
     Zhong et al. 2024, DistServe (arXiv:2401.09670). `slo` has limits of percentiles in ms, by column. One request has one value of
     each latency, for which the highest limit counts; its ITL and chunk gaps are taken as their mean, TPOT, which a request with one event keeps.
@@ -200,11 +200,17 @@ def goodput_requests_per_s(requests: Requests, slo: Mapping[str, float]) -> floa
     for column, limit in slo.items():
         name = column.rpartition("_ms_p")[0]
         limits[name] = max(limit, limits.get(name, limit))
-    planned = not np.isnan(requests.column("planned_s")).all()
-    if not limits or (any(name.endswith("_planned") for name in limits) and not planned):
+    if not limits or any(_unknown(requests, name) for name in limits):
         return None
     within = [~(_each_ms(requests, name) > limit) for name, limit in limits.items()]
     return per_second(int(np.all(within, axis=0).sum()), time_s(requests))
+
+
+def _unknown(requests: Requests, latency: str) -> bool:
+    if latency.endswith("_planned"):
+        return bool(np.isnan(requests.column("planned_s")).all())
+    spread = requests.column("last_token_s") > requests.column("first_token_s")
+    return latency not in ("ttft", "e2e") and bool(np.isnan(requests.column("output_tokens"))[spread].any())
 
 
 def _each_ms(requests: Requests, latency: str) -> Floats:

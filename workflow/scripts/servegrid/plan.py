@@ -130,4 +130,4 @@ def _time(grid: Grid) -> Iterator[str]:
     elif not open_loads:
         yield "Everything is measured; only tables, figures and the report may have to be made."
     else:
-        yield f"To measure: {most}{open_loads} loads, about {duration(seconds)} ({history.basis})."
+        yield f"To measure: {most}{open_loads} loads, {most}about {duration(seconds)} ({history.basis})."

@@ -1,6 +1,6 @@
 """How many sessions a server gets: a number, or as many as a stated precision takes. Decided from the records alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,44 @@ from servegrid.grid import Grid, Load, Session
 from servegrid.state import failed_at_start, load_folder, missing, session_folder
 
 
-def wanted(grid: Grid, results: Path) -> list[Session]:
-    """The sessions of the grid, in the order they run, less those that a server which is precise enough does not need."""
-    by_server: dict[str, list[Session]] = {}
-    for session in grid.sessions:
-        by_server.setdefault(session.server.id, []).append(session)
-    repeats = grid.config.repeats
-    needed = {one.id for sessions in by_server.values() for one in needed_of(sessions, results, repeats)}
+def wanted(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
+    """The sessions of the grid, in the order they run, less those that no load needs; outcomes in `retry` are no records here."""
+    needed = {one.id for sessions in by_server(grid).values() for one in needed_of(sessions, results, grid, retry)}
     return [session for session in grid.sessions if session.id in needed]
 
 
-def needed_of(sessions: list[Session], results: Path, repeats: Repeats) -> list[Session]:
-    """The sessions of one server, given by round: those measured, if they are enough; else all that there may be."""
+def by_server(grid: Grid) -> dict[str, list[Session]]:
+    """All sessions that there may be, by the server's id."""
+    found: dict[str, list[Session]] = {}
+    for session in grid.sessions:
+        found.setdefault(session.server.id, []).append(session)
+    return found
+
+
+def needed_of(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
+    """Of one server's sessions those that any of its loads needs."""
+    repeats, retry = grid.config.repeats, set(retry)
     if not repeats.is_open:
         return sessions
-    unsettled = (place for place, session in enumerate(sessions) if missing(session, results))
-    measured = sessions[: next(unsettled, len(sessions))]
-    if len(measured) < repeats.at_least:
-        return sessions
-    folders = [session_folder(results, session) for session in measured]
-    loads = (_records(load, folders) for load in sessions[0].loads)
-    return measured if all(is_precise(records, repeats.precision) for records in loads) else sessions
+    needed = {one.id for load in sessions[0].loads for one in expected(load, sessions, results, repeats, retry)}
+    return [session for session in sessions if session.id in needed]
 
 
-def _records(load: Load, sessions: Iterable[Path]) -> list[dict[str, Any]]:
+def expected(
+    load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats, retry: Iterable[str] = ()
+) -> list[Session]:
+    """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
+    if not repeats.is_open:
+        return list(sessions)
+    settled = [one for one in sessions if load not in missing(one, results, retry)]
+    enough = len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
+    return settled if enough else list(sessions)
+
+
+def _records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
     """Of the load, in each of these sessions that had a server."""
-    paths = [load_folder(folder, load) / "load.json" for folder in sessions if not failed_at_start(folder)]
+    folders = [session_folder(results, session) for session in sessions]
+    paths = [load_folder(folder, load) / "load.json" for folder in folders if not failed_at_start(folder)]
     return [read_json(path) for path in paths if path.exists()]
 
 

@@ -1,6 +1,7 @@
 """Secrets never reach a record, a plan or a log: where one stood, its variable's name stands."""
 
 import re
+import shlex
 from collections.abc import Mapping
 
 REFERENCE = re.compile(r"\$\{(\w+)\}")
@@ -16,6 +17,11 @@ def reference(variable: str, value: str | None) -> str:
     """The variable of the shell that holds this secret: the one that a value `${NAME}` names, else the one of the same name."""
     named = REFERENCE.fullmatch(value or "")
     return named[1] if named else variable
+
+
+def assignment(variable: str, value: str) -> str:
+    """`NAME=value` for a shell; a secret is taken from the variable that holds it."""
+    return f'{variable}="${reference(variable, value)}"' if is_secret(variable) else f"{variable}={shlex.quote(value)}"
 
 
 def hidden(environment: Mapping[str, str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from servegrid.grid import Grid, Session
 from servegrid.hub import is_hub_name
 from servegrid.identity import digest
 from servegrid.report.settings import PLACE
-from servegrid.rounds import wanted
+from servegrid.rounds import by_server, wanted
 from servegrid.state import launches, missing, session_folder
 
 
@@ -48,7 +48,11 @@ class Sweep:
 
     @cached_property
     def _wanted(self) -> list[Session]:
-        return wanted(self.grid, self._results)
+        return wanted(self.grid, self._results, self.config.retry)
+
+    @cached_property
+    def _servers(self) -> dict[str, list[Session]]:
+        return by_server(self.grid)
 
     @cached_property
     def todo(self) -> list[Session]:
@@ -71,9 +75,13 @@ class Sweep:
         return [str(path) for path in paths if path.exists()]
 
     def _mark(self, session: Session) -> str:
-        """A file that does not exist yet: named by what is missing, and by how often the session was launched before."""
+        """A file that does not exist yet: named by what is missing, and by how often the session was launched before.
+
+        With an open number of sessions by those of its server, too: a session that was not needed may be, once the others changed.
+        """
         loads = [load.id for load in missing(session, self._results, self.config.retry)]
-        name = digest([loads, launches(session, self._results)], 8)
+        counted = self._servers[session.server.id] if self.config.repeats.is_open else [session]
+        name = digest([loads, *(launches(one, self._results) for one in counted)], 8)
         return str(session_folder(self._results, session) / "measured" / name)
 
     def _record(self, session: Session) -> str:

@@ -244,7 +244,7 @@ class Engine(ABC):
         # slower, and how much depends on the moment.
         passive = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.kind == "cpu" else {}
         key = {self.key_variable: f"${{{spec.api_key_env}}}"} if self.key_variable and spec.api_key_env else {}
-        return passive | key | dict(spec.env)
+        return passive | dict(spec.env) | key  # the client sends this one
 
 
 def _not_remote(spec: ServerSpec) -> str | None:

@@ -57,7 +57,7 @@ class TGI(Engine):
         waiting="tgi_queue_size",
         prompt_tokens="tgi_request_input_length_sum",
         output_tokens="tgi_request_generated_tokens_sum",
-        drafts="tgi_request_skipped_tokens_count",
+        drafts="tgi_request_skipped_tokens_count",  # every step, also those without a draft
         accepted_tokens="tgi_request_skipped_tokens_sum",  # what was drafted is not counted
     )
 

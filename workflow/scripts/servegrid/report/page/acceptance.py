@@ -17,8 +17,9 @@ _MEASURES = (
 
 def acceptances(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """A figure each for the rate and the length, where it is known at two draft lengths at least."""
-    drafted = pd.to_numeric(rows["speculation"].str.extract(r":(\d+)$")[0], errors="coerce").astype("float64")
-    rows = rows.assign(drafted=drafted, kind=rows["speculation"].str.replace(r":.*$", "", regex=True))
+    drafted = pd.to_numeric(rows["speculation"].str.extract(r"(?:^|:)(\d+)$")[0], errors="coerce").astype("float64")
+    kinds = rows["speculation"].str.replace(r":?\d+$", "", regex=True).replace("", "the engine's own kind")
+    rows = rows.assign(drafted=drafted, kind=kinds)
     found = ((plot, rows[(rows["drafted"] > 0) & rows[plot[2]].notna()]) for plot in _MEASURES)
     return [_figure(known, *plot) for plot, known in found if known["drafted"].nunique() > 1]
 

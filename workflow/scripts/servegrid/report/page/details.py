@@ -11,6 +11,7 @@ import pandas as pd
 
 from servegrid.files import read_json
 from servegrid.report.numbers import clip, plain
+from servegrid.secrets import assignment
 
 MOST_LOG = 4000  # characters of a log's tail that a page holds; less where there are many servers
 _ALL_LOGS = 1_000_000
@@ -56,7 +57,7 @@ def _calendar(anchor: Mapping[str, Any]) -> str:
 def _command(launch: Mapping[str, Any]) -> str:
     if launch.get("shown"):
         return str(launch["shown"])
-    variables = [f"{name}={shlex.quote(str(value))}" for name, value in (launch.get("environment") or {}).items()]
+    variables = [assignment(name, str(value)) for name, value in (launch.get("environment") or {}).items()]
     return " ".join([*variables, shlex.join(launch.get("command") or [])]) if launch.get("command") else ""
 
 

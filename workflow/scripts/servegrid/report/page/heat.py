@@ -8,6 +8,7 @@ import pandas as pd
 from servegrid.report.curves import THREADS
 from servegrid.report.numbers import number
 from servegrid.report.page.marks import Plot, Row, known, layout, span
+from servegrid.report.page.series import as_text
 from servegrid.report.points import label, levels
 from servegrid.report.settings import Settings
 
@@ -27,7 +28,7 @@ def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     y, x = _levels(rows[down]), _levels(rows[across])
     cells = [[places.get((row, column)) for column in x] for row in y]
     trace = _cells(best.to_dict("index"), cells, len(x) * len(y) <= _MOST_WRITTEN)
-    trace |= {"x": [label(level) for level in x], "y": [label(level) for level in y]}
+    trace |= {"x": [as_text(level) for level in x], "y": [as_text(level) for level in y]}
     trace["hovertemplate"] = (
         f"{down} %{{y}}<br>{across} %{{x}}<br>point %{{customdata}}<br>%{{hovertext}}<extra></extra>"
     )

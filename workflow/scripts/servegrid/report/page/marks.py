@@ -8,8 +8,8 @@ import pandas as pd
 
 from servegrid.report.curves import is_wide
 from servegrid.report.numbers import DASH, number
-from servegrid.report.page.series import Series
-from servegrid.report.points import bound, label
+from servegrid.report.page.series import Series, as_text
+from servegrid.report.points import bound
 
 _MANY_DECADES = 3000
 _FAINT = "B0"  # seen through a little, as the end of a colour's hexadecimal digits
@@ -56,7 +56,7 @@ def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
 
 def _said(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:
     if axes:
-        yield ", ".join(label(row[axis]) for axis in axes)
+        yield ", ".join(as_text(row[axis]) for axis in axes)
     if row["status"] == "partial":
         yield "measured in part"
     if str(row["client_bound"]).lower() in ("true", "1"):
@@ -111,5 +111,5 @@ def plain(values: "pd.Series[float]") -> list[float | None]:
 
 
 def known(value: Any) -> float | None:
-    """The number; None where unknown."""
-    return None if pd.isna(value) else float(value)
+    """The number; None where unknown, or no end of it is."""
+    return float(value) if np.isfinite(value) else None

@@ -53,7 +53,7 @@ def _with_user(rows: pd.DataFrame) -> pd.DataFrame:
     """With `user`, the tokens/s that one user sees, and its range over the sessions where that is known."""
     ends = {"user": "", "user_low": "_high", "user_high": "_low"}
     sources = {name: rows.get(f"itl_ms_p50{end}", rows["itl_ms_p50"]) for name, end in ends.items()}
-    return rows.assign(**{name: 1000 / itl for name, itl in sources.items()})
+    return rows.assign(**{name: 1000 / itl.where(itl > 0) for name, itl in sources.items()})
 
 
 def _elsewhere(unit: str, count: int) -> str:

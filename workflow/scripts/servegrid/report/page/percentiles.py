@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from servegrid.report.page.marks import Plot, Row, doubtful, ends_of, known, layout, remarks, scale, span
-from servegrid.report.points import PERCENTILES, label, varying
+from servegrid.report.page.series import as_text
+from servegrid.report.points import PERCENTILES, varying
 from servegrid.report.settings import Settings
 from servegrid.report.style import engine_looks
 
@@ -64,7 +65,7 @@ def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def _lines(shown: pd.DataFrame, columns: tuple[str, ...], axes: Sequence[str]) -> Iterator[_Line]:
     looks, records = engine_looks(shown["engine"]), shown.to_dict("records")
     for place, row, hollow in zip(shown.index, records, doubtful(shown), strict=True):
-        name = f"{place + 1}: " + ", ".join(label(row[axis]) for axis in dict.fromkeys(axes))
+        name = f"{place + 1}: " + ", ".join(as_text(row[axis]) for axis in dict.fromkeys(axes))
         yield _Line(row, columns, name, place + 1, looks[str(row["engine"])].colour, hollow)
 
 

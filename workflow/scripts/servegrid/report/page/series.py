@@ -1,8 +1,10 @@
 """The series of an interactive figure: which points belong together, and how they are drawn."""
 
+import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +18,11 @@ _SYMBOLS = (
 )
 _NAMED = dict(zip(MARKERS, _SYMBOLS, strict=True)) | {"x": "x-thin-open"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def as_text(value: Any) -> str:
+    """A value as text for plotly, which would take some HTML in it for what it says."""
+    return html.escape(label(value), quote=False)
 
 
 @dataclass(frozen=True)
@@ -66,5 +73,5 @@ def _groups(rows: pd.DataFrame, axes: Sequence[str]) -> list[tuple[str, pd.DataF
     """Name and rows of each series; what all share is not in the name."""
     apart = varying(rows, axes)
     if not apart:
-        return [(label(rows["engine"].iloc[0]), rows)]
-    return [(", ".join(map(label, key)), group) for key, group in rows.groupby(apart, sort=False)]
+        return [(as_text(rows["engine"].iloc[0]), rows)]
+    return [(", ".join(map(as_text, key)), group) for key, group in rows.groupby(apart, sort=False)]

@@ -1,5 +1,6 @@
 """The start-up of the slowest servers, broken into phases, from the sessions' records."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -7,8 +8,9 @@ from statistics import fmean
 import pandas as pd
 
 from servegrid.report.page.marks import Plot, bars_between, layout
+from servegrid.report.page.series import as_text
 from servegrid.report.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up
-from servegrid.report.points import label, varying
+from servegrid.report.points import varying
 from servegrid.report.recording import read_recording
 from servegrid.report.settings import Settings
 
@@ -22,10 +24,9 @@ def start_ups(rows: pd.DataFrame, sessions: Path, settings: Settings) -> list[Pl
     rows = rows[rows["server_id"] != ""]
     servers = rows[rows["startup_s"] > 0].drop_duplicates("server_id")
     servers = servers.sort_values("startup_s", ascending=False, kind="stable")
-    shown = servers.head(MOST_SERVERS)
-    launches = {place: list(_launches(sessions / id)) for place, id in shown["server_id"].items()}
-    shown = shown[[bool(launches[place]) for place in shown.index]]
-    return [_figure(shown, servers, [launches[place] for place in shown.index], rows, settings)] if len(shown) else []
+    known = ((place, found) for place, id in servers["server_id"].items() if (found := list(_launches(sessions / id))))
+    slowest = dict(itertools.islice(known, MOST_SERVERS))
+    return [_figure(servers.loc[list(slowest)], servers, list(slowest.values()), rows, settings)] if slowest else []
 
 
 def _launches(server: Path) -> Iterator[list[Phase]]:
@@ -39,15 +40,18 @@ def _launches(server: Path) -> Iterator[list[Phase]]:
 
 
 def _figure(
-    shown: pd.DataFrame,
+    drawn: pd.DataFrame,
     servers: pd.DataFrame,
     launches: list[list[list[Phase]]],
     rows: pd.DataFrame,
     settings: Settings,
 ) -> Plot:
     axes = ["engine", *_server_axes(rows, varying(servers, settings.all_axes))]
-    names = [", ".join(label(row[axis]) for axis in dict.fromkeys(axes)) for _, row in shown.iterrows()]
-    numbers = (shown.index + 1).tolist()
+    numbers = (drawn.index + 1).tolist()
+    rest = [", ".join(as_text(row[axis]) for axis in dict.fromkeys(axes)) for _, row in drawn.iterrows()]
+    names = [
+        f"{place}: {words}" for place, words in zip(numbers, rest, strict=True)
+    ]  # bars of one name would be added up
     means = [_means(each) for each in launches]
     traces = [_bars(kind, names, numbers, means) for kind in BEFORE_LOADS if any(kind in mean for mean in means)]
     traces.append(_range(names, launches))
@@ -63,9 +67,9 @@ def _figure(
 
 
 def _server_axes(rows: pd.DataFrame, axes: list[str]) -> list[str]:
-    """Those of `axes` that tell servers apart: within a server they are the same."""
+    """Those of `axes` that can tell servers apart: within some server they are the same."""
     by_server = rows.groupby("server_id")
-    return [axis for axis in axes if by_server[axis].nunique(dropna=False).max() == 1]
+    return [axis for axis in axes if by_server[axis].nunique(dropna=False).min() == 1]
 
 
 def _means(launches: list[list[Phase]]) -> dict[str, float]:
