@@ -9,9 +9,9 @@ run: setup
 
 setup: .venv/harness
 
-# Two at a time: the long sweeps, and all else (tests/conftest.py). `pytest` alone runs one after another.
+# Two files at a time, each with resources of its own (tests/ground.py). `pytest` alone runs one after another.
 test: .venv/dev
-	$(BIN)/pytest -n 2 --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The engines' own environments, built once by the workflow itself; and what runs beside what."""
+"""The engines' own environments, built once by the workflow itself; and the order of the tests."""
 
 import os
 import subprocess
@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from ground import REPOSITORY, RESOURCES, stand_apart
 from servegrid.sweep import Sweep
 
-SWEEPS = ("tests/engines/test_cpu_engines.py", "tests/faults/", "tests/workflow/")
-"""Tests that share built resources and take longest: one worker runs them, from the start, while others run the rest."""
+LONG = ("tests/engines/", "tests/workflow/", "tests/faults/", "tests/containers/")
 
 
 def pytest_configure() -> None:
@@ -24,25 +21,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The sweeps first, since they take longest."""
-    items.sort(key=lambda item: _scope(item.nodeid) != "sweeps")
-
-
-class Apart(LoadScopeScheduling):
-    """For `pytest -n 2`: one worker runs the sweeps, one after another; every other file is run by whoever is free."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return _scope(nodeid)
-
-
-def _scope(nodeid: str) -> str:
-    file = nodeid.partition("::")[0]
-    return "sweeps" if file.startswith(SWEEPS) else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """xdist's own way to take groups, by marks, does not work with this pytest."""
-    return Apart(config, log)
+    """The longest files first, so that two workers end together."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

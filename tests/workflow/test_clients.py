@@ -47,6 +47,7 @@ def own_calibration(clone: Project) -> Path:
     """Resources shared with the repository, but for the calibration."""
     shared, own = Path(clone.config["pathvars"]["resources"]), clone.folder / "resources"
     own.mkdir()
+    shared.mkdir(exist_ok=True)
     for each in shared.iterdir():
         if each.name != "calibration":
             (own / each.name).symlink_to(each)
