@@ -196,6 +196,7 @@ def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytes
     alone = collect(grid, tmp_path)
     shutil.rmtree(tmp_path / "cache")
     monkeypatch.setattr("servegrid.collect.LEAST_POINTS", 1)
+    monkeypatch.setattr("servegrid.collect.PART", 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     computed: list[dict[str, Any]] = []
     add = RowCache.add

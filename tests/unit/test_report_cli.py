@@ -23,6 +23,17 @@ def test_tables_are_written_in_every_form(tmp_path: Path) -> None:
     assert "T: time to complete" in (tmp_path / "tables" / "article.md").read_text()
 
 
+def test_figures_drawn_side_by_side_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep().to_parquet(tmp_path / "points.parquet")
+    arguments = ["--points", str(tmp_path / "points.parquet"), "--settings", '{"formats": ["png"]}', "--out"]
+    figures.main([*arguments, str(tmp_path / "alone")])
+    monkeypatch.setattr("figures.MANY", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    figures.main([*arguments, str(tmp_path / "together")])
+    made = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("alone", "together")]
+    assert len(made[0]) == 5 and made[0] == made[1]
+
+
 def test_figures_are_written_in_the_formats_of_the_settings(tmp_path: Path) -> None:
     sweep().to_parquet(tmp_path / "points.parquet")
     arguments = [

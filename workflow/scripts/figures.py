@@ -1,8 +1,20 @@
 """Draw the figures of the report from results/points, as SVG and PNG."""
 
 import argparse
+import multiprocessing
+import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from servegrid.report.settings import Settings
+
+MANY = 100
+"""Points from which the figures are drawn side by side, each by a process of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,13 +39,11 @@ def write_figures(
     Raises:
         SystemExit: a name in `only` is not a figure.
     """
-    from servegrid.files import write_atomic
     from servegrid.report.figures import FIGURES
     from servegrid.report.points import read_points
     from servegrid.report.published import marked, with_published
     from servegrid.report.rounds import with_ranges, with_rounds
     from servegrid.report.settings import parse_settings
-    from servegrid.report.style import render
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
@@ -43,10 +53,25 @@ def write_figures(
         points = with_ranges(with_rounds(points, found), found, ["output_tokens_per_s"])
     points, settings = with_published(points, parse_settings(settings_text))
     points = marked(points)
-    for name in only or FIGURES:
-        figure = FIGURES[name](points, settings)
-        for file_format in settings.formats:
-            write_atomic(out / f"{name}.{file_format}", render(figure, file_format, f"{settings.title}: {name}"))
+    workers = min(len(os.sched_getaffinity(0)), len(FIGURES))
+    if len(points) < MANY or workers < 2:
+        for name in only or FIGURES:
+            draw(name, points, settings, out)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for drawn in [pool.submit(draw, name, points, settings, out) for name in only or FIGURES]:
+            drawn.result()
+
+
+def draw(name: str, points: "pd.DataFrame", settings: "Settings", out: Path) -> None:
+    """Draw one figure and write it in every format of the settings."""
+    from servegrid.files import write_atomic
+    from servegrid.report.figures import FIGURES
+    from servegrid.report.style import render
+
+    figure = FIGURES[name](points, settings)
+    for file_format in settings.formats:
+        write_atomic(out / f"{name}.{file_format}", render(figure, file_format, f"{settings.title}: {name}"))
 
 
 if __name__ == "__main__":

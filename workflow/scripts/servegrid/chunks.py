@@ -74,6 +74,11 @@ class Chunks:
         return so_far - before
 
     @cached_property
+    def one_each(self) -> bool:
+        """Whether every event is known to have carried one token: the gaps between events are those between tokens then."""
+        return self.carried is not None and bool((self.carried == 1).all())
+
+    @cached_property
     def first_carried(self) -> Ints:
         """Output tokens of each request's first event; one where the server does not say."""
         first = np.ones(len(self.lengths), dtype=np.int64)

@@ -1,6 +1,5 @@
 """From raw records to one row per point. Repeats are pooled where requests are pooled, and averaged where sessions count."""
 
-import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -60,6 +59,8 @@ COLUMNS = (
 )
 LEAST_POINTS = 40
 """Points that are worth a process of their own."""
+PART = 10
+"""Points that a process takes at once. Small, since servers differ in how much there is to compare."""
 KEPT = 4
 """Points whose requests are held in memory at once: one and those that it is compared with."""
 
@@ -102,17 +103,27 @@ def fill(reader: "_Reader") -> None:
     if workers < 2:
         _compute(reader, new)
         return
-    parts = [new[len(new) * n // workers : len(new) * (n + 1) // workers] for n in range(workers)]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for found in pool.map(_computed, itertools.repeat(reader.grid), itertools.repeat(reader.results), parts):
+    parts = [new[begin : begin + PART] for begin in range(0, len(new), PART)]
+    start = (_start, (reader.grid, reader.results))
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), *start) as pool:
+        for found in pool.map(_computed, parts):
             reader.cache.add(found)
 
 
-def _computed(grid: Grid, results: Path, places: list[int]) -> dict[str, Any]:
-    """The values that the rows at these places are made of, computed in a process of its own."""
-    cache = RowCache(results / "cache" / "rows.json")
-    _compute(_Reader(grid, results, cache), places)
-    return cache.used
+_readers: list["_Reader"] = []
+"""The one of a process of its own."""
+
+
+def _start(grid: Grid, results: Path) -> None:
+    _readers[:] = [_Reader(grid, results, RowCache(results / "cache" / "rows.json"))]
+
+
+def _computed(places: list[int]) -> dict[str, Any]:
+    """The values that the rows at these places are made of."""
+    [reader] = _readers
+    before = set(reader.cache.used)
+    _compute(reader, places)
+    return {key: value for key, value in reader.cache.used.items() if key not in before}
 
 
 def _compute(reader: "_Reader", places: list[int]) -> None:

@@ -235,6 +235,8 @@ def itl_ms(requests: Requests) -> Floats:
     chunks = requests.chunks
     if chunks.carried is None:
         return np.empty(0)
+    if chunks.one_each:
+        return chunk_gaps_ms(requests)
     carried = np.maximum(chunks.carried[chunks.later], 0)
     return 1e3 * np.repeat(chunks.gaps_s[chunks.later] / np.maximum(carried, 1), carried)
 

@@ -50,13 +50,21 @@ def _counts(measured: Sequence[Measured]) -> Row:
 
 def _latencies(measured: Sequence[Measured]) -> Row:
     row: Row = {}
+    found = {name: _pooled(measured, name) for name in metrics.LATENCIES if name != "itl"}
+    alike = all(one.requests.chunks.one_each for one in measured)
+    found["itl"] = found["chunk_gap"] if alike else _pooled(measured, "itl")
     for name in metrics.LATENCIES:
-        known = name != "itl" or all(one.requests.chunks.carried is not None for one in measured)
-        pooled = np.concatenate([one.latencies[name] for one in measured]) if known else np.empty(0)
-        values = metrics.percentiles(pooled, metrics.PERCENTILES)
+        values = found[name]
         row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, values, strict=True)}
     late = np.concatenate([metrics.lateness_ms(one.requests) for one in measured])
     return row | {"lateness_ms_p99": metrics.percentile(late, 99)}
+
+
+def _pooled(measured: Sequence[Measured], latency: str) -> list[float | None]:
+    """Percentiles over the requests of all loads."""
+    known = latency != "itl" or all(one.requests.chunks.carried is not None for one in measured)
+    pooled = np.concatenate([one.latencies[latency] for one in measured]) if known else np.empty(0)
+    return metrics.percentiles(pooled, metrics.PERCENTILES)
 
 
 def _per_gpu(row: Row, one: Measured) -> Row:
