@@ -115,6 +115,12 @@ def test_goodput_is_unknown_where_a_time_between_tokens_is() -> None:
     assert metrics.goodput_requests_per_s(unknown, {"ttft_ms_p99": 500}) == pytest.approx(1 / 2.0)
 
 
+def test_the_acceptance_length_is_that_of_the_same_requests() -> None:
+    # drafts of 8 tokens, of which the counters saw a fifth accepted and the requests a quarter
+    assert metrics.acceptance_length(0.25, 0.2, 2.6) == pytest.approx(3.0)
+    assert metrics.acceptance_length(0.25, None, None) is None and metrics.acceptance_length(0.25, 0.0, 1.0) == 1.0
+
+
 def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
     # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
     load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))

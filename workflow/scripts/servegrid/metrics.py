@@ -295,3 +295,12 @@ def acceptance_rate(*loads: Requests) -> float | None:
     known = ~np.isnan(drafted) & ~np.isnan(accepted)
     total = drafted[known].sum()
     return float(accepted[known].sum() / total) if total else None
+
+
+def acceptance_length(by_requests: float, rate: float | None, length: float | None) -> float | None:
+    """Tokens that a step yields where something was drafted: 1 + `by_requests` x tokens of a draft.
+
+    The tokens of a draft are (`length` - 1) / `rate`, both by the server's counters: of a short load these are sampled so seldom
+    that each of them is off, while their ratio is not.
+    """
+    return 1 + (length - 1) * by_requests / rate if rate and length else length

@@ -23,7 +23,8 @@ def numbers(measured: Sequence[Measured], usd_per_hour: float | None, slo: Mappi
     row = _times(measured) | _counts(measured) | _latencies(measured) | _means([one.during for one in measured])
     row |= _means([{"goodput_requests_per_s": metrics.goodput_requests_per_s(one.requests, slo)} for one in measured])
     if (by_requests := metrics.acceptance_rate(*(one.requests for one in measured))) is not None:
-        row |= {"acceptance_rate": by_requests}  # of these requests alone
+        length = metrics.acceptance_length(by_requests, row["acceptance_rate"], row["acceptance_length"])
+        row |= {"acceptance_rate": by_requests, "acceptance_length": length}  # of these requests alone
     return row | _per_gpu(row, measured[0]) | _cost(row, usd_per_hour)
 
 

@@ -74,10 +74,11 @@ def _over(chosen: Recommendation, evidence: Evidence) -> str:
     second, count = chosen.second, len(chosen.undecided)
     words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"
     if not any(rival.effect.doubted for rival in chosen.rivals):
-        return f"{words}; how surely it beats the {len(chosen.rivals)} others is not known: set repeats to 2 or more"
+        return f"{words}; how surely it beats the {len(chosen.rivals)} others is not known: set repeats to 2 or more, or to auto"
     if not count:
         return f"{words}; better than all {len(chosen.rivals)} others"
-    return f"{words}; no difference shown from {count} of {len(chosen.rivals)} others"
+    more = "; more sessions (repeats: auto) may tell them apart, what is measured is kept"
+    return f"{words}; no difference shown from {count} of {len(chosen.rivals)} others{more}"
 
 
 def _times(rival: Rival) -> str:

@@ -70,7 +70,7 @@ def _threads(evidence: Evidence) -> Answer:
 
 def _knee_words(one: Knee) -> str:
     doubt = f"{one.low:g}{DASH}{one.high:g}" if one.low is not None and one.high is not None else knee.doubt(one)
-    words = f"knee at {one.knee:g} threads ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
+    words = f"knee at {one.knee:g} thread{'s' if one.knee != 1 else ''} ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
     end = ", the highest level measured: more may come beyond" if one.at_end else ""
     return f"{words}; the most is at {one.best:g}{end}"
 
