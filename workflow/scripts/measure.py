@@ -14,7 +14,7 @@ from servegrid.grid import Grid, Session
 from servegrid.locks import Busy
 from servegrid.places import Places
 from servegrid.progress import Progress
-from servegrid.rounds import by_server, needed_of, wanted
+from servegrid.rounds import by_server, needed_of
 from servegrid.session import SessionRun
 from servegrid.state import missing
 
@@ -71,15 +71,14 @@ def _end_on_signals() -> None:
 
 def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.Namespace) -> Progress:
     results = Path(config.pathvars.results)
-    sessions = wanted(grid, results)
-    open_loads = {one.id: loads for one in sessions if (loads := missing(one, results, arguments.retry))}
+    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, arguments.retry))}
     history = History.read(results)
-    left_s = sum(history.session_s(one, open_loads[one.id]) for one in sessions if one.id in open_loads)
-    done = len(sessions) - len(open_loads)
+    left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
+    done = len(grid.sessions) - len(open_loads)
     most = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
     axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
     name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {most}"
-    return Progress(name, f"[{done + 1}/{len(sessions)}]", left_s, arguments.log)
+    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
 
 
 def _gave_up(progress: Progress, words: str, status: int) -> int:

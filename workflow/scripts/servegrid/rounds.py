@@ -27,22 +27,27 @@ def by_server(grid: Grid) -> dict[str, list[Session]]:
 
 def needed_of(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
     """Of one server's sessions those that any of its loads needs."""
-    repeats, retry = grid.config.repeats, set(retry)
+    repeats = grid.config.repeats
     if not repeats.is_open:
         return sessions
-    needed = {one.id for load in sessions[0].loads for one in expected(load, sessions, results, repeats, retry)}
+    unsettled = {session.id: missing(session, results, retry) for session in sessions}
+    needed: set[str] = set()
+    for load in sessions[0].loads:
+        settled = [session for session in sessions if load not in unsettled[session.id]]
+        needed |= {one.id for one in (settled if _are_enough(load, settled, results, repeats) else sessions)}
     return [session for session in sessions if session.id in needed]
 
 
-def expected(
-    load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats, retry: Iterable[str] = ()
-) -> list[Session]:
+def expected(load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats) -> list[Session]:
     """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
     if not repeats.is_open:
         return list(sessions)
-    settled = [one for one in sessions if load not in missing(one, results, retry)]
-    enough = len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
-    return settled if enough else list(sessions)
+    settled = [one for one in sessions if load not in missing(one, results)]
+    return settled if _are_enough(load, settled, results, repeats) else list(sessions)
+
+
+def _are_enough(load: Load, settled: Sequence[Session], results: Path, repeats: Repeats) -> bool:
+    return len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
 
 
 def _records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
