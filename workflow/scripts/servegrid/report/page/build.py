@@ -57,7 +57,6 @@ def page(
     table = condense(comparison_table(points, settings))
     seen = with_ranges(marked(rows), sessions, RANGED)
     drawn = [*plots(seen, settings), *start_ups(rows, folders["sessions"], settings)]
-    script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly()
     given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
     text: str = _template().render(
         **given,
@@ -69,15 +68,19 @@ def page(
         plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
         pictures=_pictures(folders["figures"]),
         config=config,
-        css=(_HERE / "page.css").read_text(encoding="utf-8"),
-        table_css=_tables_library("css"),
         data=_json(_data(rows, table, drawn, folders)),
-        tables_library=base64.b64encode(_tables_library("js").encode()).decode(),
-        plotly=plotly,
-        script=script,
-        hashes=[_csp_hash(each) for each in (plotly, script)],
+        **_code(),
     )
     return text
+
+
+def _code() -> dict[str, Any]:
+    """Styles and scripts, own and of libraries, with the hashes that allow them to run."""
+    script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly()
+    styles = {"css": (_HERE / "page.css").read_text(encoding="utf-8"), "table_css": _tables_library("css")}
+    tables = base64.b64encode(_tables_library("js").encode()).decode()
+    hashes = [_csp_hash(each) for each in (plotly, script)]
+    return styles | {"tables_library": tables, "plotly": plotly, "script": script, "hashes": hashes}
 
 
 def _template() -> Any:
