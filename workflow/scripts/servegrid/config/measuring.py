@@ -114,7 +114,7 @@ class Repeats(Section):
     precision: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
         description="Sessions are added to a server until the 95 % interval of the requests per second reaches no further than this "
-        "share to either side (half its width), for each of its loads. Intervals that end a measurement this way hold in 92 to 95 % "
+        "share to either side (half its width), for each of its loads. Intervals that end a measurement this way hold in 91 to 94 % "
         "of cases (`bench/stopping.py`).",
     )
     at_least: Positive = Field(3, description="Sessions that every server gets.")
