@@ -1,8 +1,10 @@
 """The engines' own environments, built once by the workflow itself; and the order of the tests."""
 
 import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,10 @@ from servegrid.sweep import Sweep
 LONG = ("tests/engines/", "tests/workflow/", "tests/faults/", "tests/containers/")
 
 
-def pytest_configure() -> None:
-    """A worker of several gets temporary files of its own."""
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of several gets temporary files of its own, which go with it."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        stand_apart()
+        config.add_cleanup(partial(shutil.rmtree, stand_apart(), ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

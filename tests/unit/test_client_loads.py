@@ -187,7 +187,8 @@ def test_workers_keep_one_plan_and_one_clock() -> None:
         result = load(server, OpenLoop(plan), number=10, workers=2)
     planned = [record.planned_s for record in result.records]
     assert [at - planned[0] for at in planned] == pytest.approx(plan)  # type: ignore[operator]
-    assert [seen.headers["x-request-id"] for seen in server.seen] == [f"r{n}" for n in range(10)]
+    assert all(record.sent_s >= record.planned_s for record in result.records)  # type: ignore[operator]
+    assert {seen.headers["x-request-id"] for seen in server.seen} == {f"r{n}" for n in range(10)}
 
 
 def test_workers_stop() -> None:

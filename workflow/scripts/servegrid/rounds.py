@@ -31,10 +31,8 @@ def needed_of(sessions: list[Session], results: Path, grid: Grid, retry: Iterabl
     if not repeats.is_open:
         return sessions
     unsettled = {session.id: missing(session, results, retry) for session in sessions}
-    needed: set[str] = set()
-    for load in sessions[0].loads:
-        settled = [session for session in sessions if load not in unsettled[session.id]]
-        needed |= {one.id for one in (settled if _are_enough(load, settled, results, repeats) else sessions)}
+    loads = sessions[0].loads
+    needed = {one.id for load in loads for one in _of_load(load, sessions, unsettled, results, repeats)}
     return [session for session in sessions if session.id in needed]
 
 
@@ -42,12 +40,15 @@ def expected(load: Load, sessions: Sequence[Session], results: Path, repeats: Re
     """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
     if not repeats.is_open:
         return list(sessions)
-    settled = [one for one in sessions if load not in missing(one, results)]
-    return settled if _are_enough(load, settled, results, repeats) else list(sessions)
+    return _of_load(load, sessions, {one.id: missing(one, results) for one in sessions}, results, repeats)
 
 
-def _are_enough(load: Load, settled: Sequence[Session], results: Path, repeats: Repeats) -> bool:
-    return len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
+def _of_load(
+    load: Load, sessions: Sequence[Session], unsettled: Mapping[str, list[Load]], results: Path, repeats: Repeats
+) -> list[Session]:
+    settled = [one for one in sessions if load not in unsettled[one.id]]
+    enough = len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
+    return settled if enough else list(sessions)
 
 
 def _records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:

@@ -55,8 +55,7 @@ def _latencies(measured: Sequence[Measured]) -> Row:
     alike = all(one.requests.chunks.one_each for one in measured)
     found["itl"] = found["chunk_gap"] if alike else _pooled(measured, "itl")
     for name in metrics.LATENCIES:
-        values = found[name]
-        row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, values, strict=True)}
+        row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, found[name], strict=True)}
     late = np.concatenate([metrics.lateness_ms(one.requests) for one in measured])
     return row | {"lateness_ms_p99": metrics.percentile(late, 99)}
 

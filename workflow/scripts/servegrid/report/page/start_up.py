@@ -49,9 +49,8 @@ def _figure(
     axes = ["engine", *_server_axes(rows, varying(servers, settings.all_axes))]
     numbers = (drawn.index + 1).tolist()
     rest = [", ".join(as_text(row[axis]) for axis in dict.fromkeys(axes)) for _, row in drawn.iterrows()]
-    names = [
-        f"{place}: {words}" for place, words in zip(numbers, rest, strict=True)
-    ]  # bars of one name would be added up
+    # with its point's number: bars of one name would be added up
+    names = [f"{place}: {words}" for place, words in zip(numbers, rest, strict=True)]
     means = [_means(each) for each in launches]
     traces = [_bars(kind, names, numbers, means) for kind in BEFORE_LOADS if any(kind in mean for mean in means)]
     traces.append(_range(names, launches))
