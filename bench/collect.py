@@ -45,6 +45,7 @@ def main() -> None:
 def bench(folder: Path, sessions: int, requests: int, chunks: int) -> None:
     grid, raw = grid_of(sessions, folder)
     plan = planner(requests // (len(grid.sessions) * len(THREADS)), chunks)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(raw))
     *first, last = grid.sessions
     if not (folder / "results" / "sessions").exists():
@@ -84,33 +85,31 @@ def planner(requests: int, chunks: int):  # type: ignore[no-untyped-def]
 
 
 def report(name: str, folder: Path) -> None:
-    """Collect, tables and figures, one after another."""
-    points = folder / "results" / "points.parquet"
-    collect = [
-        "--config",
-        str(folder / "config.json"),
-        "--csv",
-        str(points.with_suffix(".csv")),
-        "--parquet",
-        str(points),
-    ]
-    collect += ["--sessions", str(points.with_name("sessions.parquet"))]
-    collect += ["--token", "0", "--token-file", str(folder / "token")]
-    steps = {"collect.py": collect}
-    for script in ("tables.py", "figures.py"):
-        steps[script] = [
-            "--points",
-            str(points),
-            "--settings",
-            str(folder / "config.json"),
-            "--out",
-            str(folder / script),
-        ]
-    spent = {script: measured(script, arguments) for script, arguments in steps.items()}
+    """Collect, and all that compares, one after another; not the timelines, of which there are as many as the config says."""
+    (folder / "reports").mkdir(exist_ok=True)
+    spent = {script: measured(script, arguments) for script, arguments in steps(folder).items()}
     each = ", ".join(
         f"{script} {wall:.1f} s, CPU {cpu:.1f} s, {peak:,.0f} MiB" for script, (wall, cpu, peak) in spent.items()
     )
     print(f"{name}: {sum(wall for wall, _, _ in spent.values()):.1f} s ({each})", flush=True)
+
+
+def steps(folder: Path) -> dict[str, list[str]]:
+    """The scripts in their order, with their arguments as the rules give them."""
+    config, reports, results = str(folder / "config.json"), str(folder / "reports"), folder / "results"
+    points, sessions = ["--points", str(results / "points.parquet")], str(results / "sessions.parquet")
+    collect = ["--config", config, "--csv", str(results / "points.csv"), "--parquet", points[1], "--sessions", sessions]
+    held = [*points, "--sessions", sessions, "--config", config, "--out", reports]
+    page = [*points, "--settings", config, "--config", config, "--sessions", str(results / "sessions")]
+    return {
+        "collect.py": [*collect, "--token", "0", "--token-file", str(folder / "token")],
+        "tables.py": [*points, "--settings", config, "--out", f"{reports}/tables"],
+        "figures.py": [*points, "--sessions", sessions, "--settings", config, "--out", f"{reports}/figures"],
+        "claims.py": held,
+        "recommend.py": held,
+        "questions.py": [*held, "--devices", str(REPOSITORY / "config" / "published" / "devices.csv")],
+        "page.py": [*page, "--ranges", sessions, "--reports", reports, "--out", f"{reports}/report.html"],
+    }
 
 
 def measured(script: str, arguments: list[str]) -> tuple[float, float, float]:

@@ -53,13 +53,14 @@ def write_figures(
         points = with_ranges(with_rounds(points, found), found, ["output_tokens_per_s"])
     points, settings = with_published(points, parse_settings(settings_text))
     points = marked(points)
-    workers = min(len(os.sched_getaffinity(0)), len(FIGURES))
+    names = only or list(FIGURES)
+    workers = min(len(os.sched_getaffinity(0)), len(names))
     if len(points) < MANY or workers < 2:
-        for name in only or FIGURES:
+        for name in names:
             draw(name, points, settings, out)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for drawn in [pool.submit(draw, name, points, settings, out) for name in only or FIGURES]:
+        for drawn in [pool.submit(draw, name, points, settings, out) for name in reversed(names)]:  # the slowest first
             drawn.result()
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from servegrid import metrics, phrases, warnings
-from servegrid.comparisons import Comparisons
+from servegrid.comparisons import FEATURES, Comparisons
 from servegrid.elsewhere import merged
 from servegrid.files import read_json
-from servegrid.grid import Grid, Point, Session
+from servegrid.grid import LOAD_AXES, Grid, Point, Session
 from servegrid.measured import Measured
 from servegrid.rounds import by_server, expected, is_precise
 from servegrid.row_cache import RowCache
@@ -96,9 +96,9 @@ def collect(grid: Grid, results: Path) -> Collected:
 
 
 def fill(reader: "_Reader") -> None:
-    """Compute what is new, by server, so that a session's telemetry is read once; where that is much, on all processors."""
+    """Compute what is new, neighbours one after another; where that is much, on all processors."""
     new = [place for place, point in enumerate(reader.grid.points) if reader.is_new(point)]
-    new.sort(key=lambda place: reader.grid.points[place].server.id)
+    new.sort(key=lambda place: _neighbourhood(reader.grid.points[place]))
     workers = min(len(os.sched_getaffinity(0)), len(new) // LEAST_POINTS)
     if workers < 2:
         _compute(reader, new)
@@ -108,6 +108,12 @@ def fill(reader: "_Reader") -> None:
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), *start) as pool:
         for found in pool.map(_computed, parts):
             reader.cache.add(found)
+
+
+def _neighbourhood(point: Point) -> tuple[list[str], str]:
+    """Points whose texts are compared lie side by side, and a server's loads, so that what they share is read once."""
+    apart = [str(level) for axis, level in point.axes.items() if axis not in (*FEATURES, *LOAD_AXES)]
+    return apart, point.server.id
 
 
 _readers: list["_Reader"] = []

@@ -115,7 +115,7 @@ class Grid:
         return None
 
     def _server(self, axes: Axes) -> Server:
-        key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in _LOAD_AXES)
+        key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in LOAD_AXES)
         if key not in self._servers:
             spec = self._spec(axes)
             shown = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
@@ -194,7 +194,7 @@ class Grid:
         return f"{engine.title} has no environment of servegrid's for devices of kind {spec.kind}; use another runtime"
 
     def _load(self, axes: Axes) -> Load:
-        key = tuple((axis, str(axes[axis])) for axis in _LOAD_AXES if axis in axes)
+        key = tuple((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes)
         if key not in self._loads:
             options = _overridden(self.config.load, axes)
             threads = int(axes["threads"]) if options.arrival == "closed" else None
@@ -207,7 +207,7 @@ class Grid:
         return self._loads[key]
 
 
-_LOAD_AXES = ("threads", *LoadOptions.model_fields)
+LOAD_AXES = ("threads", *LoadOptions.model_fields)
 
 
 def _overridden(section: S, axes: Axes) -> S:

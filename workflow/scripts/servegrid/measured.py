@@ -1,7 +1,7 @@
 """One load of one session, read back from disk, with all that is derived from it alone."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from servegrid import engines, metrics
 from servegrid.energy import energy_columns, idle_power_w
 from servegrid.engines.base import Engine, Metrics
-from servegrid.files import read_json
+from servegrid.files import read_json, state
 from servegrid.records import read_table
 from servegrid.sameness import ANSWERS, Answers
 from servegrid.state import launch_folder
@@ -26,13 +26,9 @@ class Measured:
     load: dict[str, Any]
 
     @cached_property
-    def _table(self) -> pa.Table:
-        return read_table(self.folder / "requests.parquet", sorted({*metrics.READ, *ANSWERS}))
-
-    @cached_property
     def requests(self) -> metrics.Requests:
         """All requests of the load."""
-        return metrics.Requests(self._table.select(metrics.READ))
+        return metrics.Requests(read_table(self.folder / "requests.parquet", metrics.READ))
 
     @cached_property
     def time_s(self) -> float | None:
@@ -74,7 +70,8 @@ class Measured:
     @cached_property
     def answers(self) -> Answers:
         """Its texts, to be compared."""
-        return Answers(self._table.select(ANSWERS), self.folder)
+        path = self.folder / "requests.parquet"
+        return Answers(_answers(path, state(path)), self.folder)
 
     @cached_property
     def launch(self) -> dict[str, Any]:
@@ -93,12 +90,12 @@ class Measured:
         """Where the telemetry of its launch lies."""
         return launch_folder(self.folder.parents[1], self.load["launch"])
 
-    @property
+    @cached_property
     def text_files(self) -> list[Path]:
         """The files that its answers are read from."""
         return [self.folder / "requests.parquet", self.folder / "texts.parquet"]
 
-    @property
+    @cached_property
     def files(self) -> list[Path]:
         """Every file that its numbers and warnings are derived from; some may be missing."""
         records = [self.folder / "load.json", self.folder / "requests.parquet"]
@@ -163,3 +160,9 @@ class Measured:
         others = (read_json(path) for path in self.folder.parent.glob("*/load.json"))
         here = [other["begun_s"] for other in others if other["launch"] == self.load["launch"]]
         return bool(here) and self.load["begun_s"] <= min(here)
+
+
+@lru_cache(maxsize=64)
+def _answers(path: Path, _state: object) -> pa.Table:
+    """Hashes alone, kept for loads that are compared with several others, whose events would take much more memory."""
+    return read_table(path, ANSWERS)

@@ -248,7 +248,8 @@ def percentile(values: Floats, percent: int) -> float | None:
 
 def percentiles(values: Floats, percents: Sequence[int]) -> list[float | None]:
     """Each as `percentile` gives it, in one pass."""
-    values = values[~np.isnan(values)]
+    unknown = np.isnan(values)
+    values = values[~unknown] if unknown.any() else values.copy()
     found = np.percentile(values, percents, overwrite_input=True) if len(values) else np.full(len(percents), np.nan)
     enough = [len(values) >= max(2.0, 100 / (100 - percent)) for percent in percents]
     return [float(value) if known else None for value, known in zip(found, enough, strict=True)]

@@ -186,16 +186,24 @@ def distance(one: Grams, other: Grams) -> float:
     """
     if not len(one) or not len(other):
         return 1.0
-    _, which = np.unique(np.concatenate([one, other]), return_inverse=True)
-    signs = np.repeat([1.0, -1.0], [len(one), len(other)])
-    return float(np.abs(np.bincount(which, weights=signs)).sum() / (len(one) + len(other)))
+    return float(np.abs(_excess(one, other, 1, 1)).sum() / (len(one) + len(other)))
 
 
 def profile_distance(one: Grams, other: Grams) -> float:
     """Total variation distance between the trigram frequencies of two bodies of text, 0 (alike) to 1 (none in common)."""
-    _, which = np.unique(np.concatenate([one, other]), return_inverse=True)
-    weights = np.repeat([1 / len(one), -1 / len(other)], [len(one), len(other)])
-    return float(np.abs(np.bincount(which, weights=weights)).sum() / 2)
+    return float(np.abs(_excess(one, other, 1 / len(one), 1 / len(other))).sum() / 2)
+
+
+def _excess(one: Grams, other: Grams, weight: float, other_weight: float) -> npt.NDArray[np.float64]:
+    """For each trigram of either, its number in `one` times `weight`, less that in `other` times `other_weight`.
+
+    Sorted with the side as lowest bit, below the 63 that a trigram takes: to sort numbers is much faster than to sort places.
+    """
+    tagged = np.sort(np.concatenate([one << np.uint64(1), (other << np.uint64(1)) | np.uint64(1)]))
+    grams, from_other = tagged >> np.uint64(1), tagged & np.uint64(1)
+    last = np.flatnonzero(np.append(grams[1:] != grams[:-1], True))
+    in_other = np.diff(np.cumsum(from_other.astype(np.int64))[last], prepend=0)
+    return weight * (np.diff(last, prepend=-1) - in_other) - other_weight * in_other
 
 
 def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str]) -> float | None:

@@ -12,9 +12,14 @@ import pandas as pd
 
 from servegrid.engines.base import Metrics
 from servegrid.files import state
-from servegrid.records import read_table
+from servegrid.records import SERVER_METRICS, read_table
 
 GIB = 1024**3
+READ = (
+    *("t_s", "device", "cpu_percent", "memory_bytes", "memory_total_bytes", "gpu_percent", "power_w", "energy_j"),
+    "throttle_reasons",
+)
+"""The columns of TELEMETRY that numbers and warnings are made of."""
 MARGIN_S = 5.0  # samples this far outside the window are read too, to interpolate counters at its edges
 
 
@@ -42,7 +47,8 @@ class Samples:
 
 @lru_cache(maxsize=8)
 def _samples(telemetry: Path, server: Path, *_states: object) -> Samples:
-    frames = (read_table(path).to_pandas() if path.exists() else None for path in (telemetry, server))
+    wanted = ((telemetry, READ), (server, SERVER_METRICS.names))
+    frames = (read_table(path, columns).to_pandas() if path.exists() else None for path, columns in wanted)
     return Samples(
         *({} if rows is None else _by(rows, key) for rows, key in zip(frames, ("device", "name"), strict=True))
     )

@@ -1,10 +1,12 @@
 """What speed costs in sameness: speed-up over the baseline's setting against the share of equal texts, one dot per setting."""
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -24,8 +26,10 @@ SEPARATOR = "\x1f"  # in no label: report.numbers.plain leaves no control charac
 MAX_SETTINGS = 18
 STRIP = "#E4E4E4"
 _LABEL = 30
-_GAP = 0.062
-"""Least distance of two labels, as a share of the panel's height."""
+_GAP_IN = 0.22
+"""Least distance of two labels."""
+_HEIGHTS_IN = 2.4, 4.2
+"""Of a panel with few labels, and with MAX_SETTINGS."""
 _SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
 
 
@@ -45,12 +49,13 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
             )
             return say(TITLE, why, _gaps(rows, settings))
         panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
-        sheet = Sheet(len(panels), height_in=4.2)
-        looks, cut = engine_looks(rows["engine"]), 0
-        for number, (axes, panel) in enumerate(zip(sheet.axes, panels, strict=True)):
-            dots = _dots(panel.points[known.loc[panel.points.index]])
-            cut += max(0, len(dots) - MAX_SETTINGS)
-            _panel(axes, dots[:MAX_SETTINGS], looks)
+        every = [_dots(panel.points[known.loc[panel.points.index]]) for panel in panels]
+        cut = any(len(dots) > MAX_SETTINGS for dots in every)
+        height_in = min(max(_HEIGHTS_IN[0], _GAP_IN * max(map(len, every))), _HEIGHTS_IN[1])
+        sheet = Sheet(len(panels), 1 if len(panels) < 3 else 2, height_in)
+        looks = engine_looks(rows["engine"])
+        for number, (axes, panel, dots) in enumerate(zip(sheet.axes, panels, every, strict=True)):
+            _panel(axes, dots[:MAX_SETTINGS], looks, _GAP_IN / height_in)
             axes.set_title(textwrap.fill(panel.title, sheet.panel_characters), loc="left")
             axes.set_xlabel("texts equal to the baseline's (share)" if sheet.is_lowest(number) else "")
         words = ", ".join(at(axis, level) for axis, level in reference.items())
@@ -88,7 +93,7 @@ def _dots(points: pd.DataFrame) -> pd.DataFrame:
     return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()
 
 
-def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look]) -> None:
+def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: float) -> None:
     floor = dots["floor"].dropna()
     if len(floor):
         axes.axvspan(floor.iloc[0] - 0.008, 1.02, color=STRIP, zorder=0)
@@ -102,7 +107,7 @@ def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look]) -> None:
     axes.set_ylabel(_SPEEDUP.words)
     for _, dot in dots.iterrows():
         _draw(axes, dot, _dot(looks[str(dot["engine"])]))
-    _labels(axes, dots)
+    _labels(axes, dots, gap)
 
 
 def _draw(axes: Axes, dot: "pd.Series[float]", look: Look) -> None:
@@ -118,22 +123,16 @@ def _dot(look: Look) -> Look:
     return Look(look.colour, look.marker, "none")
 
 
-def _labels(axes: Axes, dots: pd.DataFrame) -> None:
+def _labels(axes: Axes, dots: pd.DataFrame, gap: float) -> None:
     """Every dot's name to the right of the panel, in the order of the dots, spread so that none touches another."""
     to_share = axes.transData + axes.transAxes.inverted()
-    heights = [to_share.transform((1, dot["speedup_median"]))[1] for _, dot in dots.iterrows()]
-    places = spread(heights, _GAP)
+    ends = to_share.transform(dots[["agreement_median", "speedup_median"]].to_numpy())
+    places = spread(ends[:, 1].tolist(), gap)
+    leaders = [[tuple(end), (1.02, place)] for end, place in zip(ends, places, strict=True)]
+    style: dict[str, Any] = {"colors": "#AAAAAA", "linewidths": 0.6, "zorder": 1}
+    axes.add_collection(LineCollection(leaders, transform=axes.transAxes, clip_on=False, **style), autolim=False)
     for (_, dot), place in zip(dots.iterrows(), places, strict=True):
-        axes.annotate(
-            _name(dot),
-            xy=(dot["agreement_median"], dot["speedup_median"]),
-            xytext=(1.03, place),
-            textcoords="axes fraction",
-            va="center",
-            size=7,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#AAAAAA", "linewidth": 0.6, "shrinkB": 4, "relpos": (0, 0.5)},
-        )
+        axes.text(1.03, place, _name(dot), transform=axes.transAxes, va="center", size=7)
 
 
 def spread(heights: list[float], gap: float) -> list[float]:
