@@ -98,13 +98,32 @@ def steps(folder: Path) -> dict[str, list[str]]:
     """The scripts in their order, with their arguments as the rules give them."""
     config, reports, results = str(folder / "config.json"), str(folder / "reports"), folder / "results"
     points, sessions = ["--points", str(results / "points.parquet")], str(results / "sessions.parquet")
+    distributions = str(results / "distributions.parquet")
     collect = ["--config", config, "--csv", str(results / "points.csv"), "--parquet", points[1], "--sessions", sessions]
     held = [*points, "--sessions", sessions, "--config", config, "--out", reports]
     page = [*points, "--settings", config, "--config", config, "--sessions", str(results / "sessions")]
     return {
-        "collect.py": [*collect, "--token", "0", "--token-file", str(folder / "token")],
+        "collect.py": [
+            *collect,
+            "--distributions",
+            distributions,
+            "--token",
+            "0",
+            "--token-file",
+            str(folder / "token"),
+        ],
         "tables.py": [*points, "--settings", config, "--out", f"{reports}/tables"],
-        "figures.py": [*points, "--sessions", sessions, "--settings", config, "--out", f"{reports}/figures"],
+        "figures.py": [
+            *points,
+            "--sessions",
+            sessions,
+            "--distributions",
+            distributions,
+            "--settings",
+            config,
+            "--out",
+            f"{reports}/figures",
+        ],
         "claims.py": held,
         "recommend.py": held,
         "questions.py": [*held, "--devices", str(REPOSITORY / "config" / "published" / "devices.csv")],

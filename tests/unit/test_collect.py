@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,27 @@ def test_a_sweep_without_effects_has_no_warnings(tmp_path: Path) -> None:
     assert found["warnings"].isna().all(), found["warnings"].tolist()
     assert (found["agreement"] == 1).all() and (found["agreement_floor"] == 1).all()
     assert found["divergence_characters_p50"].isna().all() and found["garble"].isna().all()
+
+
+def test_distributions_are_those_of_all_requests_with_the_range_over_sessions(tmp_path: Path) -> None:
+    grid = made_grid(repeats=2)
+    write_results(grid, tmp_path, lambda session, _: Plan(requests=25, request_s=1.0 + session.rep))
+    collected = collect(grid, tmp_path)
+    found = collected.distributions.set_index(["latency", "percent"])
+    waits = [
+        1e3 * (table["first_token_s"] - table["sent_s"]) for table in map(pd.read_parquet, requests_files(tmp_path))
+    ]
+    for percent in (10, 50, 95):
+        each = [float(np.percentile(wait, percent)) for wait in waits]
+        expected = [float(np.percentile(np.concatenate(waits), percent)), min(each), max(each)]
+        assert found.loc[("ttft", percent), ["ms", "ms_low", "ms_high"]].tolist() == pytest.approx(expected)
+    assert found.loc["ttft"].index.tolist() == [2, *range(5, 100, 5), 98], "50 requests say nothing of the rest"
+    assert pd.isna(found.loc[("ttft", 98), "ms_low"]), "25 say less"
+    assert set(found["server_id"]) == set(collected.points["server_id"])
+
+
+def requests_files(results: Path) -> list[Path]:
+    return sorted(results.glob("sessions/*/*/loads/*/requests.parquet"))
 
 
 def test_changed_texts_are_flagged_against_the_same_point_without_the_feature(tmp_path: Path) -> None:

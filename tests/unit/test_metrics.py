@@ -86,6 +86,20 @@ def test_p99_of_a_hundred() -> None:
     assert metrics.percentile(np.arange(99.0), 99) is None
 
 
+def test_percentiles_are_numpys_of_the_known_values() -> None:
+    values = np.random.default_rng(1).lognormal(size=1234)
+    ordered = metrics.ascending(np.append(values, [np.nan, np.nan]))
+    assert len(ordered) == 1234
+    expected = np.percentile(values, metrics.DISTRIBUTION)
+    assert metrics.percentiles(ordered, metrics.DISTRIBUTION) == pytest.approx(expected.tolist(), rel=1e-12)
+
+
+def test_low_percentiles_need_as_many_values_as_high_ones() -> None:
+    known = {n: metrics.percentiles(np.arange(float(n)), [1, 5, 95, 99]) for n in (19, 20, 99, 100)}
+    told = {n: [value is not None for value in values] for n, values in known.items()}
+    assert told == {19: [False] * 4, 20: [False, True, True, False], 99: [False, True, True, False], 100: [True] * 4}
+
+
 def test_acceptance() -> None:
     drafted = requests(
         request(0, [1.0], drafted_tokens=8, accepted_tokens=2), request(0, [1.0], drafted_tokens=2, accepted_tokens=2)

@@ -31,7 +31,7 @@ def test_figures_drawn_side_by_side_are_the_same(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     figures.main([*arguments, str(tmp_path / "together")])
     made = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("alone", "together")]
-    assert len(made[0]) == 5 and made[0] == made[1]
+    assert len(made[0]) == 6 and made[0] == made[1]
 
 
 def test_figures_are_written_in_the_formats_of_the_settings(tmp_path: Path) -> None:
@@ -47,6 +47,7 @@ def test_figures_are_written_in_the_formats_of_the_settings(tmp_path: Path) -> N
     figures.main(arguments)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "engines.svg",
+        "latencies.svg",
         "quantization.svg",
         "sameness.svg",
         "speculation.svg",

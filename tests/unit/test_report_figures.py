@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from data.report.synthetic import Row, default_sweep, sweep, without
+from data.report.synthetic import Row, default_sweep, sweep, with_made_spreads, without
 from servegrid.intervals import ratio
 from servegrid.report.figures import FIGURES, engines, quantization, speculation, time_threads
 from servegrid.report.settings import Settings
@@ -44,7 +44,7 @@ def words(figure: Figure) -> str:
 
 @pytest.fixture(params=list(FIGURES))
 def draw(request: pytest.FixtureRequest) -> Iterator[Callable[[pd.DataFrame, Settings], Figure]]:
-    yield FIGURES[request.param]
+    yield lambda points, settings: FIGURES[request.param](with_made_spreads(points), settings)
 
 
 Draw = Callable[[pd.DataFrame, Settings], Figure]

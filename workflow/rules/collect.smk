@@ -2,7 +2,7 @@
 
 COLLECT_CODE = ["collect", "measured", "rows", "metrics", "chunks", "window", "records"]
 COLLECT_CODE += ["comparisons", "sameness", "warnings", "phrases", "trend", "energy", "elsewhere"]
-COLLECT_CODE += ["row_cache", "rounds", "intervals", "state"]
+COLLECT_CODE += ["row_cache", "distributions", "rounds", "intervals", "state"]
 
 
 rule collect:
@@ -14,6 +14,7 @@ rule collect:
         csv="<results>/points.csv",
         parquet="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
+        distributions="<results>/distributions.parquet",
         token="<results>/collected.txt",
     log:
         "<logs>/collect.log",
@@ -22,5 +23,5 @@ rule collect:
         token=SWEEP.collect_token,
     shell:
         "python $SCRIPTS/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}"
-        " --sessions {output.sessions:q} --token {params.token} --token-file {output.token:q}"
-        " > {log:q} 2>&1"
+        " --sessions {output.sessions:q} --distributions {output.distributions:q}"
+        " --token {params.token} --token-file {output.token:q} > {log:q} 2>&1"

@@ -1,6 +1,6 @@
 # From the table of points to tables, figures and the report. A change in the report part of the config redoes these alone.
 
-FIGURES = ["time_threads", "speculation", "engines", "quantization", "sameness"]
+FIGURES = ["time_threads", "speculation", "engines", "latencies", "quantization", "sameness"]
 REPORT_CODE = sorted(
     path for path in Path(SCRIPTS, "servegrid/report").rglob("*") if path.suffix in (".py", ".js", ".css", ".j2")
 )
@@ -41,6 +41,7 @@ rule figures:
     input:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
+        distributions="<results>/distributions.parquet",
         published=SWEEP.published,
         code=[*SWEEP.code("figures.py"), *REPORT_CODE],
     output:
@@ -63,6 +64,12 @@ rule figures:
             category="Figures",
             labels={"figure": "engines at their best"},
         ),
+        latencies=report(
+            "<reports>/figures/latencies.svg",
+            caption="../report/latencies.rst",
+            category="Figures",
+            labels={"figure": "latency distributions"},
+        ),
         quantization=report(
             "<reports>/figures/quantization.svg",
             caption="../report/quantization.rst",
@@ -82,7 +89,7 @@ rule figures:
         out=subpath(output.engines, parent=True),
     shell:
         "python $SCRIPTS/figures.py --points {input.points:q} --sessions {input.sessions:q}"
-        " --settings {params.settings:q} --out {params.out:q} > {log:q} 2>&1"
+        " --distributions {input.distributions:q} --settings {params.settings:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule claims:

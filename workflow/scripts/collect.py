@@ -1,4 +1,4 @@
-"""Write one row per point of the config, and one per point and session, from the raw records of its sessions."""
+"""Write the tables of the config's points, of their sessions and of their latencies' distributions, from raw records."""
 
 import argparse
 from pathlib import Path
@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--parquet", type=Path, required=True)
     parser.add_argument("--sessions", type=Path, required=True, help="one row per point and session, as Parquet")
+    parser.add_argument("--distributions", type=Path, required=True, help="percentiles of latencies, as Parquet")
     parser.add_argument("--token", required=True, help="names this collection; see Sweep.collect_token")
     parser.add_argument("--token-file", type=Path, required=True)
     arguments = parser.parse_args()
@@ -27,7 +28,8 @@ def main() -> None:
     collected = collect(Grid(config, gather(config)), Path(config.pathvars.results))
     with replacing(arguments.csv) as beside:
         collected.points.to_csv(beside, index=False)
-    for path, frame in ((arguments.parquet, collected.points), (arguments.sessions, collected.sessions)):
+    paths = arguments.parquet, arguments.sessions, arguments.distributions
+    for path, frame in zip(paths, (collected.points, collected.sessions, collected.distributions), strict=True):
         write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
     write_atomic(arguments.token_file, f"{arguments.token}\n")
 

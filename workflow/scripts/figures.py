@@ -22,17 +22,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
     parser.add_argument("--sessions", type=Path, help="results/sessions.parquet, for intervals over sessions")
+    parser.add_argument("--distributions", type=Path, help="results/distributions.parquet, for those of latencies")
     parser.add_argument(
         "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--only", nargs="+", metavar="FIGURE", help="draw only these")
     args = parser.parse_args(argv)
-    write_figures(args.points, args.settings, args.out, args.only, args.sessions)
+    write_figures(args.points, args.settings, args.out, args.only, args.sessions, args.distributions)
 
 
 def write_figures(
-    points_path: Path, settings_text: str, out: Path, only: Sequence[str] | None = None, sessions: Path | None = None
+    points_path: Path,
+    settings_text: str,
+    out: Path,
+    only: Sequence[str] | None = None,
+    sessions: Path | None = None,
+    distributions: Path | None = None,
 ) -> None:
     """Draw and write the figures, each file whole or not at all.
 
@@ -44,6 +50,7 @@ def write_figures(
     from servegrid.report.published import marked, with_published
     from servegrid.report.rounds import with_ranges, with_rounds
     from servegrid.report.settings import parse_settings
+    from servegrid.report.spread import with_spreads
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
@@ -51,6 +58,8 @@ def write_figures(
     if sessions is not None:
         found = read_points(sessions)
         points = with_ranges(with_rounds(points, found), found, ["output_tokens_per_s"])
+    if distributions is not None:
+        points = with_spreads(points, read_points(distributions))
     points, settings = with_published(points, parse_settings(settings_text))
     points = marked(points)
     names = only or list(FIGURES)

@@ -4,7 +4,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from servegrid.metrics import DISTRIBUTED, DISTRIBUTION
+from servegrid.report.spread import Spread, column
 
 Row = dict[str, Any]
 
@@ -58,6 +62,21 @@ def measured(point: Row, grid: Mapping[str, Sequence[Any]]) -> Row:
         "agreement_floor": 0.97,
         "host": "box",
     }
+
+
+def with_made_spreads(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with distributions that are lines from 0 through their medians, and sessions 10 % beside."""
+
+    def spread(median: float) -> Spread | None:
+        percent = np.array(DISTRIBUTION, dtype=float)
+        ms = percent / 50 * median
+        return Spread(percent, ms, 0.9 * ms, 1.1 * ms) if np.isfinite(median) and median > 0 else None
+
+    columns = {}
+    for name in DISTRIBUTED:
+        medians = points.get(f"{name}_ms_p50", pd.Series(np.nan, points.index))
+        columns[column(name)] = [spread(median) for median in medians]
+    return points.assign(**columns)
 
 
 def without(row: Row, status: str, reason: str) -> Row:

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pandas as pd
 
 from servegrid import metrics, phrases, warnings
 from servegrid.comparisons import FEATURES, Comparisons
+from servegrid.distributions import COLUMNS as DISTRIBUTIONS
+from servegrid.distributions import of_point
 from servegrid.elsewhere import merged
 from servegrid.files import read_json
 from servegrid.grid import LOAD_AXES, Grid, Point, Session
@@ -72,10 +75,11 @@ SESSION_COLUMNS = ["rep", "status", "server_id", "load_id"] + [
 
 @dataclass(frozen=True)
 class Collected:
-    """The result tables: one row per point, and one row per measured session of each point."""
+    """The result tables: one row per point, one per measured session of each point, and those of distributions.py."""
 
     points: pd.DataFrame
     sessions: pd.DataFrame
+    distributions: pd.DataFrame
 
 
 def collect(grid: Grid, results: Path) -> Collected:
@@ -87,12 +91,16 @@ def collect(grid: Grid, results: Path) -> Collected:
     cache = RowCache(results / "cache" / "rows.json")
     reader = _Reader(grid, results, cache)
     fill(reader)
-    points, sessions = [], []
+    points: list[Row] = []
+    sessions: list[list[Row]] = []
+    distributions: list[Row] = []
     for point in grid.points:
         points.append(reader.row(point))
-        sessions += [reader.session_row(point, one) for one in reader.numbered(point)]
+        sessions.append([reader.session_row(point, one) for one in reader.numbered(point)])
+        distributions += of_point(points[-1], sessions[-1], grid.axes)
     cache.save()
-    return Collected(_frame(points, grid, COLUMNS), _frame(sessions, grid, SESSION_COLUMNS))
+    tables = (points, COLUMNS), (list(chain(*sessions)), SESSION_COLUMNS), (distributions, DISTRIBUTIONS)
+    return Collected(*(_frame(rows, grid, columns) for rows, columns in tables))
 
 
 def fill(reader: "_Reader") -> None:
@@ -140,7 +148,7 @@ def _compute(reader: "_Reader", places: list[int]) -> None:
             reader.session_row(point, one)
 
 
-def _frame(rows: list[Row], grid: Grid, columns: list[str]) -> pd.DataFrame:
+def _frame(rows: list[Row], grid: Grid, columns: Sequence[str]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*grid.axes, *columns])
     return frame.astype({axis: str for axis in grid.axes if axis != "threads"})
 

@@ -55,9 +55,9 @@ class Measured:
 
     @cached_property
     def latencies(self) -> dict[str, metrics.Floats]:
-        """Every latency of metrics.LATENCIES: its values, in ms."""
+        """Every latency of metrics.LATENCIES: its values in ms, ascending."""
         requests = self.requests
-        return {
+        found = {
             "ttft": metrics.ttft_ms(requests),
             "itl": metrics.itl_ms(requests),
             "chunk_gap": metrics.chunk_gaps_ms(requests),
@@ -66,6 +66,7 @@ class Measured:
             "ttft_planned": metrics.after_planned_ms(requests, "first_token_s"),
             "e2e_planned": metrics.after_planned_ms(requests, "end_s"),
         }
+        return {name: metrics.ascending(values) for name, values in found.items()}
 
     @cached_property
     def answers(self) -> Answers:

@@ -17,6 +17,10 @@ from servegrid.chunks import Chunks
 
 Floats = npt.NDArray[np.float64]
 PERCENTILES = (50, 90, 99)
+DISTRIBUTION = (1, 2, *range(5, 100, 5), 98, 99, 99.5, 99.9)
+"""Percentiles that a distribution is drawn by."""
+DISTRIBUTED = ("ttft", "itl")
+"""The latencies of which distributions are kept."""
 LATENCIES = ("ttft", "itl", "chunk_gap", "tpot", "e2e", "ttft_planned", "e2e_planned")
 BETTER: dict[str, Literal["higher", "lower"]] = {
     **dict.fromkeys(("time_s", "tail_s", "startup_s", "energy_j", "j_per_output_token"), "lower"),
@@ -241,18 +245,33 @@ def itl_ms(requests: Requests) -> Floats:
     return 1e3 * np.repeat(chunks.gaps_s[chunks.later] / np.maximum(carried, 1), carried)
 
 
-def percentile(values: Floats, percent: int) -> float | None:
-    """Percentile by linear interpolation, or None where fewer than 100 / (100 - percent) values (at least 2) stand behind it."""
-    return percentiles(values, [percent])[0]
+def percentile(values: Floats, percent: float) -> float | None:
+    """As `percentiles` gives it, of values in any order; NaN is left out."""
+    return percentiles(ascending(values), [percent])[0]
 
 
-def percentiles(values: Floats, percents: Sequence[int]) -> list[float | None]:
-    """Each as `percentile` gives it, in one pass."""
-    unknown = np.isnan(values)
-    values = values[~unknown] if unknown.any() else values.copy()
-    found = np.percentile(values, percents, overwrite_input=True) if len(values) else np.full(len(percents), np.nan)
-    enough = [len(values) >= max(2.0, 100 / (100 - percent)) for percent in percents]
-    return [float(value) if known else None for value, known in zip(found, enough, strict=True)]
+def ascending(values: Floats) -> Floats:
+    """The values in their order, without NaN."""
+    ordered = np.sort(values)  # NaN last
+    return ordered[: len(ordered) - int(np.isnan(values).sum())]
+
+
+def percentiles(ordered: Floats, percents: Sequence[float]) -> list[float | None]:
+    """Percentiles of ascending values by linear interpolation between the two nearest (Hyndman and Fan 1996, definition 7).
+
+    None where fewer than 100 / (100 - percent) values, or 100 / percent, or 2, stand behind it.
+    """
+    each = [max(2.0, 100 / (100 - percent), 100 / percent) for percent in percents]
+    return [
+        _between(ordered, p / 100) if len(ordered) >= least else None for p, least in zip(percents, each, strict=True)
+    ]
+
+
+def _between(ordered: Floats, share: float) -> float:
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    return float(low + (high - low) * (place - below))
 
 
 def lateness_ms(requests: Requests) -> Floats:

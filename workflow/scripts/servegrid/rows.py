@@ -50,21 +50,27 @@ def _counts(measured: Sequence[Measured]) -> Row:
 
 
 def _latencies(measured: Sequence[Measured]) -> Row:
+    """Percentiles as columns, and as `distributions` more of them by latency, in the order of metrics.DISTRIBUTION."""
     row: Row = {}
-    found = {name: _pooled(measured, name) for name in metrics.LATENCIES if name != "itl"}
+    pooled = {name: _pooled(measured, name) for name in metrics.LATENCIES if name != "itl"}
     alike = all(one.requests.chunks.one_each for one in measured)
-    found["itl"] = found["chunk_gap"] if alike else _pooled(measured, "itl")
+    pooled["itl"] = pooled["chunk_gap"] if alike else _pooled(measured, "itl")
     for name in metrics.LATENCIES:
-        row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, found[name], strict=True)}
+        found = metrics.percentiles(pooled[name], metrics.PERCENTILES)
+        row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, found, strict=True)}
+    row["distributions"] = {
+        name: metrics.percentiles(pooled[name], metrics.DISTRIBUTION) for name in metrics.DISTRIBUTED
+    }
     late = np.concatenate([metrics.lateness_ms(one.requests) for one in measured])
     return row | {"lateness_ms_p99": metrics.percentile(late, 99)}
 
 
-def _pooled(measured: Sequence[Measured], latency: str) -> list[float | None]:
-    """Percentiles over the requests of all loads."""
-    known = latency != "itl" or all(one.requests.chunks.carried is not None for one in measured)
-    pooled = np.concatenate([one.latencies[latency] for one in measured]) if known else np.empty(0)
-    return metrics.percentiles(pooled, metrics.PERCENTILES)
+def _pooled(measured: Sequence[Measured], latency: str) -> metrics.Floats:
+    """Values of all loads together, ascending; none where one of the loads does not know them."""
+    if latency == "itl" and any(one.requests.chunks.carried is None for one in measured):
+        return np.empty(0)
+    each = [one.latencies[latency] for one in measured]
+    return np.sort(np.concatenate(each)) if len(each) > 1 else each[0]
 
 
 def _per_gpu(row: Row, one: Measured) -> Row:

@@ -1,0 +1,71 @@
+"""The figure of how latencies are distributed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from data.report.synthetic import Row, sweep, with_made_spreads, without
+from servegrid.report.figures import latencies
+from servegrid.report.settings import Settings
+from servegrid.report.spread import with_spreads
+
+PLAIN = Settings()
+PERCENT = [1.0, 50.0, 90.0, 99.0]
+
+
+def distributions(server: str, load: str, latency: str = "ttft") -> list[Row]:
+    ids = {"server_id": server, "load_id": load, "latency": latency}
+    return [ids | {"percent": p, "ms": 10 * p, "ms_low": 9 * p, "ms_high": np.nan} for p in PERCENT]
+
+
+def curves(axes: Axes) -> list[list[tuple[float, float]]]:
+    return [list(zip(*line.get_data(), strict=True)) for line in axes.get_lines()]
+
+
+def notes(figure: Figure) -> str:
+    return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+
+
+def test_a_curve_per_engine_with_marks_at_the_percentiles_of_the_table() -> None:
+    points = sweep(threads=[4]).assign(server_id=["a", "b"], load_id="l")
+    found = pd.DataFrame([*distributions("a", "l"), *distributions("b", "l"), *distributions("b", "other")])
+    (axes,) = latencies.draw(with_spreads(points, found), PLAIN).axes
+    assert curves(axes) == [[(10 * p, p) for p in PERCENT]] * 2
+    assert [line.get_markevery() for line in axes.get_lines()] == [[1, 2, 3]] * 2
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time to first token (ms)", "requests within (%)")
+
+
+def test_ttft_and_itl_stand_side_by_side_with_the_range_over_sessions() -> None:
+    figure = latencies.draw(with_made_spreads(sweep(threads=[4])), PLAIN)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["time to first token (ms)", "time between tokens (ms)"]
+    assert all(len(axes.collections) == 2 for axes in figure.axes)
+    low, high = np.percentile(figure.axes[0].collections[0].get_paths()[0].vertices[:, 0], [0, 100])
+    assert (low, high) == pytest.approx((0.9 * 12 / 50, 1.1 * 99.9 / 50 * 12))
+    assert "lowest to highest of the sessions" in notes(figure)
+
+
+def test_one_load_is_shown_that_most_points_have() -> None:
+    def hole(row: Row) -> Row:
+        lost = row["threads"] == 64 and row["engine"] == "ctranslate2"
+        return without(row, "failed", "out of memory") if lost else row
+
+    figure = latencies.draw(with_made_spreads(sweep(change=hole)), PLAIN)
+    assert "Only points with 16 client threads" in notes(figure)
+    assert "out of memory" in notes(figure)
+    assert len(figure.axes[0].get_lines()) == 2
+
+
+def test_a_pair_of_panels_per_place_of_which_the_first_is_named() -> None:
+    points = with_made_spreads(sweep(gpu=["A", "B"], threads=[4]))
+    figure = latencies.draw(points, PLAIN)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["A", "", "B", ""]
+
+
+def test_points_without_a_distribution_are_said() -> None:
+    figure = latencies.draw(sweep(), PLAIN)
+    assert "No point has a distribution" in figure.axes[0].texts[0].get_text()
+    empty = pd.DataFrame(columns=["server_id", "load_id", "latency", "percent", "ms", "ms_low", "ms_high"])
+    points = with_spreads(sweep().assign(server_id=None, load_id=None), empty)
+    assert "No point has a distribution" in latencies.draw(points, PLAIN).axes[0].texts[0].get_text()

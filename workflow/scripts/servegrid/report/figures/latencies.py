@@ -1,0 +1,119 @@
+"""The distributions of TTFT and ITL: the share of requests, or of tokens, that came within a time; a curve per engine."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from servegrid.metrics import DISTRIBUTED, PERCENTILES
+from servegrid.report.curves import MAX_SERIES, legend_handle, value_axis
+from servegrid.report.missing import limited, not_drawn, partial
+from servegrid.report.numbers import clip
+from servegrid.report.panels import MAX_PANELS, Panel, hold, in_common, split
+from servegrid.report.points import DRAWN, drawable, prepare
+from servegrid.report.settings import Settings
+from servegrid.report.sheet import Sheet, say
+from servegrid.report.spread import Spread, column
+from servegrid.report.style import Look, engine_looks, styled
+
+TITLE = "Latency distributions"
+WORDS = {
+    "ttft": ("time to first token (ms)", "requests within (%)"),
+    "itl": ("time between tokens (ms)", "tokens within (%)"),
+}
+_NOTHING = {
+    False: "No point has a measured time.",
+    True: "No point has a distribution of its latencies.",
+}
+_MARKED = "Marks: p50, p90 and p99, each where enough requests stand behind it."
+_BANDS = "Pale bands: lowest to highest of the sessions."
+
+
+def draw(points: pd.DataFrame, settings: Settings) -> Figure:
+    """A pair of panels by GPU, quantization and further axes; speculation and client threads are held."""
+    with styled():
+        rows = prepare(points, settings)
+        gaps = not_drawn(rows, "ttft_ms_p50", settings.all_axes)
+        known = _known(rows)
+        if not known.any():
+            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
+        rows, speculation = hold(rows, "speculation", settings, known)
+        rows, load = _at_one_load(rows, known)
+        kept, dropped = _quickest(rows[known.loc[rows.index]])
+        shown = rows[rows["engine"].isin(kept) & known.loc[rows.index]]
+        panels, left_out = split(shown, ("gpu", "quantization", *settings.axes), settings, known, MAX_PANELS // 2)
+        looks = {engine: look for engine, look in engine_looks(points["engine"]).items() if engine in kept}
+        sheet = _sheet(panels, looks)
+        legend: dict[str, Artist] = {clip(engine, 60): legend_handle(look) for engine, look in looks.items()}
+        bands = _BANDS if any(np.isfinite(each.ms_low).any() for each in _spreads(shown)) else ""
+        doubts = [*partial(shown, "ttft_ms_p50"), *limited(shown, "ttft_ms_p50", settings.all_axes)]
+        notes = [_MARKED, bands, load, speculation, *doubts, *gaps, dropped, left_out]
+        return sheet.finish(TITLE, in_common(shown, settings.all_axes), legend, notes)
+
+
+def _known(rows: pd.DataFrame) -> "pd.Series[bool]":
+    spreads = [rows[column(name)] for name in DISTRIBUTED if column(name) in rows]
+    some = pd.Series([any(isinstance(each, Spread) for each in row) for row in zip(*spreads, strict=True)], dtype=bool)
+    return (some if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN)
+
+
+def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list[Spread]:
+    return [each for name in latencies for each in rows[column(name)] if isinstance(each, Spread)]
+
+
+def _at_one_load(rows: pd.DataFrame, known: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
+    """Waiting times are comparable under one load: the threads that most points have, of several those with the best throughput."""
+    seen = rows[known.loc[rows.index] & rows["threads"].notna()]
+    if seen["threads"].nunique() < 2:
+        return rows, ""
+    by_level = seen.groupby("threads")["output_tokens_per_s"]
+    order = pd.DataFrame({"points": by_level.size(), "best": by_level.max()}).sort_values(["points", "best"])
+    level = order.index[-1]
+    note = f"Only points with {level:,.0f} client threads: waiting times are comparable under one load."
+    return rows[rows["threads"] == level], note
+
+
+def _quickest(rows: pd.DataFrame) -> tuple[list[str], str]:
+    """The engines to draw, in the order they appear, and a note if some had to be left out."""
+    best = rows.groupby("engine", sort=False)["ttft_ms_p50"].min()
+    kept = set(best.sort_values(kind="stable").index[:MAX_SERIES])
+    note = f"Shown: the {MAX_SERIES} of {len(best)} engines with the shortest median TTFT; the table has all."
+    return [engine for engine in best.index if engine in kept], note if len(best) > MAX_SERIES else ""
+
+
+def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
+    every = pd.concat([panel.points for panel in panels])
+    names = [name for name in DISTRIBUTED if _spreads(every, [name])]
+    sheet = Sheet(len(names) * len(panels), len(names), height_in=2.6)
+    for number, axes in enumerate(sheet.axes):
+        panel, name = panels[number // len(names)], names[number % len(names)]
+        for engine, look in looks.items():
+            _curves(axes, panel.points[panel.points["engine"] == engine], name, look)
+        title = panel.title if number % len(names) == 0 else ""
+        axes.set_title(textwrap.fill(title, sheet.panel_characters), loc="left")
+        value_axis(axes, *_extent(_spreads(every, [name])), which="x")
+        axes.set(ylim=(0, 103), ylabel=WORDS[name][1], xlabel=WORDS[name][0] if sheet.is_lowest(number) else "")
+    return sheet
+
+
+def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
+    for spread, status in zip(rows[column(latency)], rows["status"], strict=True):
+        if isinstance(spread, Spread):
+            face = "white" if status == "partial" else look.colour
+            marks = [place for place, percent in enumerate(spread.percent) if percent in PERCENTILES]
+            axes.fill_betweenx(
+                spread.percent, spread.ms_low, spread.ms_high, color=look.colour, alpha=0.18, linewidth=0
+            )
+            axes.plot(
+                spread.ms, spread.percent, markevery=marks, markersize=5, **{**look.line, "markerfacecolor": face}
+            )
+
+
+def _extent(spreads: Sequence[Spread]) -> tuple[float, float]:
+    values = np.concatenate([part for each in spreads for part in (each.ms, each.ms_low, each.ms_high)])
+    values = values[np.isfinite(values) & (values > 0)]
+    return (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)

@@ -1,0 +1,55 @@
+"""The distributions of latencies, by point, from results/distributions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from servegrid.metrics import DISTRIBUTED
+from servegrid.report.rounds import IDS
+
+Floats = npt.NDArray[np.float64]
+ROW = ("percent", "ms", "ms_low", "ms_high")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Percentiles of one latency of one point, ascending.
+
+    Attributes:
+        percent: which, 0 to 100.
+        ms: the values.
+        ms_low, ms_high: lowest and highest over the sessions; NaN where fewer than two know the percentile.
+    """
+
+    percent: Floats
+    ms: Floats
+    ms_low: Floats
+    ms_high: Floats
+
+    def at(self, percent: float) -> float | None:
+        """The value of this percentile, if it is among them."""
+        found = self.ms[self.percent == percent]
+        return float(found[0]) if len(found) else None
+
+
+def with_spreads(points: pd.DataFrame, distributions: pd.DataFrame) -> pd.DataFrame:
+    """The points with a column `<latency>_spread` for each of metrics.DISTRIBUTED: a Spread, or None where unknown."""
+    known = {key: _spread(rows) for key, rows in distributions.groupby([*IDS, "latency"], sort=False)}
+    ids = list(zip(*(points[name] for name in IDS), strict=True))
+    columns: dict[str, Any] = {
+        column(latency): pd.Series([known.get((*key, latency)) for key in ids], points.index, dtype=object)
+        for latency in DISTRIBUTED
+    }
+    return points.assign(**columns)
+
+
+def column(latency: str) -> str:
+    """The name of a latency's column of Spreads."""
+    return f"{latency}_spread"
+
+
+def _spread(rows: pd.DataFrame) -> Spread:
+    return Spread(*(rows[name].to_numpy(dtype=float) for name in ROW))
