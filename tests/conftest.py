@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -17,7 +18,11 @@ LONG = ("tests/engines/", "tests/workflow/", "tests/faults/", "tests/containers/
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A worker of several gets temporary files of its own, which go with it."""
+    """A worker of several gets temporary files of its own, which go with it.
+
+    What tests start hears SIGINT, also where the tests themselves were started deaf to it (in the background of a script).
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         config.add_cleanup(partial(shutil.rmtree, stand_apart(), ignore_errors=True))
 

@@ -61,6 +61,23 @@ def test_distributions_are_those_of_all_requests_with_the_range_over_sessions(tm
     assert set(found["server_id"]) == set(collected.points["server_id"])
 
 
+def test_a_point_that_was_skipped_or_not_measured_has_no_distribution(tmp_path: Path) -> None:
+    command = {"runtime": "command", "command": ["/server"], "version": "1"}
+    axes = {"engine": ["llamacpp", "ctranslate2"], "threads": [4], "speculation": ["none", "ngram:2"]}
+    grid = made_grid(engines={"llamacpp": command, "ctranslate2": {"runtime": "venv"}}, grid=axes)
+    assert [point.skip is None for point in grid.points] == [True, True, True, False]
+    collected = collect(grid, tmp_path)
+    assert len(collected.points) == 4 and len(collected.distributions) == 0
+    write_results(grid, tmp_path)
+    after = collect(grid, tmp_path).distributions
+    assert set(zip(after["engine"], after["speculation"], strict=True)) == {
+        ("llamacpp", "none"),
+        ("llamacpp", "ngram:2"),
+        ("ctranslate2", "none"),
+    }
+    assert list(after.columns) == list(collected.distributions.columns)
+
+
 def requests_files(results: Path) -> list[Path]:
     return sorted(results.glob("sessions/*/*/loads/*/requests.parquet"))
 

@@ -19,7 +19,7 @@ def of_point(row: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]], axes
         sessions: the rows of its sessions, likewise.
         axes: names of the grid's axes.
     """
-    place = {name: row[name] for name in (*axes, "server_id", "load_id")}
+    place = {name: row.get(name) for name in (*axes, "server_id", "load_id")}  # a point that was skipped has no ids
     for latency, known in row.get("distributions", {}).items():
         each = zip(*(one["distributions"][latency] for one in sessions), strict=True)
         for percent, ms, values in zip(metrics.DISTRIBUTION, known, each, strict=True):

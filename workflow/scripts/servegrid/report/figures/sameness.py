@@ -1,6 +1,7 @@
 """What speed costs in sameness: speed-up over the baseline's setting against the share of equal texts, one dot per setting."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,7 +30,7 @@ _LABEL = 30
 _GAP_IN = 0.22
 """Least distance of two labels."""
 _HEIGHTS_IN = 2.4, 4.2
-"""Of a panel with few labels, and with MAX_SETTINGS."""
+"""Of one of many panels with few labels, and of any other."""
 _SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
 
 
@@ -51,7 +52,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
         every = [_dots(panel.points[known.loc[panel.points.index]]) for panel in panels]
         cut = any(len(dots) > MAX_SETTINGS for dots in every)
-        height_in = min(max(_HEIGHTS_IN[0], _GAP_IN * max(map(len, every))), _HEIGHTS_IN[1])
+        height_in = _height_in(every)
         sheet = Sheet(len(panels), 1 if len(panels) < 3 else 2, height_in)
         looks = engine_looks(rows["engine"])
         for number, (axes, panel, dots) in enumerate(zip(sheet.axes, panels, every, strict=True)):
@@ -80,6 +81,12 @@ def _over(rows: pd.DataFrame, reference: dict[str, str], settings: Settings) -> 
 
 def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
     return not_drawn(rows, "time_s", settings.all_axes)
+
+
+def _height_in(panels: Sequence[pd.DataFrame]) -> float:
+    """Of a panel: of many as high as the most labels need."""
+    least, most = _HEIGHTS_IN
+    return most if len(panels) < 3 else min(max(least, _GAP_IN * max(map(len, panels))), most)
 
 
 def _dots(points: pd.DataFrame) -> pd.DataFrame:
