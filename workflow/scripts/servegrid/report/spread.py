@@ -37,19 +37,17 @@ class Spread:
 
 def with_spreads(points: pd.DataFrame, distributions: pd.DataFrame) -> pd.DataFrame:
     """The points with a column `<latency>_spread` for each of metrics.DISTRIBUTED: a Spread, or None where unknown."""
-    known = {key: _spread(rows) for key, rows in distributions.groupby([*IDS, "latency"], sort=False)}
+    columns = [distributions[name].to_numpy(dtype=float) for name in ROW]
+    places = distributions.groupby([*IDS, "latency"]).indices
+    known = {key: Spread(*(values[at] for values in columns)) for key, at in places.items()}
     ids = list(zip(*(points[name] for name in IDS), strict=True))
-    columns: dict[str, Any] = {
+    spreads: dict[str, Any] = {
         column(latency): pd.Series([known.get((*key, latency)) for key in ids], points.index, dtype=object)
         for latency in DISTRIBUTED
     }
-    return points.assign(**columns)
+    return points.assign(**spreads)
 
 
 def column(latency: str) -> str:
     """The name of a latency's column of Spreads."""
     return f"{latency}_spread"
-
-
-def _spread(rows: pd.DataFrame) -> Spread:
-    return Spread(*(rows[name].to_numpy(dtype=float) for name in ROW))
