@@ -94,6 +94,11 @@ def test_percentiles_are_numpys_of_the_known_values() -> None:
     assert metrics.percentiles(ordered, metrics.DISTRIBUTION) == pytest.approx(expected.tolist(), rel=1e-12)
 
 
+def test_p99_9_of_a_thousand() -> None:
+    assert metrics.percentile(np.arange(1000.0), 99.9) is not None
+    assert metrics.percentile(np.arange(999.0), 99.9) is None
+
+
 def test_low_percentiles_need_as_many_values_as_high_ones() -> None:
     known = {n: metrics.percentiles(np.arange(float(n)), [1, 5, 95, 99]) for n in (19, 20, 99, 100)}
     told = {n: [value is not None for value in values] for n, values in known.items()}

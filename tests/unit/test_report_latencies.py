@@ -57,6 +57,39 @@ def test_one_load_is_shown_that_most_points_have() -> None:
     assert len(figure.axes[0].get_lines()) == 2
 
 
+def test_points_that_share_a_load_are_one_curve_and_every_panel_has_its_own_load() -> None:
+    """With planned arrivals the threads of a point mean nothing."""
+
+    def shared(row: Row) -> Row:
+        planned = row["arrival"] == "poisson"
+        return row | {"server_id": "s", "load_id": "planned" if planned else f"threads-{row['threads']}"}
+
+    points = sweep(engine=["llamacpp"], threads=[1, 4], arrival=["closed", "poisson"], change=shared)
+    found = [row for load in points["load_id"] for row in distributions("s", load)]
+    figure = latencies.draw(with_spreads(points, pd.DataFrame(found)), Settings(axes=("arrival",)))
+    assert [curves(axes) for axes in figure.axes] == [[[(10 * p, p) for p in PERCENT]]] * 2
+    titles = {axes.get_title(loc="left").replace("\xa0", " ") for axes in figure.axes}
+    assert titles == {"arrival closed, threads 4", "arrival poisson, threads 1"}
+
+
+def test_what_has_no_curve_is_said() -> None:
+    def publish(row: Row) -> Row:
+        return row | {"status": "published"} if row["engine"] == "tgi" else row
+
+    points = with_made_spreads(sweep(engine=["llamacpp", "vllm", "tgi"], threads=[4], change=publish))
+    for name in ("ttft_spread", "itl_spread"):
+        points[name] = [
+            None if engine == "tgi" else each for engine, each in zip(points["engine"], points[name], strict=True)
+        ]
+    points["itl_spread"] = [
+        None if engine == "vllm" else each for engine, each in zip(points["engine"], points["itl_spread"], strict=True)
+    ]
+    figure = latencies.draw(points, PLAIN)
+    assert [len(axes.get_lines()) for axes in figure.axes] == [2, 1]
+    assert "ITL unknown: vllm." in notes(figure)
+    assert "Not drawn: 1 published points, which come without distributions." in notes(figure)
+
+
 def test_a_pair_of_panels_per_place_of_which_the_first_is_named() -> None:
     points = with_made_spreads(sweep(gpu=["A", "B"], threads=[4]))
     figure = latencies.draw(points, PLAIN)

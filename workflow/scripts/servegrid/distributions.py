@@ -7,8 +7,8 @@ from servegrid import metrics
 
 Row = dict[str, Any]
 COLUMNS = ("server_id", "load_id", "latency", "percent", "ms", "ms_low", "ms_high")
-"""Of results/distributions, after the axes. `ms_low` and `ms_high` are the lowest and highest of the sessions that know the
-percentile, unknown with fewer than two."""
+"""Of results/distributions, after the axes. `ms_low` and `ms_high` are the lowest and highest of the sessions; unknown with fewer
+than two, and where one of them has too few values for the percentile."""
 
 
 def of_point(row: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]], axes: Iterable[str]) -> Iterator[Row]:
@@ -27,6 +27,6 @@ def of_point(row: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]], axes
                 yield place | {"latency": latency, "percent": float(percent), "ms": ms} | _range(values)
 
 
-def _range(values: Iterable[float | None]) -> Row:
+def _range(values: Sequence[float | None]) -> Row:
     known = [value for value in values if value is not None]
-    return {"ms_low": min(known), "ms_high": max(known)} if len(known) > 1 else {}
+    return {"ms_low": min(known), "ms_high": max(known)} if 1 < len(known) == len(values) else {}

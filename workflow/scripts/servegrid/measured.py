@@ -163,7 +163,7 @@ class Measured:
         return bool(here) and self.load["begun_s"] <= min(here)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _answers(path: Path, _state: object) -> pa.Table:
     """Hashes alone, kept for loads that are compared with several others, whose events would take much more memory."""
     return read_table(path, ANSWERS)

@@ -261,7 +261,9 @@ def percentiles(ordered: Floats, percents: Sequence[float]) -> list[float | None
 
     None where fewer than 100 / (100 - percent) values, or 100 / percent, or 2, stand behind it.
     """
-    each = [max(2.0, 100 / (100 - percent), 100 / percent) for percent in percents]
+    each = [
+        max(2.0, round(100 / min(percent, 100 - percent), 6)) for percent in percents
+    ]  # 1000, not a hair above, for 99.9
     return [
         _between(ordered, p / 100) if len(ordered) >= least else None for p, least in zip(percents, each, strict=True)
     ]

@@ -34,7 +34,9 @@ def with_ranges(points: pd.DataFrame, sessions: pd.DataFrame | None, metrics: It
     NaN where fewer than two sessions know the metric, and everywhere without `sessions`.
     """
     names = list(metrics)
-    table = pd.DataFrame(columns=IDS) if sessions is None else sessions
+    table = (
+        pd.DataFrame(columns=IDS) if sessions is None else sessions.drop_duplicates([*IDS, "rep"])
+    )  # points may share a load
     numbers = table.reindex(columns=names).apply(pd.to_numeric, errors="coerce").astype("float64")
     grouped = numbers.groupby([table[name] for name in IDS])
     several = grouped.count() >= 2

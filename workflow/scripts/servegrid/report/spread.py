@@ -36,7 +36,11 @@ class Spread:
 
 
 def with_spreads(points: pd.DataFrame, distributions: pd.DataFrame) -> pd.DataFrame:
-    """The points with a column `<latency>_spread` for each of metrics.DISTRIBUTED: a Spread, or None where unknown."""
+    """The points with a column `<latency>_spread` for each of metrics.DISTRIBUTED: a Spread, or None where unknown.
+
+    Points that differ in what does not matter (threads, with planned arrivals) share a server and a load, and have the same.
+    """
+    distributions = distributions.drop_duplicates([*IDS, "latency", "percent"])
     columns = [distributions[name].to_numpy(dtype=float) for name in ROW]
     places = distributions.groupby([*IDS, "latency"]).indices
     known = {key: Spread(*(values[at] for values in columns)) for key, at in places.items()}

@@ -14,7 +14,8 @@ from servegrid.report.curves import MAX_SERIES, legend_handle, value_axis
 from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import MAX_PANELS, Panel, hold, in_common, split
-from servegrid.report.points import DRAWN, drawable, prepare
+from servegrid.report.points import DRAWN, PUBLISHED, drawable, label, prepare
+from servegrid.report.rounds import IDS
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
 from servegrid.report.spread import Spread, column
@@ -30,28 +31,26 @@ _NOTHING = {
     True: "No point has a distribution of its latencies.",
 }
 _MARKED = "Marks: p50, p90 and p99, each where enough requests stand behind it."
-_BANDS = "Pale bands: lowest to highest of the sessions."
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """A pair of panels by GPU, quantization and further axes; speculation and client threads are held."""
+    """A pair of panels by GPU, quantization and further axes; speculation is held, and client threads within a panel."""
     with styled():
         rows = prepare(points, settings)
-        gaps = not_drawn(rows, "ttft_ms_p50", settings.all_axes)
-        known = _known(rows)
+        known, gaps = _known(rows), _gaps(rows, settings)
         if not known.any():
             return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
-        rows, speculation = hold(rows, "speculation", settings, known)
-        rows, load = _at_one_load(rows, known)
-        kept, dropped = _quickest(rows[known.loc[rows.index]])
-        shown = rows[rows["engine"].isin(kept) & known.loc[rows.index]]
-        panels, left_out = split(shown, ("gpu", "quantization", *settings.axes), settings, known, MAX_PANELS // 2)
-        looks = {engine: look for engine, look in engine_looks(points["engine"]).items() if engine in kept}
-        sheet = _sheet(panels, looks)
-        legend: dict[str, Artist] = {clip(engine, 60): legend_handle(look) for engine, look in looks.items()}
-        bands = _BANDS if any(np.isfinite(each.ms_low).any() for each in _spreads(shown)) else ""
-        doubts = [*partial(shown, "ttft_ms_p50"), *limited(shown, "ttft_ms_p50", settings.all_axes)]
-        notes = [_MARKED, bands, load, speculation, *doubts, *gaps, dropped, left_out]
+        looks = engine_looks(rows["engine"])
+        rows, speculation = hold(rows[known], "speculation", settings, known, "the table has all")
+        places = ["gpu", "quantization", *settings.axes]
+        shown, load = _at_one_load(_once(rows), places)
+        kept, dropped = _quickest(shown)
+        shown = shown[shown["engine"].isin(kept)]
+        panels, left_out = split(shown, [*places, "threads"], settings, known, MAX_PANELS // 2)
+        sheet = _sheet(panels, {engine: look for engine, look in looks.items() if engine in kept})
+        legend: dict[str, Artist] = {clip(engine, 60): legend_handle(looks[engine]) for engine in kept}
+        doubts = [*partial(shown, "ttft_ms_p50"), *limited(shown, "ttft_ms_p50", settings.all_axes), *_unknown(shown)]
+        notes = [_MARKED, _bands(shown), load, speculation, *doubts, *gaps, dropped, left_out]
         return sheet.finish(TITLE, in_common(shown, settings.all_axes), legend, notes)
 
 
@@ -61,20 +60,38 @@ def _known(rows: pd.DataFrame) -> "pd.Series[bool]":
     return (some if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN)
 
 
+def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
+    """Points without a curve; published tables have none."""
+    own = rows["status"] != PUBLISHED
+    lines = not_drawn(rows, "ttft_ms_p50", settings.all_axes, own)
+    if elsewhere := int((~own).sum()):
+        lines.append(f"Not drawn: {elsewhere:,} published points, which come without distributions.")
+    return lines
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """With planned arrivals points may differ in threads, which mean nothing then, and be one measurement."""
+    return rows[~(rows.duplicated(IDS) & (rows[IDS] != "").all(axis=1))]
+
+
 def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list[Spread]:
-    return [each for name in latencies for each in rows[column(name)] if isinstance(each, Spread)]
+    return [
+        each for name in latencies if column(name) in rows for each in rows[column(name)] if isinstance(each, Spread)
+    ]
 
 
-def _at_one_load(rows: pd.DataFrame, known: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
-    """Waiting times are comparable under one load: the threads that most points have, of several those with the best throughput."""
-    seen = rows[known.loc[rows.index] & rows["threads"].notna()]
-    if seen["threads"].nunique() < 2:
-        return rows, ""
-    by_level = seen.groupby("threads")["output_tokens_per_s"]
-    order = pd.DataFrame({"points": by_level.size(), "best": by_level.max()}).sort_values(["points", "best"])
-    level = order.index[-1]
-    note = f"Only points with {level:,.0f} client threads: waiting times are comparable under one load."
-    return rows[rows["threads"] == level], note
+def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Waiting times are comparable under one load: in each place the threads that most points have, of several those with the
+    best throughput.
+    """
+    levels = rows.groupby([*places, "threads"], dropna=False, sort=False)["output_tokens_per_s"]
+    order = pd.DataFrame({"points": levels.size(), "best": levels.max()}).sort_values(["points", "best"]).reset_index()
+    chosen = order.drop_duplicates(places, keep="last")[[*places, "threads"]]
+    kept = rows.reset_index().merge(chosen, on=[*places, "threads"]).set_index("index").sort_index()
+    found = " or ".join(f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique()))
+    note = f"Only points with {found} client threads, one level per panel: waiting times are comparable under one load."
+    kept["threads"] = [label(level) for level in kept["threads"]]
+    return kept, note if found and len(kept) < len(rows) else ""
 
 
 def _quickest(rows: pd.DataFrame) -> tuple[list[str], str]:
@@ -83,6 +100,21 @@ def _quickest(rows: pd.DataFrame) -> tuple[list[str], str]:
     kept = set(best.sort_values(kind="stable").index[:MAX_SERIES])
     note = f"Shown: the {MAX_SERIES} of {len(best)} engines with the shortest median TTFT; the table has all."
     return [engine for engine in best.index if engine in kept], note if len(best) > MAX_SERIES else ""
+
+
+def _unknown(shown: pd.DataFrame) -> list[str]:
+    """Latencies that some of the drawn points lack."""
+    lacking = {name: shown[[not isinstance(each, Spread) for each in shown[column(name)]]] for name in DISTRIBUTED}
+    return [
+        f"{name.upper()} unknown: {', '.join(clip(engine, 40) for engine in rows['engine'].unique())}."
+        for name, rows in lacking.items()
+        if len(rows)
+    ]
+
+
+def _bands(shown: pd.DataFrame) -> str:
+    ranged = any(np.isfinite(each.ms_low).any() for each in _spreads(shown))
+    return "Pale bands: lowest to highest of the sessions." if ranged else ""
 
 
 def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
