@@ -1,7 +1,10 @@
 """From result folders with planted effects to rows: what is planted is found, what is not is not claimed."""
 
 import os
+import random
 import shutil
+import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +133,44 @@ def test_few_changed_texts_are_called_unclear_and_at_a_temperature_nothing_is(tm
     assert points(sampled, tmp_path / "sampled")["warnings"].isna().all()
 
 
-def test_one_session_has_no_floor_and_no_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [split, lambda n: sentence(n)], ids=["among late splits", "alone"])
+def test_a_few_garbled_texts_are_found_among_good_ones(tmp_path: Path, change: Callable[[int], str]) -> None:
+    def plan(session: Session, load: Load) -> Plan:
+        spoilt = session.server.spec.quantization == "q8_0"
+        return Plan(text=lambda n: noise(n) if n % 15 == 4 else change(n)) if spoilt else Plan()
+
+    grid = made_grid(grid=SWEEP | {"speculation": ["none"]}, repeats=2)
+    write_results(grid, tmp_path, plan)
+    found = points(grid, tmp_path)
+    assert "garbled texts" in found.loc[("none", "q8_0"), "warnings"]
+    assert found.loc[("none", "q8_0"), "garble"] > 0.8
+    assert pd.isna(found.loc[("none", "none"), "warnings"])
+
+
+def noise(number: int) -> str:
+    return "".join(random.Random(number).choices(string.ascii_letters + string.digits, k=300))
+
+
+@pytest.mark.parametrize("text", ["", "!!!!", "the"])
+def test_answers_that_say_next_to_nothing_are_garbled(tmp_path: Path, text: str) -> None:
+    def plan(session: Session, load: Load) -> Plan:
+        return Plan(text=lambda _: text) if session.server.spec.quantization == "q8_0" else Plan()
+
+    grid = made_grid(grid=SWEEP | {"speculation": ["none"]}, repeats=2)
+    write_results(grid, tmp_path, plan)
+    assert points(grid, tmp_path).loc[("none", "q8_0"), "warnings"] == "quantization changes texts; garbled texts"
+
+
+def test_one_session_has_no_floor_and_leaves_changes_open(tmp_path: Path) -> None:
     grid = made_grid(grid=SWEEP, repeats=1)
     write_results(
         grid, tmp_path, lambda session, _: Plan(text=split if session.server.spec.speculation.length else sentence)
     )
     found = points(grid, tmp_path)
-    assert found["agreement_floor"].isna().all() and found["warnings"].isna().all()
+    assert found["agreement_floor"].isna().all()
+    assert found["warnings"].dropna().to_dict() == dict.fromkeys(
+        [("ngram:2", "none"), ("ngram:2", "q8_0")], "speculation may change texts"
+    )
     assert pd.isna(found.loc[("none", "none"), "agreement"]), "a text is not held against itself"
     assert found.loc[("ngram:2", "none"), "agreement"] == 0
 

@@ -45,6 +45,17 @@ def test_idle_is_subtracted() -> None:
     assert found == {"energy_j": pytest.approx(2000), "idle_power_w": 30.0, "energy_above_idle_j": pytest.approx(1400)}
 
 
+def test_less_than_idle_is_not_known() -> None:
+    assert energy_columns(window(10, 30, STEADY), ["A"], 130.0)["energy_above_idle_j"] is None
+
+
+def test_a_counter_that_begins_anew_is_not_believed() -> None:
+    anew = samples("A", TIMES, power_w=100.0, energy_j=lambda t: 5000 + 100 * t if t < 20 else 100 * t - 1000)
+    found = window(10, 30, anew)
+    assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(2000), "by the power"
+    assert energy_warnings(found, ["A"]) == ["energy from power samples"]
+
+
 def test_gpus_are_summed_and_one_unknown_makes_all_unknown() -> None:
     other = samples("B", TIMES, power_w=50.0, energy_j=lambda t: 50 * t)
     assert energy_columns(window(10, 30, STEADY, other), ["A", "B"], None)["energy_j"] == pytest.approx(3000)

@@ -122,6 +122,12 @@ def test_goodput_counts_the_requests_within_every_limit() -> None:
     assert metrics.goodput_requests_per_s(TWO, {"e2e_planned_ms_p99": 300}) is None, "nothing was planned"
 
 
+def test_goodput_is_unknown_where_a_request_does_not_tell() -> None:
+    untold = requests(request(0, [1.0]), request(0, [1.0], first_token_s=None))
+    assert metrics.goodput_requests_per_s(untold, {"ttft_ms_p99": 5000}) is None
+    assert metrics.goodput_requests_per_s(untold, {"e2e_ms_p99": 5000}) == pytest.approx(2.0)
+
+
 def test_goodput_leaves_out_what_failed_and_keeps_answers_of_one_chunk() -> None:
     mixed = requests(request(0, [1.0]), request(0, [0.1, 2.0], status="error"), request(0, [0.1], planned_s=-1.0))
     assert metrics.goodput_requests_per_s(mixed, {"tpot_ms_p99": 1}) == pytest.approx(2 / 2.0)

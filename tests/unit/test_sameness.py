@@ -1,5 +1,6 @@
 """Texts held against texts whose likeness can be worked out by hand, or was planted."""
 
+import pydoc_data.topics
 import random
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from data.results import WORDS
 from servegrid import sameness
 from servegrid.records import RequestRecord, requests_table, write_requests
-from servegrid.sameness import Answers, beyond, compare, distance, first_difference, garble, trigrams
+from servegrid.sameness import Answers, beyond, compare, distance, first_difference, garble, strangest, trigrams
 
 
 def sentence(seed: int, length: int = 60) -> str:
@@ -103,6 +104,23 @@ def test_distance_by_hand() -> None:
     assert distance(trigrams("aaaa"), trigrams("aaa")) == pytest.approx(1 / 3), "how often counts"
     assert distance(trigrams("ab"), trigrams("abc")) == 1.0
     assert distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
+
+
+def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
+    pages = [" ".join(page.split()) for page in pydoc_data.topics.topics.values() if len(page) > 4000]
+    chance = random.Random(1)
+
+    def passages(chosen: list[str]) -> list[str]:
+        return [page[(start := chance.randrange(len(page) - 300)) : start + 300] for page in chosen]
+
+    found = []
+    for _ in range(100):
+        chosen, others = chance.choices(pages, k=12), chance.choices(pages, k=12)
+        own, other = passages(chosen), passages(chosen)
+        mine = [one[:60] + two[60:] for one, two in zip(own, other, strict=True)]
+        found.append(strangest(*([trigrams(text) for text in texts] for texts in (mine, own, passages(others)))))
+    assert all(value is not None for value in found)
+    assert sum(value > 0 for value in found if value is not None) <= 2
 
 
 def test_garble_needs_enough_text() -> None:

@@ -48,7 +48,7 @@ class Comparisons:
     def _of_feature(self, point: Point, feature: str) -> str | None:
         counterpart, measured = self._counterpart(point, feature), self._sessions(point)
         theirs = self._sessions(counterpart) if counterpart else []
-        if len(theirs) < 2 or not measured:
+        if not theirs or not measured:
             return None
         base, *again = theirs
         what = [feature, "beyond", len(again)]
@@ -75,6 +75,9 @@ def _compared(measured: Sequence[Measured], base: Measured) -> Row:
 
 
 def _beyond(measured: Sequence[Measured], base: Measured, again: Sequence[Measured]) -> str:
+    if not again:  # nobody knows what changes by itself
+        changed = sameness.compare([measured[0].answers], base.answers, read_texts=False).changed
+        return "unclear" if any(changed.values()) else "same"
     sessions = min(len(measured), len(again))
     changed, floor = (
         sameness.compare([one.answers for one in which[:sessions]], base.answers, read_texts=False).changed

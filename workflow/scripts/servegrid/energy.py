@@ -36,6 +36,7 @@ def energy_columns(window: Window, gpus: Sequence[str], idle_w: float | None) ->
     energy = _energy_j(window, gpus)
     seconds = window.end_s - window.start_s
     above = None if energy is None or idle_w is None else energy - idle_w * seconds
+    above = above if above is not None and above > 0 else None  # below: one of the two is wrong
     return {"energy_j": energy, "idle_power_w": idle_w, "energy_above_idle_j": above}
 
 

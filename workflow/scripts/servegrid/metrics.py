@@ -210,18 +210,22 @@ def goodput_requests_per_s(requests: Requests, slo: Mapping[str, float]) -> floa
     return per_second(int(np.all(within, axis=0).sum()), time_s(requests))
 
 
+_ENDS = {"ttft": "first_token_s", "e2e": "end_s"}
+
+
 def _unknown(requests: Requests, latency: str) -> bool:
-    if latency.endswith("_planned"):
-        return bool(np.isnan(requests.column("planned_s")).all())
+    if latency.endswith("_planned") and np.isnan(requests.column("planned_s")).all():
+        return True
+    if (end := _ENDS.get(latency.removesuffix("_planned"))) is not None:
+        return bool(np.isnan(requests.column(end)).any())
     spread = requests.column("last_token_s") > requests.column("first_token_s")
-    return latency not in ("ttft", "e2e") and bool(np.isnan(requests.column("output_tokens"))[spread].any())
+    return bool(np.isnan(requests.column("output_tokens"))[spread].any())
 
 
 def _each_ms(requests: Requests, latency: str) -> Floats:
     """One value per ok request, of any of LATENCIES."""
     begin = "planned_s" if latency.endswith("_planned") else "sent_s"
-    ends = {"ttft": "first_token_s", "e2e": "end_s"}
-    end = ends.get(latency.removesuffix("_planned"))
+    end = _ENDS.get(latency.removesuffix("_planned"))
     return _each_tpot_ms(requests) if end is None else 1e3 * (requests.column(end) - requests.column(begin))
 
 

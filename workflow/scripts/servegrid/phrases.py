@@ -24,10 +24,11 @@ PHRASES: dict[str, str] = {
     "energy counter and power differ": "The energy counter and the integrated power differ by over a tenth. Untested on a GPU.",
     "speculation changes texts": "At temperature 0 the answers are others than without speculation, beyond what changes between "
     "repeats of the same point.",
-    "speculation may change texts": "More answers differ from those without speculation than between repeats, but too few to tell.",
+    "speculation may change texts": "More answers differ from those without speculation than between repeats, but too few to tell; "
+    "or any do, and there is one session.",
     "quantization changes texts": "The answers are others than without quantization, beyond what changes between repeats.",
     "quantization may change texts": "More answers differ from those without quantization than between repeats, but too few to "
-    "tell.",
+    "tell; or any do, and there is one session.",
     GARBLED: "The answers that differ from the baseline's are not in its language any more: rather garbage than another "
     "good answer (see sameness.garble).",
 }

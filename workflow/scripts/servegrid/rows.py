@@ -1,6 +1,7 @@
 """Rows of numbers from the loads of one point: requests are pooled, and what belongs to a session is averaged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -10,6 +11,11 @@ from servegrid import metrics
 from servegrid.measured import Measured
 
 Row = dict[str, Any]
+_ROUNDED: Mapping[str, Callable[[float], int]] = {
+    **dict.fromkeys(("requests_ok", "prompt_tokens", "output_tokens"), round),
+    **dict.fromkeys(("requests_short", "requests_failed"), ceil),
+}
+"""Counts of a session, of which one failure in many sessions is not none."""
 
 
 def numbers(measured: Sequence[Measured], usd_per_hour: float | None, slo: Mapping[str, float]) -> Row:
@@ -42,9 +48,9 @@ def _counts(measured: Sequence[Measured]) -> Row:
     """Requests and tokens of one session (the mean over sessions), and rates over the time to complete."""
     rows = [one.counts for one in measured]
     means = _means(rows)
-    whole = ("requests_ok", "requests_short", "requests_failed", "prompt_tokens", "output_tokens")
     counts: Row = {
-        name: round(value) if name in whole and value is not None else value for name, value in means.items()
+        name: _ROUNDED[name](value) if name in _ROUNDED and value is not None else value
+        for name, value in means.items()
     }
     return counts | {"tokens_from": metrics.tokens_from(measured[0].requests)}
 

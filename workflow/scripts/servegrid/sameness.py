@@ -30,6 +30,13 @@ SAMPLE = 32
 GARBLED = 0.5
 LEAST_GRAMS = 200
 """A profile of fewer trigrams says nothing of a language."""
+LEAST_OF_ONE, LEAST_BODY = 60, 3000
+"""Trigrams from which a text is judged by itself, and which the baseline's answers must have for it."""
+STRANGE, USUAL = 0.9, 0.5
+"""Share of trigrams that the baseline nowhere has, from which a text is strange, unless its own answers have more than the second.
+Good text is told so of in 2 % of sets of 24 passages at most (tests/unit/test_sameness.py)."""
+NEARLY_NOTHING = 0.1
+"""Share of the length of the baseline's answers below which answers say nothing."""
 CODE_POINT_BITS = 21
 
 
@@ -225,6 +232,8 @@ def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str])
 def _foreign(*texts: Sequence[Grams]) -> float | None:
     """`garble` of the trigrams of each text, in its three arguments."""
     judged, own, rest = (np.concatenate(grams) if grams else np.empty(0, dtype=np.uint64) for grams in texts)
+    if len(own) >= LEAST_GRAMS and len(judged) < NEARLY_NOTHING * len(own):
+        return 1.0
     if min(map(len, (judged, own, rest))) < LEAST_GRAMS:
         return None
     usual = profile_distance(own, rest)
@@ -236,8 +245,38 @@ def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) ->
     half = max(1, len(baseline.prompts) // 2)
     judged = dict(list(zip(places, grams, strict=True))[:half])
     others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
-    theirs, unrelated = baseline.grams(list(judged)), baseline.grams(others)
-    return None if theirs is None or unrelated is None else _foreign(list(judged.values()), theirs, unrelated)
+    theirs, unrelated, own = baseline.grams(list(judged)), baseline.grams(others), baseline.grams(places)
+    if theirs is None or unrelated is None or own is None:
+        return None
+    found = _foreign(list(judged.values()), theirs, unrelated), strangest(grams, own, unrelated)
+    return max((value for value in found if value is not None), default=None)
+
+
+def strangest(judged: Sequence[Grams], own: Sequence[Grams], unrelated: Sequence[Grams]) -> float | None:
+    """As `garble`, of the most foreign single text, which would be lost among many good ones; None: no text can be judged so.
+
+    By the share of a text's trigrams that the baseline's answers to other prompts nowhere have: 0 below STRANGE, else its excess over
+    that of the baseline's answer to the same prompt and of half of its answers, as a share of the largest that is possible.
+    """
+    if sum(map(len, unrelated)) < LEAST_BODY:
+        return None
+    known = np.unique(np.concatenate(unrelated))
+    each = [
+        (_unseen(one, known), _unseen(other, known))
+        for one, other in zip(judged, own, strict=True)
+        if len(one) >= LEAST_OF_ONE
+    ]
+    middle = median(share for _, share in each) if each else 1.0
+    told = [(one, usual) for one, other in each if (usual := max(middle, other)) <= USUAL]
+    return max(((one - usual) / (1 - usual) if one >= STRANGE else 0.0 for one, usual in told), default=None)
+
+
+def _unseen(text: Grams, known: Grams) -> float:
+    """Share of the trigrams that are not among `known`, which are ascending; of a text without any 0."""
+    if not len(text):
+        return 0.0
+    places = np.minimum(np.searchsorted(known, text), len(known) - 1)
+    return float((known[places] != text).mean())
 
 
 def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:

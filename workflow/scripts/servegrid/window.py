@@ -95,9 +95,14 @@ class Window:
         return pd.DataFrame() if rows is None else rows[rows[column].notna()]
 
     def growth(self, device: str, counter: str) -> float:
-        """How far a counter of a device went over the window, interpolated at its edges; NaN if an edge is not covered."""
+        """How far a counter of a device went over the window, interpolated at its edges.
+
+        NaN if an edge is not covered, or if the counter fell: it began anew then (another driver), at a value nobody knows.
+        """
         rows = self.samples_of(device, counter)
         if not len(rows) or rows["t_s"].iloc[0] > self.start_s or rows["t_s"].iloc[-1] < self.end_s:
+            return np.nan
+        if (np.diff(rows[counter]) < 0).any():
             return np.nan
         edges = np.interp([self.start_s, self.end_s], rows["t_s"], rows[counter])
         return float(edges[1] - edges[0])
