@@ -10,8 +10,11 @@ import pytest
 
 import recommend as script
 from data.report.planted import planted
+from servegrid.config.judging import Claim
 from servegrid.report.advice import as_data, as_markdown, summary
+from servegrid.report.claims import rule
 from servegrid.report.evidence import Evidence
+from servegrid.report.knee import knees
 from servegrid.report.recommendation import Recommendation, recommend
 from servegrid.report.settings import Settings
 
@@ -73,11 +76,12 @@ def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
     points = points.assign(ttft_ms_p99=[90.0, 110.0, None])
     best, evidence = chosen(points, sessions, objective="max_throughput_under_slo", slo={"ttft_ms_p99": 100})
     assert engine(evidence, best.row) == "a"
-    assert best.left_out == {"beyond an SLO, or not known to keep it": 2}
+    assert best.left_out == {"beyond an SLO": 1, "not known to keep an SLO (ttft_ms_p99)": 1}
     none, evidence = chosen(points, sessions, slo={"ttft_ms_p99": 10})
     assert none.row is None and as_data(none, evidence, [])["setting"] is None
     assert list(summary(none, evidence)) == [
-        "nothing to recommend for max throughput, ttft_ms_p99 at most 10.0: 3 beyond an SLO, or not known to keep it"
+        "nothing to recommend for max throughput, ttft_ms_p99 at most 10.0: 2 beyond an SLO, "
+        "1 not known to keep an SLO (ttft_ms_p99)"
     ]
 
 
@@ -87,6 +91,46 @@ def test_least_energy_and_least_cost() -> None:
     assert engine(evidence, best.row) == "a"
     none, evidence = chosen(points, sessions, objective="min_cost")
     assert none.row is None and none.left_out == {"without usd_per_million_output_tokens": 3}
+
+
+def test_energy_that_is_not_to_be_trusted_wins_nothing_and_is_named() -> None:
+    points, sessions = tables()
+    points = points.assign(
+        j_per_output_token=[1.0, 2.0, -3.0], warnings=["energy counter and power differ", None, None]
+    )
+    best, evidence = chosen(points, sessions, objective="min_energy")
+    assert engine(evidence, best.row) == "b"
+    assert best.left_out == {"energy counter and power differ": 1, "without j_per_output_token": 1}
+    assert {engine(evidence, row): why for row, why in best.ahead.items()} == {"a": "energy counter and power differ"}
+
+
+def test_what_is_left_out_for_its_doubt_and_measured_better_is_said() -> None:
+    points, sessions = tables()
+    best, evidence = chosen(points.assign(status=["ok", "partial", "failed"]), sessions)
+    assert engine(evidence, best.row) == "a"
+    assert "left out, though measured better: engine b (partial)" in list(summary(best, evidence))
+    slower, evidence = chosen(points.assign(status=["partial", "ok", "ok"]), sessions)
+    assert not slower.ahead
+
+
+def test_how_a_limit_is_kept_is_said_with_the_sessions() -> None:
+    points, sessions = planted({"engine": ["a"]}, noise=0.01, sessions=3)
+    points, sessions = points.assign(ttft_ms_p50=209.0), sessions.assign(ttft_ms_p50=[180.0, 209.0, 260.0])
+    best, evidence = chosen(points, sessions, objective="max_throughput_under_slo", slo={"ttft_ms_p50": 220})
+    assert "ttft_ms_p50 209 of at most 220, in 2 of 3 sessions" in list(summary(best, evidence))
+    [kept] = as_data(best, evidence, [])["slo_kept"]
+    assert (kept["sessions_within"], kept["sessions"]) == (2, 3)
+
+
+def test_points_that_share_a_load_are_compared_once() -> None:
+    """Threads mean nothing where arrivals are planned: two levels are one measurement."""
+    made = planted({"threads": [4, 8], "engine": ["a", "b"]}, lambda p: SPEEDS[p["engine"]], 0.01, 3)
+    points, sessions = (table.assign(server_id=table["engine"], load_id="planned") for table in made)
+    best, evidence = chosen(points, sessions.drop_duplicates(["server_id", "load_id", "rep"]))
+    assert [engine(evidence, rival.row) for rival in best.rivals] == ["a"]
+    assert not list(knees(evidence))
+    claim = Claim(says="threads matter", better={"threads": 8}, than={"threads": 4})
+    assert rule(claim, evidence, "measured").verdict == "not measured"
 
 
 def test_a_row_under_another_name_is_no_rival() -> None:

@@ -58,7 +58,8 @@ def test_the_article_s_memory_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("power", "words"), [(0.4, "less than linearly"), (1.3, "in proportion or beyond"), (0.0, "no effect told")]
+    ("power", "words"),
+    [(0.4, "less than linearly"), (1.3, "in proportion or beyond"), (0.0, "helps less than linearly, if at all")],
 )
 def test_a_planted_elasticity_is_found(power: float, words: str) -> None:
     tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** -power, 0.01, 5)

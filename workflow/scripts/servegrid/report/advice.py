@@ -1,7 +1,7 @@
 """The recommendation as data and in words."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from servegrid.deploy import Form
@@ -26,6 +26,8 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
         "no_difference_shown": [_rival(rival, evidence) for rival in chosen.undecided],
         "considered": len(chosen.rivals) + (chosen.row is not None),
         "left_out": dict(chosen.left_out),
+        "ahead": [{"setting": _axes(row, evidence), "reason": reason} for row, reason in chosen.ahead.items()],
+        "slo_kept": [asdict(kept) for kept in keeping(chosen, evidence)],
         "warnings": _warnings(chosen, evidence),
         "command": forms[0].text if forms else None,
         "commands": [asdict(form) for form in forms],
@@ -61,6 +63,39 @@ def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
     yield f"recommended for {goal}: {place}"
     yield f"{estimate_words(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
     yield _over(chosen, evidence)
+    yield from (f"{kept.words()}" for kept in keeping(chosen, evidence))
+    for row, reason in list(chosen.ahead.items())[:_SHOWN]:
+        yield f"left out, though measured better: {_differs(row, chosen, evidence)} ({reason})"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How the recommended setting keeps a limit: its value over all requests, and in how many of its sessions it does."""
+
+    column: str
+    limit: float
+    value: float
+    sessions_within: int
+    sessions: int
+
+    def words(self) -> str:
+        """`ttft_ms_p99 180 of at most 220, in 2 of 3 sessions`."""
+        told = (
+            f", in {self.sessions_within} of {self.sessions} sessions"
+            if self.sessions
+            else ", of no session by itself known"
+        )
+        return f"{self.column} {number(self.value)} of at most {number(self.limit)}{told}"
+
+
+def keeping(chosen: Recommendation, evidence: Evidence) -> Iterator[Kept]:
+    """Every limit of the settings, as the recommended setting keeps it."""
+    if chosen.row is None:
+        return
+    for column, limit in evidence.settings.slo.items():
+        each = list(evidence.by_round(chosen.row, column).values())
+        value = float(evidence.rows[column].iloc[chosen.row])
+        yield Kept(column, limit, value, sum(one <= limit for one in each), len(each))
 
 
 def _warnings(chosen: Recommendation, evidence: Evidence) -> str:

@@ -12,7 +12,7 @@ from servegrid.intervals import Estimate
 from servegrid.metrics import BETTER
 from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
-from servegrid.report.rounds import Ids, Rounds, by_point
+from servegrid.report.rounds import IDS, Ids, Rounds, by_point
 from servegrid.report.settings import Settings
 
 MEASURED = "measured"
@@ -87,9 +87,18 @@ class Evidence:
             self._rounds[metric] = by_point(self.sessions, metric)
         return self._rounds[metric].get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
 
+    def same(self, row: int, other: int) -> bool:
+        """Whether two rows are one measurement under two names: `2` and `ngram:2`, or other threads where arrivals are planned."""
+        return self.ids[row] == self.ids[other] != ("", "")
+
     def words(self, row: int, axes: list[str]) -> str:
         """The row's place on `axes`: `gpu a6000, threads 128`."""
         return ", ".join(f"{axis} {label(self.rows[axis].iloc[row])}" for axis in axes)
+
+    @cached_property
+    def ids(self) -> list[Ids]:
+        """Server and load of every row; empty where it was measured elsewhere."""
+        return list(zip(*(self.rows[name] for name in IDS), strict=True))
 
     @cached_property
     def _whole(self) -> "pd.Series[bool]":

@@ -8,6 +8,7 @@ import pandas as pd
 from servegrid.intervals import Estimate, shared_level
 from servegrid.report.evidence import MEASURED, Evidence, direction
 from servegrid.report.points import label
+from servegrid.report.rounds import IDS
 
 SHARE = 0.95
 DEFINITION = (
@@ -52,6 +53,8 @@ def knees(evidence: Evidence) -> Iterator[Knee]:
         if metric == "time_s":
             rows = rows[evidence.rows.loc[rows.index, "output_tokens_per_s"].isna()]
         rows = rows[rows["threads"].notna()]
+        ids = evidence.rows.loc[rows.index, IDS]
+        rows = rows[~(ids.duplicated() & (ids != "").all(axis=1))]  # with planned arrivals threads mean nothing
         for key, group in rows.groupby(axes, sort=False):
             if group["threads"].nunique() > 1 and isinstance(key, tuple):
                 yield _knee(evidence, metric, dict(zip(axes, map(label, key), strict=True)), group)

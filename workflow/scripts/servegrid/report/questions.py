@@ -99,7 +99,11 @@ def _less_than_linear(one: elasticity.Elasticity) -> str:
         return "more helps, less than linearly"
     if low >= 1:
         return "more helps, in proportion or beyond"
-    return "more does not help" if high <= 0 else "no effect told from none, or from a proportional one"
+    if high <= 0:
+        return "more does not help"
+    if low > 0:
+        return "more helps; whether less than linearly is not told"
+    return "helps less than linearly, if at all" if high < 1 else "no effect told from none, or from a proportional one"
 
 
 def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Answer:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from servegrid.intervals import Estimate, shared_level
@@ -18,11 +19,15 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "min_energy": ("j_per_output_token",),
 }
 """What each objective is measured by: the first that any row knows."""
+UNTRUSTED: Mapping[str, tuple[str, ...]] = {
+    "j_per_output_token": ("energy samples missing", "energy counter and power differ"),
+}
+"""Warnings of a row that say that a metric's number is not to be relied on."""
 UNITS = {
     "output_tokens_per_s": "output tokens/s",
     "requests_per_s": "requests/s",
     "usd_per_million_output_tokens": "USD per million output tokens",
-    "j_per_output_token": "J per output token",
+    "j_per_output_token": "J per output token, idle power included",
 }
 
 
@@ -50,6 +55,7 @@ class Recommendation:
         figure: its metric with the interval.
         rivals: all others that were considered, from the next best on.
         left_out: why rows were not considered -> how many.
+        ahead: rows not considered that measured better than the recommended -> why not, the best first.
     """
 
     objective: str
@@ -58,6 +64,7 @@ class Recommendation:
     figure: Estimate | None = None
     rivals: tuple[Rival, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    ahead: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def second(self) -> Rival | None:
@@ -81,20 +88,17 @@ def recommend(evidence: Evidence) -> Recommendation:
     objective = evidence.settings.objective
     known = METRICS[objective]
     metric = next((name for name in known if len(_measured(evidence, name))), known[0])
-    rows = _measured(evidence, metric)
-    garbled = evidence.rows.loc[rows.index, "warnings"].str.contains(GARBLED, regex=False)
-    sound = rows[~garbled]
-    good = sound[_within_slo(evidence, sound)]
-    left_out = _left_out(evidence, metric, len(sound) - len(good)) | (
-        {GARBLED: count} if (count := int(garbled.sum())) else {}
-    )
+    why = _why_left_out(evidence, metric)
+    left_out = Counter(reason for reason in why.values() if reason)
+    good = evidence.rows.loc[[row for row, reason in why.items() if not reason]]
     if good.empty:
         return Recommendation(objective, metric, left_out=left_out)
     ranked = good.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index
     best, others = int(ranked[0]), _others(evidence, [int(row) for row in ranked])
     level = shared_level(len(others))
     rivals = tuple(Rival(row, evidence.times_better(best, row, metric, level)) for row in others)
-    return Recommendation(objective, metric, best, evidence.estimate(best, metric), rivals, left_out)
+    ahead = _ahead(evidence, metric, best, why)
+    return Recommendation(objective, metric, best, evidence.estimate(best, metric), rivals, left_out, ahead)
 
 
 def _measured(evidence: Evidence, metric: str) -> pd.DataFrame:
@@ -102,24 +106,41 @@ def _measured(evidence: Evidence, metric: str) -> pd.DataFrame:
     return rows[rows["source"] == MEASURED]
 
 
-def _within_slo(evidence: Evidence, rows: pd.DataFrame) -> "pd.Series[bool]":
-    mask = pd.Series(True, rows.index)
-    for name, limit in evidence.settings.slo.items():
-        mask &= evidence.rows.loc[rows.index, name] <= limit
-    return mask
-
-
 def _others(evidence: Evidence, ranked: list[int]) -> list[int]:
-    """The rest, without rows that are the best one under another name (`2` and `ngram:2`)."""
-    ids = evidence.rows[["server_id", "load_id"]].apply(tuple, axis=1)
-    return [row for row in ranked[1:] if ids.iloc[row] != ids.iloc[ranked[0]] or ids.iloc[row] == ("", "")]
+    """The rest, each measurement once."""
+    first = {evidence.ids[row]: row for row in reversed(ranked)}
+    return [row for row in ranked[1:] if evidence.ids[row] == ("", "") or first[evidence.ids[row]] == row]
 
 
-def _left_out(evidence: Evidence, metric: str, over_slo: int) -> dict[str, int]:
+def _why_left_out(evidence: Evidence, metric: str) -> dict[int, str]:
+    """Row measured here -> why it is not considered; empty if it is."""
     rows = evidence.rows[evidence.rows["source"] == MEASURED]
-    reasons = Counter(str(status) for status in rows["status"] if status != "ok")
-    whole = rows[rows["status"] == "ok"]
-    reasons["client-bound"] = int(bound(whole).sum())
-    reasons[f"without {metric}"] = int((whole[metric].isna() & ~bound(whole)).sum())
-    reasons["beyond an SLO, or not known to keep it"] = over_slo
-    return {reason: count for reason, count in reasons.items() if count}
+    limited, fit = bound(rows), set(_measured(evidence, metric).index)
+    return {int(row): _reason(evidence, int(row), metric, bool(limited.loc[row]), row in fit) for row in rows.index}
+
+
+def _reason(evidence: Evidence, row: int, metric: str, limited: bool, fit: bool) -> str:
+    status, warnings = str(evidence.rows["status"].iloc[row]), str(evidence.rows["warnings"].iloc[row])
+    if status != "ok":
+        return status
+    if limited:
+        return "client-bound"
+    if not fit:
+        return f"without {metric}"
+    if found := [phrase for phrase in (GARBLED, *UNTRUSTED.get(metric, ())) if phrase in warnings]:
+        return found[0]
+    held = {name: evidence.rows[name].iloc[row] for name in evidence.settings.slo}
+    if any(value > evidence.settings.slo[name] for name, value in held.items()):
+        return "beyond an SLO"
+    untold = [name for name, value in held.items() if not np.isfinite(value)]
+    return f"not known to keep an SLO ({untold[0]})" if untold else ""
+
+
+def _ahead(evidence: Evidence, metric: str, best: int, why: Mapping[int, str]) -> dict[int, str]:
+    """What was left out for its doubt, not for its outcome: it may be the better one."""
+    values, sign = evidence.rows[metric], 1 if direction(metric) == "lower" else -1
+    doubtful = {
+        row: reason for row, reason in why.items() if reason in ("partial", "client-bound", *UNTRUSTED.get(metric, ()))
+    }
+    found = [row for row in doubtful if values.iloc[row] > 0 and sign * values.iloc[row] < sign * values.iloc[best]]
+    return {row: doubtful[row] for row in sorted(found, key=lambda row: sign * float(values.iloc[row]))}
