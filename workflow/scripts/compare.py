@@ -49,7 +49,7 @@ def _why_nothing(found: Sequence[Change]) -> str:
     """Why no metric was compared, in words."""
     counted = Counter(change.verdict for change in found)
     words = {
-        "another load": "had another load (prompts, lengths or arrivals) in the other run; generated prompts depend on the model",
+        "another load": "had another load (prompts, lengths or arrivals) in the other run; generated prompts are another set with another model, those of a file are not",
         "client-bound": "were client-bound: the client may have set their pace, not the server",
     }
     reasons = [f"{counted[verdict]} points {why}" for verdict, why in words.items() if counted[verdict]]
@@ -82,8 +82,8 @@ def _show_blindness(found: Sequence[Change]) -> None:
     unshown = [change for change in found if change.judged and change.verdict == "no difference shown"]
     alone = [_half_width(change.ratio) for change in unshown if change.ratio and change.points == 1]
     together = [_half_width(change.ratio) for change in unshown if change.ratio and change.points > 1]
-    hidden = [f"up to {100 * median(alone):.2g} % at a single point"] if alone else []
-    hidden += [f"up to {100 * median(together):.2g} % in the mean over points"] if together else []
+    hidden = [f"up to {100 * median(alone):.1f} % at a single point"] if alone else []
+    hidden += [f"up to {100 * median(together):.1f} % in the mean over points"] if together else []
     if hidden:
         print(
             f"no difference shown: the noise hides changes {', '.join(hidden)} (medians); more repeats show smaller ones"
