@@ -1,7 +1,9 @@
 """Two runs held against each other: planted changes are found, noise is not, and the exit status is a gate."""
 
 import json
+import math
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ import pandas as pd
 import pytest
 
 import compare as command
-from servegrid.versus import NotComparable, changes, read_run
+from servegrid.versus import METRICS, Change, NotComparable, changes, read_run
+from servegrid.versus.joint import Values, mean_ratio
+from servegrid.versus.numbers import of_numbers
+from servegrid.versus.runs import Pair, Side
 
 AXES = {"engine": "llamacpp", "gpu": "cpu", "speculation": "none", "quantization": "none"}
 
@@ -30,8 +35,16 @@ def run(folder: Path, seed: int, factor: dict[int, float] | None = None, session
 
 
 def verdicts(before: Path, after: Path, worse_by: float = 0.0) -> dict[tuple[str, str], str]:
+    """By threads and metric; threads are `all` where the points are compared together."""
     found = changes(read_run(before), read_run(after), worse_by=worse_by)
-    return {(change.axes["threads"], change.metric): change.verdict for change in found}
+    return {(change.axes.get("threads", "all"), change.metric): change.verdict for change in found}
+
+
+def with_column(folder: Path, name: str, values: Any) -> Path:
+    """The run with a further column in its points; `values`: one for all, or one for each."""
+    points = pd.read_parquet(folder / "points.parquet")
+    points.assign(**{name: values}).to_parquet(folder / "points.parquet")
+    return folder
 
 
 def test_finds_what_was_planted_and_nothing_else(tmp_path: Path) -> None:
@@ -121,3 +134,139 @@ def test_an_axis_of_one_run_alone_is_refused(tmp_path: Path) -> None:
 def test_a_gate_that_compared_nothing_does_not_pass(tmp_path: Path) -> None:
     before, after = run(tmp_path / "a", 1, sessions=1), run(tmp_path / "b", 2, {4: 5}, sessions=1)
     assert command.main([str(before), str(after)]) == 2
+
+
+def test_client_bound_points_are_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_column(run(tmp_path / "a", 1), "client_bound", [False, True, False, None])
+    after = with_column(run(tmp_path / "b", 2, {4: 3, 16: 3}), "client_bound", [False, True, True, None])
+    found = verdicts(before, after)
+    assert {key for key, verdict in found.items() if verdict == "client-bound"} == {
+        ("4", "client_bound"),
+        ("16", "client_bound"),
+    }
+    assert ("16", "time_s") not in found and found["1", "time_s"] == "no difference shown"
+    assert command.main([str(before), str(after)]) == 0
+    printed = capsys.readouterr().out
+    assert "threads 4, speculation none, quantization none: not compared, client-bound in both runs" in printed
+    assert "threads 16, speculation none, quantization none: not compared, client-bound in the run after" in printed
+    assert "2 client-bound" in printed
+
+
+def test_a_gate_that_saw_only_the_client_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = run(tmp_path / "a", 1), with_column(run(tmp_path / "b", 2), "client_bound", True)
+    assert command.main([str(before), str(after)]) == 2
+    assert "4 points were client-bound" in capsys.readouterr().err
+
+
+def test_another_load_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_column(run(tmp_path / "a", 1), "load_id", ["n-1", "n-4", "n-16", None])
+    after = with_column(run(tmp_path / "b", 2, {16: 2}), "load_id", ["n-1", "n-4", "m-16", "n-64"])
+    after = with_column(after, "status", ["ok", "ok", "partial", "ok"])
+    found = verdicts(before, after)
+    assert found["16", "load_id"] == "another load" and len([key for key in found if key[0] == "16"]) == 1
+    assert found["4", "time_s"] == found["64", "time_s"] == "no difference shown"
+    assert command.main([str(before), str(after)]) == 0
+    assert "not compared, n-16 before and m-16 after" in capsys.readouterr().out
+
+
+def test_a_gate_under_another_load_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_column(run(tmp_path / "a", 1), "load_id", "n")
+    after = with_column(run(tmp_path / "b", 2, dict.fromkeys((1, 4, 16, 64), 2)), "load_id", "m")
+    assert command.main([str(before), str(after)]) == 2
+    assert "4 points had another load" in capsys.readouterr().err
+
+
+def pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessions: int = 2) -> list[Pair]:
+    """`engines` servers with 4 loads each. A session's noise (1 %) is each load's own; `launch` is common to its loads."""
+    chance = random.Random(seed)
+
+    def side(engine: int, factor: float) -> list[pd.DataFrame]:
+        common = [chance.gauss(0, launch) for _ in range(sessions)]
+        times = [[factor * math.exp(c + chance.gauss(0, 0.01)) for c in common] for _ in range(4)]
+        return [pd.DataFrame({"rep": range(1, sessions + 1), "time_s": time, "e2e_ms_p50": time}) for time in times]
+
+    sides = [(engine, side(engine, 1), side(engine, slower)) for engine in range(engines)]
+    return [
+        Pair({"engine": str(engine), "threads": str(n)}, Side({}, before[n]), Side({}, after[n]))
+        for engine, before, after in sides
+        for n in range(4)
+    ]
+
+
+def joint(found: list[Change]) -> list[Change]:
+    return [change for change in found if change.points > 1]
+
+
+@pytest.mark.parametrize(("launch", "engines"), [(0.0, 2), (0.02, 2), (0.02, 1)])
+def test_noise_is_worse_in_at_most_one_run_in_twenty(launch: float, engines: int) -> None:
+    runs = [of_numbers(pairs(seed, launch, engines=engines), ("time_s", "e2e_ms_p50"), 0.0) for seed in range(200)]
+    assert all(len(joint(found)) == 2 for found in runs)
+    assert sum(any(change.verdict == "worse" for change in found) for found in runs) <= 10
+
+
+def test_what_is_slower_everywhere_is_found_where_no_point_shows_it() -> None:
+    runs = [of_numbers(pairs(seed, 0.0, 1.1), METRICS, 0.0) for seed in range(50)]
+    assert sum(all(change.verdict == "worse" for change in joint(found)) for found in runs) >= 45
+    alone = [change.verdict for found in runs for change in found if change.points == 1]
+    assert alone.count("worse") < len(alone) / 2
+
+
+def test_points_together_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = run(tmp_path / "a", 1, sessions=3), run(tmp_path / "b", 2, dict.fromkeys((1, 4, 16, 64), 1.1), 3)
+    assert command.main([str(before), str(after), "--out", str(tmp_path / "out.json")]) == 1
+    printed = capsys.readouterr().out
+    assert "worse  4 points together: time_s in the mean over these points (+" in printed
+    assert "single points may differ" in printed
+    assert {row["points"] for row in json.loads((tmp_path / "out.json").read_text())} == {1, 4}
+
+
+def test_the_mean_is_that_of_the_points_and_its_doubt_that_of_the_sessions() -> None:
+    found = mean_ratio([Values({"threads": n}, {1: 1.0, 2: 1.0}, {1: 2.0, 2: 2.0}) for n in "123"], 0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
+    together = [Values({"threads": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
+    apart = [Values({"engine": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
+    # Logarithms -ln 2 and ln 2: a mean with variance ln(2)^2, of one server with 2 degrees of freedom, or a third of it with 6.
+    assert mean_ratio(together, 0.95).high == pytest.approx(math.exp(4.302653 * math.log(2)))
+    assert mean_ratio(apart, 0.95).high == pytest.approx(math.exp(2.446912 * math.log(2) / 3**0.5))
+
+
+def test_only_what_is_compared_shares_the_doubt() -> None:
+    [few] = of_numbers(pairs(1, 0.0)[:1], ["time_s"], 0.0)
+    [same] = of_numbers(pairs(1, 0.0)[:1], METRICS[:1] + METRICS[2:4] + METRICS[5:], 0.0)
+    assert few.ratio == same.ratio and few.ratio and few.ratio.how.startswith("95 %")
+
+
+def test_texts_that_turn_bad_are_worse(tmp_path: Path) -> None:
+    before = with_column(run(tmp_path / "a", 1), "warnings", [None, "quantization changes texts", "cold start", None])
+    said = [None, None, "shared host; garbled texts", "latency drifts"]
+    after = with_column(run(tmp_path / "b", 2), "warnings", said)
+    found = verdicts(before, after)
+    assert {key[0]: verdict for key, verdict in found.items() if key[1] == "warnings"} == {"4": "better", "16": "worse"}
+    assert command.main([str(before), str(after)]) == 1
+
+
+def test_a_point_without_answers_has_no_better_texts(tmp_path: Path) -> None:
+    before = with_column(run(tmp_path / "a", 1), "warnings", "garbled texts")
+    after = with_column(run(tmp_path / "b", 2), "status", ["failed", "ok", "ok", "ok"])
+    after = with_column(after, "warnings", [None, *["garbled texts"] * 3])
+    assert not [key for key in verdicts(before, after) if key[1] == "warnings"]
+
+
+def test_levels_that_came_and_went_are_no_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = run(tmp_path / "a", 1, sessions=1), run(tmp_path / "b", 2, {4: 5}, sessions=1)
+    points = pd.read_parquet(before / "points.parquet")
+    points[points["threads"] != 64].to_parquet(before / "points.parquet")
+    assert command.main([str(before), str(after)]) == 2
+    assert command.main([str(after), str(before)]) == 2
+    assert "one session only" in capsys.readouterr().err
+
+
+def test_a_gate_says_how_blind_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def hidden(sessions: int) -> float:
+        folders = [run(tmp_path / f"{side}{sessions}", seed, sessions=sessions) for seed, side in ((1, "a"), (2, "b"))]
+        assert command.main([str(folder) for folder in folders]) == 0
+        found = re.search(r"the noise hides changes up to ([\d.]+) % at a single point", capsys.readouterr().out)
+        assert found
+        return float(found[1])
+
+    assert hidden(2) > 2 * hidden(8) > 0

@@ -1,15 +1,18 @@
 """Compare two result folders, before and after a change: what differs beyond the noise.
 
-Exit status, for use as a gate: 0 nothing is worse, 1 something is worse, 2 the folders cannot be compared.
+Exit status, for use as a gate: 0 nothing is worse, 1 something is worse, 2 no metric can be compared.
 """
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
+from servegrid.intervals import Estimate
 from servegrid.versus import METRICS, Change, NotComparable, changes, read_run
 
 
@@ -30,10 +33,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     _show(found)
     if arguments.out:
         arguments.out.write_text(json.dumps([change.row() for change in found], indent=1) + "\n", encoding="utf-8")
-    if all(change.verdict == "no doubt known" for change in found):
-        print("not comparable: nothing was measured whole, and often enough, in both", file=sys.stderr)
+    return _exit_status(found)
+
+
+def _exit_status(found: Sequence[Change]) -> int:
+    if any(change.verdict == "worse" for change in found):
+        return 1
+    if not any(change.judged for change in found):
+        print(f"not comparable: {_why_nothing(found)}", file=sys.stderr)
         return 2
-    return int(any(change.verdict in ("worse", "gone") for change in found))
+    return int(any(change.verdict == "gone" for change in found))
+
+
+def _why_nothing(found: Sequence[Change]) -> str:
+    """Why no metric was compared, in words."""
+    counted = Counter(change.verdict for change in found)
+    words = {
+        "another load": "had another load (prompts, lengths or arrivals) in the other run; generated prompts are another set with another model, those of a file are not",
+        "client-bound": "were client-bound: the client may have set their pace, not the server",
+    }
+    reasons = [f"{counted[verdict]} points {why}" for verdict, why in words.items() if counted[verdict]]
+    if counted["no doubt known"]:
+        reasons.append(f"{counted['no doubt known']} metrics were measured in one session only")
+    return "; ".join(reasons) or "nothing was measured whole in both"
 
 
 def _share(text: str) -> float:
@@ -44,24 +66,58 @@ def _share(text: str) -> float:
 
 
 def _show(found: Sequence[Change]) -> None:
-    """What changed, worst first; what did not, as a count."""
-    order = ("worse", "gone", "better", "new")
+    """What changed or was not compared, worst first; what did not change, as a count."""
+    order = ("worse", "gone", "client-bound", "another load", "better", "new")
     for change in sorted((c for c in found if c.verdict in order), key=lambda c: order.index(c.verdict)):
-        place = ", ".join(f"{axis} {value}" for axis, value in change.axes.items())
-        print(f"{change.verdict:>6}  {place}: {_words(change)}")
-    counted = Counter(change.verdict for change in found if change.metric != "status")
+        print(f"{change.verdict:>12}  {_place(change)}: {_words(change)}")
+    counted = Counter(change.verdict for change in found if change.metric not in ("status", "warnings"))
     print("; ".join(f"{count} {verdict}" for verdict, count in counted.items()) or "no metric of any point in both")
     if counted["no doubt known"]:
         print("no doubt known: one session on a side; raise repeats to tell change from noise")
+    _show_blindness(found)
+
+
+def _show_blindness(found: Sequence[Change]) -> None:
+    """How large a change would have been shown, where none was."""
+    unshown = [change for change in found if change.judged and change.verdict == "no difference shown"]
+    alone = [_half_width(change.ratio) for change in unshown if change.ratio and change.points == 1]
+    together = [_half_width(change.ratio) for change in unshown if change.ratio and change.points > 1]
+    hidden = [f"up to {100 * median(alone):.1f} % at a single point"] if alone else []
+    hidden += [f"up to {100 * median(together):.1f} % in the mean over points"] if together else []
+    if hidden:
+        print(
+            f"no difference shown: the noise hides changes {', '.join(hidden)} (medians); more repeats show smaller ones"
+        )
+
+
+def _half_width(estimate: Estimate) -> float:
+    """As a share: how far from 1 the ratio must be to show, with this interval's width."""
+    return math.sqrt((estimate.high or 1) / (estimate.low or 1)) - 1
+
+
+def _place(change: Change) -> str:
+    if change.points > 1:
+        return f"{change.points} points together"
+    return ", ".join(f"{axis} {value}" for axis, value in change.axes.items())
 
 
 def _words(change: Change) -> str:
+    if change.metric == "client_bound":
+        return "not compared, client-bound in " + _runs(change.before, change.after)
+    if change.metric == "load_id":
+        return f"not compared, {change.before} before and {change.after} after"
     if change.ratio is None:
-        return f"{change.metric} {change.before or 'not there'} -> {change.after or 'not there'}"
+        missing = "none" if change.metric == "warnings" else "not there"
+        return f"{change.metric} {change.before or missing} -> {change.after or missing}"
     low, high = change.ratio.low or change.ratio.value, change.ratio.high or change.ratio.value
-    percent = 100 * (change.ratio.value - 1)
-    interval = f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %"
-    return f"{change.metric} {change.before:.4g} -> {change.after:.4g} ({percent:+.1f} %, {interval})"
+    percent = f"{100 * (change.ratio.value - 1):+.1f} %, {100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %"
+    if change.points > 1:
+        return f"{change.metric} in the mean over these points ({percent}); single points may differ"
+    return f"{change.metric} {change.before:.4g} -> {change.after:.4g} ({percent})"
+
+
+def _runs(before: bool, after: bool) -> str:
+    return "both runs" if before and after else "the run before" if before else "the run after"
 
 
 if __name__ == "__main__":

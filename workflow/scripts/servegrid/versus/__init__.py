@@ -1,0 +1,27 @@
+"""Two result folders held against each other: what changed beyond the noise between two runs of the same points.
+
+Points are the same when all axes that both runs have are; versions, hosts and prices may differ, for they are what is compared.
+The load may not: where it differs, or where the client set the pace, that is said in place of a comparison.
+"""
+
+from collections.abc import Sequence
+
+from servegrid.versus.change import METRICS, Change
+from servegrid.versus.facts import comparable, of_facts
+from servegrid.versus.numbers import of_numbers
+from servegrid.versus.runs import NotComparable, Run, pairs, read_run
+
+__all__ = ["METRICS", "Change", "NotComparable", "Run", "changes", "read_run"]
+
+
+def changes(before: Run, after: Run, metrics: Sequence[str] = METRICS, worse_by: float = 0.0) -> list[Change]:
+    """Every fact and metric that differs, or may, at the points of either run. All intervals hold together (see numbers.py).
+
+    `worse_by`: the share by which a metric must be worse, beyond the noise, to count: 0.02 for 2 %.
+
+    Raises:
+        NotComparable: when the runs have no point in common.
+    """
+    found = pairs(before, after)
+    facts = [change for pair in found for change in of_facts(pair)]
+    return [*facts, *of_numbers([pair for pair in found if comparable(pair)], metrics, worse_by)]
