@@ -36,6 +36,12 @@ def test_an_answer_has_its_figures_and_their_doubt() -> None:
     assert shown["commands"] == [{"title": "Command", "text": "llama-server --port 8080", "id": "command-0"}]
 
 
+def test_all_that_the_summary_says_is_shown() -> None:
+    more = [*FOUND["summary"], "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions"]
+    shown = answer(FOUND | {"summary": more})
+    assert shown and shown["over"][1] == "Limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions."
+
+
 def test_those_that_are_as_good_are_named() -> None:
     shown = answer(FOUND | {"no_difference_shown": [FOUND["second"]] * 5})
     assert shown and shown["over"][-1].startswith("No difference shown from: engine vllm, threads 4")

@@ -117,7 +117,7 @@ def test_how_a_limit_is_kept_is_said_with_the_sessions() -> None:
     points, sessions = planted({"engine": ["a"]}, noise=0.01, sessions=3)
     points, sessions = points.assign(ttft_ms_p50=209.0), sessions.assign(ttft_ms_p50=[180.0, 209.0, 260.0])
     best, evidence = chosen(points, sessions, objective="max_throughput_under_slo", slo={"ttft_ms_p50": 220})
-    assert "ttft_ms_p50 209 of at most 220, in 2 of 3 sessions" in list(summary(best, evidence))
+    assert "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions" in list(summary(best, evidence))
     [kept] = as_data(best, evidence, [])["slo_kept"]
     assert (kept["sessions_within"], kept["sessions"]) == (2, 3)
 

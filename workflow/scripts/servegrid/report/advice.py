@@ -79,13 +79,13 @@ class Kept:
     sessions: int
 
     def words(self) -> str:
-        """`ttft_ms_p99 180 of at most 220, in 2 of 3 sessions`."""
+        """`limit kept: ttft_ms_p99 180 of at most 220, in 2 of 3 sessions`."""
         told = (
             f", in {self.sessions_within} of {self.sessions} sessions"
             if self.sessions
             else ", of no session by itself known"
         )
-        return f"{self.column} {number(self.value)} of at most {number(self.limit)}{told}"
+        return f"limit kept: {self.column} {number(self.value)} of at most {number(self.limit)}{told}"
 
 
 def keeping(chosen: Recommendation, evidence: Evidence) -> Iterator[Kept]:

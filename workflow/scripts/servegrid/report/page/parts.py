@@ -25,12 +25,12 @@ def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
     """The recommended setting, its figure and its doubt, what it beats by how much, and the commands."""
     if not found["setting"]:
         return None
-    lead, _, over = found["summary"]
+    lead, _, *over = (f"{line[0].upper()}{line[1:]}." for line in found["summary"])
     commands = [form | {"id": f"command-{place}"} for place, form in enumerate(found["commands"])]
     return {
-        "lead": lead[0].upper() + lead[1:] + ".",
+        "lead": lead,
         "figures": [_figure(found["unit"], found["figure"]), *_second(found["second"])],
-        "over": [over[0].upper() + over[1:] + ".", *_undecided(found["no_difference_shown"]), *_caveats(found)],
+        "over": [*over, *_undecided(found["no_difference_shown"]), *_caveats(found)],
         "commands": commands,
     }
 
