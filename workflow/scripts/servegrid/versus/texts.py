@@ -11,7 +11,7 @@ from servegrid.versus.runs import Side
 
 JUDGED_WARNINGS = (GARBLED, "speculation changes texts", "quantization changes texts")
 """Warnings that say that an answer is not what it should be; the others say how far a number can be trusted."""
-FOREIGN = "texts garbled against those before"
+FOREIGN = "texts in another language than before, or garbage"
 
 
 def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
@@ -33,7 +33,7 @@ def _warnings(side: Side) -> list[str]:
 
 
 def _foreign(before: Side, after: Side) -> bool:
-    """Whether the first session's texts are not in the language of those before (see sameness.garble)."""
+    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (sameness.garble)."""
     theirs, mine = _answers(before), _answers(after)
     return theirs is not None and mine is not None and (compare([mine], theirs).garble or 0) >= FROM
 
