@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import compare as command
+from servegrid.records import RequestRecord, write_requests
 from servegrid.versus import METRICS, Change, NotComparable, changes, read_run
 from servegrid.versus.joint import Values, mean_ratio
 from servegrid.versus.numbers import of_numbers
@@ -243,6 +244,29 @@ def test_texts_that_turn_bad_are_worse(tmp_path: Path) -> None:
     found = verdicts(before, after)
     assert {key[0]: verdict for key, verdict in found.items() if key[1] == "warnings"} == {"4": "better", "16": "worse"}
     assert command.main([str(before), str(after)]) == 1
+
+
+def with_texts(folder: Path, words: str) -> Path:
+    """The run with raw answers of its first sessions: 12 sentences, each of 30 of these words."""
+    sessions = pd.read_parquet(folder / "sessions.parquet")
+    ids = sessions.assign(server_id="s", load_id=[f"n-{n}" for n in sessions["threads"]])
+    ids.to_parquet(folder / "sessions.parquet")
+    chance = random.Random(words)
+    texts = [" ".join(chance.choices(words.split(), k=30)) for _ in range(12)]
+    for load in set(ids["load_id"]):
+        place = folder / "sessions" / "s" / "rep1" / "loads" / load
+        place.mkdir(parents=True)
+        write_requests(place, [RequestRecord(f"r{n}", f"p{n}", 8, "ok", text=text) for n, text in enumerate(texts)])
+    return folder
+
+
+def test_a_run_that_is_garbage_as_a_whole_is_worse(tmp_path: Path) -> None:
+    words = "the server answers every request with a short and simple story about cats who live near rivers"
+    before, again = with_texts(run(tmp_path / "a", 1), words), with_texts(run(tmp_path / "b", 2), words + " today")
+    garbage = with_texts(run(tmp_path / "c", 2), "qxz vvkj zzzq jjxw 0x0x kqkq wxyz bbbq")
+    assert not [key for key in verdicts(before, again) if key[1] == "warnings"]
+    assert verdicts(before, garbage)["16", "warnings"] == "worse"
+    assert command.main([str(before), str(garbage)]) == 1
 
 
 def test_a_point_without_answers_has_no_better_texts(tmp_path: Path) -> None:

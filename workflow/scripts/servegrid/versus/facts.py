@@ -1,11 +1,9 @@
 """What changed about a point beside its metrics: load, outcome, who set the pace, and whether the texts are still the same."""
 
-from servegrid.phrases import GARBLED
 from servegrid.versus.change import Change, Verdict
 from servegrid.versus.runs import Pair, Side
+from servegrid.versus.texts import of_texts
 
-JUDGED_WARNINGS = (GARBLED, "speculation changes texts", "quantization changes texts")
-"""Warnings that say that an answer is not what it should be; the others say how far a number can be trusted."""
 _RANK = {"ok": 2, "partial": 1}
 
 
@@ -18,7 +16,9 @@ def of_facts(pair: Pair) -> list[Change]:
         return [Change(axes, "status", _status(before), None, None, "gone")]
     if _other_load(before, after):
         return [Change(axes, "load_id", before.point["load_id"], after.point["load_id"], None, "another load")]
-    return [*_outcome(axes, before, after), *_texts(axes, before, after), *_pace(axes, before, after)]
+    answered = all(_status(side) in _RANK for side in (before, after))
+    texts = of_texts(axes, before, after) if answered else []
+    return [*_outcome(axes, before, after), *texts, *_pace(axes, before, after)]
 
 
 def comparable(pair: Pair) -> bool:
@@ -49,20 +49,6 @@ def _outcome(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
     ranks = _RANK.get(was or "", 0), _RANK.get(now or "", 0)
     verdict: Verdict = "no difference shown" if ranks[0] == ranks[1] else "worse" if ranks[1] < ranks[0] else "better"
     return [Change(axes, "status", was, now, None, verdict)]
-
-
-def _texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
-    """Warnings about the texts that came or went, where both runs have answers."""
-    if not all(_status(side) in _RANK for side in (before, after)):
-        return []
-    was, now = _judged_warnings(before), _judged_warnings(after)
-    came = [Change(axes, "warnings", None, phrase, None, "worse") for phrase in now if phrase not in was]
-    return came + [Change(axes, "warnings", phrase, None, None, "better") for phrase in was if phrase not in now]
-
-
-def _judged_warnings(side: Side) -> list[str]:
-    found = str(side.point.get("warnings") or "").split("; ")
-    return [phrase for phrase in JUDGED_WARNINGS if phrase in found]
 
 
 def _pace(axes: dict[str, str], before: Side, after: Side) -> list[Change]:

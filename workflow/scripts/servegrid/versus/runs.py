@@ -18,19 +18,24 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One result folder: its points, its sessions, and the names of its axes."""
+    """One result folder: its points, its sessions, the names of its axes, and where it lies."""
 
     points: pd.DataFrame
     sessions: pd.DataFrame
     axes: tuple[str, ...]
+    folder: Path
 
 
 @dataclass(frozen=True)
 class Side:
-    """One point in one run: its row, and its sessions in which every request was answered (what broke off is short, not fast)."""
+    """One point in one run: its row, and its sessions in which every request was answered (what broke off is short, not fast).
+
+    `folder` holds the results; None where there are only tables.
+    """
 
     point: Mapping[Hashable, Any]
     sessions: pd.DataFrame
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def read_run(folder: Path) -> Run:
         raise NotComparable(f"{missing[0]} is not there: give folders in which a run has collected its results")
     points, sessions = map(pd.read_parquet, tables)
     axes = tuple(points.columns[: list(points.columns).index("status")])
-    return Run(_labelled(points, axes), _labelled(sessions, axes), axes)
+    return Run(_labelled(points, axes), _labelled(sessions, axes), axes, folder)
 
 
 def _labelled(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
@@ -89,7 +94,7 @@ def _sides(run: Run, axes: list[str]) -> dict[Place, Side]:
     sessions = {_place(key): group for key, group in whole.groupby(axes, sort=False)}
     places = map(_place, points[axes].to_numpy().tolist())
     rows = zip(places, points.to_dict("records"), strict=True)
-    return {place: Side(row, sessions.get(place, whole.iloc[:0])) for place, row in rows}
+    return {place: Side(row, sessions.get(place, whole.iloc[:0]), run.folder) for place, row in rows}
 
 
 def _place(key: Any) -> Place:
