@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean, stdev
+from statistics import fmean
+
+from servegrid.noise import NONE, Noise
 
 LEVEL = 0.95
 PAIRED_FROM = 4
@@ -45,21 +47,24 @@ class Estimate:
         return Estimate(1 / self.value, 1 / self.high, 1 / self.low, self.how)
 
 
-def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """The mean over sessions (values above zero) with exp(+-t s / sqrt(n)) around it, s of the logarithms."""
+def mean(values: Sequence[float], level: float = LEVEL, noise: Noise = NONE) -> Estimate:
+    """The mean over sessions (values above zero) with exp(+-t s / sqrt(n)) around it, s of the logarithms, moderated by `noise`."""
     centre = fmean(values)
     if len(values) < 2 or min(values) <= 0:
         return Estimate(centre, how=ALONE if len(values) < 2 else "not all above zero: no interval")
-    half = _half([math.log(value) for value in values], level)
-    words = f"{_percent(level)} t-interval over {len(values)} sessions"
+    half = _half([math.log(value) for value in values], level, noise)
+    words = f"{_percent(level)} t-interval over {len(values)} sessions{_with(noise)}"
     return Estimate(centre, centre * math.exp(-half), centre * math.exp(half), words)
 
 
-def ratio(above: Mapping[int, float], below: Mapping[int, float], level: float = LEVEL) -> Estimate:
+def ratio(
+    above: Mapping[int, float], below: Mapping[int, float], level: float = LEVEL, noise: Noise = NONE
+) -> Estimate:
     """How many times `below` goes into `above`, both session values by round (all above zero).
 
     Paired by round (t of the log-ratios, n - 1 degrees of freedom) where both have the same PAIRED_FROM rounds or more; else
-    unpaired with a pooled variance of the logarithms (n + m - 2 degrees of freedom; both are taken to vary by like shares).
+    unpaired with a pooled variance of the logarithms (n + m - 2 degrees of freedom; both are taken to vary by like shares), which
+    is moderated by the `noise` of all points, if that is known.
     No interval where either side has one session.
     """
     logs_above, logs_below = ({rep: math.log(v) for rep, v in side.items()} for side in (above, below))
@@ -70,8 +75,8 @@ def ratio(above: Mapping[int, float], below: Mapping[int, float], level: float =
         half = _half([logs_above[rep] - logs_below[rep] for rep in above], level)
         words = f"{_percent(level)} t-interval, paired over {len(above)} rounds"
     else:
-        half = _pooled_half(list(logs_above.values()), list(logs_below.values()), level)
-        words = f"{_percent(level)} t-interval over {len(above)} and {len(below)} sessions, unpaired"
+        half = _pooled_half(list(logs_above.values()), list(logs_below.values()), level, noise)
+        words = f"{_percent(level)} t-interval over {len(above)} and {len(below)} sessions, unpaired{_with(noise)}"
     return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), words)
 
 
@@ -110,14 +115,23 @@ def _within(angle: float, freedom: int) -> float:
     return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
-def _half(values: Sequence[float], level: float) -> float:
-    return t_quantile(level, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+def _half(values: Sequence[float], level: float, noise: Noise = NONE) -> float:
+    variance, freedom = noise.moderated(_squares(values), len(values) - 1)
+    return t_quantile(level, freedom) * math.sqrt(variance / len(values))
 
 
-def _pooled_half(first: Sequence[float], second: Sequence[float], level: float) -> float:
-    freedom = len(first) + len(second) - 2
-    squares = sum((value - fmean(side)) ** 2 for side in (first, second) for value in side)
-    return t_quantile(level, freedom) * math.sqrt(squares / freedom * (1 / len(first) + 1 / len(second)))
+def _pooled_half(first: Sequence[float], second: Sequence[float], level: float, noise: Noise) -> float:
+    variance, freedom = noise.moderated(_squares(first) + _squares(second), len(first) + len(second) - 2)
+    return t_quantile(level, freedom) * math.sqrt(variance * (1 / len(first) + 1 / len(second)))
+
+
+def _squares(values: Sequence[float]) -> float:
+    centre = fmean(values)
+    return sum((value - centre) ** 2 for value in values)
+
+
+def _with(noise: Noise) -> str:
+    return f", and the noise of all {noise.points} points" if noise.freedom else ""
 
 
 def _percent(level: float) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from servegrid import intervals
 from servegrid.intervals import Estimate
 from servegrid.metrics import BETTER
+from servegrid.noise import Noise, noise_of
 from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
 from servegrid.report.rounds import IDS, Ids, Rounds, by_point
@@ -63,7 +64,7 @@ class Evidence:
         value = self._value(row, metric)
         if self._source(row) != MEASURED:
             return Estimate(value, how=NOT_REPEATED)
-        found = intervals.mean(list(self.by_round(row, metric).values()) or [value], level)
+        found = intervals.mean(list(self.by_round(row, metric).values()) or [value], level, self.noise(metric))
         return found if found.doubted else Estimate(value, how=found.how)
 
     def times_better(
@@ -74,7 +75,7 @@ class Evidence:
         if not one or not two:
             one, two = {0: self._value(row, metric)}, {0: self._value(other, metric)}
         two = {rep: value * other_times for rep, value in two.items()}
-        found = intervals.ratio(one, two, level)
+        found = intervals.ratio(one, two, level, self.noise(metric))
         if MEASURED not in (self._source(row), self._source(other)):
             found = Estimate(found.value, how=NOT_REPEATED)
         return found if direction(metric) == "higher" else found.inverse()
@@ -83,9 +84,18 @@ class Evidence:
         """The values above zero of the row's sessions, by round; empty for a published row."""
         if self._source(row) != MEASURED:
             return {}
+        return self._all_rounds(metric).get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
+
+    def noise(self, metric: str) -> Noise:
+        """How much the sessions of all points vary in `metric`."""
+        if metric not in self._noises:
+            self._noises[metric] = noise_of([list(each.values()) for each in self._all_rounds(metric).values()])
+        return self._noises[metric]
+
+    def _all_rounds(self, metric: str) -> dict[Ids, dict[int, float]]:
         if metric not in self._rounds:
             self._rounds[metric] = by_point(self.sessions, metric)
-        return self._rounds[metric].get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
+        return self._rounds[metric]
 
     def same(self, row: int, other: int) -> bool:
         """Whether two rows are one measurement under two names: `2` and `ngram:2`, or other threads where arrivals are planned."""
@@ -111,6 +121,10 @@ class Evidence:
     @cached_property
     def _rounds(self) -> dict[str, dict[Ids, dict[int, float]]]:
         """Session values by metric, filled as they are asked for."""
+        return {}
+
+    @cached_property
+    def _noises(self) -> dict[str, Noise]:
         return {}
 
     def _source(self, row: int) -> str:
