@@ -107,6 +107,12 @@ def test_traces_that_make_no_sense(tmp_path: Path, text: str, words: str) -> Non
         read_trace(trace)
 
 
+def test_a_long_trace_is_read_in_time_that_grows_with_its_lines(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text("\n".join(map(str, range(300_000, 0, -1))))  # would take an hour at a pass per line
+    assert read_trace(trace) == [float(n) for n in range(300_000)]
+
+
 def test_a_trace_at_one_instant_cannot_be_stretched(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.write_text("5\n5\n")

@@ -119,7 +119,8 @@ def read_trace(path: Path, rate: float | None = None) -> list[float]:
             times.append(_arrival(line.strip(), f"{path}, line {number}"))
     if not times:
         raise ValueError(f"{path}: no arrivals in it")
-    times = sorted(time - min(times) for time in times)
+    first = min(times)
+    times = sorted(time - first for time in times)
     return times if rate is None else _at_rate(times, rate)
 
 
