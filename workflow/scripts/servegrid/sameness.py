@@ -9,8 +9,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
-from math import exp, fsum, lgamma, log
+from math import exp, lgamma, log
 from pathlib import Path
 from statistics import fmean, median
 
@@ -265,4 +264,5 @@ def sign_tail(more: int, less: int) -> float:
         return 1 - sign_tail(less + 1, more - 1) if more else 1.0
     tosses = more + less
     first = exp(lgamma(tosses + 1) - lgamma(more + 1) - lgamma(less + 1) - tosses * log(2))
-    return first * fsum(accumulate(range(more, tosses), lambda term, k: term * (tosses - k) / (k + 1), initial=1.0))
+    k = np.arange(more, tosses)
+    return first * (1 + float(np.cumprod((tosses - k) / (k + 1)).sum()))

@@ -137,7 +137,7 @@ class ClosedPacing(Pacing):
 def _pause_s(refused: int) -> float:
     """Before the next request of a thread that got no connection `refused` times in a row: twice as long each time, to a limit."""
     doublings = min(refused - 1, 10)  # enough for the limit; a float's exponent ends at 1,023
-    return min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**doublings)
+    return min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0**doublings)
 
 
 class OpenPacing(Pacing):
