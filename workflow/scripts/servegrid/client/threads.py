@@ -14,7 +14,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from servegrid.client import crew
-from servegrid.client.connection import READ_BYTES, answer_limit
+from servegrid.client.connection import READ_BYTES
 from servegrid.client.endpoint import DEFAULTS
 from servegrid.client.exchange import Exchange
 from servegrid.client.framing import reframed
@@ -80,7 +80,7 @@ class _Session(crew.Caller):
     def _read(self, exchange: Exchange, answer: requests.Response) -> None:
         log, timeouts = exchange.log, self._job.timeouts
         log += [monotonic(), _head(answer)]
-        room = self._job.answer_bytes or answer_limit(exchange.request.max_tokens)
+        room = self._job.room(exchange.request)
         assert exchange.sent_s is not None
         for data in _pieces(answer):
             log += [monotonic(), data]
