@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 LONGEST = 64 * 1024
-"""Characters of a line, at most: prometheus_client takes time with the square of a label's escapes."""
+"""Characters of a line, at most: prometheus_client takes time with the square of a label's escaped quotes."""
 CACHED = 2048
 """Characters of a name and its labels that are kept from scrape to scrape, at most: many long ones would fill the memory."""
 
