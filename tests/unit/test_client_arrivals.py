@@ -94,6 +94,8 @@ def test_trace(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("1\nsoon\n", "line 2: expected seconds"),
+        ("1\n1" + "0" * 400 + "\n", "line 2: expected seconds"),
+        ("1\n" + "[" * 200_000 + "\n", "line 2: expected seconds"),
         ("{}", "line 1"),
         ("NaN", "line 1"),
         ("true", "line 1"),
@@ -105,6 +107,12 @@ def test_traces_that_make_no_sense(tmp_path: Path, text: str, words: str) -> Non
     trace.write_text(text)
     with pytest.raises(ValueError, match=words):
         read_trace(trace)
+
+
+def test_a_long_trace_is_read_in_time_that_grows_with_its_lines(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text("\n".join(map(str, range(300_000, 0, -1))))  # would take an hour at a pass per line
+    assert read_trace(trace) == [float(n) for n in range(300_000)]
 
 
 def test_a_trace_at_one_instant_cannot_be_stretched(tmp_path: Path) -> None:

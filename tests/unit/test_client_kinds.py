@@ -10,9 +10,10 @@ from typing import Any
 
 import psutil
 import pytest
+import requests as library
 
 from servegrid import protocols
-from servegrid.client import ClosedLoop, Endpoint, LoadResult, OpenLoop, Request, Shape, Timeouts, run
+from servegrid.client import ClosedLoop, Endpoint, LoadResult, OpenLoop, Request, Shape, Timeouts, run, threads
 from servegrid.client.framing import reframed
 from servegrid.client.parallel import missing
 from servegrid.client.shape import KINDS
@@ -168,6 +169,25 @@ def test_a_flood_is_cut_off(kind: str) -> None:
     flood = [HEAD, *[chunk(b": " + b"x" * 65536 + b"\n\n")] * 40]
     record = one(kind, flood, answer_bytes=1 << 20, timeouts=Timeouts(total_s=3))
     assert (record.status, record.error) == ("malformed", "the answer is larger than its limit")
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_one_chunk_that_is_larger_than_the_limit_is_not_waited_for(kind: str) -> None:
+    """The server says 1 GiB, sends 2 MiB of it, and goes: who waits for all of it does not see the limit."""
+    steps: list[Step] = [HEAD, b"40000000\r\n", b": " + b"x" * (2 << 20), HOLD]
+    record = one(kind, steps, answer_bytes=1 << 20, timeouts=Timeouts(total_s=5))
+    assert (record.status, record.error) == ("malformed", "the answer is larger than its limit")
+
+
+def test_one_chunk_that_trickles_is_not_waited_for() -> None:
+    trickle = [step for _ in range(100) for step in (b": \n", 0.05)]
+    record = one("requests", [HEAD, b"40000000\r\n", *trickle, CLOSE], timeouts=Timeouts(total_s=0.5))
+    assert (record.status, record.error) == ("timeout", "no end of the answer within 0.5 s")
+
+
+def test_small_chunks_that_come_at_once_come_out_one_by_one() -> None:
+    with ScriptedServer([GOOD]) as server, library.get(server.url, stream=True, timeout=5) as answer:
+        assert list(threads._pieces(answer)) == events(3)
 
 
 @pytest.mark.parametrize("kind", ALL)

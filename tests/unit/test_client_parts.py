@@ -6,13 +6,17 @@ import select
 import socket
 import time
 from time import monotonic
+from typing import Any
 
 import pytest
 
 from servegrid.client import loop as loops
+from servegrid.client import pacing as pacings
 from servegrid.client.exchange import Exchange, Request, Spool
 from servegrid.client.lines import json_lines
 from servegrid.client.loop import READ, WRITE, Loop
+from servegrid.client.pacing import ClosedPacing
+from servegrid.client.shape import ClosedLoop
 from servegrid.request_record import RequestRecord
 
 
@@ -151,3 +155,39 @@ def test_json_lines() -> None:
     wanted = {"id": "b", "start": None, "ttft": None, "itl": [], "e2e": None, "tokens": None, "status": "disconnected"}
     assert {key: second[key] for key in wanted} == wanted
     assert second["error"] == "no connection: connection refused"
+
+
+class Refusing:
+    """Stands for the driver, which gets no connection: it keeps what a pacing would do later."""
+
+    def __init__(self) -> None:
+        self.loop = self
+        self.waiting: list[tuple[float, Any]] = []
+        self.sent: list[Exchange] = []
+
+    def call_soon(self, call: Any) -> None:
+        self.call_at(0.0, call)
+
+    def call_at(self, at_s: float, call: Any) -> None:
+        self.waiting.append((at_s, call))
+
+    def dial(self, exchange: Exchange | None) -> None:
+        pass
+
+    def dispatch(self, exchange: Exchange, _connection: object) -> None:
+        self.sent.append(exchange)
+
+
+def test_a_server_that_refuses_for_hours_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacings, "monotonic", lambda: 0.0)
+    pacing = ClosedPacing(ClosedLoop(1, duration_s=86_400), [Request("a", "p", b"{}", 4)], 0, 1)
+    driver: Any = Refusing()
+    pacing.prepare(driver)
+    pacing.start(0.0)
+    pauses = []
+    for _ in range(1100):
+        pacing.ended(driver.sent.pop(), None)
+        at_s, go_on = driver.waiting.pop()
+        pauses.append(at_s)
+        go_on()
+    assert pauses == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, *[1.0] * 1094]

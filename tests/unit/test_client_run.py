@@ -17,7 +17,6 @@ from servegrid.client import (
     Timeouts,
     run,
 )
-from servegrid.client.connection import answer_limit
 from servegrid.protocols.base import GenerationSettings
 from servegrid.server import free_port
 from servers_fake.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, completion, event, events, sized, usage
@@ -300,7 +299,7 @@ def test_floods_are_cut_off(start: bytes, block: bytes, error: str) -> None:
 
 
 def test_the_limit_of_an_answer_grows_with_its_tokens_or_is_given() -> None:
-    assert answer_limit(1) == 1 << 20 and answer_limit(1000) == 1000 * 8192
+    assert PROTOCOL.answer_bytes(1) == 1 << 20 and PROTOCOL.answer_bytes(1000) == 1000 * 8192
     assert one([GOOD[:120], 0.05, GOOD[120:], HOLD], answer_bytes=100).status == "malformed"
     assert one([GOOD], answer_bytes=len(GOOD)).status == "ok"
 

@@ -1,7 +1,7 @@
 """SGLang, TensorRT-LLM and LMDeploy: their protocols, through the real load client and stand-ins that follow their sources."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +122,35 @@ def test_both_forms_of_sglangs_stream_give_the_same_text(prompt: str) -> None:
     records = [one(SGLang("m", 64, 1, incremental=each), "sglang-generate", request) for each in (False, True)]
     assert records[0].text == records[1].text and records[0].chunk_tokens == records[1].chunk_tokens
     assert {record.status for record in records} == {"ok"}
+
+
+class Busy(SGLang):
+    """Events as full as SGLang's are, with long numbers of tokens, and text in another script."""
+
+    def _generate(self, asked: dict[str, Any]) -> Iterator[str]:
+        text, ids = "", []
+        for made in range(1, asked["sampling_params"]["max_new_tokens"] + 1):
+            text, ids = text + " \u0446\u0435", [*ids, 150_000 + made]
+            finish = {"type": "length", "length": made} if made == LONG else None
+            meta = {"id": "a", "finish_reason": finish, "prompt_tokens": 5, "completion_tokens": made}
+            yield "data: " + json.dumps({"text": text, "output_ids": ids, "meta_info": meta}) + "\n\n"
+        yield "data: [DONE]\n\n"
+
+
+LONG = 1400
+
+
+@pytest.mark.parametrize("kind", ["stream", "requests"])
+def test_a_long_answer_whose_events_repeat_it_is_no_flood(kind: Any) -> None:
+    way = protocols.get("sglang-generate")
+    todo = [Request("r", "p", way.body(PROMPT, GenerationSettings(LONG)), LONG)]
+    with serving(Busy("m", 4096, 1)) as url:
+        [record] = run(Endpoint(url + way.path), todo, ClosedLoop(1), way, kind=kind).records
+    assert (record.status, record.error, record.output_tokens) == ("ok", None, LONG)
+
+
+def test_what_may_be_repeated_has_an_end() -> None:
+    assert protocols.get("sglang-generate").answer_bytes(10**6) < 10**6 * 8192 + 2**30
 
 
 def test_tensorrt_llm_takes_no_field_that_it_does_not_know() -> None:

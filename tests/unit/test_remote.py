@@ -1,14 +1,18 @@
 """A server that runs already is asked whether it is there, and otherwise left alone."""
 
+import gzip
 import json
 import socket
+from itertools import chain, cycle
 
 import pytest
 
+from servegrid import asking
+from servegrid.asking import asked
 from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.server import ServerError
-from servers_fake.answers import sized
-from servers_fake.scripted import ScriptedServer
+from servers_fake.answers import HEAD, chunk, chunked, sized
+from servers_fake.scripted import CLOSE, ScriptedServer
 
 MODELS = sized(json.dumps({"object": "list", "data": [{"id": "a/b"}, {"id": "c"}]}).encode(), kind="application/json")
 
@@ -40,6 +44,45 @@ def test_it_wants_another_key() -> None:
 def test_a_server_without_a_list_of_models() -> None:
     with ScriptedServer([sized(b"[]", kind="application/json")]) as server:
         assert RemoteServer(server.url, {}).first_model() is None
+
+
+@pytest.mark.parametrize("text", [b"[" * 200_000, b'{"data": [{"id": ' + b"[" * 200_000, b"\xff", b"", b"[1"])
+def test_an_answer_that_is_no_json_of_ours_says_nothing(text: bytes) -> None:
+    with ScriptedServer([sized(text, kind="application/json")]) as server:
+        assert asked(server.url, {}) is None
+        assert RemoteServer(server.url, {}).first_model() is None
+
+
+def test_an_answer_in_chunks_or_packed_is_read() -> None:
+    with ScriptedServer([chunked([b'{"a":', b" 1}"])]) as server:
+        assert asked(server.url, {}) == {"a": 1}
+    packed = sized(gzip.compress(b'{"a": 1}'), "200 OK", "application/json", "Content-Encoding: gzip\r\n")
+    with ScriptedServer([packed]) as server:
+        assert asked(server.url, {}) == {"a": 1}
+
+
+ENDLESS = {
+    "flood": (chunk(b"x" * 65536), 0.0, f"the answer is longer than {4 * 2**20} bytes"),
+    "trickle": (chunk(b" "), 0.05, "no end of the answer within 1 s"),
+    "one chunk": (b"x" * 65536, 0.0, f"the answer is longer than {4 * 2**20} bytes"),
+}
+
+
+@pytest.mark.parametrize("how", ENDLESS)
+def test_an_answer_without_end_is_given_up(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_ANSWER_S", 1.0)
+    block, pause_s, words = ENDLESS[how]
+    first = b"7fffffff\r\n" if how == "one chunk" else b""
+    with ScriptedServer(lambda _: chain([HEAD, first], cycle([block, pause_s]))) as server:
+        assert asking.ask(server.url, {}) == (None, words)
+        assert RemoteServer(server.url, {}).first_model() is None
+        with pytest.raises(ServerError, match=f"did not answer 200 within 0.1 s: {words}"):
+            RemoteServer(server.url, {}).wait_ready(server.url + "/health", 0.1)
+
+
+def test_an_answer_that_is_cut_off_says_so() -> None:
+    with ScriptedServer([sized(b'{"a": 1}')[:-2], CLOSE]) as server:
+        assert asking.ask(server.url, {})[0] is None and asked(server.url, {}) is None
 
 
 def test_the_key_comes_from_the_environment() -> None:

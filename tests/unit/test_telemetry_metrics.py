@@ -5,6 +5,7 @@ import math
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from servegrid.clock import now_s
 from servegrid.telemetry import Telemetry
-from servegrid.telemetry.exposition import parse
+from servegrid.telemetry.exposition import CACHED, LONGEST, parse
 from servegrid.telemetry.scraper import ScrapeFailed, Scraper
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -137,6 +138,28 @@ def test_equal_labels_are_equal_text_in_any_order_and_a_gauge_named_bucket_stays
 def test_garbage_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):
         list(parse(text))
+
+
+def test_one_long_line_is_refused_before_it_is_parsed() -> None:
+    """A label of escaped quotes takes the parser time with the square of their number."""
+    line = 'a{b="' + '\\"' * 7_500_000 + '"} 1'
+    with pytest.raises(ValueError, match=f"a line of {len(line)} characters, where {LONGEST} are allowed: a{{b="):
+        list(parse(f"ok 1\n{line}\n"))
+    with (
+        serving(text_answer(line.encode())) as metrics,
+        pytest.raises(ScrapeFailed, match="not a metrics text: a line"),
+    ):
+        Scraper(metrics.url).scrape()
+
+
+def test_many_long_names_do_not_stay_in_memory() -> None:
+    text = "\n".join(f'a{{b="{number}{"x" * CACHED}"}} 1' for number in range(200))
+    tracemalloc.start()
+    try:
+        assert sum(one.value for one in parse(text)) == 200
+        assert tracemalloc.get_traced_memory()[0] < len(text) / 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_scrape_gives_rows_and_sends_the_headers() -> None:

@@ -1,5 +1,7 @@
 """Telemetry cut to a load's window."""
 
+import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -107,3 +109,32 @@ def test_room_in_the_cache_from_a_label_or_a_gauge(tmp_path: Path) -> None:
     assert server_columns(window, Metrics(kv_cache_info=("info", "tokens")))["kv_cache_tokens"] == 131072
     assert server_columns(window, Metrics(kv_cache_tokens="room"))["kv_cache_tokens"] == 4096
     assert server_columns(window, Metrics(kv_cache_info=("info", "other")))["kv_cache_tokens"] is None
+
+
+def say(folder: Path, *series: tuple[str, str, float]) -> Window:
+    """A window of 2 s in which a server said this twice, a second apart."""
+    rows = [
+        {"t_s": t_s, "name": name, "labels": labels, "value": value}
+        for t_s in (2.5, 3.5)
+        for name, labels, value in series
+    ]
+    write_table(folder / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
+    return Window.of(folder, 2.0, 4.0)
+
+
+def test_a_server_that_says_infinity_says_nothing(tmp_path: Path) -> None:
+    names = ("running", "waiting", "kv", "room", "drafts", "accepted")
+    window = say(tmp_path, *((name, "{}", math.inf) for name in names))
+    told = Metrics("running", "waiting", "kv", kv_cache_tokens="room", drafts="drafts", accepted_tokens="accepted")
+    assert set(server_columns(window, told).values()) == {None}
+    ratios = Metrics(acceptance_rate="running", acceptance_length="waiting")
+    assert set(server_columns(window, ratios).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("4096", 4096.0), ("\u00b2", None), ("9" * 400, None), ("-5", None), ("", None), ("nan", None), ("1e3", None)],
+)
+def test_a_label_that_is_no_number_says_nothing(tmp_path: Path, text: str, tokens: float | None) -> None:
+    window = say(tmp_path, ("info", json.dumps({"tokens": text}), 1.0))
+    assert server_columns(window, Metrics(kv_cache_info=("info", "tokens")))["kv_cache_tokens"] == tokens

@@ -1,7 +1,7 @@
 # From raw records to one row per point, and one per point and session. Pure: runs in seconds, needs no device.
 
 COLLECT_CODE = ["collect", "measured", "rows", "metrics", "chunks", "window", "records"]
-COLLECT_CODE += ["comparisons", "sameness", "warnings", "phrases", "trend", "energy", "elsewhere"]
+COLLECT_CODE += ["comparisons", "sameness", "garble", "warnings", "phrases", "trend", "energy", "elsewhere"]
 COLLECT_CODE += ["row_cache", "distributions", "rounds", "intervals", "state"]
 
 

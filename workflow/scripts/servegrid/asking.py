@@ -2,11 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError
+
+from servegrid.body import TooLong, whole
 
 _ANSWER_S = 10.0
+_LARGEST_BYTES = 4 * 2**20
 
 
 def asked(url: str, headers: Mapping[str, str]) -> Any:
@@ -14,7 +19,7 @@ def asked(url: str, headers: Mapping[str, str]) -> Any:
     status, text = ask(url, headers)
     try:
         return json.loads(text) if status == 200 else None
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply to be one of ours
         return None
 
 
@@ -23,10 +28,20 @@ def ask(url: str, headers: Mapping[str, str]) -> tuple[int | None, str]:
     try:
         with requests.Session() as session:
             session.trust_env = False  # straight to the server, as the load client goes
-            answer = session.get(url, headers=dict(headers), timeout=_ANSWER_S, allow_redirects=False)
-            return answer.status_code, answer.text if answer.ok else f"HTTP {answer.status_code}"
-    except requests.RequestException as error:
+            how: Any = {"timeout": _ANSWER_S, "allow_redirects": False, "stream": True}
+            with session.get(url, headers=dict(headers), **how) as answer:
+                return answer.status_code, _text(answer) if answer.ok else f"HTTP {answer.status_code}"
+    except TooLong as error:
+        return None, str(error)
+    except TimeoutError:
+        return None, f"no end of the answer within {_ANSWER_S:g} s"
+    except (requests.RequestException, HTTPError) as error:
         return None, _words(error)
+
+
+def _text(answer: requests.Response) -> str:
+    body = whole(partial(answer.raw.read1, decode_content=True), _LARGEST_BYTES, _ANSWER_S)
+    return body.decode("utf-8", "replace")
 
 
 def _words(error: Exception) -> str:

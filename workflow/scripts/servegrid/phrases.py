@@ -30,7 +30,7 @@ PHRASES: dict[str, str] = {
     "quantization may change texts": "More answers differ from those without quantization than between repeats, but too few to "
     "tell; or any do, and there is one session.",
     GARBLED: "The answers that differ from the baseline's are not in its language any more: rather garbage than another "
-    "good answer (see sameness.garble).",
+    "good answer (see garble.py).",
 }
 """Every phrase and what it means, in the order they are listed."""
 

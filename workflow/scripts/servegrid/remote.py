@@ -1,6 +1,5 @@
 """A server that runs already: asked whether it is there, and otherwise left alone."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -58,10 +57,9 @@ class RemoteServer:
 
     def first_model(self) -> str | None:
         """The first model that it lists at /v1/models; None if it does not say."""
-        status, text = ask(f"{self.url}/v1/models", self.headers)
         try:
-            return str(json.loads(text)["data"][0]["id"]) if status == 200 else None
-        except (ValueError, LookupError, TypeError):
+            return str(asked(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
+        except (LookupError, TypeError):
             return None
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:

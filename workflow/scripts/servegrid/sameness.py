@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import comb
+from math import exp, lgamma, log
 from pathlib import Path
 from statistics import fmean, median
 
@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from servegrid.garble import Grams, distance, foreign, strangest, trigrams
 from servegrid.records import read_table
 
-Grams = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 ANSWERS = ("request_id", "prompt_id", "status", "text_sha256")
@@ -28,16 +28,6 @@ ANSWERS = ("request_id", "prompt_id", "status", "text_sha256")
 SAMPLE = 32
 """Texts of one load that are read beside their hashes, at most: evenly spaced among those that differ."""
 GARBLED = 0.5
-LEAST_GRAMS = 200
-"""A profile of fewer trigrams says nothing of a language."""
-LEAST_OF_ONE, LEAST_BODY = 60, 3000
-"""Trigrams from which a text is judged by itself, and which the baseline's answers must have for it."""
-STRANGE, USUAL = 0.9, 0.5
-"""Share of trigrams that the baseline nowhere has, from which a text is strange, unless its own answers have more than the second.
-Good text is told so of in 2 % of sets of 24 passages at most (tests/unit/test_sameness.py)."""
-NEARLY_NOTHING = 0.1
-"""Share of the length of the baseline's answers below which answers say nothing."""
-CODE_POINT_BITS = 21
 
 
 @dataclass(frozen=True)
@@ -178,68 +168,6 @@ def first_difference(one: str, other: str) -> int:
     return bisect_left(range(min(len(one), len(other))), True, key=lambda n: one[: n + 1] != other[: n + 1])
 
 
-def trigrams(text: str) -> Grams:
-    """All runs of three characters, each as one number."""
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    first, second, third = points[:-2], points[1:-1], points[2:]
-    return (first << np.uint64(2 * CODE_POINT_BITS)) | (second << np.uint64(CODE_POINT_BITS)) | third
-
-
-def distance(one: Grams, other: Grams) -> float:
-    """Distance of two texts' trigrams, 0 (the same ones as often) to 1 (none in common, or a text too short to have any).
-
-    The q-gram distance with q = 3 (Ukkonen 1992, "Approximate string-matching with q-grams and maximal matches", Theoretical
-    Computer Science 92), a lower bound of the edit distance in linear time, over its largest possible value.
-    """
-    if not len(one) or not len(other):
-        return 1.0
-    return float(np.abs(_excess(one, other, 1, 1)).sum() / (len(one) + len(other)))
-
-
-def profile_distance(one: Grams, other: Grams) -> float:
-    """Total variation distance between the trigram frequencies of two bodies of text, 0 (alike) to 1 (none in common)."""
-    return float(np.abs(_excess(one, other, 1 / len(one), 1 / len(other))).sum() / 2)
-
-
-def _excess(one: Grams, other: Grams, weight: float, other_weight: float) -> npt.NDArray[np.float64]:
-    """For each trigram of either, its number in `one` times `weight`, less that in `other` times `other_weight`.
-
-    Sorted with the side as lowest bit, below the 63 that a trigram takes: to sort numbers is much faster than to sort places.
-    """
-    tagged = np.sort(np.concatenate([one << np.uint64(1), (other << np.uint64(1)) | np.uint64(1)]))
-    grams, from_other = tagged >> np.uint64(1), tagged & np.uint64(1)
-    last = np.flatnonzero(np.append(grams[1:] != grams[:-1], True))
-    in_other = np.diff(np.cumsum(from_other.astype(np.int64))[last], prepend=0)
-    return weight * (np.diff(last, prepend=-1) - in_other) - other_weight * in_other
-
-
-def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str]) -> float | None:
-    """How foreign texts are to the baseline's language: 0 as its own answers, 1 nothing in common; None: too little text.
-
-    Texts that part early are unlike each other though both are good. So each side is held, as a whole, against the baseline's
-    answers to other prompts (`profile_distance`): good text lies as far from them as the baseline's own text, and garbage
-    farther. The excess is given as a share of the largest that is possible. Frequencies of n-grams tell languages and encodings
-    apart from little text: Cavnar and Trenkle 1994, "N-gram-based text categorization".
-
-    Args:
-        mine: texts to be judged.
-        theirs: the baseline's answers to the same prompts.
-        unrelated: the baseline's answers to other prompts.
-    """
-    return _foreign(*([trigrams(text) for text in texts] for texts in (mine, theirs, unrelated)))
-
-
-def _foreign(*texts: Sequence[Grams]) -> float | None:
-    """`garble` of the trigrams of each text, in its three arguments."""
-    judged, own, rest = (np.concatenate(grams) if grams else np.empty(0, dtype=np.uint64) for grams in texts)
-    if len(own) >= LEAST_GRAMS and len(judged) < NEARLY_NOTHING * len(own):
-        return 1.0
-    if min(map(len, (judged, own, rest))) < LEAST_GRAMS:
-        return None
-    usual = profile_distance(own, rest)
-    return max(0.0, (profile_distance(judged, rest) - usual) / (1 - usual)) if usual < 1 else None
-
-
 def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) -> float | None:
     """`garble` of a load's texts, of which at most half of the baseline's prompts are used, so that others are left."""
     half = max(1, len(baseline.prompts) // 2)
@@ -248,35 +176,8 @@ def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) ->
     theirs, unrelated, own = baseline.grams(list(judged)), baseline.grams(others), baseline.grams(places)
     if theirs is None or unrelated is None or own is None:
         return None
-    found = _foreign(list(judged.values()), theirs, unrelated), strangest(grams, own, unrelated)
+    found = foreign(list(judged.values()), theirs, unrelated), strangest(grams, own, unrelated)
     return max((value for value in found if value is not None), default=None)
-
-
-def strangest(judged: Sequence[Grams], own: Sequence[Grams], unrelated: Sequence[Grams]) -> float | None:
-    """As `garble`, of the most foreign single text, which would be lost among many good ones; None: no text can be judged so.
-
-    By the share of a text's trigrams that the baseline's answers to other prompts nowhere have: 0 below STRANGE, else its excess over
-    that of the baseline's answer to the same prompt and of half of its answers, as a share of the largest that is possible.
-    """
-    if sum(map(len, unrelated)) < LEAST_BODY:
-        return None
-    known = np.unique(np.concatenate(unrelated))
-    each = [
-        (_unseen(one, known), _unseen(other, known))
-        for one, other in zip(judged, own, strict=True)
-        if len(one) >= LEAST_OF_ONE
-    ]
-    middle = median(share for _, share in each) if each else 1.0
-    told = [(one, usual) for one, other in each if (usual := max(middle, other)) <= USUAL]
-    return max(((one - usual) / (1 - usual) if one >= STRANGE else 0.0 for one, usual in told), default=None)
-
-
-def _unseen(text: Grams, known: Grams) -> float:
-    """Share of the trigrams that are not among `known`, which are ascending; of a text without any 0."""
-    if not len(text):
-        return 0.0
-    places = np.minimum(np.searchsorted(known, text), len(known) - 1)
-    return float((known[places] != text).mean())
 
 
 def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
@@ -288,7 +189,20 @@ def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
     """
     steps = [changed[prompt] - floor[prompt] for prompt in changed if prompt in floor]
     more, less = sum(step > 0 for step in steps), sum(step < 0 for step in steps)
-    tail = sum(comb(more + less, k) for k in range(more, more + less + 1)) / 2 ** (more + less)
-    if tail < 0.05:
+    if sign_tail(more, less) < 0.05:
         return True
     return None if more and not any(floor.values()) else False
+
+
+def sign_tail(more: int, less: int) -> float:
+    """P(X >= more) of heads in more + less tosses of a fair coin, to about 1e-8 of it for a million tosses.
+
+    The first term from the logarithm of the binomial coefficient, each further one from the one before it: exact integers of so
+    many digits take hours for some ten thousand prompts. Below the middle it is one less the other tail, which is the smaller.
+    """
+    if more <= less:
+        return 1 - sign_tail(less + 1, more - 1) if more else 1.0
+    tosses = more + less
+    first = exp(lgamma(tosses + 1) - lgamma(more + 1) - lgamma(less + 1) - tosses * log(2))
+    k = np.arange(more, tosses)
+    return first * (1 + float(np.cumprod((tosses - k) / (k + 1)).sum()))

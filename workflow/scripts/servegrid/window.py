@@ -1,6 +1,7 @@
 """What hardware and server did during a load: telemetry and the server's own metrics, cut to the load's window."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,7 +121,7 @@ class Window:
         if name not in self.server:
             return None
         texts = [json.loads(labels).get(label, "") for labels in self.server[name]["labels"].unique()]
-        return sum(float(text) for text in texts if text.isdigit()) or None
+        return _number(sum(float(text) for text in texts if text.isdecimal())) or None
 
     def counted(self, name: str | None) -> float:
         """How far a counter of the server, summed over its labels, went over the part of the window that samples cover.
@@ -131,8 +132,8 @@ class Window:
         if name is None or name not in self.server:
             return np.nan
         sums = self.server[name].groupby("t_s")["value"].sum()
-        edges = np.interp([self.start_s, self.end_s], sums.index, sums)
-        return float(edges[1] - edges[0])
+        first, last = np.interp([self.start_s, self.end_s], sums.index, sums).tolist()
+        return float(last - first)
 
 
 def server_columns(window: Window, metrics: Metrics, copies: int = 1) -> dict[str, float | None]:
@@ -191,7 +192,8 @@ def _gpu_columns(window: Window, gpus: list[str]) -> dict[str, float | None]:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
+    """Unknown where a server says infinity, or nothing: the tables know finite numbers alone."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def startup_s(launch: Mapping[str, Any]) -> float | None:

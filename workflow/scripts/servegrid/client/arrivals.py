@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -119,18 +120,19 @@ def read_trace(path: Path, rate: float | None = None) -> list[float]:
             times.append(_arrival(line.strip(), f"{path}, line {number}"))
     if not times:
         raise ValueError(f"{path}: no arrivals in it")
-    times = sorted(time - min(times) for time in times)
+    first = min(times)
+    times = sorted(time - first for time in times)
     return times if rate is None else _at_rate(times, rate)
 
 
 def _arrival(line: str, where: str) -> float:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = line
     if isinstance(value, dict):
         value = value.get("timestamp", value.get("arrival_s"))
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < sys.float_info.max:
         raise ValueError(f"{where}: expected seconds, or an object with timestamp or arrival_s, not {line[:80]!r}")
     return float(value)
 

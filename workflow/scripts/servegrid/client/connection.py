@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from servegrid.client.arrival_clock import SPACE, ask_for_stamps, read_stamp
-from servegrid.client.exchange import Exchange
+from servegrid.client.exchange import Exchange, Request
 from servegrid.client.framing import HEAD_BYTES, REFUSALS, Reader, refusal
 from servegrid.client.loop import READ, WRITE, Loop
 from servegrid.client.shape import Timeouts
@@ -36,7 +36,7 @@ class Owner(Protocol):
 
     loop: Loop
     timeouts: Timeouts
-    answer_bytes: int | None
+    room: Callable[[Request], int]  # bytes that the answer to a request may have
     lead: tuple[int, float]  # of the wall clock, see arrival_clock
 
     def connected(self, connection: "Connection") -> None:
@@ -145,7 +145,7 @@ class Connection:
         self.exchange = exchange
         self._log = exchange.log
         self._reader.begin()
-        self._limit = self._owner.answer_bytes or answer_limit(exchange.request.max_tokens)
+        self._limit = self._owner.room(exchange.request)
         self._room = min(HEAD_BYTES, self._limit)
         self._more = self._limit - self._room
         timeouts = self._owner.timeouts
@@ -288,11 +288,6 @@ class Connection:
             with suppress(OSError):
                 self.socket.close()
             self.socket = None
-
-
-def answer_limit(max_tokens: int) -> int:
-    """Bytes of an answer allowed by default: room for 8 KiB per token asked for, at least 1 MiB."""
-    return max(1 << 20, max_tokens * 8192)
 
 
 def _shorten(log: list[Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from servegrid.client.arrival_clock import HAS_STAMPS, wall_less_monotonic
 from servegrid.client.connection import Connection, TlsError, words_of
-from servegrid.client.exchange import Exchange, Spool
+from servegrid.client.exchange import Exchange, Request, Spool
 from servegrid.client.loop import Loop
 from servegrid.client.shape import Timeouts
 from servegrid.request_record import RequestStatus
@@ -81,12 +81,12 @@ class Driver:
         target: Target,
         pacing: Pacing,
         timeouts: Timeouts,
-        answer_bytes: int | None,
+        room: Callable[[Request], int],
         watch: Callable[[Any], str | None],
     ) -> None:
         self.loop = loop
         self.timeouts = timeouts
-        self.answer_bytes = answer_bytes
+        self.room = room
         self.spool = Spool()
         self.exchanges: list[Exchange] = []
         self.sent = self.failed = 0

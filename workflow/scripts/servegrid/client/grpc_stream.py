@@ -14,7 +14,6 @@ import grpc
 from grpc.experimental import ChannelOptions
 
 from servegrid.client import crew
-from servegrid.client.connection import answer_limit
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Exchange
 from servegrid.client.process import Carried, Job, Start, Watch, at_once
@@ -67,7 +66,7 @@ class _Channel(crew.Caller):
             alarm.cancel()
 
     def _read(self, exchange: Exchange, call: Any) -> None:
-        log, room = exchange.log, self._job.answer_bytes or answer_limit(exchange.request.max_tokens)
+        log, room = exchange.log, self._job.room(exchange.request)
         for message in call:
             log += [monotonic(), message]
             room -= len(message)

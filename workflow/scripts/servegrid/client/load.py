@@ -80,7 +80,7 @@ def run(
         shape: when.
         protocol: how the answers are read.
         timeouts: how long to wait.
-        answer_bytes: largest body of one answer; None: 8 KiB per token asked for, at least 1 MiB.
+        answer_bytes: largest body of one answer; None: as the protocol has it, 8 KiB per token asked for in most, at least 1 MiB.
         workers: processes that share the work: request, arrival and thread i go to worker i mod workers. Kind stream only.
         kind: which client; `requests` and `parallel` carry out closed loops only.
         tokenizer: counts output tokens where the server does not say.
@@ -100,7 +100,7 @@ def run(
     workers = max(1, min(workers, shape.threads if isinstance(shape, ClosedLoop) else len(shape.arrivals_s)))
     address = endpoint.address(timeouts.connect_s)
     how: Any = {"workers": workers, "kind": kind, "transport": protocol.transport}
-    job = Job(endpoint, address, requests, shape, timeouts, answer_bytes, **how)
+    job = Job(endpoint, address, requests, shape, timeouts, protocol.answer_bytes, answer_bytes, **how)
     report = _Reporter(on_progress, _total(shape, len(requests)))
     stop = stop or threading.Event()
     with no_collection():

@@ -76,7 +76,11 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     out.add_argument("--out", type=Path, metavar="FILE.parquet", help="one row per request")
     out.add_argument("--jsonl", type=Path, metavar="FILE.jsonl", help="one JSON object per request")
     out.add_argument("--tokenizer", type=Path, metavar="tokenizer.json", help="counts tokens if the server does not")
-    out.add_argument("--answer-bytes", type=int, help="largest answer; else 8 KiB per token, at least 1 MiB")
+    out.add_argument(
+        "--answer-bytes",
+        type=int,
+        help="largest answer; else 8 KiB per token, at least 1 MiB, and more where events repeat the text",
+    )
     out.add_argument("--quiet", action="store_true", help="no progress on standard error")
     return top
 

@@ -13,6 +13,7 @@ from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 AHEAD_S = 0.25
 DIALS = 64
 STARTS = 8
+_FIRST_PAUSE_S = 0.02
 _MAX_PAUSE_S = 1.0
 
 
@@ -109,7 +110,7 @@ class ClosedPacing(Pacing):
             self._go_on(thread, connection)
         else:
             self._refused[thread] += 1
-            pause_s = min(_MAX_PAUSE_S, 0.01 * 2 ** self._refused[thread]) if self._end_s < float("inf") else 0.0
+            pause_s = _pause_s(self._refused[thread]) if self._end_s < float("inf") else 0.0
             self._driver.loop.call_at(monotonic() + pause_s, lambda: self._next(thread, None))
 
     def _next(self, thread: int, connection: Connection | None) -> None:
@@ -131,6 +132,12 @@ class ClosedPacing(Pacing):
             connection.close()
         self._spare.clear()
         self._ready.clear()
+
+
+def _pause_s(refused: int) -> float:
+    """Before the next request of a thread that got no connection `refused` times in a row: twice as long each time, to a limit."""
+    doublings = min(refused - 1, 10)  # enough for the limit; a float's exponent ends at 1,023
+    return min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0**doublings)
 
 
 class OpenPacing(Pacing):

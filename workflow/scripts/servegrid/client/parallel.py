@@ -19,7 +19,6 @@ from time import monotonic
 from typing import Any
 
 from servegrid import guard
-from servegrid.client.connection import answer_limit
 from servegrid.client.driver import TICK_S
 from servegrid.client.endpoint import DEFAULTS
 from servegrid.client.exchange import Exchange, Spool
@@ -218,7 +217,7 @@ class _Shop:
 
     def room(self, exchange: Exchange) -> int:
         """Bytes that the answer may have."""
-        return self._job.answer_bytes or answer_limit(exchange.request.max_tokens)
+        return self._job.room(exchange.request)
 
     def ended(self, slot: _Slot, status: int, now: float) -> None:
         """A job's curl has ended with this exit status."""

@@ -26,11 +26,16 @@ class Job:
     requests: Sequence[Request]
     shape: Shape
     timeouts: Timeouts
-    answer_bytes: int | None = None
+    answer_limit: Callable[[int], int]  # bytes that an answer of so many tokens may have,
+    answer_bytes: int | None = None  # unless the user says how many
     worker: int = 0
     workers: int = 1
     kind: Kind = "stream"
     transport: Transport = "http"
+
+    def room(self, request: Request) -> int:
+        """Bytes that the answer to a request may have."""
+        return self.answer_bytes or self.answer_limit(request.max_tokens)
 
 
 class Tally(Protocol):
@@ -71,7 +76,7 @@ def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
     allow_many_files()
     loop = Loop()
     driver = Driver(
-        loop, target, pacing(job.shape, job.requests, job.worker, job.workers), job.timeouts, job.answer_bytes, watch
+        loop, target, pacing(job.shape, job.requests, job.worker, job.workers), job.timeouts, job.room, watch
     )
     interruption: BaseException | None = None
     with no_collection():

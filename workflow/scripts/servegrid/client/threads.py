@@ -6,6 +6,7 @@ the library hands a piece of the body out, which is when a script could have see
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from servegrid.client import crew
-from servegrid.client.connection import answer_limit
+from servegrid.client.connection import READ_BYTES
 from servegrid.client.endpoint import DEFAULTS
 from servegrid.client.exchange import Exchange
 from servegrid.client.framing import reframed
@@ -79,7 +80,7 @@ class _Session(crew.Caller):
     def _read(self, exchange: Exchange, answer: requests.Response) -> None:
         log, timeouts = exchange.log, self._job.timeouts
         log += [monotonic(), _head(answer)]
-        room = self._job.answer_bytes or answer_limit(exchange.request.max_tokens)
+        room = self._job.room(exchange.request)
         assert exchange.sent_s is not None
         for data in _pieces(answer):
             log += [monotonic(), data]
@@ -100,8 +101,11 @@ def _closed_before(exchange: Exchange) -> bool:
 
 
 def _pieces(answer: requests.Response) -> Iterator[bytes]:
-    """The body as it comes: chunk by chunk, or read by read."""
-    return answer.iter_content(None) if answer.raw.chunked else iter(answer.raw.read1, b"")
+    """The body as it comes: chunk by chunk, or, of what is larger or has no chunks, read by read.
+
+    The library's own `iter_content` waits for a whole chunk, however large the server says it is.
+    """
+    return iter(partial(answer.raw.read1, READ_BYTES), b"")
 
 
 def _head(answer: requests.Response) -> bytes:

@@ -50,6 +50,10 @@ class Protocol(ABC):
     def parse(self, events: Events, record: RequestRecord) -> Reading:
         """Fill the record with what the events say: times, tokens, text."""
 
+    def answer_bytes(self, max_tokens: int) -> int:
+        """Bytes that an answer may have, if the user does not say: room for 8 KiB per token asked for, at least 1 MiB."""
+        return max(1 << 20, max_tokens * 8192)
+
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
         """The request's body, UTF-8 JSON."""
         fields = {**self.fields(prompt, settings), **settings.extra}

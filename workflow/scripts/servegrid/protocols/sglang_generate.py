@@ -8,6 +8,11 @@ from servegrid.protocols.events import Events
 from servegrid.request_record import RequestRecord, RequestStatus
 
 END_MARK = b"[DONE]"
+REPEATED_BYTES = 32
+"""Of each token in every later event: its number, and its text with room for other scripts than Latin."""
+MOST_REPEATED = 512 * 2**20
+"""Bytes, at most, for what events repeat. Beyond some 9,000 tokens of English an answer may have more, and is then cut off: the
+server's `--incremental-streaming-output` has no repetition."""
 
 
 class SGLangGenerate(Protocol):
@@ -27,6 +32,11 @@ class SGLangGenerate(Protocol):
         }
         known = {name: value for name, value in sampling.items() if value is not None}
         return {"text": prompt, "sampling_params": known, "stream": True}
+
+    def answer_bytes(self, max_tokens: int) -> int:
+        """More by what is repeated, which grows with the square of the tokens."""
+        repeated = REPEATED_BYTES * max_tokens * (max_tokens + 1) // 2
+        return super().answer_bytes(max_tokens) + min(repeated, MOST_REPEATED)
 
     def parse(self, events: Events, record: RequestRecord) -> Reading:
         """Fill the record."""

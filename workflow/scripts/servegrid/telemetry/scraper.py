@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from servegrid.body import TooLong, whole
 from servegrid.clock import now_s
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.exposition import parse
@@ -36,6 +37,8 @@ class Scraper:
             return [{"t_s": t_s, **series._asdict()} for series in parse(text)]
         except TimeoutError as error:
             raise ScrapeFailed(f"no answer within {_TIMEOUT_S:g} s") from error
+        except TooLong as error:
+            raise ScrapeFailed(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             raise ScrapeFailed(f"{type(error).__name__}: {error}") from error
         except ValueError as error:
@@ -91,15 +94,7 @@ def _with_copy(labels: str, number: int) -> str:
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
-    """The whole body; a socket's time limit alone would let a server that trickles go on for ever."""
-    deadline = now_s() + _TIMEOUT_S
-    body = bytearray()
-    while chunk := response.read1(2**16):
-        body += chunk
-        if len(body) > _LARGEST_BYTES:
-            raise ScrapeFailed(f"the answer is longer than {_LARGEST_BYTES} bytes")
-        if now_s() > deadline:
-            raise TimeoutError
+    body = whole(response.read1, _LARGEST_BYTES, _TIMEOUT_S)
     if response.length:
         raise ScrapeFailed(f"the answer was cut off {response.length} bytes before its end")
-    return bytes(body)
+    return body

@@ -33,7 +33,7 @@ def _warnings(side: Side) -> list[str]:
 
 
 def _foreign(before: Side, after: Side) -> bool:
-    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (sameness.garble)."""
+    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (garble.py)."""
     theirs, mine = _answers(before), _answers(after)
     return theirs is not None and mine is not None and (compare([mine], theirs).garble or 0) >= FROM
 
