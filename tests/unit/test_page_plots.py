@@ -108,7 +108,7 @@ def test_a_client_bound_or_partial_point_is_hollow_and_not_on_the_front() -> Non
 def sessions(points: pd.DataFrame, **factors: tuple[float, ...]) -> pd.DataFrame:
     """Sessions of every point whose columns are the point's times a factor each."""
     rows = [
-        {"server_id": point["server_id"], "load_id": point["load_id"]}
+        {"server_id": point["server_id"], "load_id": point["load_id"], "rep": rep}
         | {name: point[name] * own[rep] for name, own in factors.items()}
         for _, point in points.iterrows()
         for rep in range(len(next(iter(factors.values()))))
@@ -130,6 +130,13 @@ def test_both_bars_of_the_front_are_ranges_over_sessions() -> None:
     assert trace["error_x"]["array"] == pytest.approx(trace["x"]), "half the time is twice the speed"
     assert trace["error_x"]["arrayminus"] == pytest.approx([0.2 * x for x in trace["x"]])
     assert "over the sessions" in trace["text"][0]
+
+
+def test_a_session_that_two_points_share_counts_once() -> None:
+    points = with_ids(sweep(engine=["vllm"], threads=[1, 4])).assign(server_id="s", load_id="planned")
+    once = sessions(points.head(1), output_tokens_per_s=(0.9,))
+    ranged = with_ranges(points, pd.concat([once, once]), ["output_tokens_per_s"])
+    assert ranged["output_tokens_per_s_low"].isna().all()
 
 
 def test_one_session_has_no_bars_and_no_words_on_them() -> None:
