@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,15 @@ def test_threads_of_work_share_the_requests(kind: str) -> None:
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_load_that_is_broken_off_keeps_what_came_and_leaves_no_process(kind: str) -> None:
     stop = threading.Event()
-    with ScriptedServer(lambda seen: [GOOD] if seen.number < 2 else [HEAD, chunk(events(3)[0]), HOLD]) as server:
-        result = load(server, kind, 9, ClosedLoop(2), stop=stop, on_progress=lambda p: p.sent >= 4 and stop.set())  # type: ignore[func-returns-value]
+
+    def held(last: bool) -> Iterator[Step]:
+        yield from (HEAD, chunk(events(3)[0]), 2.0)  # time for the client to have it
+        if last:
+            stop.set()
+        yield HOLD
+
+    with ScriptedServer(lambda seen: [GOOD] if seen.number < 2 else held(seen.number == 3)) as server:
+        result = load(server, kind, 9, ClosedLoop(2), stop=stop)
     statuses = Counter(record.status for record in result.records)
     assert statuses == {"ok": 2, "cancelled": 2} and result.unsent == 5
     cut = [record for record in result.records if record.status == "cancelled"]
