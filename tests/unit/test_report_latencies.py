@@ -57,7 +57,7 @@ def test_one_load_is_shown_that_most_points_have() -> None:
     assert len(figure.axes[0].get_lines()) == 2
 
 
-def test_points_that_share_a_load_are_one_curve_and_every_panel_has_its_own_load() -> None:
+def test_points_that_share_a_load_are_one_curve() -> None:
     """With planned arrivals the threads of a point mean nothing."""
 
     def shared(row: Row) -> Row:
@@ -69,7 +69,18 @@ def test_points_that_share_a_load_are_one_curve_and_every_panel_has_its_own_load
     figure = latencies.draw(with_spreads(points, pd.DataFrame(found)), Settings(axes=("arrival",)))
     assert [curves(axes) for axes in figure.axes] == [[[(10 * p, p) for p in PERCENT]]] * 2
     titles = {axes.get_title(loc="left").replace("\xa0", " ") for axes in figure.axes}
-    assert titles == {"arrival closed, threads 4", "arrival poisson, threads 1"}
+    assert titles == {"arrival closed", "arrival poisson"}
+    assert "Only points with 1 client threads: waiting" in notes(figure)
+
+
+def test_a_place_without_the_common_load_has_one_of_its_own() -> None:
+    def hole(row: Row) -> Row:
+        return row if (row["gpu"] == "A") == (row["threads"] == 4) else without(row, "failed", "died")
+
+    points = with_made_spreads(sweep(gpu=["A", "B"], threads=[4, 16], change=hole))
+    figure = latencies.draw(points[~((points["gpu"] == "B") & (points["engine"] == "llamacpp"))], PLAIN)
+    titles = [axes.get_title(loc="left").replace("\xa0", " ") for axes in figure.axes]
+    assert titles == ["A, threads 4", "", "B, threads 16", ""]
 
 
 def test_what_has_no_curve_is_said() -> None:

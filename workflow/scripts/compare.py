@@ -77,13 +77,17 @@ def _show(found: Sequence[Change]) -> None:
     _show_blindness(found)
 
 
+def _up_to(share: float) -> str:
+    return "of any size" if share > 10 else f"up to {100 * share:.1f} %"
+
+
 def _show_blindness(found: Sequence[Change]) -> None:
     """How large a change would have been shown, where none was."""
     unshown = [change for change in found if change.judged and change.verdict == "no difference shown"]
     alone = [_half_width(change.ratio) for change in unshown if change.ratio and change.points == 1]
     together = [_half_width(change.ratio) for change in unshown if change.ratio and change.points > 1]
-    hidden = [f"up to {100 * median(alone):.1f} % at a single point"] if alone else []
-    hidden += [f"up to {100 * median(together):.1f} % in the mean over points"] if together else []
+    hidden = [f"{_up_to(median(alone))} at a single point"] if alone else []
+    hidden += [f"{_up_to(median(together))} in the mean over points"] if together else []
     if hidden:
         print(
             f"no difference shown: the noise hides changes {', '.join(hidden)} (medians); more repeats show smaller ones"

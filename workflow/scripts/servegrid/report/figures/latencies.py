@@ -81,17 +81,25 @@ def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list
 
 
 def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
-    """Waiting times are comparable under one load: in each place the threads that most points have, of several those with the
-    best throughput.
+    """Waiting times are comparable under one load: the threads that most points have, of several those with the best throughput;
+    in a place that lacks them, likewise among its own.
     """
-    levels = rows.groupby([*places, "threads"], dropna=False, sort=False)["output_tokens_per_s"]
-    order = pd.DataFrame({"points": levels.size(), "best": levels.max()}).sort_values(["points", "best"]).reset_index()
+    common = _by_rank(rows, ["threads"])["threads"].iloc[-1]
+    order = _by_rank(rows, [*places, "threads"])
+    order = order.iloc[(order["threads"] == common).argsort(kind="stable")]
     chosen = order.drop_duplicates(places, keep="last")[[*places, "threads"]]
     kept = rows.reset_index().merge(chosen, on=[*places, "threads"]).set_index("index").sort_index()
     found = " or ".join(f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique()))
     note = f"Only points with {found} client threads, one level per panel: waiting times are comparable under one load."
+    note = note if " or " in found else note.replace(", one level per panel", "")
     kept["threads"] = [label(level) for level in kept["threads"]]
     return kept, note if found and len(kept) < len(rows) else ""
+
+
+def _by_rank(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """The combinations on `axes`, those with most points, and of these the best throughput, last."""
+    found = rows.groupby(axes, dropna=False, sort=False)["output_tokens_per_s"]
+    return pd.DataFrame({"points": found.size(), "best": found.max()}).sort_values(["points", "best"]).reset_index()
 
 
 def _quickest(rows: pd.DataFrame) -> tuple[list[str], str]:
