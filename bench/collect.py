@@ -1,4 +1,4 @@
-"""How long the table of points takes: a made-up result folder of many sessions, collected cold, unchanged, and with one more.
+"""How long it takes from raw records to the report: a made-up result folder of many sessions, cold, unchanged, and with one more.
 
     .venv/bin/python bench/collect.py [--sessions 1000] [--requests 2000000] [--chunks 64] [--folder KEEP]
 

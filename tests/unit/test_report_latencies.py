@@ -52,7 +52,7 @@ def test_one_load_is_shown_that_most_points_have() -> None:
         return without(row, "failed", "out of memory") if lost else row
 
     figure = latencies.draw(with_made_spreads(sweep(change=hole)), PLAIN)
-    assert "Only points with 16 client threads" in notes(figure)
+    assert "Client threads: only 16, as" in notes(figure)
     assert "out of memory" in notes(figure)
     assert len(figure.axes[0].get_lines()) == 2
 
@@ -70,7 +70,7 @@ def test_points_that_share_a_load_are_one_curve() -> None:
     assert [curves(axes) for axes in figure.axes] == [[[(10 * p, p) for p in PERCENT]]] * 2
     titles = {axes.get_title(loc="left").replace("\xa0", " ") for axes in figure.axes}
     assert titles == {"arrival closed", "arrival poisson"}
-    assert "Only points with 1 client threads: waiting" in notes(figure)
+    assert "Client threads: only 1, as" in notes(figure)
 
 
 def test_a_place_without_the_common_load_has_one_of_its_own() -> None:

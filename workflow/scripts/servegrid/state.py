@@ -18,6 +18,11 @@ def load_folder(session: Path, load: Load) -> Path:
     return session / "loads" / load.id
 
 
+def load_folder_by_ids(results: Path, server: str, rep: int, load: str) -> Path:
+    """The same, where only a table's `server_id`, `rep` and `load_id` are known."""
+    return results / "sessions" / server / f"rep{rep}" / "loads" / load
+
+
 def launch_folder(session: Path, number: int) -> Path:
     """Where log and telemetry of a launch lie: in the session's folder, unless a later launch set them aside."""
     aside = session / "launches" / str(number)

@@ -63,7 +63,7 @@ def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
     yield f"recommended for {goal}: {place}"
     yield f"{estimate_words(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
     yield _over(chosen, evidence)
-    yield from (f"{kept.words()}" for kept in keeping(chosen, evidence))
+    yield from (kept.words() for kept in keeping(chosen, evidence))
     for row, reason in list(chosen.ahead.items())[:_SHOWN]:
         yield f"left out, though measured better: {_differs(row, chosen, evidence)} ({reason})"
 

@@ -62,6 +62,17 @@ def draw_curve(axes: Axes, rows: pd.DataFrame, measure: Measure, look: Look, x: 
         _error_bars(axes, known[x], known[[measure.value, measure.low, measure.high]], look)
 
 
+def quickest(rows: pd.DataFrame, metric: str, words: str) -> tuple[list[str], str]:
+    """The engines to draw, in the order they appear: the MAX_SERIES with the smallest `metric`; a note if some are left out.
+
+    `words`: what the metric is, as it stands after "the shortest".
+    """
+    best = rows.groupby("engine", sort=False)[metric].min()
+    kept = set(best.sort_values(kind="stable").index[:MAX_SERIES])
+    note = f"Shown: the {MAX_SERIES} of {len(best)} engines with the shortest {words}; the table has all."
+    return [engine for engine in best.index if engine in kept], note if len(best) > MAX_SERIES else ""
+
+
 def legend_handle(look: Look) -> Line2D:
     """The legend's sample of a curve."""
     return Line2D([], [], **look.line)

@@ -21,18 +21,13 @@ class Spread:
     Attributes:
         percent: which, 0 to 100.
         ms: the values.
-        ms_low, ms_high: lowest and highest over the sessions; NaN where fewer than two know the percentile.
+        ms_low, ms_high: lowest and highest over the sessions; NaN where they are not known of all of two or more.
     """
 
     percent: Floats
     ms: Floats
     ms_low: Floats
     ms_high: Floats
-
-    def at(self, percent: float) -> float | None:
-        """The value of this percentile, if it is among them."""
-        found = self.ms[self.percent == percent]
-        return float(found[0]) if len(found) else None
 
 
 def with_spreads(points: pd.DataFrame, distributions: pd.DataFrame) -> pd.DataFrame:

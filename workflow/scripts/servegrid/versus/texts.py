@@ -1,11 +1,10 @@
 """Whether the answers of a point are still good, by the texts of both runs: a run whose own baseline is garbage cannot tell."""
 
-from pathlib import Path
-
 from servegrid.phrases import GARBLED
 from servegrid.records import read_table
 from servegrid.sameness import ANSWERS, Answers, compare
 from servegrid.sameness import GARBLED as FROM
+from servegrid.state import load_folder_by_ids
 from servegrid.versus.change import Change
 from servegrid.versus.runs import Side
 
@@ -43,10 +42,6 @@ def _answers(side: Side) -> Answers | None:
     if side.folder is None or not len(side.sessions) or not {"server_id", "load_id"} <= set(side.sessions):
         return None
     first = side.sessions.sort_values("rep").iloc[0]
-    folder = _load_folder(side.folder, str(first["server_id"]), int(first["rep"]), str(first["load_id"]))
+    folder = load_folder_by_ids(side.folder, str(first["server_id"]), int(first["rep"]), str(first["load_id"]))
     path = folder / "requests.parquet"
     return Answers(read_table(path, ANSWERS), folder) if path.is_file() else None
-
-
-def _load_folder(results: Path, server: str, rep: int, load: str) -> Path:
-    return results / "sessions" / server / f"rep{rep}" / "loads" / load

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from servegrid.metrics import DISTRIBUTED, PERCENTILES
-from servegrid.report.curves import MAX_SERIES, legend_handle, value_axis
+from servegrid.report.curves import legend_handle, quickest, value_axis
 from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import MAX_PANELS, Panel, hold, in_common, split
@@ -44,7 +44,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         rows, speculation = hold(rows[known], "speculation", settings, known, "the table has all")
         places = ["gpu", "quantization", *settings.axes]
         shown, load = _at_one_load(_once(rows), places)
-        kept, dropped = _quickest(shown)
+        kept, dropped = quickest(shown, "ttft_ms_p50", "median TTFT")
         shown = shown[shown["engine"].isin(kept)]
         panels, left_out = split(shown, [*places, "threads"], settings, known, MAX_PANELS // 2)
         sheet = _sheet(panels, {engine: look for engine, look in looks.items() if engine in kept})
@@ -75,9 +75,7 @@ def _once(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list[Spread]:
-    return [
-        each for name in latencies if column(name) in rows for each in rows[column(name)] if isinstance(each, Spread)
-    ]
+    return [each for name in latencies for each in rows[column(name)] if isinstance(each, Spread)]
 
 
 def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
@@ -89,25 +87,17 @@ def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFram
     order = order.iloc[(order["threads"] == common).argsort(kind="stable")]
     chosen = order.drop_duplicates(places, keep="last")[[*places, "threads"]]
     kept = rows.reset_index().merge(chosen, on=[*places, "threads"]).set_index("index").sort_index()
-    found = " or ".join(f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique()))
-    note = f"Only points with {found} client threads, one level per panel: waiting times are comparable under one load."
-    note = note if " or " in found else note.replace(", one level per panel", "")
+    levels = [f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique())]
+    each = ", one level per panel" if len(levels) > 1 else ""
+    note = f"Client threads: only {' or '.join(levels)}{each}, as waiting times are comparable under one load."
     kept["threads"] = [label(level) for level in kept["threads"]]
-    return kept, note if found and len(kept) < len(rows) else ""
+    return kept, note if levels and len(kept) < len(rows) else ""
 
 
 def _by_rank(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     """The combinations on `axes`, those with most points, and of these the best throughput, last."""
     found = rows.groupby(axes, dropna=False, sort=False)["output_tokens_per_s"]
     return pd.DataFrame({"points": found.size(), "best": found.max()}).sort_values(["points", "best"]).reset_index()
-
-
-def _quickest(rows: pd.DataFrame) -> tuple[list[str], str]:
-    """The engines to draw, in the order they appear, and a note if some had to be left out."""
-    best = rows.groupby("engine", sort=False)["ttft_ms_p50"].min()
-    kept = set(best.sort_values(kind="stable").index[:MAX_SERIES])
-    note = f"Shown: the {MAX_SERIES} of {len(best)} engines with the shortest median TTFT; the table has all."
-    return [engine for engine in best.index if engine in kept], note if len(best) > MAX_SERIES else ""
 
 
 def _unknown(shown: pd.DataFrame) -> list[str]:

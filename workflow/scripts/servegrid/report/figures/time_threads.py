@@ -5,16 +5,7 @@ import textwrap
 import pandas as pd
 from matplotlib.figure import Figure
 
-from servegrid.report.curves import (
-    MAX_SERIES,
-    THREADS,
-    TIME,
-    draw_curve,
-    extent,
-    legend_handle,
-    threads_axis,
-    value_axis,
-)
+from servegrid.report.curves import THREADS, TIME, draw_curve, extent, legend_handle, quickest, threads_axis, value_axis
 from servegrid.report.missing import error_bars, limited, not_drawn, partial
 from servegrid.report.panels import Panel, columns_for, hold, in_common, split
 from servegrid.report.points import drawable, prepare
@@ -36,7 +27,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         gaps = not_drawn(rows, TIME.value, settings.all_axes)
         if not drawn.any():
             return say(TITLE, _NOTHING[bool(drawable(rows, TIME.value).any())], gaps)
-        kept, dropped = _fastest(rows[drawn])
+        kept, dropped = quickest(rows[drawn], "time_s", "times")
         panels, left_out = split(
             rows[rows["engine"].isin(kept)], ("gpu", "quantization", *settings.axes), settings, drawn
         )
@@ -61,11 +52,3 @@ def _fill(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
         axes.tick_params(labelleft=sheet.is_left(number), labelbottom=sheet.is_lowest(number))
         axes.set_ylabel(TIME.words if sheet.is_left(number) else "")
         axes.set_xlabel(THREADS if sheet.is_lowest(number) else "")
-
-
-def _fastest(rows: pd.DataFrame) -> tuple[list[str], str]:
-    """The engines to draw, in the order they appear, and a note if some had to be left out."""
-    best = rows.groupby("engine", sort=False)["time_s"].min()
-    kept = set(best.nsmallest(MAX_SERIES).index)
-    note = f"Shown: the {MAX_SERIES} of {len(best)} engines with the shortest times; the table has all."
-    return [engine for engine in best.index if engine in kept], note if len(best) > MAX_SERIES else ""
