@@ -137,7 +137,7 @@ def test_broken_model_is_refused(llama: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF nonsense")
     ended = run(llama, "-m", tmp_path / "broken.gguf", "--port", "0")
     assert ended.returncode == 1
-    assert "llama.cpp did not start" in last_words(ended.stderr)
+    assert "llama_server: error: llama.cpp did not start" in ended.stderr
 
 
 def test_taken_port_is_refused(serve: Serve, llama: list[str], gguf: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -22,6 +23,8 @@ SWITCHES_ON, SWITCHES_OFF = ("on", "enabled", "true", "1"), ("off", "disabled", 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 ALL_LAYERS, AUTO_LAYERS = -2, -1
 INT_MAX = 2**31 - 1
+# llama.cpp logs from a thread that cannot be waited for, piece by piece: a line written meanwhile lands inside one.
+LOG_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -273,6 +276,7 @@ def main() -> None:
     try:
         server = xllamacpp.Server(params)
     except RuntimeError as error:
+        time.sleep(LOG_S)
         fail(f"llama.cpp did not start, its log above says why ({error})")
     die_of_signals()  # some builds of llama.cpp put handlers of their own in place
     print(f"llama_server: ready on {server.listening_address}", file=sys.stderr, flush=True)
