@@ -3,6 +3,7 @@
 Only requests with status `ok` (answered as asked) count for throughput and latency; the others are counted apart.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ DISTRIBUTION = (1, 2, *range(5, 100, 5), 98, 99, 99.5, 99.9)
 DISTRIBUTED = ("ttft", "itl")
 """The latencies of which distributions are kept."""
 LATENCIES = ("ttft", "itl", "chunk_gap", "tpot", "e2e", "ttft_planned", "e2e_planned")
+OF_TOKENS = ("itl", "chunk_gap")
+"""Of these a request has many values, of the others one."""
 BETTER: dict[str, Literal["higher", "lower"]] = {
     **dict.fromkeys(("time_s", "tail_s", "startup_s", "energy_j", "j_per_output_token"), "lower"),
     **dict.fromkeys(("usd_per_million_output_tokens", "vram_used_gib", "server_memory_gib_max"), "lower"),
@@ -265,12 +268,12 @@ def percentiles(ordered: Floats, percents: Sequence[float]) -> list[float | None
 
     None where fewer than 100 / (100 - percent) values, or 100 / percent, or 2, stand behind it.
     """
-    each = [
-        max(2.0, round(100 / min(percent, 100 - percent), 6)) for percent in percents
-    ]  # 1000, not a hair above, for 99.9
-    return [
-        _between(ordered, p / 100) if len(ordered) >= least else None for p, least in zip(percents, each, strict=True)
-    ]
+    return [_between(ordered, p / 100) if len(ordered) >= values_behind(p) else None for p in percents]
+
+
+def values_behind(percent: float) -> int:
+    """The least number of values that a percentile is given of: one beyond it, two in all."""
+    return max(2, math.ceil(round(100 / min(percent, 100 - percent), 6)))  # 1000, not 1001, for 99.9
 
 
 def _between(ordered: Floats, share: float) -> float:

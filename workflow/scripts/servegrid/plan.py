@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from servegrid import engines, shapes, topology
+from servegrid import engines, metrics, shapes, topology
 from servegrid.commands import NOMINAL_PORT, chosen_gpus, nominal_balancer, nominal_launches, shown
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.estimate import History
@@ -68,7 +68,7 @@ def _skipped(grid: Grid) -> Iterator[str]:
 
 
 def _warnings(grid: Grid) -> Iterator[str]:
-    for text in dict.fromkeys(_queueing(grid)):
+    for text in dict.fromkeys([*_queueing(grid), *_unknowable(grid)]):
         yield ""
         yield f"Note: {text}"
 
@@ -81,6 +81,19 @@ def _queueing(grid: Grid) -> Iterator[str]:
         if over and engine.above_limit != "no limit":
             levels, what = ", ".join(map(str, over)), _ABOVE[engine.above_limit].format(name=session.server.name)
             yield f"at {levels} threads {what}: servers work on {limit} at once (server.concurrency)"
+
+
+def _unknowable(grid: Grid) -> Iterator[str]:
+    """Limits that no point will be known to keep, since too few requests stand behind their percentile."""
+    sessions = grid.config.repeats.at_most
+    for load in {load.id: load for session in grid.sessions for load in session.loads}.values():
+        requests = shapes.requests(load.options, grid.config.prompts.count)
+        for limit in grid.config.report.slo:
+            latency, _, percent = limit.partition("_ms_p")
+            least = metrics.values_behind(float(percent))
+            if requests and latency not in metrics.OF_TOKENS and requests * sessions < least:
+                few = f"{requests} requests in each of {sessions} sessions" if sessions > 1 else f"{requests} requests"
+                yield f"report.slo.{limit} will stay unknown: it takes {least} requests, and a load has {few}"
 
 
 def _commands(grid: Grid) -> Iterator[str]:

@@ -31,6 +31,11 @@ def shape(options: Load, threads: int, prompts: int) -> Shape:
     return OpenLoop(plan.offsets_s())
 
 
+def requests(options: Load, prompts: int) -> int | None:
+    """How many requests a load sends; None where its duration or a trace says so."""
+    return options.requests or (None if options.duration_s or options.arrival == "trace" else prompts)
+
+
 def _trace(options: Load) -> list[float]:
     assert options.trace is not None
     offsets = arrivals.read_trace(Path(options.trace), options.rate)
