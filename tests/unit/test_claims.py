@@ -34,6 +34,7 @@ def article(says: str, devices: dict[str, str] | None = None) -> Ruling:
         ("the 4090 has 12 %", "contradicted", 596 / 481),
         ("more memory helps", "supported", 707 / 596),
         ("two servers sharing", "supported", 2 * 596 / 1205),
+        ("two servers that share", "not measured", None),
         ("eetq", "not measured", None),
         ("one server per GPU", "not measured", None),
         ("GNU parallel", "not measured", None),
@@ -53,7 +54,7 @@ def test_over_the_article_s_rows_the_verdict_is_what_the_rows_say(
 
 
 def test_every_claim_of_the_article_has_a_verdict_above() -> None:
-    assert len(ARTICLE["claims"]) == 11
+    assert len(ARTICLE["claims"]) == 12
 
 
 def test_three_of_the_four_comparisons_of_threads_bear_the_article_out() -> None:
@@ -77,6 +78,15 @@ def test_devices_may_have_names_of_their_own_in_the_config() -> None:
 def measured(claim: dict[str, Any], tables: tuple[pd.DataFrame, pd.DataFrame], axes: tuple[str, ...] = ()) -> Ruling:
     evidence = Evidence.of(*tables, Settings(axes=axes))
     return rule(Claim.model_validate({"says": "x", **claim}), evidence, MEASURED)
+
+
+@pytest.mark.parametrize(("time_s", "verdict"), [(10.0, "supported"), (7.0, "contradicted"), (14.0, "contradicted")])
+def test_measured_servers_that_share_a_card_are_held_against_one_with_all_of_it(time_s: float, verdict: str) -> None:
+    axes = {"sharing": [1, 2], "memory_fraction": [0.5, 1]}
+    claim = next(one for one in ARTICLE["claims"] if one["says"].startswith("two servers that share"))
+    tables = planted(axes, lambda place: time_s if place["sharing"] == 2 else 10.0, 0.005, 4)
+    ruling = measured(claim, tables, ("sharing", "memory_fraction"))
+    assert (ruling.verdict, len(ruling.comparisons)) == (verdict, 1)
 
 
 def faster(share: float) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -26,7 +26,7 @@ def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_pa
     script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
 
     data = json.loads((tmp_path / "claims.json").read_text())
-    assert len(data) == 12 * 2
+    assert len(data) == 13 * 2
     threads = next(one for one in data if one["source"] == "the article")
     assert threads["counts"] == {"supported": 3, "contradicted": 1, "no difference shown": 0}
     assert threads["deciding"]["first"]["axes"]["threads"] == "256" and threads["deciding"]["first"]["time_s"] == 568
