@@ -59,11 +59,13 @@ def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-def build(folder: Path, lock: str, monkeypatch: pytest.MonkeyPatch) -> "subprocess.CompletedProcess[str]":
+def build(
+    folder: Path, lock: str, monkeypatch: pytest.MonkeyPatch, how: str = "--out"
+) -> "subprocess.CompletedProcess[str]":
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder / "wheels"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (folder / "lock.txt").write_text(lock)
-    program = [sys.executable, build_environment.__file__, "--lock", folder / "lock.txt", "--out", folder / "env"]
+    program = [sys.executable, build_environment.__file__, "--lock", folder / "lock.txt", how, folder / "env"]
     return subprocess.run(program, capture_output=True, text=True, check=False)
 
 

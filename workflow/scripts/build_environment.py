@@ -54,18 +54,26 @@ def install(lock: Path, python: Path) -> None:
     subprocess.run(command, check=True, env=settings | os.environ)
 
 
+def compile_all(python: Path) -> None:
+    """Now, so that no launch's start-up time has it. Templates in packages that are no Python are complained of, and left."""
+    library = python.parent.parent / "lib"
+    subprocess.run([python, "-m", "compileall", "-q", "-j", "0", library], check=False)
+
+
 def main() -> None:
-    """Read the arguments and build; a half-built environment is removed."""
+    """Read the arguments and build; what is left of an earlier build is removed, but an environment that is filled further stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", type=Path, help="folder of the new environment")
+    where.add_argument("--into", type=Path, help="folder of an environment that is there")
     arguments = parser.parse_args()
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", arguments.out], check=True)
-    python = arguments.out / "bin" / "python"
-    install(arguments.lock, python)
-    # Now, so that no launch's start-up time has it. Templates in packages that are no Python are complained of, and left.
-    subprocess.run([python, "-m", "compileall", "-q", "-j", "0", arguments.out / "lib"], check=False)
+    folder: Path = arguments.out or arguments.into
+    if arguments.out:
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    install(arguments.lock, folder / "bin" / "python")
+    compile_all(folder / "bin" / "python")
 
 
 if __name__ == "__main__":
