@@ -278,3 +278,14 @@ def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytes
     assert len(computed) == 2 and all(computed)
     pd.testing.assert_frame_equal(alone.points, together.points)
     pd.testing.assert_frame_equal(alone.sessions, together.sessions)
+
+
+def test_the_levels_of_an_axis_are_spelled_as_the_config_does(tmp_path: Path) -> None:
+    share = "options.slot-prompt-similarity"
+    axes = {"engine": ["llamacpp"], "threads": [1], share: [1, 0.5, None], "prefix_cache": [True, False]}
+    grid = made_grid(grid=axes)
+    write_results(grid, tmp_path, lambda *_: Plan(requests=25))
+    collected = collect(grid, tmp_path)
+    for frame in (collected.points, collected.sessions, collected.distributions):
+        assert set(frame[share]) == {"1", "0.5", "unset"}
+        assert set(frame["prefix_cache"]) == {"true", "false"}

@@ -52,6 +52,12 @@ def test_the_default_config_is_accepted() -> None:
         ("grid/exclude", [{"engine": "foo"}], ["grid.exclude[0].engine = 'foo'", "llamacpp, ctranslate2"]),
         ("grid/include", [{"thread": 2}], ["grid.include[0].thread", "did you mean threads?"]),
         ("grid/include", [{"engine": "foo"}], ["grid.include[0].engine = 'foo'"]),
+        (
+            "grid/include",
+            [{"threads": True}],
+            ["grid.include[0].threads = true", "must be a value that grid.threads can have"],
+        ),
+        ("grid/exclude", [{"quantization": None}], ["grid.exclude[0].quantization = null", "in quotes"]),
         ("report/baseline", {"engin": "x"}, ["report.baseline.engin", "did you mean engine?"]),
         ("report/objective", "fastest", ["report.objective = 'fastest'", "min_cost"]),
         ("report/objective", "max_throughput_under_slo", ["report.slo = {}", "at least one limit"]),

@@ -23,7 +23,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_the_article_s_rows() -> None:
     rows = read_published(ARTICLE)
-    seen = rows[["gpu", "memory_fraction", "copies", "threads", "speculation", "time_s"]].values.tolist()
+    seen = rows[["gpu", "memory_fraction", "runs_at_once", "threads", "speculation", "time_s"]].values.tolist()
     assert seen == [
         ["A6000", "1", "1", 24, "none", 664],
         ["A6000", "1", "1", 64, "none", 561],
@@ -67,12 +67,45 @@ def measured() -> pd.DataFrame:
 def test_a_published_row_stands_below_the_measured_row_of_its_point_with_the_ratio() -> None:
     points, settings = with_published(measured(), SETTINGS)
     rows = prepare(points, settings)
-    assert settings.axes == ("memory_fraction", "copies")
+    assert settings.axes == ("memory_fraction", "runs_at_once")
     assert rows["status"].tolist()[:5] == ["ok", "published", "ok", "published", "ok"]
     assert rows["gpu"].tolist()[:4] == ["a6000"] * 4, "under the config's name of the device"
     assert rows["over_published"].iloc[1] == pytest.approx(rows["time_s"].iloc[0] / 664)
     assert rows["over_published"].notna().sum() == 2
     assert len(rows) == 6 + 10
+
+
+@pytest.mark.parametrize("changes", [{"status": "partial"}, {"client_bound": True}])
+def test_a_time_that_is_not_the_setting_s_has_no_ratio(changes: dict[str, object]) -> None:
+    points = measured()
+    first = points.index == points.index[0]
+    for name, value in changes.items():
+        points[name] = points[name].where(~first, value) if name in points else value
+    assert with_published(points, SETTINGS)[0]["over_published"].notna().sum() < 2
+
+
+@pytest.mark.parametrize(
+    ("measured_levels", "beside"),
+    [
+        (["ngram:2"], ["2", "ngram:2"]),
+        (["ngram:2", "draft:2"], ["ngram:2"]),
+        (["none"], ["0"]),
+        (["2", "ngram:2"], ["2", "ngram:2"]),
+    ],
+)
+def test_a_bare_length_is_the_only_kind_of_that_length(
+    tmp_path: Path, measured_levels: list[str], beside: list[str]
+) -> None:
+    lines = [f"cpu,llamacpp,1,5,{level}" for level in ("0", "2", "8", "ngram:2")]
+    table = written(tmp_path, "\n".join(["gpu,engine,threads,time_s,speculation", *lines]))
+    own = sweep(engine=["llamacpp"], gpu=["cpu"], threads=[1], speculation=measured_levels)
+    rows, _ = with_published(own, Settings(published=(str(table),)))
+    assert list(rows["speculation"][rows["over_published"].notna()]) == beside
+
+
+def test_memory_that_is_not_stated_is_not_shown(tmp_path: Path) -> None:
+    (row,) = read_published(written(tmp_path, "gpu,engine,threads,time_s\nx,y,1,3\n")).to_dict("records")
+    assert pd.isna(row["vram_used_gib"]) and pd.isna(row["vram_total_gib"]) and row["memory_fraction"] == "1"
 
 
 def test_the_table_says_what_is_published() -> None:

@@ -7,7 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import questions as script
 from data.report.planted import TOKENS, planted
+from data.results import made_config
+from servegrid.files import write_json
 from servegrid.model.size import ModelSize
 from servegrid.report.client_effect import client_effects
 from servegrid.report.elasticity import elasticities
@@ -133,3 +136,17 @@ def test_nothing_measured_at_all() -> None:
     points, sessions = EMPTY
     evidence = Evidence.of(points.assign(status="failed"), sessions.iloc[:0], Settings())
     assert all(not one.lines for one in answers(evidence, pd.DataFrame(DEVICES), {}))
+
+
+def test_a_quantization_that_one_engine_lacks_does_not_keep_the_others_from_an_answer(tmp_path: Path) -> None:
+    engine = {"runtime": "command", "command": ["/server"], "version": "1"}
+    axes = {"engine": ["llamacpp", "ctranslate2"], "threads": [4], "quantization": ["none", "int16"]}
+    raw = made_config(engines={"llamacpp": engine, "ctranslate2": {"runtime": "venv"}}, grid=axes)
+    raw["pathvars"] = {"resources": str(tmp_path / "resources")}
+    points, sessions = planted(axes, sessions=2)
+    write_json(tmp_path / "config.json", raw)
+    points.to_parquet(tmp_path / "points.parquet")
+    sessions.to_parquet(tmp_path / "sessions.parquet")
+    paths = [tmp_path / name for name in ("points.parquet", "sessions.parquet", "config.json")]
+    script.write_answers(*paths, PUBLISHED / "devices.csv", tmp_path)
+    assert "How many client threads" in (tmp_path / "questions.md").read_text()

@@ -32,7 +32,8 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
 
     config = load_config(config_path)
     resources = Path(config.pathvars.resources)
-    servers = {point.server.id: point.server.spec for point in Grid(config, gather(config)).points}
+    points_of = Grid(config, gather(config)).points  # those of absent devices too, which another host may have measured
+    servers = {one.server.id: one.server.spec for one in points_of if not one.skip or one.skip.status != "unsupported"}
     sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
     evidence = Evidence.of(read_points(points), read_points(sessions), parse_settings(str(config_path)))
     found = answers(evidence, read_devices(devices), sizes)

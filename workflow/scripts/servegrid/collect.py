@@ -19,6 +19,7 @@ from servegrid.elsewhere import merged
 from servegrid.files import read_json
 from servegrid.grid import LOAD_AXES, Grid, Point, Session
 from servegrid.measured import Measured
+from servegrid.report.points import label
 from servegrid.rounds import by_server, expected, is_precise
 from servegrid.row_cache import RowCache
 from servegrid.rows import numbers, provenance
@@ -149,8 +150,10 @@ def _compute(reader: "_Reader", places: list[int]) -> None:
 
 
 def _frame(rows: list[Row], grid: Grid, columns: Sequence[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=[*grid.axes, *columns])
-    return frame.astype({axis: str for axis in grid.axes if axis != "threads"})
+    """Axes but `threads` as labels, made before pandas sees them: it would make 1.0 of a 1 that stands with a 0.5."""
+    texts = [axis for axis in grid.axes if axis != "threads"]
+    labelled = [row | {axis: label(row[axis]) for axis in texts} for row in rows]
+    return pd.DataFrame(labelled, columns=[*grid.axes, *columns])
 
 
 class _Reader:

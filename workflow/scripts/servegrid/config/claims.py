@@ -6,7 +6,7 @@ from typing import Any
 from servegrid.config.errors import shown, unknown_key
 from servegrid.config.judging import Claim
 
-ELSEWHERE = ("memory_fraction", "copies", "replicas", "tensor_parallel")
+ELSEWHERE = ("memory_fraction", "runs_at_once", "replicas", "tensor_parallel")
 """Axes that published tables and engines' options have, whether or not this grid does."""
 
 

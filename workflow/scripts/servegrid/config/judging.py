@@ -59,7 +59,7 @@ class Report(Section):
     published: list[str] = Field(
         default_factory=list,
         description="Published tables to show beside what is measured, marked as such: CSV files with the columns `gpu`, "
-        "`engine`, `threads`, `time_s`, and optionally `source`, `vram` (`24/48`), `speculation`, `quantization`, `copies`. "
+        "`engine`, `threads`, `time_s`, and optionally `source`, `vram` (`24/48`), `speculation`, `quantization`, `runs_at_once`. "
         "`config/published/article.csv` is one.",
     )
     also_from: list[str] = Field(

@@ -172,12 +172,20 @@ def _selectors(config: Config) -> Iterator[str]:
         for index, point in enumerate(points):
             where = key if key == "report.baseline" else f"{key}[{index}]"
             yield from (unknown_key(f"{where}.{axis}", axes) for axis in point if axis not in axes)
+            yield from _neither_name_nor_number(where, point)
             if not point and key != "report.baseline":
                 yield f"{where} = {{}}: names no axis"
             if key == "grid.include":
                 yield from _include_names(config, where, point)
             elif key == "grid.exclude":
                 yield from _matches_nothing(where, point, axes)
+
+
+def _neither_name_nor_number(where: str, point: dict[str, Any]) -> Iterator[str]:
+    for axis in AXES:
+        for value in _as_list(point.get(axis, [])):
+            if value is None or isinstance(value, bool):
+                yield f"{where}.{axis} = {shown(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
 
 
 def _objective(config: Config) -> Iterator[str]:

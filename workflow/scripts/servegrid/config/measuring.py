@@ -31,7 +31,7 @@ class Grid(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    __pydantic_extra__: dict[str, list[AxisValue | bool | None]] = Field(init=False)
+    __pydantic_extra__: dict[str, list[AxisValue]] = Field(init=False)
 
     engine: list[Name] = Field(min_length=1, description="Names of `engines`.")
     gpu: list[Name] = Field(["cpu"], min_length=1, description="Names of `devices`.")

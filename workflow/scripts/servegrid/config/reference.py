@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from servegrid.config.judging import Claim
 from servegrid.config.models import Config
+from servegrid.config.section import AxisValue
 from servegrid.config.serving import Device, EngineConfig
 
 HEAD = """# The config
@@ -69,6 +70,8 @@ def _code(value: Any) -> str:
 
 def _type(annotation: Any) -> str:
     """A type as a reader of YAML knows it."""
+    if annotation == AxisValue:
+        return "value"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return _type(arguments[0])

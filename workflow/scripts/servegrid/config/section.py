@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
-AxisValue = Annotated[str | int | float, Field(union_mode="left_to_right")]
+AxisValue = Annotated[str | int | float | bool | None, Field(union_mode="left_to_right")]
 Point = dict[str, AxisValue | list[AxisValue]]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]

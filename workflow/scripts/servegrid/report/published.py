@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from servegrid.files import named_or_shipped
-from servegrid.report.points import NUMBERS, PUBLISHED, label
+from servegrid.report.points import NO_EFFECT, NUMBERS, PUBLISHED, WHOLE, bound, label
 from servegrid.report.settings import PLACE, Settings
 
 NEEDED = ("gpu", "engine", "threads", "time_s")
-PLAIN = {"speculation": "none", "quantization": "none", "copies": "1"}
+PLAIN = {"speculation": "none", "quantization": "none", "runs_at_once": "1"}
 PLAIN |= dict.fromkeys(PLACE, "1")
 """What an axis is where a table, or the grid, does not have it: no feature, the whole device, one server on it."""
-OWN = ("memory_fraction", "copies")
+OWN = ("memory_fraction", "runs_at_once")
 """Axes that published tables can have beyond the five of every grid."""
 
 
@@ -24,8 +24,8 @@ def read_published(path: Path) -> pd.DataFrame:
     """The rows of a published table, one per line of a CSV file.
 
     Columns: gpu, engine, threads, time_s; and optionally source (else the file's name), vram as `used/total` in GiB,
-    speculation, quantization, copies (servers on the device at once), and any number of the result table by its name.
-    `memory_fraction` is used / total. `copies` is an axis of published rows alone: servers on one device that each answer all
+    speculation, quantization, runs_at_once (servers on the device), and any number of the result table by its name.
+    `memory_fraction` is used / total. `runs_at_once` is an axis of published rows alone: servers on one device that each answer all
     prompts, where those of a grid (`sharing`) divide them.
 
     Raises:
@@ -76,8 +76,12 @@ def _row(raw: Mapping[Any, str], where: str) -> dict[str, Any]:
         "threads": _number(raw, "threads", where),
     }
     row |= {axis: raw.get(axis) or PLAIN[axis] for axis in ("speculation", "quantization")}
-    row |= {"memory_fraction": label(used / total) if total else PLAIN["memory_fraction"]}
-    row |= {"copies": raw.get("copies") or PLAIN["copies"], "vram_used_gib": used, "vram_total_gib": total}
+    row |= {"memory_fraction": label(used / total) if total > 0 else PLAIN["memory_fraction"]}
+    row |= {
+        "runs_at_once": raw.get("runs_at_once") or PLAIN["runs_at_once"],
+        "vram_used_gib": used,
+        "vram_total_gib": total,
+    }
     return row | {name: _number(raw, name, where) for name in NUMBERS if raw.get(name)}
 
 
@@ -94,7 +98,7 @@ def _number(raw: Mapping[Any, str], name: str, where: str) -> float:
 def _memory(text: str, where: str) -> tuple[float, float]:
     """`24/48` -> (24.0, 48.0); unknown where empty."""
     if not text:
-        return math.nan, 0.0
+        return math.nan, math.nan
     try:
         used, total = map(float, text.split("/"))
     except ValueError:
@@ -122,18 +126,32 @@ def known_name(name: str, known: Mapping[str, str]) -> str:
 def _beside(
     points: pd.DataFrame, published: pd.DataFrame, axes: Iterable[str], fixed: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The same point is one with the same value on every axis, and on what is no axis but fixed for all points."""
+    """The same point is one with the same value on every axis, and on what is no axis but fixed for all points.
+
+    A time stands for the point only if the row is whole and the client did not set it.
+    """
     whole = [*axes, *(axis for axis in PLACE if axis not in axes)]
-    keys = [_keys(points, whole, fixed), _keys(published, whole, PLAIN)]
+    spelled = published.assign(speculation=_spelled(published["speculation"], points["speculation"]))
+    keys = [_keys(points, whole, fixed), _keys(spelled, whole, PLAIN)]
     place = {key: number for number, key in reversed(list(enumerate(keys[0])))}
     at = [place.get(key) for key in keys[1]]
-    times = [math.nan if n is None else float(points["time_s"].iloc[n]) for n in at]
+    own = points["time_s"].where(points["status"].isin(WHOLE) & ~bound(points.reindex(columns=["client_bound"])))
+    times = [math.nan if n is None else float(own.iloc[n]) for n in at]
     published = published.assign(
         over_published=[time / own for time, own in zip(times, published["time_s"], strict=True)]
     )
     order = [*map(float, range(len(points))), *(float(len(points)) if n is None else n + 0.5 for n in at)]
     both = pd.concat([points.astype(object), published.astype(object)], ignore_index=True)
     return both.iloc[sorted(range(len(both)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def _spelled(published: "pd.Series[Any]", measured: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Lengths of speculation under the only kind that the points have of that length: `2` is `ngram:2` where no other is meant."""
+    levels = list(dict.fromkeys(map(label, measured)))
+    off = next((level for level in levels if level in NO_EFFECT), NO_EFFECT[0])
+    kinds = {length: [level for level in levels if level.endswith(f":{length}")] for length in published.unique()}
+    single = {length: found[0] for length, found in kinds.items() if len(found) == 1 and length not in levels}
+    return published.replace(single | dict.fromkeys(NO_EFFECT, off))
 
 
 def _keys(rows: pd.DataFrame, axes: Iterable[str], lacking: Mapping[str, str]) -> "pd.Series[Any]":
