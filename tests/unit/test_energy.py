@@ -1,12 +1,15 @@
 """Energy from made-up samples whose answer can be worked out by hand. No GPU was there to take real ones."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from servegrid.energy import energy_columns, energy_warnings, idle_power_w
 from servegrid.records import TELEMETRY
+from servegrid.rows import energy_per_token
 from servegrid.window import Samples, Window
 
 Value = float | None | Callable[[float], float | None]
@@ -38,6 +41,31 @@ def test_the_counter_is_interpolated_at_both_edges() -> None:
     found = energy_columns(window(4.25, 24.1, STEADY), ["A"], None)
     assert found["energy_j"] == pytest.approx(1985.0)
     assert found["energy_above_idle_j"] is None
+
+
+def test_a_counter_that_stands_still_is_none_and_the_power_counts() -> None:
+    stuck = samples("A", TIMES, power_w=100.0, energy_j=5000.0)
+    here = window(10, 30, stuck)
+    assert energy_columns(here, ["A"], None)["energy_j"] == pytest.approx(2000)
+    assert energy_warnings(here, ["A"]) == ["energy from power samples"]
+
+
+def session(energy_j: float | None, above_j: float | None, tokens: float | None) -> Any:
+    during = {"energy_j": energy_j, "idle_power_w": 30.0, "energy_above_idle_j": above_j}
+    return SimpleNamespace(during=during, counts={"output_tokens": tokens})
+
+
+def test_energy_per_token_is_that_of_the_sessions_that_know_it() -> None:
+    found = energy_per_token([session(4500.0, 1500.0, 480.0), session(None, None, 1440.0)])
+    assert found == {"j_per_output_token": 4500 / 480, "j_per_output_token_above_idle": 1500 / 480}
+    both = energy_per_token([session(4500.0, 1500.0, 480.0), session(1500.0, 100.0, 1440.0)])
+    assert both["j_per_output_token"] == 6000 / 1920
+    assert "j_per_output_token" not in energy_per_token([session(4500.0, None, None)])
+
+
+def test_above_idle_is_unknown_where_one_session_has_nothing_above() -> None:
+    found = energy_per_token([session(4500.0, 1500.0, 480.0), session(4000.0, None, 480.0)])
+    assert found == {"energy_above_idle_j": None, "j_per_output_token": 8500 / 960}
 
 
 def test_idle_is_subtracted() -> None:

@@ -66,6 +66,11 @@ def test_sessions_run_round_by_round_and_always_in_the_same_order() -> None:
     assert [id[:-1] for id in order[:8]] != [id[:-1] for id in order[8:]]
 
 
+def test_every_other_round_has_the_loads_of_a_server_in_reverse() -> None:
+    threads = {session.rep: [load.threads for load in session.loads] for session in grid(repeats=3).sessions}
+    assert threads == {1: [1, 2, 4, 8], 2: [8, 4, 2, 1], 3: [1, 2, 4, 8]}
+
+
 def test_exclude_then_include() -> None:
     excluded = grid(grid__exclude=[{"engine": "ctranslate2", "speculation": [2, 8]}, {"threads": 8}])
     assert len(excluded.points) == 3 * (3 * 2 + 2)

@@ -29,11 +29,11 @@ def load(seconds: float, ok: int = 100, status: str = "ok") -> dict[str, Any]:
 
 
 def measured(one: Grid, results: Path, *rounds: Sequence[float | None]) -> None:
-    """Of each round the seconds that each load took; None: it failed."""
+    """Of each round the seconds that each load took, in the order of the first round; None: it failed."""
     for session, seconds in zip(one.sessions, rounds, strict=False):
         folder = session_folder(results, session)
         write_json(folder / "session.json", {"status": "ok", "launches": [{}]})
-        for its, took in zip(session.loads, seconds, strict=False):
+        for its, took in zip(one.sessions[0].loads, seconds, strict=False):
             record = load(1.0, 0, "failed") if took is None else load(took)
             write_json(load_folder(folder, its) / "load.json", record)
 

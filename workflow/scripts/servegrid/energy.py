@@ -42,9 +42,15 @@ def energy_columns(window: Window, gpus: Sequence[str], idle_w: float | None) ->
 
 def _energy_j(window: Window, gpus: Sequence[str]) -> float | None:
     """By the counter, else by the integrated power; None if any GPU has neither over the whole window."""
-    total = sum(window.growth(gpu, "energy_j") for gpu in gpus)
+    total = sum(counted_j(window, gpu) for gpu in gpus)
     total = total if np.isfinite(total) else sum(integrated_j(window, gpu) for gpu in gpus)
     return float(total) if np.isfinite(total) else None
+
+
+def counted_j(window: Window, gpu: str) -> float:
+    """What the driver's counter grew by, in J; NaN where it is not there or stood still, which no GPU does."""
+    grown = window.growth(gpu, "energy_j")
+    return grown if grown > 0 else float("nan")
 
 
 def integrated_j(window: Window, gpu: str) -> float:
@@ -88,7 +94,7 @@ def _warnings_of(window: Window, gpu: str) -> list[str]:
         return ["energy samples missing"]
     interval, seconds = float(np.median(np.diff(times))), window.end_s - window.start_s
     known = samples["energy_j"].notna() | samples["power_w"].notna()
-    counter, integral = window.growth(gpu, "energy_j"), integrated_j(window, gpu)
+    counter, integral = counted_j(window, gpu), integrated_j(window, gpu)
     told = {
         "energy window short": seconds < SHORT_INTERVALS * interval,
         "energy samples missing": known.sum() < (1 - MISSING_SHARE) * (seconds / interval - 1)

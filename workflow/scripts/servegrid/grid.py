@@ -89,8 +89,9 @@ class Grid:
     def sessions(self) -> list[Session]:
         """Sessions in the order they are to run: round by round, each round in a shuffled order that the names fix.
 
-        The rounds spread a drift of the machine over all servers instead of laying it on the last ones. With `repeats: auto`
-        they are those that there may be; see rounds.wanted.
+        The rounds spread a drift of the machine over all servers instead of laying it on the last ones, and every other round
+        has each server's loads in reverse, so that a drift within sessions (heat, a cache that fills) falls on all of them and
+        shows as doubt. With `repeats: auto` they are those that there may be; see rounds.wanted.
         """
         loads: dict[str, dict[str, Load]] = {}
         servers: dict[str, Server] = {}
@@ -99,7 +100,11 @@ class Grid:
                 servers[point.server.id] = point.server
                 loads.setdefault(point.server.id, {})[point.load.id] = point.load
         rounds = range(1, self.config.repeats.at_most + 1)
-        sessions = (Session(server, rep, tuple(loads[id].values())) for rep in rounds for id, server in servers.items())
+        sessions = (
+            Session(server, rep, tuple(loads[id].values())[:: 1 if rep % 2 else -1])
+            for rep in rounds
+            for id, server in servers.items()
+        )
         return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
 
     def _point(self, axes: Axes) -> Point:

@@ -31,7 +31,7 @@ def numbers(measured: Sequence[Measured], usd_per_hour: float | None, slo: Mappi
     if (by_requests := metrics.acceptance_rate(*(one.requests for one in measured))) is not None:
         length = metrics.acceptance_length(by_requests, row["acceptance_rate"], row["acceptance_length"])
         row |= {"acceptance_rate": by_requests, "acceptance_length": length}  # of these requests alone
-    return row | _per_gpu(row, measured[0]) | _cost(row, usd_per_hour)
+    return row | _per_gpu(row, measured[0]) | energy_per_token(measured) | _price(row, usd_per_hour)
 
 
 def _times(measured: Sequence[Measured]) -> Row:
@@ -85,16 +85,31 @@ def _per_gpu(row: Row, one: Measured) -> Row:
     return {"output_tokens_per_s_per_gpu": rate / len(one.gpus) if rate is not None and one.gpus else None}
 
 
-def _cost(row: Row, usd_per_hour: float | None) -> Row:
-    """Energy and money per output token; nothing of what is not known."""
+def energy_per_token(measured: Sequence[Measured]) -> Row:
+    """Energy per output token: that of the sessions that know it over the tokens of the same sessions.
+
+    What is above idle is unknown where a session knows both powers and has nothing above: the mean of the others would be too high.
+    """
+    row: Row = {}
+    if any(
+        one.during.get("energy_j") and one.during.get("idle_power_w") and one.during.get("energy_above_idle_j") is None
+        for one in measured
+    ):
+        row["energy_above_idle_j"] = None
+    for name, of in (("j_per_output_token", "energy_j"), ("j_per_output_token_above_idle", "energy_above_idle_j")):
+        known = [(one.during.get(of), one.counts["output_tokens"]) for one in measured]
+        pairs = [(energy, tokens) for energy, tokens in known if energy is not None and tokens]
+        if pairs and of not in row:
+            row[name] = sum(energy for energy, _ in pairs) / sum(tokens for _, tokens in pairs)
+    return row
+
+
+def _price(row: Row, usd_per_hour: float | None) -> Row:
+    """Money per output token; nothing of what is not known."""
     tokens, seconds = row.get("output_tokens"), row.get("time_s")
-    if not tokens:
+    if not tokens or not seconds or usd_per_hour is None:
         return {}
-    per_token = {"j_per_output_token": "energy_j", "j_per_output_token_above_idle": "energy_above_idle_j"}
-    cost: Row = {name: row[of] / tokens for name, of in per_token.items() if row.get(of) is not None}
-    if usd_per_hour is not None and seconds:
-        cost["usd_per_million_output_tokens"] = usd_per_hour / 3600 * seconds / tokens * 1e6
-    return cost
+    return {"usd_per_million_output_tokens": usd_per_hour / 3600 * seconds / tokens * 1e6}
 
 
 def _means(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
