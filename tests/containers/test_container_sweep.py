@@ -107,8 +107,8 @@ def test_interrupted_then_the_same_command_again(own: Make, daemon: Any, image: 
         assert len(left) == 1
         blow(process)
         if blow is not kill_tree:  # which leaves nobody who could clear away
-            until(lambda: not of(daemon, clone.folder), limit_s=15)
-        process.wait(timeout=20)
+            until(lambda: not of(daemon, clone.folder), limit_s=60)
+        process.wait(timeout=60)
     kept = clone.loads()
     clone.measure()
     after = clone.loads()
