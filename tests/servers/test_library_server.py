@@ -122,7 +122,8 @@ def test_requests_sampled_in_different_ways_do_not_share_a_batch(
     with serve(library, *flags, "--max-batch-size", "8", "--seed", "3") as server, ThreadPoolExecutor(6) as pool:
         greedy = text(server, max_tokens=30)
         with server.post({"stream": True}, **endless) as running:  # until all six wait
-            next(running.iter_content(16))
+            arriving = running.iter_content(16)  # kept: it closes the connection when it is dropped
+            next(arriving)
             answers = [pool.submit(text, server, **body) for body in bodies]
             server.until(lambda: server.metric("servegrid_requests_waiting") == 6, "all wait")
         texts = [answer.result() for answer in answers]

@@ -78,10 +78,12 @@ def test_fewer_requests_than_given() -> None:
 
 
 def test_a_duration_ends_the_sending_and_lets_the_rest_finish() -> None:
+    begun_s = time.monotonic()
     with ScriptedServer([0.05, GOOD]) as server:
         result = load(server, ClosedLoop(2, duration_s=0.3), number=1)
+    assert time.monotonic() - begun_s > 0.3
     assert 2 <= len(result.records) <= 16 and {record.status for record in result.records} == {"ok"}
-    assert result.last_sent_s - result.start_s < 0.3 < result.end_s - result.start_s + 0.06
+    assert result.last_sent_s - result.start_s < 0.3
 
 
 def test_a_refusing_server_does_not_spin_a_duration() -> None:
