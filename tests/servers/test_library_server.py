@@ -93,7 +93,7 @@ def test_batches_change_no_text_and_keep_their_limit(serve: Serve, library: list
 def test_a_step_of_a_batch_is_one_delivery(serve: Serve, library: list[str], flags: list[str]) -> None:
     # prompts of 2 and 12 tokens: the longer one's first token comes ten steps late
     bodies = [{"prompt": [30] * 2, "max_tokens": 8}, {"prompt": [40] * 12, "max_tokens": 20}]
-    with serve(library, *flags, "--max-batch-size", "2", "--batch-wait-ms", "5000") as server:
+    with serve(library, *flags, "--max-batch-size", "2", "--batch-wait-ms", "60000") as server:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda body: text(server, **body), bodies))
         assert server.metric("servegrid_batches_total") == 1
@@ -101,7 +101,7 @@ def test_a_step_of_a_batch_is_one_delivery(serve: Serve, library: list[str], fla
 
 
 def test_short_answer_does_not_wait_for_its_batch(serve: Serve, library: list[str], flags: list[str]) -> None:
-    policy = ("--max-batch-size", "2", "--batch-wait-ms", "5000")
+    policy = ("--max-batch-size", "2", "--batch-wait-ms", "60000")
     with serve(library, *flags, *policy) as server, ThreadPoolExecutor(1) as pool:
         long = pool.submit(text, server, max_tokens=1_000_000)
         server.until(lambda: server.metric("servegrid_requests_waiting") == 1, "long request waits")
@@ -117,12 +117,17 @@ def test_short_answer_does_not_wait_for_its_batch(serve: Serve, library: list[st
 def test_requests_sampled_in_different_ways_do_not_share_a_batch(
     serve: Serve, library: list[str], flags: list[str]
 ) -> None:
-    with serve(library, *flags, "--max-batch-size", "8", "--batch-wait-ms", "300", "--seed", "3") as server:
+    endless = {"prompt": PROMPT, "max_tokens": 1_000_000, "stream": True, **GREEDY}
+    bodies = [{"temperature": i % 3 * 0.7, "top_p": 0.9, "top_k": 5, "max_tokens": 30} for i in range(6)]
+    with serve(library, *flags, "--max-batch-size", "8", "--seed", "3") as server, ThreadPoolExecutor(6) as pool:
         greedy = text(server, max_tokens=30)
-        bodies = [{"temperature": i % 3 * 0.7, "top_p": 0.9, "top_k": 5, "max_tokens": 30} for i in range(6)]
-        with ThreadPoolExecutor(6) as pool:
-            texts = list(pool.map(lambda body: text(server, **body), bodies))
-        assert server.metric("servegrid_batches_total") == 1 + 3
+        with server.post({"stream": True}, **endless) as running:  # until all six wait
+            arriving = running.iter_content(16)  # kept: it closes the connection when it is dropped
+            next(arriving)
+            answers = [pool.submit(text, server, **body) for body in bodies]
+            server.until(lambda: server.metric("servegrid_requests_waiting") == 6, "all wait")
+        texts = [answer.result() for answer in answers]
+        assert server.metric("servegrid_batches_total") == 2 + 3
     assert texts[0] == texts[3] == greedy
     assert greedy not in (texts[1], texts[2], texts[4], texts[5])
 

@@ -49,6 +49,12 @@ async def collected(generation: Generation) -> list[int]:
     return tokens
 
 
+async def settled() -> None:
+    """Until all that can go on without waiting has: a number of turns of the event loop, not a time."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 def test_tokens_of_a_step_come_together_and_the_reason_with_the_last() -> None:
     async def ask() -> tuple[list[int], Generation, Metrics]:
         made, metrics = scheduler(Engine(([1], None), ([2, 3], "length")))
@@ -90,12 +96,12 @@ def test_those_beyond_the_limit_wait_and_are_then_refused() -> None:
         assert (metrics.requests_running, metrics.requests_waiting) == (2, 1)
         with pytest.raises(ApiError, match="the queue is full"):
             made.submit(Generation([7], 3))
-        await asyncio.sleep(0.01)
+        await settled()
         made.withdraw(asked[0])
-        await asyncio.sleep(0.01)
+        await settled()
         assert (metrics.requests_running, metrics.requests_waiting) == (2, 0)
         assert made.stop(1.0) and asked[1].error == "the server is stopping"
-        await asyncio.sleep(0.01)
+        await settled()
         return metrics, engine
 
     metrics, engine = asyncio.run(ask())

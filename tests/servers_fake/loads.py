@@ -13,7 +13,7 @@ from servers_fake.scripted import ScriptedServer, Seen, Step
 PROTOCOL = protocols.get("openai-completions")
 TOKENS = 3
 GOOD = chunked(events(TOKENS))
-TIMES_OUT = Timeouts(connect_s=0.5, total_s=0.3)
+TIMES_OUT = Timeouts(total_s=2.0)  # time enough for a server on this host to begin its answer
 
 
 def requests(number: int, tokens: int = TOKENS, exact: bool = True) -> list[Request]:

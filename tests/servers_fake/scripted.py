@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +17,9 @@ from typing import Any
 RESET = "reset"
 CLOSE = "close"
 HOLD = "hold"  # say nothing until the client hangs up
+READ = "read"  # wait until the other side has read what was sent
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ class ScriptedServer:
             elif step == RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False
+            elif step == READ:
+                _until_read(connection)
             elif step == HOLD:
                 while connection.recv(65536):
                     pass
@@ -142,3 +147,22 @@ class ScriptedServer:
             else:
                 return False
         return True
+
+
+def _until_read(connection: socket.socket) -> None:
+    """Wait until nothing that was sent is left in the queue of the other end, a socket of this host."""
+    ends = [_as_listed(*end) for end in (connection.getpeername(), connection.getsockname())]
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        fields = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+        queues = {tuple(each[1:3]): each[4].split(":") for each in fields}
+        (_, waiting), (unsent, _) = (queues.get(pair, ["0", "0"]) for pair in (tuple(ends), tuple(ends[::-1])))
+        if int(unsent, 16) == int(waiting, 16) == 0:
+            return
+        time.sleep(0.001)
+    raise OSError("the other side does not read")
+
+
+def _as_listed(host: str, port: int) -> str:
+    """An address as /proc/net/tcp has it: the host in the machine's byte order."""
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"

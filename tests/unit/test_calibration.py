@@ -37,7 +37,7 @@ def test_every_kind_is_measured(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(calibration, "SIZES", dict.fromkeys(KINDS, SMALL))
     found = calibrate(kind)
     assert found.kind == kind and found.request_s >= 0 and found.chunk_s >= 0
-    assert 0 <= found.stamp_late_ms_p50 <= found.stamp_late_ms_p99 < 1000
+    assert 0 <= found.stamp_late_ms_p50 <= found.stamp_late_ms_p99 < 60_000, "one clock"
 
 
 @pytest.mark.parametrize("kind", ["stream", "requests"])

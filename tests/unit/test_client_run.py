@@ -21,11 +21,12 @@ from servegrid.protocols.base import GenerationSettings
 from servegrid.server import free_port
 from servers_fake.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, completion, event, events, sized, usage
 from servers_fake.loads import GOOD, PROTOCOL, TIMES_OUT, TOKENS, load, one, requests
-from servers_fake.scripted import CERTIFICATE, CLOSE, HOLD, RESET, ScriptedServer, Seen, Step
+from servers_fake.scripted import CERTIFICATE, CLOSE, HOLD, READ, RESET, ScriptedServer, Seen, Step
 
 
 def test_a_good_answer() -> None:
-    with ScriptedServer([HEAD, *(step for each in events(TOKENS) for step in (chunk(each), 0.02)), END]) as server:
+    pieces = (step for each in events(TOKENS) for step in (chunk(each), READ, 0.02))
+    with ScriptedServer([HEAD, *pieces, END]) as server:
         result = load(server)
     [record], [seen] = result.records, server.seen
     assert (record.status, record.error, record.http_status, record.finish_reason) == ("ok", None, 200, "length")
@@ -113,9 +114,9 @@ def test_bytes_in_the_body_that_look_like_its_end() -> None:
 
 def test_bytes_after_the_end_cost_the_connection_and_nothing_else() -> None:
     with ScriptedServer([GOOD + b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nwho asked?"]) as server:
-        records = load(server, number=3, timeouts=Timeouts(total_s=5)).records
+        records = load(server, number=3, timeouts=Timeouts(total_s=60)).records
     assert [record.status for record in records] == ["ok"] * 3 and server.connections == 3
-    assert all(record.end_s - record.sent_s < 1 for record in records)  # type: ignore[operator]
+    assert all(record.end_s - record.sent_s < 50 for record in records)  # type: ignore[operator]
 
 
 def test_connection_close_is_obeyed() -> None:
@@ -158,7 +159,7 @@ def test_an_answer_without_stream_is_one_event() -> None:
         ([chunked(events(TOKENS)[:2])], "malformed", "the answer ended after 2 events, without a finish reason or end mark"),
         ([CLOSE_HEAD, b"".join(events(TOKENS)[:2]), CLOSE], "disconnected", "the server closed the connection after 2 events, without a finish reason or end mark"),
         ([HEAD, chunk(events(TOKENS)[0]), CLOSE], "disconnected", "the server closed the connection within the answer"),
-        ([HEAD, chunk(events(TOKENS)[0]), 0.05, RESET], "disconnected", "connection reset by peer within the answer"),
+        ([HEAD, chunk(events(TOKENS)[0]), READ, RESET], "disconnected", "connection reset by peer within the answer"),
         ([b"HTTP/1.1 200 OK\r\nContent-Le", CLOSE], "disconnected", "the server closed the connection within the answer"),
         ([CLOSE], "disconnected", "the server closed the connection before the answer"),
         ([RESET], "disconnected", "connection reset by peer before the answer"),
@@ -178,13 +179,13 @@ def test_an_answer_without_stream_is_one_event() -> None:
     ],
 )  # fmt: skip
 def test_how_answers_that_are_not_ok_are_recorded(steps: list[Step], status: str, error: str) -> None:
-    record = one(steps, timeouts=Timeouts(total_s=5))
+    record = one(steps, timeouts=Timeouts(total_s=60))
     assert record.status == status and record.error is not None and record.error.startswith(error)
-    assert record.sent_s is not None and record.end_s is not None and record.end_s - record.sent_s < 4
+    assert record.sent_s is not None and record.end_s is not None and record.end_s - record.sent_s < 50
 
 
 def test_what_came_before_a_failure_is_kept() -> None:
-    record = one([HEAD, *(chunk(each) for each in events(TOKENS)[:2]), 0.05, RESET])
+    record = one([HEAD, *(chunk(each) for each in events(TOKENS)[:2]), READ, RESET])
     assert (record.status, record.text, record.output_tokens, len(record.chunk_offsets_s)) == (
         "disconnected",
         " w0 w1",
@@ -230,17 +231,17 @@ def test_tokens_are_counted_when_the_server_does_not() -> None:
 @pytest.mark.parametrize(
     ("steps", "error", "timeouts"),
     [
-        ([HOLD], "no first byte within 0.3 s", TIMES_OUT),
-        ([HOLD], "no first byte within 0.2 s", Timeouts(first_byte_s=0.2, total_s=5)),
-        ([HEAD, chunk(events(TOKENS)[0]), HOLD], "no end of the answer within 0.3 s", TIMES_OUT),
-        ([b"HTTP/1.1 200 OK\r\n", HOLD], "no end of the answer within 0.3 s", Timeouts(first_byte_s=0.2, total_s=0.3)),
-        ([HEAD, *[b"1\r\n:\r\n", 0.05] * 20], "no end of the answer within 0.3 s", TIMES_OUT),
+        ([HOLD], "no first byte within 0.3 s", Timeouts(total_s=0.3)),
+        ([HOLD], "no first byte within 0.2 s", Timeouts(first_byte_s=0.2, total_s=60)),
+        ([HEAD, chunk(events(TOKENS)[0]), HOLD], "no end of the answer within 2 s", TIMES_OUT),
+        ([b"HTTP/1.1 200 OK\r\n", HOLD], "no end of the answer within 2 s", Timeouts(first_byte_s=1.9, total_s=2.0)),
+        ([HEAD, *[b"1\r\n:\r\n", 0.05] * 1000], "no end of the answer within 2 s", TIMES_OUT),
     ],
 )
 def test_silence_ends_in_time(steps: list[Step], error: str, timeouts: Timeouts) -> None:
     record = one(steps, timeouts=timeouts)
     assert (record.status, record.error) == ("timeout", error)
-    assert 0.1 < record.end_s - record.sent_s < 3  # type: ignore[operator]
+    assert 0.1 < record.end_s - record.sent_s < 30  # type: ignore[operator]
 
 
 def test_nobody_there() -> None:
@@ -293,7 +294,7 @@ def endless(start: bytes, block: bytes) -> Callable[[Seen], Iterable[Step]]:
 def test_floods_are_cut_off(start: bytes, block: bytes, error: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with ScriptedServer(endless(start, block)) as server:
-        records = load(server, ClosedLoop(4), number=8, timeouts=Timeouts(total_s=20)).records
+        records = load(server, ClosedLoop(4), number=8, timeouts=Timeouts(total_s=100)).records
     assert {(record.status, str(record.error)[: len(error)]) for record in records} == {("malformed", error)}
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
 

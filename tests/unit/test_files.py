@@ -45,5 +45,5 @@ with holding("gpu 0"):
         with holding("gpu 1", wait_s=0):
             pass
         other.kill()
-    with holding("gpu 0", wait_s=5):
+    with holding("gpu 0", wait_s=60):
         pass

@@ -15,7 +15,7 @@ from servegrid.server import Server, ServerError, ending, free_port
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 
-def gone(pid: int, limit_s: float = 10) -> bool:
+def gone(pid: int, limit_s: float = 60) -> bool:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
@@ -27,7 +27,7 @@ def gone(pid: int, limit_s: float = 10) -> bool:
     return False
 
 
-def number_in(path: Path, limit_s: float = 10) -> int:
+def number_in(path: Path, limit_s: float = 60) -> int:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if path.exists() and (text := path.read_text()).endswith("\n"):
@@ -105,9 +105,11 @@ def test_a_guard_that_is_killed_takes_its_server_along(tmp_path: Path) -> None:
 
 
 def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
-    with Server(["sh", "-c", "sleep 0.5; exit 4"], tmp_path / "log", free_port()) as server:
+    dies = f"until [ -e {tmp_path}/now ]; do sleep 0.1; done; exit 4"
+    with Server(["sh", "-c", dies], tmp_path / "log", free_port()) as server:
         assert not server.dies_within(0.0)
-        assert server.dies_within(30.0)
+        (tmp_path / "now").touch()
+        assert server.dies_within(60.0)
     assert server.ended == {"exit": 4}
 
 

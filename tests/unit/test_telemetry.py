@@ -37,6 +37,11 @@ def rows(folder: Path, device: str | None = None) -> list[dict[str, Any]]:
     return [row for row in found if device in (None, row["device"])]
 
 
+def records(folder: Path) -> bool:
+    """Whether the sidecar has opened its files, after which it hears what it is told."""
+    return any("server_metrics" in path.name for path in folder.iterdir())
+
+
 def until(true: Callable[[], bool], limit_s: float = 60.0) -> bool:
     end_s = now_s() + limit_s
     while not true() and now_s() < end_s:
@@ -77,6 +82,7 @@ def test_the_host_is_sampled_from_before_the_context_to_after_it_on_the_common_c
 
 def test_a_watched_server_shows_its_work_and_its_end(tmp_path: Path) -> None:
     with Telemetry(tmp_path, interval_s=0.1) as telemetry:
+        assert until(lambda: records(tmp_path)), "it obeys from now on"
         server = subprocess.Popen([sys.executable, "-c", BURN])
         telemetry.watch(server.pid)
         time.sleep(1.5)
@@ -94,9 +100,7 @@ def test_watching_another_server_replaces_the_first(tmp_path: Path) -> None:
     servers = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
     with Telemetry(tmp_path, interval_s=0.1) as telemetry:
         telemetry.watch(servers[0].pid, servers[1].pid)
-        time.sleep(0.5)
         telemetry.watch(servers[2].pid)
-        time.sleep(0.5)
         telemetry.watch()
     for server in servers:
         server.kill()

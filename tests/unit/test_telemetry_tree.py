@@ -91,6 +91,9 @@ def test_living_children_count_with_memory_and_grandchildren(server: Told) -> No
     tree = ProcessTree([server.pid])
     alone = tree.sample()
     server.do("one = subprocess.Popen(['sh', '-c', 'sleep 60 & wait'])")
+    deadline = time.monotonic() + 60
+    while len(psutil.Process(server.pid).children(recursive=True)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
     time.sleep(1.1)  # children are looked for once a second
     together = tree.sample()
     assert together["processes"] == 3

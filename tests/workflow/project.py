@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,23 @@ class Project:
             )
         except psutil.Error:
             return False
+
+
+def jobs_of(snakemake: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Its measuring jobs."""
+    found = []
+    for one in psutil.Process(snakemake.pid).children(recursive=True):
+        with suppress(psutil.Error):  # some come and go
+            found += [one] if "measure.py" in " ".join(one.cmdline()) else []
+    return found
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it has not ended, be it that nobody has waited for it yet."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

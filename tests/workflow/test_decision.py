@@ -36,7 +36,7 @@ def test_a_real_sweep_ends_in_a_decision(project: Callable[..., Project]) -> Non
             "claims": CLAIMS,
             "report": {"published": [published]},
             "grid": {"threads": [1, 4]},
-            "prompts": {"count": 12},
+            "prompts": {"count": 12, "output_tokens": 24},  # the wait is far longer than any noise
             "server": {"concurrency": 1},
         }
     )

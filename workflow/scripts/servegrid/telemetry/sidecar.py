@@ -27,7 +27,7 @@ from servegrid.telemetry.tree import ProcessTree
 READY = "ready"
 _LOOP_S = 0.5
 _FIRST_SAMPLES_S = 5.0
-_LAST_SAMPLES_S = 0.5
+_LAST_SAMPLES_S = 3.0
 _ROWS_AT_ONCE = 8192
 
 
@@ -153,6 +153,8 @@ class Sidecar:
             self._say(f"command not understood ({type(error).__name__}: {error})")
 
     def _watch(self, pids: list[int]) -> None:
+        if self._server is not None:  # commands that come together: each server is sampled, one after the other
+            self._server.first.wait(_LAST_SAMPLES_S)
         self._end(self._server)
         self._server = self._sample_from("server", ProcessTree(pids)) if pids else None
 

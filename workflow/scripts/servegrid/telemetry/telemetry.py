@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 _SCRIPT = Path(__file__).parents[2] / "telemetry.py"
 _START_LIMIT_S = 20.0
-_END_LIMIT_S = 10.0
+_END_LIMIT_S = 30.0
 _NOTES_BYTES = 2**20
 
 
