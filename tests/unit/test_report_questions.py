@@ -86,6 +86,12 @@ def test_shares_of_the_roofline_by_hand() -> None:
     assert share.of_bandwidth == pytest.approx(200 / 1008) and share.of_compute == pytest.approx(2.4 / 165.2)
 
 
+def test_prompts_that_may_come_from_a_cache_are_not_counted_as_computed() -> None:
+    evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=300.0)
+    (share,) = list(shares(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000, prompts_cached=True)}))
+    assert share.of_compute == pytest.approx(0.8 / 165.2)
+
+
 def test_what_is_not_known_has_no_share() -> None:
     (share,) = list(shares(on("NVIDIA RTX A6000"), DEVICES, {}))
     assert share.of_bandwidth is None and share.of_compute is None

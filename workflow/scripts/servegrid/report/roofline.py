@@ -18,7 +18,8 @@ DEFINITION = (
     " bandwidth, as every step of decoding reads all weights once for all running requests; reads of the KV cache are not"
     " counted, and with speculation, where a step yields several tokens, it is not given."
     " The share of the compute is 2 x parameters x (prompt and output tokens)/s / dense FP16 tensor TFLOPS, after Kaplan et"
-    " al. (2020), 2001.08361; drafted tokens and attention are not counted."
+    " al. (2020), 2001.08361; drafted tokens, attention and, where prompts may be cached, prompt tokens are not counted."
+    " Of a mixture of experts, whose steps use some of the weights, neither is given."
 )
 
 
@@ -102,7 +103,7 @@ def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size:
     steps = float(place["output_tokens_per_s"]) / float(place["running_mean"] or math.nan)
     if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in ("none", "0"):
         of_bandwidth = steps * size.weights_bytes / (bandwidth * 1e9)
-    tokens = float(place["total_tokens_per_s"])
+    tokens = float(place["output_tokens_per_s" if size.prompts_cached else "total_tokens_per_s"])
     if size.parameters and math.isfinite(tokens):
         of_compute = 2 * size.parameters * tokens / (tensor * 1e12)
     return Share(row, name, tensor, bandwidth, of_bandwidth, of_compute)
