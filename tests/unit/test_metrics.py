@@ -86,6 +86,14 @@ def test_p99_of_a_hundred() -> None:
     assert metrics.percentile(np.arange(99.0), 99) is None
 
 
+@pytest.mark.parametrize(
+    ("requests", "percent", "known"), [(9, 99, False), (10, 99, True), (1, 50, False), (2, 50, True), (99, 99.9, False)]
+)
+def test_a_percentile_over_tokens_needs_several_requests(requests: int, percent: float, known: bool) -> None:
+    (found,) = metrics.percentiles(np.arange(5000.0), [percent], requests)
+    assert (found is not None) == known
+
+
 def test_percentiles_are_numpys_of_the_known_values() -> None:
     values = np.random.default_rng(1).lognormal(size=1234)
     ordered = metrics.ascending(np.append(values, [np.nan, np.nan]))

@@ -263,17 +263,30 @@ def ascending(values: Floats) -> Floats:
     return ordered[: len(ordered) - int(np.isnan(values).sum())]
 
 
-def percentiles(ordered: Floats, percents: Sequence[float]) -> list[float | None]:
+def percentiles(ordered: Floats, percents: Sequence[float], requests: float = math.inf) -> list[float | None]:
     """Percentiles of ascending values by linear interpolation between the two nearest (Hyndman and Fan 1996, definition 7).
 
-    None where fewer than 100 / (100 - percent) values, or 100 / percent, or 2, stand behind it.
+    None where fewer values than `values_behind` stand behind it, or, of values of which a request has many, fewer `requests`
+    than `requests_behind`.
     """
-    return [_between(ordered, p / 100) if len(ordered) >= values_behind(p) else None for p in percents]
+    return [
+        _between(ordered, p / 100) if len(ordered) >= values_behind(p) and requests >= requests_behind(p) else None
+        for p in percents
+    ]
 
 
 def values_behind(percent: float) -> int:
     """The least number of values that a percentile is given of: one beyond it, two in all."""
     return max(2, math.ceil(round(100 / min(percent, 100 - percent), 6)))  # 1000, not 1001, for 99.9
+
+
+def requests_behind(percent: float) -> int:
+    """The least number of requests behind a percentile of OF_TOKENS: a tenth of the values, at least 2.
+
+    The tokens of a request are alike, and one stall of the server meets all requests in flight; how many values that is worth
+    differs, so a tenth is a convention.
+    """
+    return max(2, math.ceil(values_behind(percent) / 10))
 
 
 def _between(ordered: Floats, share: float) -> float:

@@ -90,8 +90,9 @@ def _unknowable(grid: Grid) -> Iterator[str]:
         requests = shapes.requests(load.options, grid.config.prompts.count)
         for limit in grid.config.report.slo:
             latency, _, percent = limit.partition("_ms_p")
-            least = metrics.values_behind(float(percent))
-            if requests and latency not in metrics.OF_TOKENS and requests * sessions < least:
+            behind = metrics.requests_behind if latency in metrics.OF_TOKENS else metrics.values_behind
+            least = behind(float(percent))
+            if requests and requests * sessions < least:
                 few = f"{requests} requests in each of {sessions} sessions" if sessions > 1 else f"{requests} requests"
                 yield f"report.slo.{limit} will stay unknown: it takes {least} requests, and a load has {few}"
 

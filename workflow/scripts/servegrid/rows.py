@@ -1,7 +1,7 @@
 """Rows of numbers from the loads of one point: requests are pooled, and what belongs to a session is averaged."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil
+from math import ceil, inf
 from statistics import fmean
 from typing import Any
 
@@ -61,11 +61,13 @@ def _latencies(measured: Sequence[Measured]) -> Row:
     pooled = {name: _pooled(measured, name) for name in metrics.LATENCIES if name != "itl"}
     alike = all(one.requests.chunks.one_each for one in measured)
     pooled["itl"] = pooled["chunk_gap"] if alike else _pooled(measured, "itl")
+    behind = dict.fromkeys(metrics.OF_TOKENS, sum(len(one.requests.ok) for one in measured))
     for name in metrics.LATENCIES:
-        found = metrics.percentiles(pooled[name], metrics.PERCENTILES)
+        found = metrics.percentiles(pooled[name], metrics.PERCENTILES, behind.get(name, inf))
         row |= {f"{name}_ms_p{percent}": value for percent, value in zip(metrics.PERCENTILES, found, strict=True)}
     row["distributions"] = {
-        name: metrics.percentiles(pooled[name], metrics.DISTRIBUTION) for name in metrics.DISTRIBUTED
+        name: metrics.percentiles(pooled[name], metrics.DISTRIBUTION, behind.get(name, inf))
+        for name in metrics.DISTRIBUTED
     }
     late = np.concatenate([metrics.lateness_ms(one.requests) for one in measured])
     return row | {"lateness_ms_p99": metrics.percentile(late, 99)}
