@@ -12,7 +12,7 @@ from servegrid.containers import ContainerRun
 from servegrid.docker_runtime import owner
 from servegrid.docker_runtime.server import ContainerServer
 from servegrid.engines.base import Container
-from servegrid.server import free_port
+from servegrid.ports import free_port
 
 
 def cannot(reason: str) -> None:

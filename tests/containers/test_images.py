@@ -13,7 +13,7 @@ from boxes import cannot
 from servegrid.asking import ask
 from servegrid.docker_runtime.images import ImageAbsent, have, look_up
 from servegrid.docker_runtime.record import ImageRecord
-from servegrid.server import free_port
+from servegrid.ports import free_port
 from workflow.project import until
 
 CONFIG = """

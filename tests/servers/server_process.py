@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +12,9 @@ from typing import Any
 
 import requests
 
+from servegrid.ports import free_port
+
 SERVERS = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "servers"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def last_words(stderr: str) -> str:

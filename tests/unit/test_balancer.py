@@ -14,7 +14,8 @@ import pytest
 
 from servegrid.balancer import Balancer, missing, workers
 from servegrid.client import ClosedLoop, Endpoint, Timeouts
-from servegrid.server import Server, free_port
+from servegrid.ports import free_port
+from servegrid.server import Server
 from servers_fake.answers import HEAD, chunk, completion, event, usage
 from servers_fake.loads import PROTOCOL, load
 from servers_fake.scripted import CLOSE, HOLD, ScriptedServer, Seen, Step

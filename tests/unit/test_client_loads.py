@@ -15,8 +15,8 @@ from servegrid.client import (
     Progress,
     Timeouts,
 )
+from servegrid.ports import free_port
 from servegrid.request_record import RequestRecord
-from servegrid.server import free_port
 from servers_fake.answers import END, HEAD, chunk, events
 from servers_fake.loads import GOOD, TOKENS, load
 from servers_fake.scripted import HOLD, READ, ScriptedServer, Seen, Step

@@ -17,8 +17,8 @@ from servegrid.client import (
     Timeouts,
     run,
 )
+from servegrid.ports import free_port
 from servegrid.protocols.base import GenerationSettings
-from servegrid.server import free_port
 from servers_fake.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, completion, event, events, sized, usage
 from servers_fake.loads import GOOD, PROTOCOL, TIMES_OUT, TOKENS, load, one, requests
 from servers_fake.scripted import CERTIFICATE, CLOSE, HOLD, READ, RESET, ScriptedServer, Seen, Step

@@ -9,10 +9,10 @@ from tritonclient.grpc import service_pb2
 from servegrid import protocols
 from servegrid.client import ClosedLoop, Endpoint, OpenLoop, Request, Shape, run
 from servegrid.client.kinds import check
+from servegrid.ports import free_port
 from servegrid.protocols.base import GenerationSettings, Reading
 from servegrid.protocols.events import Events
 from servegrid.request_record import RequestRecord
-from servegrid.server import free_port
 
 SETTINGS = GenerationSettings(4, "any", extra={"top_k": 1, "return_finish_reason": None})
 SAMPLING = {"max_tokens": 4, "temperature": 0.0, "ignore_eos": True, "min_tokens": 4, "top_k": 1}

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from servegrid.server import Server, ServerError, ending, free_port
+from servegrid.ports import free_port
+from servegrid.server import Server, ServerError, ending
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from servegrid.ports import free_port
 from servegrid.remote import RemoteServer
-from servegrid.server import free_port
 from workflow.project import Project
 
 CLAIMS = [

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ground import REPOSITORY, RESOURCES
+from servegrid.ports import free_port
 from servegrid.remote import RemoteServer
-from servegrid.server import free_port
 from workflow.project import Project
 
 Make = Callable[..., Project]

@@ -14,9 +14,10 @@ from servegrid.devices import gpu_uuids, why_busy
 from servegrid.finding import Finding
 from servegrid.grid import Grid
 from servegrid.hub import is_hub_name
+from servegrid.ports import free_port
 from servegrid.prompts import files as prompt_files
 from servegrid.remote import RemoteServer, key_headers
-from servegrid.server import ServerError, free_port
+from servegrid.server import ServerError
 
 GIB = 1024**3
 RESULTS_GIB = 2.0

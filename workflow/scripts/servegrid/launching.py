@@ -13,10 +13,11 @@ from servegrid.config import Config
 from servegrid.containers import described
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.hub import is_hub_name
+from servegrid.ports import free_ports
 from servegrid.remote import RemoteServer, at_port, key_headers
 from servegrid.replicated import Part, ReplicatedServer
 from servegrid.secrets import REFERENCE
-from servegrid.server import Server, ServerError, free_ports
+from servegrid.server import Server, ServerError
 
 BALANCER_GRACE_S = 2.0
 AnyServer = Server | RemoteServer | ReplicatedServer

@@ -4,12 +4,10 @@ import http.client
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -151,17 +149,3 @@ class Server:
             return False
         finally:
             connection.close()
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    return free_ports(1)[0]
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """TCP ports of 127.0.0.1 that nobody listens on now, each another."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return tuple(int(probe.getsockname()[1]) for probe in probes)
