@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from servegrid.intervals import Estimate, shared_level
-from servegrid.phrases import GARBLED
+from servegrid.phrases import UNTRUSTED, distrust
 from servegrid.report.evidence import MEASURED, Evidence, direction
 from servegrid.report.points import bound
 
@@ -19,10 +19,6 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "min_energy": ("j_per_output_token",),
 }
 """What each objective is measured by: the first that any row knows."""
-UNTRUSTED: Mapping[str, tuple[str, ...]] = {
-    "j_per_output_token": ("energy samples missing", "energy counter and power differ"),
-}
-"""Warnings of a row that say that a metric's number is not to be relied on."""
 UNITS = {
     "output_tokens_per_s": "output tokens/s",
     "requests_per_s": "requests/s",
@@ -127,8 +123,8 @@ def _reason(evidence: Evidence, row: int, metric: str, limited: bool, fit: bool)
         return "client-bound"
     if not fit:
         return f"without {metric}"
-    if found := [phrase for phrase in (GARBLED, *UNTRUSTED.get(metric, ())) if phrase in warnings]:
-        return found[0]
+    if doubtful := distrust(warnings, metric):
+        return doubtful
     held = {name: evidence.rows[name].iloc[row] for name in evidence.settings.slo}
     if any(value > evidence.settings.slo[name] for name, value in held.items()):
         return "beyond an SLO"
