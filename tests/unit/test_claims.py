@@ -160,6 +160,41 @@ def test_published_rows_and_measured_ones_are_never_mixed() -> None:
     assert len(rule(claim, evidence, "the article").comparisons) == 1
 
 
+def goodputs(of: dict[tuple[str, int], list[float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Engines a and b at every level of threads, with these goodputs of their sessions."""
+    threads = sorted({level for _, level in of})
+    points, sessions = planted({"engine": ["a", "b"], "threads": threads}, sessions=len(next(iter(of.values()))))
+    places = zip(points["engine"], points["threads"], strict=True)
+    values = [of[place] for place in places]
+    points = points.assign(goodput_requests_per_s=[sum(each) / len(each) for each in values])
+    return points, sessions.assign(goodput_requests_per_s=[value for each in values for value in each])
+
+
+AHEAD = {"metric": "goodput_requests_per_s", "better": {"engine": "a"}, "than": {"engine": "b"}}
+
+
+def test_a_row_that_is_zero_is_the_worst_and_is_named() -> None:
+    tables = goodputs({("a", 4): [8.0, 8.1], ("b", 4): [4.0, 4.1], ("a", 64): [0.0, 0.0], ("b", 64): [35.0, 36.0]})
+    ruling = measured(AHEAD, tables)
+    assert (ruling.verdict, ruling.count("supported"), ruling.count("contradicted")) == ("contradicted", 1, 1)
+    assert "engine a, threads 64: 0 in 2 of 2 sessions" in ruling.because
+    other_way = measured(AHEAD | {"better": {"engine": "b", "threads": 64}, "than": {"engine": "a"}}, tables)
+    assert other_way.verdict == "supported"
+
+
+@pytest.mark.parametrize("a", [[15.9, 15.9, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.1], [15.9, 15.9, 15.9, 15.9, 0.0]])
+def test_sessions_of_zero_are_not_left_out(a: list[float]) -> None:
+    ruling = measured(AHEAD, goodputs({("a", 4): a, ("b", 4): [10.6, 10.6, 10.7, 10.5, 10.6]}))
+    assert ruling.verdict == "no difference shown" and ruling.deciding
+    assert ruling.deciding.effect.value == pytest.approx(sum(a) / 53) and "engine a: 0 in" in ruling.because
+
+
+def test_no_time_is_no_reading() -> None:
+    points, sessions = faster(0.2)
+    ruling = measured(BETTER, (points.assign(time_s=[10.0, 0.0]), sessions))
+    assert ruling.verdict == "not measured"
+
+
 @pytest.mark.parametrize(("sessions", "levels"), [(2, [1]), (3, [1, 2, 4]), (5, [1]), (4, [1, 2, 4, 8])])
 def test_noise_alone_is_rarely_taken_for_an_effect(sessions: int, levels: list[int]) -> None:
     """200 claims about two engines that differ in nothing: at most the 5 % of wrong verdicts that the intervals state,

@@ -10,7 +10,7 @@ import pandas as pd
 from servegrid.config.judging import Claim
 from servegrid.intervals import Estimate, shared_level
 from servegrid.report.evidence import MEASURED, Evidence
-from servegrid.report.points import label
+from servegrid.report.points import label, varying
 from servegrid.report.selectors import chosen
 
 Verdict = Literal["supported", "contradicted", "no difference shown", "not measured"]
@@ -18,6 +18,7 @@ SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 OPEN: Final = "no difference shown"
 ABSENT: Final = "not measured"
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def rule(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     level = shared_level(len(pairs))
     comparisons = [_compare(claim, evidence, one, two, level) for one, two in pairs]
     ruling = Ruling(claim, source, _overall(comparisons), "", comparisons)
-    return Ruling(claim, source, ruling.verdict, _because(ruling), comparisons)
+    return Ruling(claim, source, ruling.verdict, _because(ruling) + _zeros(ruling, evidence), comparisons)
 
 
 def apart(claim: Claim) -> list[str]:
@@ -133,7 +134,7 @@ def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
 
 def _verdict(effect: Estimate, least: float, most: float | None) -> Verdict:
     """Whether the effect lies within [least, most], by its interval, or by its figure where there is none."""
-    low, high = effect.low or effect.value, effect.high or effect.value
+    low, high = effect.ends
     if high < least or (most is not None and low > most):
         return CONTRADICTED
     enough = low > least if least == 1 else low >= least
@@ -173,12 +174,24 @@ def _because(ruling: Ruling) -> str:
     return said + _size(ruling)
 
 
+def _zeros(ruling: Ruling, evidence: Evidence) -> str:
+    """The rows that were 0 in some session, of which there is no ratio."""
+    metric, axes = ruling.claim.metric, varying(evidence.rows, evidence.settings.all_axes)
+    found = []
+    for row in dict.fromkeys(row for one in ruling.comparisons for row in (one.better, one.than)):
+        values = list(evidence.by_round(row, metric).values())
+        if 0 in values:
+            found.append(f"{evidence.words(row, axes)}: 0 in {values.count(0)} of {len(values)} sessions")
+    more = f"; and {len(found) - _NAMED} more rows" if len(found) > _NAMED else ""
+    return "".join(f"; {words}" for words in found[:_NAMED]) + more
+
+
 def _size(ruling: Ruling) -> str:
     """Where the direction is as stated and the size is not, that is said."""
     one = ruling.deciding
     if one is None or ruling.verdict != CONTRADICTED:
         return ""
-    low = one.effect.low or one.effect.value
+    low, _ = one.effect.ends
     if one.most is not None and low > one.most:
         return "; the effect is greater than stated"
     return "; the direction holds, the size does not" if one.least > 1 and low > 1 else ""

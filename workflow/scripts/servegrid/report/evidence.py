@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from servegrid import intervals
@@ -13,7 +12,7 @@ from servegrid.metrics import BETTER
 from servegrid.noise import Noise, noise_of
 from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
-from servegrid.report.rounds import IDS, Ids, Rounds, by_point
+from servegrid.report.rounds import IDS, Ids, Rounds, by_point, known
 from servegrid.report.settings import Settings
 
 MEASURED = "measured"
@@ -48,12 +47,11 @@ class Evidence:
         return [MEASURED, *dict.fromkeys(self.rows.loc[self.rows["source"] != MEASURED, "source"])]
 
     def usable(self, metric: str, client_bound: bool = False) -> pd.DataFrame:
-        """The rows that can be held against each other by `metric`: whole, known, above zero, and not client-bound.
+        """The rows that can be held against each other by `metric`: whole, known, and not client-bound.
 
         Their axes, `source` and the metric, under the row's number. With `client_bound`, those are among them.
         """
-        value = self.rows[metric]
-        mask = self._whole & np.isfinite(value) & (value > 0)
+        mask = self._whole & known(self.rows, metric)
         if not client_bound:
             mask &= ~self._bound
         chosen: pd.DataFrame = self.rows.loc[mask, [*self.settings.all_axes, "source", metric]]
@@ -81,7 +79,7 @@ class Evidence:
         return found if direction(metric) == "higher" else found.inverse()
 
     def by_round(self, row: int, metric: str) -> Rounds:
-        """The values above zero of the row's sessions, by round; empty for a published row."""
+        """The known values of the row's sessions, by round; empty for a published row."""
         if self._source(row) != MEASURED:
             return {}
         return self._all_rounds(metric).get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})

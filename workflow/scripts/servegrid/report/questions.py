@@ -94,7 +94,7 @@ def _memory(evidence: Evidence) -> Answer:
 def _less_than_linear(one: elasticity.Elasticity) -> str:
     if one.source == MEASURED and not one.slope.doubted:
         return "not told: no doubt known"
-    low, high = (one.slope.value if end is None else end for end in (one.slope.low, one.slope.high))
+    low, high = one.slope.ends
     if low > 0 and high < 1:
         return "more helps, less than linearly"
     if low >= 1:

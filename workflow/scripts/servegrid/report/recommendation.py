@@ -99,7 +99,7 @@ def recommend(evidence: Evidence) -> Recommendation:
 
 def _measured(evidence: Evidence, metric: str) -> pd.DataFrame:
     rows = evidence.usable(metric)
-    return rows[rows["source"] == MEASURED]
+    return rows[(rows["source"] == MEASURED) & (rows[metric] > 0)]
 
 
 def _others(evidence: Evidence, ranked: list[int]) -> list[int]:

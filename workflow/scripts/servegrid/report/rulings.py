@@ -1,5 +1,6 @@
 """The rulings on the claims as data, as a table and in words."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
 
 
 def _cell(value: float | None) -> Cell:
-    return Cell(number(value), value)
+    return Cell(number(value), _finite(value))
 
 
 def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
@@ -91,9 +92,15 @@ def _place(row: int, metric: str, evidence: Evidence) -> dict[str, Any]:
     return {"axes": axes, metric: evidence.estimate(row, metric).value}
 
 
+def _finite(value: float | None) -> float | None:
+    """JSON and tables have no infinity: a ratio to 0 is in words only."""
+    return None if value is None or math.isinf(value) else value
+
+
 def estimate_data(estimate: Estimate) -> dict[str, Any]:
     """An estimate in plain values."""
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "doubt": estimate.how}
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: _finite(value) for name, value in ends.items()} | {"doubt": estimate.how}
 
 
 def estimate_words(estimate: Estimate, unit: str = "") -> str:
