@@ -125,6 +125,17 @@ def test_one_session_shows_nothing_however_large_the_effect() -> None:
     assert ruling.deciding and ruling.deciding.effect.how == "one session: no doubt known"
 
 
+def test_a_percentile_that_no_session_has_by_itself_is_not_taken_for_that_of_one_session() -> None:
+    points, sessions = faster(0.2)
+    tables = points.assign(ttft_ms_p99=[30.0, 20.0]), sessions.assign(ttft_ms_p99=None)
+    ruling = measured(BETTER | {"metric": "ttft_ms_p99"}, tables)
+    assert ruling.verdict == "no difference shown" and ruling.deciding
+    assert ruling.deciding.effect.value == pytest.approx(1.5)
+    assert ruling.deciding.effect.how == "no session has enough requests for it by itself: no doubt known"
+    row = Evidence.of(*tables, Settings()).estimate(0, "ttft_ms_p99")
+    assert (row.value, row.how) == (30.0, ruling.deciding.effect.how)
+
+
 def test_rows_that_are_not_whole_or_that_the_client_set_are_no_evidence() -> None:
     points, sessions = faster(0.2)
     for change in ({"status": ["partial", "ok"]}, {"status": ["ok", "failed"]}, {"client_bound": [False, True]}):

@@ -17,6 +17,8 @@ from servegrid.report.settings import Settings
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
+OF_ALL_ALONE = "no session has enough requests for it by itself: no doubt known"
+"""A percentile of a point may rest on the requests of all its sessions."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ class Evidence:
         value = self._value(row, metric)
         if self._source(row) != MEASURED:
             return Estimate(value, how=NOT_REPEATED)
-        found = intervals.mean(list(self.by_round(row, metric).values()) or [value], level, self.noise(metric))
+        values = list(self.by_round(row, metric).values())
+        if not values:
+            return Estimate(value, how=OF_ALL_ALONE)
+        found = intervals.mean(values, level, self.noise(metric))
         return found if found.doubted else Estimate(value, how=found.how)
 
     def times_better(
@@ -70,12 +75,14 @@ class Evidence:
     ) -> Estimate:
         """How many times better `row` is than `other` by `metric`, of which `other`'s is multiplied by `other_times`."""
         one, two = self.by_round(row, metric), self.by_round(other, metric)
-        if not one or not two:
+        by_session = bool(one and two)
+        if not by_session:
             one, two = {0: self._value(row, metric)}, {0: self._value(other, metric)}
         two = {rep: value * other_times for rep, value in two.items()}
         found = intervals.ratio(one, two, level, self.noise(metric))
-        if MEASURED not in (self._source(row), self._source(other)):
-            found = Estimate(found.value, how=NOT_REPEATED)
+        if not by_session:
+            measured = MEASURED in (self._source(row), self._source(other))
+            found = Estimate(found.value, how=OF_ALL_ALONE if measured else NOT_REPEATED)
         return found if direction(metric) == "higher" else found.inverse()
 
     def by_round(self, row: int, metric: str) -> Rounds:
