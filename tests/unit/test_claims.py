@@ -143,6 +143,23 @@ def test_rows_that_are_not_whole_or_that_the_client_set_are_no_evidence() -> Non
         assert ruling.verdict == "not measured" and "no row with a time_s for" in ruling.because
 
 
+@pytest.mark.parametrize(
+    ("warning", "metric", "verdict"),
+    [
+        ("garbled texts", "time_s", "not measured"),
+        ("energy window short; garbled texts", "j_per_output_token", "not measured"),
+        ("energy counter and power differ", "j_per_output_token", "not measured"),
+        ("energy samples missing", "j_per_output_token", "not measured"),
+        ("energy counter and power differ", "time_s", "supported"),
+        ("energy window short", "j_per_output_token", "supported"),
+    ],
+)
+def test_garbage_and_numbers_not_to_be_trusted_are_no_evidence(warning: str, metric: str, verdict: str) -> None:
+    points, sessions = faster(0.2)
+    ruling = measured(BETTER | {"metric": metric}, (points.assign(warnings=[None, warning]), sessions))
+    assert ruling.verdict == verdict, ruling.because
+
+
 def test_rows_are_compared_only_where_they_agree_on_the_other_axes() -> None:
     axes = {"engine": ["a", "b"], "threads": [1, 8]}
     tables = planted(axes, lambda place: 10.0 / place["threads"] / (1 + 0.3 * (place["engine"] == "b")), 0.005, 4)

@@ -118,6 +118,19 @@ def test_the_kind_of_client() -> None:
     assert found.effect.value == pytest.approx(0.5, rel=0.05) and found.effect.doubted
 
 
+def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:
+    axes = {"threads": [1, 2, 4], "memory_fraction": [0.3, 0.9], "client": ["stream", "parallel"]}
+    points, sessions = planted(axes, noise=0.01)
+    points = points.assign(warnings="latency drifts; garbled texts", gpu_name="RTX A6000")
+    evidence = Evidence.of(points, sessions, Settings(axes=("memory_fraction", "client")))
+    found = as_data(answers(evidence, DEVICES, {}))
+    assert [one["answers"] for one in found] == [[]] * 4
+    assert [one["left_out"] for one in found] == [{"garbled texts": 12}] * 4
+    assert as_markdown(answers(evidence, DEVICES, {})).count("Left out: 12 garbled texts.") == 4
+    other = Evidence.of(points.assign(warnings=["garbled texts", *[None] * 11]), sessions, evidence.settings)
+    assert {len(one.shares) for one in knees(other)} == {2, 3}
+
+
 def test_what_was_not_measured_is_said_as_such() -> None:
     found = as_data(answers(Evidence.of(*EMPTY, Settings()), DEVICES, {}))
     assert len(found) == 4 and all(one["answers"] == [] and one["not_measured"] for one in found)

@@ -1,15 +1,18 @@
-"""The rows that comparisons rest on: whole, not set by the client, with their sessions where they were measured here."""
+"""The rows that comparisons rest on: whole, not set by the client, not to be distrusted; and their sessions if measured here."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from servegrid import intervals
 from servegrid.intervals import Estimate
 from servegrid.metrics import BETTER
 from servegrid.noise import Noise, noise_of
+from servegrid.phrases import distrust
 from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
 from servegrid.report.rounds import IDS, Ids, Rounds, by_point, known
@@ -49,15 +52,31 @@ class Evidence:
         return [MEASURED, *dict.fromkeys(self.rows.loc[self.rows["source"] != MEASURED, "source"])]
 
     def usable(self, metric: str, client_bound: bool = False) -> pd.DataFrame:
-        """The rows that can be held against each other by `metric`: whole, known, and not client-bound.
+        """The rows that can be held against each other by `metric`: those that are not unfit.
 
         Their axes, `source` and the metric, under the row's number. With `client_bound`, those are among them.
         """
-        mask = self._whole & known(self.rows, metric)
-        if not client_bound:
-            mask &= ~self._bound
-        chosen: pd.DataFrame = self.rows.loc[mask, [*self.settings.all_axes, "source", metric]]
+        fit = self.unfit(metric, client_bound) == ""
+        chosen: pd.DataFrame = self.rows.loc[fit, [*self.settings.all_axes, "source", metric]]
         return chosen
+
+    def unfit(self, metric: str, client_bound: bool = False) -> "pd.Series[str]":
+        """Why each row is no evidence about `metric`, empty if it is: its status, `client-bound`, `without <metric>`, or a warning.
+
+        With `client_bound`, a row that the client set the pace of is as good as any.
+        """
+        doubtful = self.rows["warnings"].map(lambda warnings: distrust(warnings, metric))
+        reasons: dict[str, pd.Series[bool]] = {
+            "client-bound": self._bound & (not client_bound),
+            f"without {metric}": ~known(self.rows, metric),
+        }
+        found = np.select(list(reasons.values()), list(reasons), doubtful)
+        return pd.Series(found, self.rows.index).where(self._whole, self.rows["status"])
+
+    def left_out(self, metric: str, client_bound: bool = False) -> Counter[str]:
+        """Why rows measured here are no evidence about `metric` -> how many."""
+        why = self.unfit(metric, client_bound)
+        return Counter(why[(why != "") & (self.rows["source"] == MEASURED)])
 
     def estimate(self, row: int, metric: str, level: float = intervals.LEVEL) -> Estimate:
         """The row's number with its interval over sessions."""

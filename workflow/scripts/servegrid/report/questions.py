@@ -10,7 +10,7 @@ from servegrid.model.size import ModelSize
 from servegrid.report import client_effect, elasticity, knee, roofline
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.knee import Knee
-from servegrid.report.numbers import DASH, number
+from servegrid.report.numbers import DASH, counted, number
 from servegrid.report.points import label
 from servegrid.report.rulings import estimate_data, estimate_words
 
@@ -19,13 +19,17 @@ _LINES = 24
 
 @dataclass(frozen=True)
 class Answer:
-    """One question: how it was answered, one line per group of rows, the same as data; no line says why there is none."""
+    """One question: how it was answered, one line per group of rows, the same as data; no line says why there is none.
+
+    `left_out` is why rows that bear on it were not used -> how many.
+    """
 
     question: str
     method: str
     lines: Sequence[str]
     data: Sequence[Mapping[str, Any]]
     missing: str
+    left_out: Mapping[str, int]
 
 
 def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> list[Answer]:
@@ -36,7 +40,7 @@ def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, Model
 def as_data(found: Iterable[Answer]) -> list[dict[str, Any]]:
     """The answers in plain values."""
     return [
-        {"question": one.question, "method": one.method, "answers": list(one.data)}
+        {"question": one.question, "method": one.method, "answers": list(one.data), "left_out": dict(one.left_out)}
         | ({} if one.data else {"not_measured": one.missing})
         for one in found
     ]
@@ -49,6 +53,8 @@ def as_markdown(found: Iterable[Answer]) -> str:
         lines = [f"- {line}" for line in one.lines[:_LINES]] or [f"Not measured: {one.missing}."]
         if len(one.lines) > _LINES:
             lines.append(f"- and {len(one.lines) - _LINES:,} more, in questions.json")
+        if one.left_out:
+            lines += ["", f"Left out: {counted(one.left_out)}."]
         parts += [f"## {one.question}", "", *lines, "", one.method, ""]
     return "\n".join(parts)
 
@@ -65,7 +71,8 @@ def _threads(evidence: Evidence) -> Answer:
         for one in found
     ]  # fmt: skip
     missing = "no points that differ in client threads alone"
-    return Answer("How many client threads are best?", knee.DEFINITION, lines, data, missing)
+    left_out = evidence.left_out("time_s")
+    return Answer("How many client threads are best?", knee.DEFINITION, lines, data, missing, left_out)
 
 
 def _knee_words(one: Knee) -> str:
@@ -88,7 +95,8 @@ def _memory(evidence: Evidence) -> Answer:
     ]
     method = "The slope of log throughput over log memory share: 0 is no effect, 1 in proportion, between them less than linear."
     missing = f"no points that differ in {elasticity.AXIS} alone"
-    return Answer("Does more memory give more throughput?", method, lines, data, missing)
+    left_out = evidence.left_out("time_s") if elasticity.AXIS in evidence.settings.all_axes else {}
+    return Answer("Does more memory give more throughput?", method, lines, data, missing, left_out)
 
 
 def _less_than_linear(one: elasticity.Elasticity) -> str:
@@ -115,7 +123,7 @@ def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, Model
     data = [_contrast_data(one) for one in pairs] + [_share_data(one, evidence) for one in found]
     missing = "no point ran on one device of config/published/devices.csv"
     question = "How does throughput follow the device's tensor cores and bandwidth?"
-    return Answer(question, roofline.DEFINITION, lines, data, missing)
+    return Answer(question, roofline.DEFINITION, lines, data, missing, evidence.left_out("time_s"))
 
 
 def _contrast_words(one: roofline.Contrast) -> str:
@@ -171,7 +179,8 @@ def _client(evidence: Evidence) -> Answer:
     missing = (
         "the grid has no axis client with two kinds measured; to have one: grid.client: [stream, requests, parallel]"
     )
-    return Answer("Does the kind of client change the result?", method, lines, data, missing)
+    left_out = evidence.left_out("time_s", True) if client_effect.AXIS in evidence.settings.all_axes else {}
+    return Answer("Does the kind of client change the result?", method, lines, data, missing, left_out)
 
 
 def _place(source: str, place: Mapping[str, str]) -> str:
