@@ -136,11 +136,86 @@ def test_a_percentile_that_no_session_has_by_itself_is_not_taken_for_that_of_one
     assert (row.value, row.how) == (30.0, ruling.deciding.effect.how)
 
 
-def test_rows_that_are_not_whole_or_that_the_client_set_are_no_evidence() -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": ["partial", "ok"]}, "no usable row for than (engine a): 1 partial"),
+        ({"status": ["ok", "failed"]}, "no usable row for better (engine b): 1 failed"),
+        ({"client_bound": [False, True]}, "no usable row for better (engine b): 1 client-bound"),
+        ({"time_s": [10.0, None]}, "no usable row for better (engine b): 1 without time_s"),
+        ({"warnings": [None, "cold start; garbled texts"]}, "no usable row for better (engine b): 1 garbled texts"),
+        (
+            {"status": ["failed", "unsupported"]},
+            "no usable row for better (engine b): 1 unsupported; no usable row for than (engine a): 1 failed",
+        ),
+        ({"engine": ["a", "c"]}, "no row for better (engine b)"),
+    ],
+)
+def test_rows_that_are_no_evidence_are_left_out_with_the_true_reason(change: dict[str, Any], words: str) -> None:
     points, sessions = faster(0.2)
-    for change in ({"status": ["partial", "ok"]}, {"status": ["ok", "failed"]}, {"client_bound": [False, True]}):
-        ruling = measured(BETTER, (points.assign(**change), sessions))
-        assert ruling.verdict == "not measured" and "no row with a time_s for" in ruling.because
+    ruling = measured(BETTER, (points.assign(**change), sessions))
+    assert (ruling.verdict, ruling.because) == ("not measured", words)
+
+
+def test_sides_whose_usable_rows_do_not_meet_are_not_compared() -> None:
+    points, sessions = planted({"engine": ["a", "b"], "threads": [4, 8]})
+    ruling = measured(BETTER, (points.assign(status=["failed", "ok", "ok", "failed"]), sessions))
+    words = "no two usable rows agree on the axes that are matched; left out: 2 failed"
+    assert (ruling.verdict, ruling.because) == ("not measured", words)
+
+
+def levels_of(times: dict[int, float], **change: list[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    points, sessions = planted({"threads": list(times)}, lambda place: times[place["threads"]], 0.005, 3)
+    return points.assign(**change), sessions
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "reason"),
+    [
+        ({"status": ["ok", "ok", "ok", "failed"]}, "no difference shown", "1 failed"),
+        ({"status": ["ok", "ok", "ok", "partial"]}, "no difference shown", "1 partial"),
+        ({"status": ["failed", "ok", "ok", "ok"]}, "no difference shown", "1 failed"),
+        ({"status": ["ok", "ok", "ok", "unsupported"]}, "supported", "1 unsupported"),
+        ({"client_bound": [False, False, False, True]}, "supported", "1 client-bound"),
+        (
+            {"status": ["failed", "ok", "ok", "ok"], "client_bound": [False, False, False, True]},
+            "no difference shown",
+            "1 failed, 1 client-bound",
+        ),
+    ],
+)
+def test_a_row_that_failed_supports_nothing_and_what_is_left_out_is_said(
+    change: dict[str, list[Any]], verdict: str, reason: str
+) -> None:
+    claim = {"better": {"threads": [128, 256]}, "than": {"threads": [24, 64]}}
+    ruling = measured(claim, levels_of({24: 25.0, 64: 20.0, 128: 16.0, 256: 12.0}, **change))
+    assert ruling.verdict == verdict
+    assert ruling.because.endswith(f"bear it out; left out: {reason}") or ruling.because == (
+        f"one comparison; left out: {reason}"
+    )
+
+
+def test_a_failed_row_does_not_mend_what_another_contradicts_nor_touches_what_it_is_no_part_of() -> None:
+    claim = {"better": {"threads": [128, 256]}, "than": {"threads": 64}}
+    status = {"status": ["ok", "ok", "ok", "failed"]}
+    assert measured(claim, levels_of({24: 25.0, 64: 20.0, 128: 26.0, 256: 12.0}, **status)).verdict == "contradicted"
+    elsewhere = levels_of({64: 20.0, 128: 16.0, 256: 12.0, 512: 9.0}, **status)
+    ruling = measured(claim, elsewhere)
+    assert (ruling.verdict, ruling.because) == ("supported", "of 2 comparisons 2 bear it out")
+
+
+def test_client_bound_rows_are_evidence_of_what_the_client_does_and_of_nothing_else() -> None:
+    axes = {"client": ["stream", "parallel"], "engine": ["a", "b"]}
+    points, sessions = planted(axes, lambda p: 10.0 - (p["client"] == "parallel") - 2 * (p["engine"] == "b"), 0.005, 4)
+    tables = points.assign(client_bound=points["client"] == "parallel"), sessions
+    clients = {"better": {"client": "parallel"}, "than": {"client": "stream"}}
+    assert measured(clients, tables, ("client",)).verdict == "supported"
+    assert measured({"better": {"client": "parallel"}}, tables, ("client",)).verdict == "supported"
+    engines = measured(BETTER, tables, ("client",))
+    assert (engines.verdict, len(engines.comparisons)) == ("supported", 1)
+    assert engines.because == "one comparison; left out: 2 client-bound"
+    within = {"better": {"engine": "b", "client": "parallel"}, "than": {"engine": "a", "client": "parallel"}}
+    assert measured(within, tables, ("client",)).verdict == "not measured"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ NOTES = (
     "Supported: every comparison lies within what the sentence states, with its whole interval. Contradicted: one lies wholly"
     " outside. Intervals hold 95 % for all comparisons of a claim together (Bonferroni). Published rows have no repeats and"
     " are judged by their figures; one measured session shows nothing.",
+    "Left out are rows that no number can be taken from, with the reason. Where one failed, in part or whole, the claim is not"
+    " supported, whatever the others say. Client-bound rows count where kinds of client are compared.",
 )
 
 
@@ -68,6 +70,7 @@ def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
         "source": ruling.source,
         "verdict": ruling.verdict,
         "because": ruling.because,
+        "left_out": dict(ruling.left_out),
         "counts": {verdict: ruling.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, OPEN)},
         "deciding": _comparison(ruling.deciding, ruling, evidence) if ruling.deciding else None,
         "comparisons": [_comparison(one, ruling, evidence) for one in ruling.comparisons],
