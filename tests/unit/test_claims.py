@@ -254,6 +254,35 @@ def test_less_than_linear() -> None:
         assert measured(claim, tables, ("memory_fraction",)).verdict == verdict
 
 
+@pytest.mark.parametrize("whole", [100, 107, 114, 500, 601.3])
+def test_exactly_linear_is_not_less_than_linear_whatever_rounding_says(tmp_path: Path, whole: float) -> None:
+    header = "source,gpu,vram,engine,threads,time_s\n"
+    claim = Claim(says="x", better={"memory_fraction": 1}, than={"memory_fraction": 0.5})
+    claim = claim.model_copy(update={"less_than_linear_in": "memory_fraction"})
+    for half, verdict in ((2, "no difference shown"), (1.99, "supported"), (2.01, "contradicted")):
+        table = tmp_path / f"{half}.csv"
+        table.write_text(f"{header}paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n")
+        assert rule(claim, Evidence.of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
+
+
+@pytest.mark.parametrize("levels", [[0.5, 0.5], ["x", "y"], [0.9, 0.5]])
+def test_without_more_of_the_axis_nothing_is_less_than_linear_in_it(levels: list[Any]) -> None:
+    points, sessions = planted({"engine": ["a", "b"]}, lambda p: 9.0 if p["engine"] == "b" else 10.0, 0.01)
+    points = points.assign(memory_fraction=levels)
+    claim = BETTER | {"less_than_linear_in": "memory_fraction", "matched_on": ["gpu"]}
+    ruling = measured(claim, (points, sessions), ("memory_fraction",))
+    words = "no two usable rows agree on the axes that are matched, the first with more memory_fraction"
+    assert (ruling.verdict, ruling.because) == ("not measured", words)
+
+
+@pytest.mark.parametrize(("time_s", "words"), [(106.0, "supported"), (107.0, "contradicted"), (105.0, "contradicted")])
+def test_an_effect_that_is_just_what_is_stated_is_stated_right(tmp_path: Path, time_s: float, words: str) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(f"source,gpu,engine,threads,time_s\npaper,cpu,b,1,100\npaper,cpu,a,1,{time_s}\n")
+    claim = Claim.model_validate({"says": "x", "at_least": 0.06, "at_most": 0.06, **BETTER})
+    assert rule(claim, Evidence.of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == words
+
+
 def test_published_rows_and_measured_ones_are_never_mixed() -> None:
     points, sessions = planted({"engine": ["tgi"], "gpu": ["4090"], "threads": [128], "speculation": ["2"]})
     evidence = Evidence.of(points, sessions, Settings(published=(TABLE,)))

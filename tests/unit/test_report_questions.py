@@ -70,6 +70,30 @@ def test_a_planted_elasticity_is_found(power: float, words: str) -> None:
     assert words in as_markdown(answers(evidence, DEVICES, {}))
 
 
+@pytest.mark.parametrize(
+    ("half", "words"),
+    [
+        (2.0, ": more helps, in proportion or beyond;"),
+        (1.999, ": more helps, less than linearly;"),
+        (1.0, ": more does not help;"),
+        (0.9, ": more hurts;"),
+    ],
+)
+def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: float, words: str) -> None:
+    for whole in (100, 107, 114, 500):
+        table = tmp_path / "t.csv"
+        rows = f"paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n"
+        table.write_text(f"source,gpu,vram,engine,threads,time_s\n{rows}")
+        evidence = Evidence.of(*EMPTY, Settings(published=(str(table),)))
+        assert words in as_markdown(answers(evidence, DEVICES, {})), whole
+
+
+def test_a_planted_loss_hurts() -> None:
+    tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** 0.5, 0.01, 5)
+    evidence = Evidence.of(*tables, Settings(axes=("memory_fraction",)))
+    assert ": more hurts;" in as_markdown(answers(evidence, DEVICES, {}))
+
+
 def on(gpu_name: str, **more: Any) -> Evidence:
     points, sessions = planted({}, lambda place: 10.0, 0.0, 2)
     return Evidence.of(points.assign(gpu_name=gpu_name, **more), sessions, Settings())

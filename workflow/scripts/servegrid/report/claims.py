@@ -20,6 +20,7 @@ SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 OPEN: Final = "no difference shown"
 ABSENT: Final = "not measured"
+ROUNDING = 1e-9
 FAILED = ("failed", "partial")
 """Statuses of a row that was tried and is not whole."""
 
@@ -81,7 +82,7 @@ def rule(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     rows = evidence.rows.loc[evidence.rows["source"] == source, [*evidence.settings.all_axes]]
     unfit = evidence.unfit(claim.metric, client_bound=_of_clients(claim))
     better, than = _sides(claim, rows, evidence)
-    every = list(_pairs(claim, better, than, evidence))
+    every = [pair for pair in _pairs(claim, better, than, evidence) if _grows(claim, evidence, *pair)]
     left_out = Counter(unfit[row] for row in sorted({row for pair in every for row in pair}) if unfit[row])
     pairs = [pair for pair in every if not any(unfit[row] for row in pair)]
     if not pairs:
@@ -133,11 +134,16 @@ def _keyed(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[int, tuple
 def _compare(claim: Claim, evidence: Evidence, one: int, two: int, level: float) -> Comparison:
     effect = evidence.times_better(one, two, claim.metric, level, claim.than_times)
     least, most = 1 + claim.at_least, None if claim.at_most is None else 1 + claim.at_most
+    share = _share(evidence, claim.less_than_linear_in, one, two) if claim.less_than_linear_in else None
+    strict = share is not None and (most is None or share <= most)
+    most = share if strict else most
     known = effect.doubted or evidence.rows["source"].iloc[one] != MEASURED
-    if claim.less_than_linear_in:
-        share = _share(evidence, claim.less_than_linear_in, one, two)
-        known, most = known and share is not None, min(most or float("inf"), share or float("inf"))
-    return Comparison(one, two, effect, least, most, _verdict(effect, least, most) if known else OPEN)
+    return Comparison(one, two, effect, least, most, _verdict(effect, least, most, strict) if known else OPEN)
+
+
+def _grows(claim: Claim, evidence: Evidence, one: int, two: int) -> bool:
+    """Whether the first row has more of the axis that the effect is to be less than linear in, if there is one."""
+    return not claim.less_than_linear_in or _less(1, _share(evidence, claim.less_than_linear_in, one, two) or 0)
 
 
 def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
@@ -148,13 +154,19 @@ def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
     return float(above / below) if above > 0 and below > 0 else None
 
 
-def _verdict(effect: Estimate, least: float, most: float | None) -> Verdict:
-    """Whether the effect lies within [least, most], by its interval, or by its figure where there is none."""
+def _verdict(effect: Estimate, least: float, most: float | None, strict: bool) -> Verdict:
+    """Whether the effect lies from `least` to `most`, or below that if `strict`: by its interval, or by its figure where there is none."""
     low, high = effect.ends
-    if high < least or (most is not None and low > most):
+    if _less(high, least) or (most is not None and _less(most, low)):
         return CONTRADICTED
-    enough = low > least if least == 1 else low >= least
-    return SUPPORTED if enough and (most is None or high <= most) else OPEN
+    enough = _less(least, low) if least == 1 else not _less(low, least)
+    within = most is None or (_less(high, most) if strict else not _less(most, high))
+    return SUPPORTED if enough and within else OPEN
+
+
+def _less(one: float, two: float) -> bool:
+    """By more than rounding, which is not to decide whether 200 s are twice 100 s."""
+    return one < two * (1 - ROUNDING)
 
 
 def _overall(comparisons: Sequence[Comparison], left_out: Mapping[str, int]) -> Verdict:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from servegrid.model.size import ModelSize
 from servegrid.report import client_effect, elasticity, knee, roofline
+from servegrid.report.claims import ROUNDING
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.knee import Knee
 from servegrid.report.numbers import DASH, counted, number
@@ -103,15 +104,20 @@ def _less_than_linear(one: elasticity.Elasticity) -> str:
     if one.source == MEASURED and not one.slope.doubted:
         return "not told: no doubt known"
     low, high = one.slope.ends
-    if low > 0 and high < 1:
+    below_one = high < 1 - ROUNDING
+    if low > ROUNDING and below_one:
         return "more helps, less than linearly"
-    if low >= 1:
+    if low >= 1 - ROUNDING:
         return "more helps, in proportion or beyond"
-    if high <= 0:
+    if high < -ROUNDING:
+        return "more hurts"
+    if high <= ROUNDING:
         return "more does not help"
-    if low > 0:
+    if low > ROUNDING:
         return "more helps; whether less than linearly is not told"
-    return "helps less than linearly, if at all" if high < 1 else "no effect told from none, or from a proportional one"
+    return (
+        "helps less than linearly, if at all" if below_one else "no effect told from none, or from a proportional one"
+    )
 
 
 def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Answer:

@@ -31,12 +31,13 @@ def because(ruling: "Ruling", evidence: Evidence) -> str:
 
 def why_absent(ruling: "Ruling", better: pd.Index, than: pd.Index, unfit: "pd.Series[str]") -> str:
     """What there is nothing of: of rows on a side, of usable ones among them, or of two that go together."""
-    claim = ruling.claim
+    claim, axis = ruling.claim, ruling.claim.less_than_linear_in
     sides = (("better", better, claim.better), ("than", than, claim.than))
     found = [_lacking(f"{name} ({_shown(selector)})", unfit[rows]) for name, rows, selector in sides]
     if any(found):
         return "; ".join(filter(None, found))
-    return f"no two usable rows agree on the axes that are matched{left_out(ruling.left_out)}"
+    more = f", the first with more {axis}" if axis else ""
+    return f"no two usable rows agree on the axes that are matched{more}{left_out(ruling.left_out)}"
 
 
 def left_out(reasons: Mapping[str, int]) -> str:
