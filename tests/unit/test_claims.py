@@ -235,6 +235,26 @@ def test_garbage_and_numbers_not_to_be_trusted_are_no_evidence(warning: str, met
     assert ruling.verdict == verdict, ruling.because
 
 
+@pytest.mark.parametrize(
+    ("better", "than", "comparisons"),
+    [
+        (2, 8, 1),
+        ("< 4", "> 4", 2),
+        ("ngram:2", 8, 1),
+        ([2, 16], "8", 2),
+        ("none", "<= 8", 2),
+        (2, "draft:2", 0),
+        (0, 2, 0),
+    ],
+)
+def test_speculation_is_chosen_by_its_length_too(better: Any, than: Any, comparisons: int) -> None:
+    times = {"none": 9.0, "ngram:2": 10.0, "ngram:8": 13.0, "draft:16": 12.0, "medusa": 12.0}
+    tables = planted({"speculation": list(times)}, lambda place: times[place["speculation"]], 0.005, 4)
+    ruling = measured({"better": {"speculation": better}, "than": {"speculation": than}}, tables)
+    assert len(ruling.comparisons) == comparisons
+    assert ruling.verdict == ("supported" if comparisons else "not measured")
+
+
 def test_rows_are_compared_only_where_they_agree_on_the_other_axes() -> None:
     axes = {"engine": ["a", "b"], "threads": [1, 8]}
     tables = planted(axes, lambda place: 10.0 / place["threads"] / (1 + 0.3 * (place["engine"] == "b")), 0.005, 4)
