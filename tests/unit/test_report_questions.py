@@ -51,6 +51,40 @@ def test_a_best_level_at_the_end_says_that_more_may_come() -> None:
     assert "more may come beyond" in as_markdown(answers(levels_of({1: 100, 2: 200}), DEVICES, {}))
 
 
+@pytest.mark.parametrize(
+    ("change", "at_end", "words"),
+    [
+        ({"status": ["ok", "ok", "failed"]}, False, "the most is at 2; no evidence: 4 failed"),
+        ({"client_bound": [False, False, True]}, False, "the most is at 2; no evidence: 4 client-bound"),
+        ({"warnings": ["", "", "garbled texts"]}, False, "the most is at 2; no evidence: 4 garbled texts"),
+        ({"status": ["ok", "ok", "unsupported"]}, True, "more may come beyond; no evidence: 4 unsupported"),
+        ({"status": ["partial", "ok", "ok"]}, True, "more may come beyond; no evidence: 1 partial"),
+    ],
+)
+def test_a_level_that_is_no_evidence_is_named_beside_the_knee(
+    change: dict[str, list[Any]], at_end: bool, words: str
+) -> None:
+    points, sessions = planted({"threads": [1, 2, 4]}, lambda place: 10.0 / place["threads"], 0.005, 4)
+    evidence = Evidence.of(points.assign(**change), sessions, Settings())
+    (knee,) = list(knees(evidence))
+    assert knee.at_end == at_end and words in as_markdown(answers(evidence, DEVICES, {}))
+    [answer] = as_data(answers(evidence, DEVICES, {}))[0]["answers"]
+    assert list(answer["left_out"].values()) == list(knee.left_out.values()) != []
+
+
+def test_a_knee_names_only_the_levels_of_its_own_group() -> None:
+    points, sessions = planted({"engine": ["a", "b"], "threads": [1, 2, 4]}, noise=0.005)
+    points = points.assign(status=["ok", "ok", "failed", "ok", "ok", "ok"])
+    found = {knee.place["engine"]: knee for knee in knees(Evidence.of(points, sessions, Settings()))}
+    assert found["a"].left_out == {4.0: "failed"} and found["b"].left_out == {}
+
+
+def test_the_knees_of_all_groups_share_the_doubt() -> None:
+    tables = planted({"engine": list("abcde"), "threads": [1, 2, 4]}, noise=0.01)
+    share = next(knees(Evidence.of(*tables, Settings()))).shares
+    assert [one.how.split(" %")[0] for one in share.values() if one.value != 1] == ["99.5"] * 2
+
+
 def test_the_article_s_memory_share() -> None:
     (found,) = list(elasticities(Evidence.of(*EMPTY, ARTICLE)))
     assert found.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not found.slope.doubted

@@ -67,6 +67,7 @@ def _threads(evidence: Evidence) -> Answer:
         {
             "source": one.source, "place": one.place, "metric": one.metric, "best": one.best, "knee": one.knee,
             "low": one.low, "high": one.high, "doubt": knee.doubt(one), "best_is_the_highest_level": one.at_end,
+            "left_out": {f"{threads:g}": why for threads, why in one.left_out.items()},
             "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in one.shares.items()},
         }
         for one in found
@@ -80,7 +81,12 @@ def _knee_words(one: Knee) -> str:
     doubt = f"{one.low:g}{DASH}{one.high:g}" if one.low is not None and one.high is not None else knee.doubt(one)
     words = f"knee at {one.knee:g} thread{'s' if one.knee != 1 else ''} ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
     end = ", the highest level measured: more may come beyond" if one.at_end else ""
-    return f"{words}; the most is at {one.best:g}{end}"
+    return f"{words}; the most is at {one.best:g}{end}{_no_evidence(one)}"
+
+
+def _no_evidence(one: Knee) -> str:
+    levels = ", ".join(f"{threads:g} {why}" for threads, why in one.left_out.items())
+    return f"; no evidence: {levels}" if levels else ""
 
 
 def _memory(evidence: Evidence) -> Answer:
