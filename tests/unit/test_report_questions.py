@@ -122,6 +122,18 @@ def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: flo
         assert words in as_markdown(answers(evidence, DEVICES, {})), whole
 
 
+def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> None:
+    """Sweeps of 20 groups in which memory does nothing: in 5 % an effect is stated anywhere, but for chance."""
+    axes: dict[str, Any] = {"memory_fraction": ["0.5", "1"], "threads": [1, 4, 16, 64], "quantization": list("abcde")}
+    tries, wrong = 60, 0
+    for seed in range(tries):
+        tables = planted(axes, noise=0.02, sessions=3, seed=seed)
+        found = list(elasticities(Evidence.of(*tables, Settings(axes=("memory_fraction",)))))
+        assert {one.slope.how for one in found} == {"99.75 % t-interval over 3 rounds"}
+        wrong += any(one.slope.ends[0] > 0 or one.slope.ends[1] < 0 for one in found)
+    assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
+
+
 def test_a_planted_loss_hurts() -> None:
     tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** 0.5, 0.01, 5)
     evidence = Evidence.of(*tables, Settings(axes=("memory_fraction",)))

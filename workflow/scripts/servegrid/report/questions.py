@@ -72,7 +72,7 @@ def _threads(evidence: Evidence) -> Answer:
         }
         for one in found
     ]  # fmt: skip
-    missing = "no points that differ in client threads alone"
+    missing = "no points to rely on that differ in client threads alone"
     left_out = evidence.left_out("time_s")
     return Answer("How many client threads are best?", knee.DEFINITION, lines, data, missing, left_out)
 
@@ -100,8 +100,11 @@ def _memory(evidence: Evidence) -> Answer:
         {"source": one.source, "place": one.place, "levels": one.levels, "slope": estimate_data(one.slope)}
         for one in found
     ]
-    method = "The slope of log throughput over log memory share: 0 is no effect, 1 in proportion, between them less than linear."
-    missing = f"no points that differ in {elasticity.AXIS} alone"
+    method = (
+        "The slope of log throughput over log memory share: 0 is no effect, 1 in proportion, between them less than linear."
+        " Intervals hold 95 % for all groups of points together (Bonferroni)."
+    )
+    missing = f"no points to rely on that differ in {elasticity.AXIS} alone"
     left_out = evidence.left_out("time_s") if elasticity.AXIS in evidence.settings.all_axes else {}
     return Answer("Does more memory give more throughput?", method, lines, data, missing, left_out)
 
