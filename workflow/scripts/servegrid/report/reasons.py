@@ -1,7 +1,7 @@
 """Why a verdict on a claim is what it is, in words."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,7 +26,9 @@ def because(ruling: "Ruling", evidence: Evidence) -> str:
     number = len(ruling.comparisons)
     parts = [f"{ruling.count(verdict)} {said}" for verdict, said in _SAID.items() if ruling.count(verdict)]
     said = f"of {number} comparisons {', '.join(parts)}" if number > 1 else "one comparison"
-    return said + _size(ruling) + _zeros(ruling, evidence) + left_out(ruling.left_out)
+    failed = ruling.verdict == "no difference shown" and ruling.count("supported") == number
+    held_back = "; what failed bears nothing out" if failed else ""
+    return said + _size(ruling) + _zeros(ruling, evidence) + left_out(ruling.left_out) + held_back
 
 
 def why_absent(ruling: "Ruling", better: pd.Index, than: pd.Index, unfit: "pd.Series[str]") -> str:
@@ -69,17 +71,10 @@ def _size(ruling: "Ruling") -> str:
 
 def _zeros(ruling: "Ruling", evidence: Evidence) -> str:
     """The rows that were 0 in some session, of which there is no ratio."""
+    metric, axes = ruling.claim.metric, varying(evidence.rows, evidence.settings.all_axes)
     rows = dict.fromkeys(row for one in ruling.comparisons for row in (one.better, one.than))
-    found = list(filter(None, (_zero(row, ruling.claim.metric, evidence) for row in rows)))
-    more = [f"and {len(found) - _NAMED} more rows"] if len(found) > _NAMED else []
-    return _joined([*found[:_NAMED], *more])
-
-
-def _zero(row: int, metric: str, evidence: Evidence) -> str:
-    values = list(evidence.by_round(row, metric).values())
-    axes = varying(evidence.rows, evidence.settings.all_axes)
-    return f"{evidence.words(row, axes)}: 0 in {values.count(0)} of {len(values)} sessions" if 0 in values else ""
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return "".join(f"; {part}" for part in parts)
+    known = {row: list(evidence.by_round(row, metric).values()) for row in rows}
+    found = [(row, values.count(0), len(values)) for row, values in known.items() if 0 in values]
+    words = [f"; {evidence.words(row, axes)}: 0 in {zeros} of {number} sessions" for row, zeros, number in found]
+    more = f"; and {len(words) - _NAMED} more rows" if len(words) > _NAMED else ""
+    return "".join(words[:_NAMED]) + more
