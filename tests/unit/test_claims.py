@@ -125,11 +125,133 @@ def test_one_session_shows_nothing_however_large_the_effect() -> None:
     assert ruling.deciding and ruling.deciding.effect.how == "one session: no doubt known"
 
 
-def test_rows_that_are_not_whole_or_that_the_client_set_are_no_evidence() -> None:
+def test_a_percentile_that_no_session_has_by_itself_is_not_taken_for_that_of_one_session() -> None:
     points, sessions = faster(0.2)
-    for change in ({"status": ["partial", "ok"]}, {"status": ["ok", "failed"]}, {"client_bound": [False, True]}):
-        ruling = measured(BETTER, (points.assign(**change), sessions))
-        assert ruling.verdict == "not measured" and "no row with a time_s for" in ruling.because
+    tables = points.assign(ttft_ms_p99=[30.0, 20.0]), sessions.assign(ttft_ms_p99=None)
+    ruling = measured(BETTER | {"metric": "ttft_ms_p99"}, tables)
+    assert ruling.verdict == "no difference shown" and ruling.deciding
+    assert ruling.deciding.effect.value == pytest.approx(1.5)
+    assert ruling.deciding.effect.how == "no session has enough requests for it by itself: no doubt known"
+    row = Evidence.of(*tables, Settings()).estimate(0, "ttft_ms_p99")
+    assert (row.value, row.how) == (30.0, ruling.deciding.effect.how)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": ["partial", "ok"]}, "no usable row for than (engine a): 1 partial"),
+        ({"status": ["ok", "failed"]}, "no usable row for better (engine b): 1 failed"),
+        ({"client_bound": [False, True]}, "no usable row for better (engine b): 1 client-bound"),
+        ({"time_s": [10.0, None]}, "no usable row for better (engine b): 1 without time_s"),
+        ({"warnings": [None, "cold start; garbled texts"]}, "no usable row for better (engine b): 1 garbled texts"),
+        (
+            {"status": ["failed", "unsupported"]},
+            "no usable row for better (engine b): 1 unsupported; no usable row for than (engine a): 1 failed",
+        ),
+        ({"engine": ["a", "c"]}, "no row for better (engine b)"),
+    ],
+)
+def test_rows_that_are_no_evidence_are_left_out_with_the_true_reason(change: dict[str, Any], words: str) -> None:
+    points, sessions = faster(0.2)
+    ruling = measured(BETTER, (points.assign(**change), sessions))
+    assert (ruling.verdict, ruling.because) == ("not measured", words)
+
+
+def test_sides_whose_usable_rows_do_not_meet_are_not_compared() -> None:
+    points, sessions = planted({"engine": ["a", "b"], "threads": [4, 8]})
+    ruling = measured(BETTER, (points.assign(status=["failed", "ok", "ok", "failed"]), sessions))
+    words = "no two usable rows agree on the axes that are matched; left out: 2 failed"
+    assert (ruling.verdict, ruling.because) == ("not measured", words)
+
+
+def levels_of(times: dict[int, float], **change: list[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    points, sessions = planted({"threads": list(times)}, lambda place: times[place["threads"]], 0.005, 3)
+    return points.assign(**change), sessions
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "reason"),
+    [
+        ({"status": ["ok", "ok", "ok", "failed"]}, "no difference shown", "1 failed"),
+        ({"status": ["ok", "ok", "ok", "partial"]}, "no difference shown", "1 partial"),
+        ({"status": ["failed", "ok", "ok", "ok"]}, "no difference shown", "1 failed"),
+        ({"status": ["ok", "ok", "ok", "unsupported"]}, "supported", "1 unsupported"),
+        ({"client_bound": [False, False, False, True]}, "supported", "1 client-bound"),
+        (
+            {"status": ["failed", "ok", "ok", "ok"], "client_bound": [False, False, False, True]},
+            "no difference shown",
+            "1 failed, 1 client-bound",
+        ),
+    ],
+)
+def test_a_row_that_failed_supports_nothing_and_what_is_left_out_is_said(
+    change: dict[str, list[Any]], verdict: str, reason: str
+) -> None:
+    claim = {"better": {"threads": [128, 256]}, "than": {"threads": [24, 64]}}
+    ruling = measured(claim, levels_of({24: 25.0, 64: 20.0, 128: 16.0, 256: 12.0}, **change))
+    assert ruling.verdict == verdict
+    held_back = "" if verdict == "supported" else "; what failed bears nothing out"
+    assert ruling.because.endswith(f"; left out: {reason}{held_back}")
+
+
+def test_a_failed_row_does_not_mend_what_another_contradicts_nor_touches_what_it_is_no_part_of() -> None:
+    claim = {"better": {"threads": [128, 256]}, "than": {"threads": 64}}
+    status = {"status": ["ok", "ok", "ok", "failed"]}
+    assert measured(claim, levels_of({24: 25.0, 64: 20.0, 128: 26.0, 256: 12.0}, **status)).verdict == "contradicted"
+    elsewhere = levels_of({64: 20.0, 128: 16.0, 256: 12.0, 512: 9.0}, **status)
+    ruling = measured(claim, elsewhere)
+    assert (ruling.verdict, ruling.because) == ("supported", "of 2 comparisons 2 bear it out")
+
+
+def test_client_bound_rows_are_evidence_of_what_the_client_does_and_of_nothing_else() -> None:
+    axes = {"client": ["stream", "parallel"], "engine": ["a", "b"]}
+    points, sessions = planted(axes, lambda p: 10.0 - (p["client"] == "parallel") - 2 * (p["engine"] == "b"), 0.005, 4)
+    tables = points.assign(client_bound=points["client"] == "parallel"), sessions
+    clients = {"better": {"client": "parallel"}, "than": {"client": "stream"}}
+    assert measured(clients, tables, ("client",)).verdict == "supported"
+    assert measured({"better": {"client": "parallel"}}, tables, ("client",)).verdict == "supported"
+    engines = measured(BETTER, tables, ("client",))
+    assert (engines.verdict, len(engines.comparisons)) == ("supported", 1)
+    assert engines.because == "one comparison; left out: 2 client-bound"
+    within = {"better": {"engine": "b", "client": "parallel"}, "than": {"engine": "a", "client": "parallel"}}
+    assert measured(within, tables, ("client",)).verdict == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("warning", "metric", "verdict"),
+    [
+        ("garbled texts", "time_s", "not measured"),
+        ("energy window short; garbled texts", "j_per_output_token", "not measured"),
+        ("energy counter and power differ", "j_per_output_token", "not measured"),
+        ("energy samples missing", "j_per_output_token", "not measured"),
+        ("energy counter and power differ", "time_s", "supported"),
+        ("energy window short", "j_per_output_token", "supported"),
+    ],
+)
+def test_garbage_and_numbers_not_to_be_trusted_are_no_evidence(warning: str, metric: str, verdict: str) -> None:
+    points, sessions = faster(0.2)
+    ruling = measured(BETTER | {"metric": metric}, (points.assign(warnings=[None, warning]), sessions))
+    assert ruling.verdict == verdict, ruling.because
+
+
+@pytest.mark.parametrize(
+    ("better", "than", "comparisons"),
+    [
+        (2, 8, 1),
+        ("< 4", "> 4", 2),
+        ("ngram:2", 8, 1),
+        ([2, 16], "8", 2),
+        ("none", "<= 8", 2),
+        (2, "draft:2", 0),
+        (0, 2, 0),
+    ],
+)
+def test_speculation_is_chosen_by_its_length_too(better: Any, than: Any, comparisons: int) -> None:
+    times = {"none": 9.0, "ngram:2": 10.0, "ngram:8": 13.0, "draft:16": 12.0, "medusa": 12.0}
+    tables = planted({"speculation": list(times)}, lambda place: times[place["speculation"]], 0.005, 4)
+    ruling = measured({"better": {"speculation": better}, "than": {"speculation": than}}, tables)
+    assert len(ruling.comparisons) == comparisons
+    assert ruling.verdict == ("supported" if comparisons else "not measured")
 
 
 def test_rows_are_compared_only_where_they_agree_on_the_other_axes() -> None:
@@ -151,6 +273,35 @@ def test_less_than_linear() -> None:
         assert measured(claim, tables, ("memory_fraction",)).verdict == verdict
 
 
+@pytest.mark.parametrize("whole", [100, 107, 114, 500, 601.3])
+def test_exactly_linear_is_not_less_than_linear_whatever_rounding_says(tmp_path: Path, whole: float) -> None:
+    header = "source,gpu,vram,engine,threads,time_s\n"
+    claim = Claim(says="x", better={"memory_fraction": 1}, than={"memory_fraction": 0.5})
+    claim = claim.model_copy(update={"less_than_linear_in": "memory_fraction"})
+    for half, verdict in ((2, "no difference shown"), (1.99, "supported"), (2.01, "contradicted")):
+        table = tmp_path / f"{half}.csv"
+        table.write_text(f"{header}paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n")
+        assert rule(claim, Evidence.of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
+
+
+@pytest.mark.parametrize("levels", [[0.5, 0.5], ["x", "y"], [0.9, 0.5]])
+def test_without_more_of_the_axis_nothing_is_less_than_linear_in_it(levels: list[Any]) -> None:
+    points, sessions = planted({"engine": ["a", "b"]}, lambda p: 9.0 if p["engine"] == "b" else 10.0, 0.01)
+    points = points.assign(memory_fraction=levels)
+    claim = BETTER | {"less_than_linear_in": "memory_fraction", "matched_on": ["gpu"]}
+    ruling = measured(claim, (points, sessions), ("memory_fraction",))
+    words = "no two usable rows agree on the axes that are matched, the first with more memory_fraction"
+    assert (ruling.verdict, ruling.because) == ("not measured", words)
+
+
+@pytest.mark.parametrize(("time_s", "words"), [(106.0, "supported"), (107.0, "contradicted"), (105.0, "contradicted")])
+def test_an_effect_that_is_just_what_is_stated_is_stated_right(tmp_path: Path, time_s: float, words: str) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(f"source,gpu,engine,threads,time_s\npaper,cpu,b,1,100\npaper,cpu,a,1,{time_s}\n")
+    claim = Claim.model_validate({"says": "x", "at_least": 0.06, "at_most": 0.06, **BETTER})
+    assert rule(claim, Evidence.of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == words
+
+
 def test_published_rows_and_measured_ones_are_never_mixed() -> None:
     points, sessions = planted({"engine": ["tgi"], "gpu": ["4090"], "threads": [128], "speculation": ["2"]})
     evidence = Evidence.of(points, sessions, Settings(published=(TABLE,)))
@@ -158,6 +309,41 @@ def test_published_rows_and_measured_ones_are_never_mixed() -> None:
     assert evidence.sources == ["measured", "the article"]
     assert rule(claim, evidence, MEASURED).verdict == "not measured"
     assert len(rule(claim, evidence, "the article").comparisons) == 1
+
+
+def goodputs(of: dict[tuple[str, int], list[float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Engines a and b at every level of threads, with these goodputs of their sessions."""
+    threads = sorted({level for _, level in of})
+    points, sessions = planted({"engine": ["a", "b"], "threads": threads}, sessions=len(next(iter(of.values()))))
+    places = zip(points["engine"], points["threads"], strict=True)
+    values = [of[place] for place in places]
+    points = points.assign(goodput_requests_per_s=[sum(each) / len(each) for each in values])
+    return points, sessions.assign(goodput_requests_per_s=[value for each in values for value in each])
+
+
+AHEAD = {"metric": "goodput_requests_per_s", "better": {"engine": "a"}, "than": {"engine": "b"}}
+
+
+def test_a_row_that_is_zero_is_the_worst_and_is_named() -> None:
+    tables = goodputs({("a", 4): [8.0, 8.1], ("b", 4): [4.0, 4.1], ("a", 64): [0.0, 0.0], ("b", 64): [35.0, 36.0]})
+    ruling = measured(AHEAD, tables)
+    assert (ruling.verdict, ruling.count("supported"), ruling.count("contradicted")) == ("contradicted", 1, 1)
+    assert "engine a, threads 64: 0 in 2 of 2 sessions" in ruling.because
+    other_way = measured(AHEAD | {"better": {"engine": "b", "threads": 64}, "than": {"engine": "a"}}, tables)
+    assert other_way.verdict == "supported"
+
+
+@pytest.mark.parametrize("a", [[15.9, 15.9, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.1], [15.9, 15.9, 15.9, 15.9, 0.0]])
+def test_sessions_of_zero_are_not_left_out(a: list[float]) -> None:
+    ruling = measured(AHEAD, goodputs({("a", 4): a, ("b", 4): [10.6, 10.6, 10.7, 10.5, 10.6]}))
+    assert ruling.verdict == "no difference shown" and ruling.deciding
+    assert ruling.deciding.effect.value == pytest.approx(sum(a) / 53) and "engine a: 0 in" in ruling.because
+
+
+def test_no_time_is_no_reading() -> None:
+    points, sessions = faster(0.2)
+    ruling = measured(BETTER, (points.assign(time_s=[10.0, 0.0]), sessions))
+    assert ruling.verdict == "not measured"
 
 
 @pytest.mark.parametrize(("sessions", "levels"), [(2, [1]), (3, [1, 2, 4]), (5, [1]), (4, [1, 2, 4, 8])])

@@ -35,6 +35,23 @@ def test_a_mean_of_something_that_was_zero_has_no_interval() -> None:
     assert not mean([0.0, 1.0]).doubted and "zero" in mean([0.0, 1.0]).how
 
 
+@pytest.mark.parametrize("times", [1.0, 2.0])
+def test_a_side_that_is_always_zero_is_less_and_nothing_says_how_many_times(times: float) -> None:
+    zero, some = {1: 0.0, 2: 0.0}, {1: 3.0 * times, 2: 4.0}
+    assert ratio(zero, some).ends == (0, 0) and ratio(some, zero).ends == (math.inf, math.inf)
+    assert ratio(zero, some).inverse() == ratio(some, zero) and ratio(zero, some).doubted
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "value"),
+    [([0.0, 4.0], [1.0, 1.0], 2), ([0.0, 0.0], [0.0, 1.0], 0), ([0.0], [1.0, 1.0], 0), ([0.0, 0.0], [0.0, 0.0], 1)],
+)
+def test_some_zeros_or_one_session_of_them_tell_nothing(above: list[float], below: list[float], value: float) -> None:
+    found = ratio(dict(enumerate(above)), dict(enumerate(below)))
+    assert found.value == value and not found.doubted, "a session of 0 is not left out"
+    assert not found.inverse().doubted
+
+
 def test_a_ratio_by_hand() -> None:
     """Logs of 10, 12.1 and of 10, 10: means apart by ln(1.1), pooled variance of half of 2 (ln(1.1))^2."""
     found = ratio({1: 10.0, 2: 12.1}, {1: 10.0, 2: 10.0})

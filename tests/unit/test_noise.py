@@ -51,8 +51,8 @@ def test_like_variances_are_pooled_and_unlike_ones_are_not() -> None:
     assert noise_of([list(each.values()) for each in sweep(draw, 200, spread, 5)]).freedom <= 2
 
 
-@pytest.mark.parametrize("values", [[], [[1.0, 1.1]] * 7, [[1.0]] * 20, [[2.0, 2.0]] * 20])
-def test_few_points_or_no_repeats_say_nothing(values: list[list[float]]) -> None:
+@pytest.mark.parametrize("values", [[], [[1.0, 1.1]] * 7, [[1.0]] * 20, [[2.0, 2.0]] * 20, [[0.0, 2.0]] * 20])
+def test_few_points_or_no_repeats_or_zeros_say_nothing(values: list[list[float]]) -> None:
     assert noise_of(values) == NONE
 
 

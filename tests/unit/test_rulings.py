@@ -8,7 +8,14 @@ import yaml
 
 import claims as script
 from data.report.planted import planted
+from servegrid.config.judging import Claim
 from servegrid.files import write_json
+from servegrid.report.claims import rule
+from servegrid.report.evidence import MEASURED, Evidence
+from servegrid.report.markup import to_csv
+from servegrid.report.page.parts import claim as shown
+from servegrid.report.rulings import as_data, as_table
+from servegrid.report.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -52,3 +59,17 @@ def test_no_claims_make_an_empty_table_that_says_so(tmp_path: Path) -> None:
     paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
     script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
     assert "The config states no claims." in (tmp_path / "claims.md").read_text()
+
+
+def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
+    points, sessions = planted({"engine": ["a", "b"]}, sessions=2)
+    goodput = {"goodput_requests_per_s": [4.0, 0.0]}
+    claim = Claim(says="a is ahead", metric="goodput_requests_per_s", better={"engine": "a"})
+    sessions = sessions.assign(goodput_requests_per_s=[4.0, 4.1, 0.0, 0.0])
+    evidence = Evidence.of(points.assign(**goodput), sessions, Settings())
+    rulings = [rule(claim, evidence, MEASURED)]
+    [entry] = as_data(rulings, evidence)
+    assert entry["verdict"] == "supported" and entry["deciding"]["effect"]["value"] is None
+    assert entry["deciding"]["effect"]["doubt"] == "0 in every session of one, in none of the other"
+    assert "inf" not in to_csv(as_table(rulings, evidence, "t"))
+    assert shown(entry)["effect"] == ""

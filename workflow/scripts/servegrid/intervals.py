@@ -36,6 +36,11 @@ class Estimate:
     how: str = ALONE
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The interval; the number twice where there is none."""
+        return self.value if self.low is None else self.low, self.value if self.high is None else self.high
+
+    @property
     def doubted(self) -> bool:
         """Whether there is an interval."""
         return self.low is not None and self.high is not None
@@ -43,8 +48,8 @@ class Estimate:
     def inverse(self) -> "Estimate":
         """The estimate of 1 / value, for a ratio read the other way round."""
         if self.low is None or self.high is None:
-            return Estimate(1 / self.value, how=self.how)
-        return Estimate(1 / self.value, 1 / self.high, 1 / self.low, self.how)
+            return Estimate(_inverse(self.value), how=self.how)
+        return Estimate(_inverse(self.value), _inverse(self.high), _inverse(self.low), self.how)
 
 
 def mean(values: Sequence[float], level: float = LEVEL, noise: Noise = NONE) -> Estimate:
@@ -60,13 +65,16 @@ def mean(values: Sequence[float], level: float = LEVEL, noise: Noise = NONE) -> 
 def ratio(
     above: Mapping[int, float], below: Mapping[int, float], level: float = LEVEL, noise: Noise = NONE
 ) -> Estimate:
-    """How many times `below` goes into `above`, both session values by round (all above zero).
+    """How many times `below` goes into `above`, both session values by round (none below zero).
 
     Paired by round (t of the log-ratios, n - 1 degrees of freedom) where both have the same PAIRED_FROM rounds or more; else
     unpaired with a pooled variance of the logarithms (n + m - 2 degrees of freedom; both are taken to vary by like shares), which
     is moderated by the `noise` of all points, if that is known.
-    No interval where either side has one session.
+    No interval where either side has one session, or where some sessions are 0. Where all of one side are 0 and none of the
+    other, the ratio is 0 or infinite, and so are both ends: which is more is told, and how many times is not.
     """
+    if min(*above.values(), *below.values()) <= 0:
+        return _with_zeros(list(above.values()), list(below.values()))
     logs_above, logs_below = ({rep: math.log(v) for rep, v in side.items()} for side in (above, below))
     centre = fmean(logs_above.values()) - fmean(logs_below.values())
     if min(len(above), len(below)) < 2:
@@ -123,6 +131,21 @@ def _half(values: Sequence[float], level: float, noise: Noise = NONE) -> float:
 def _pooled_half(first: Sequence[float], second: Sequence[float], level: float, noise: Noise) -> float:
     variance, freedom = noise.moderated(_squares(first) + _squares(second), len(first) + len(second) - 2)
     return t_quantile(level, freedom) * math.sqrt(variance * (1 / len(first) + 1 / len(second)))
+
+
+def _with_zeros(above: Sequence[float], below: Sequence[float]) -> Estimate:
+    """The ratio of the means; 1 of two that are both 0."""
+    one, two = fmean(above), fmean(below)
+    value = one / two if two else math.inf if one else 1.0
+    if min(len(above), len(below)) < 2:
+        return Estimate(value)
+    if max(above) == 0 < min(below) or max(below) == 0 < min(above):
+        return Estimate(value, value, value, "0 in every session of one, in none of the other")
+    return Estimate(value, how="0 in some sessions: no interval")
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value else math.inf
 
 
 def _squares(values: Sequence[float]) -> float:

@@ -33,7 +33,9 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     **dict.fromkeys(("goodput_requests_per_s", "steady_output_tokens_per_s"), "higher"),
     **dict.fromkeys(("acceptance_rate", "acceptance_length"), "higher"),
 }
-"""Which way each metric that settings can be ranked by is better. All are above zero, so that ratios of them mean something."""
+"""Which way each metric that settings can be ranked by is better. None is below zero; of a 0 there is no ratio (intervals.ratio)."""
+NEVER_ZERO = ("time_s", "startup_s", "energy_j", "j_per_output_token", "vram_used_gib", "server_memory_gib_max")
+"""Whatever ran took of these: a 0 is no reading."""
 READ = (
     *("thread", "planned_s", "sent_s", "first_token_s", "last_token_s", "end_s", "chunk_offsets_s", "chunk_tokens"),
     *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),

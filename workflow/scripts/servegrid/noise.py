@@ -40,8 +40,9 @@ NONE = Noise()
 
 
 def noise_of(points: Iterable[Sequence[float]]) -> Noise:
-    """From the session values (above zero) of every point; NONE with fewer than LEAST_POINTS that have two sessions or more."""
-    known = [(variance(map(math.log, values)), len(values) - 1) for values in points if len(values) > 1]
+    """From the session values of every point; NONE with fewer than LEAST_POINTS that have two sessions or more, all above zero."""
+    several = [values for values in points if len(values) > 1 and min(values) > 0]
+    known = [(variance(map(math.log, values)), len(values) - 1) for values in several]
     if len(known) < LEAST_POINTS or not any(square > 0 for square, _ in known):
         return NONE
     least = _TINY * sorted(square for square, _ in known)[len(known) // 2] or min(

@@ -1,6 +1,6 @@
 """What may be wrong with a measured number, in fixed phrases; the column `warnings` joins those of a point with `; `."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 GARBLED = "garbled texts"
 PHRASES: dict[str, str] = {
@@ -33,6 +33,11 @@ PHRASES: dict[str, str] = {
     "good answer (see garble.py).",
 }
 """Every phrase and what it means, in the order they are listed."""
+_ENERGY = ("energy samples missing", "energy counter and power differ")
+UNTRUSTED: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"), _ENERGY
+)
+"""Metric -> the phrases with which its number is not to be relied on, besides GARBLED, with which none is."""
 
 
 def joined(phrases: Iterable[str]) -> str | None:
@@ -41,3 +46,12 @@ def joined(phrases: Iterable[str]) -> str | None:
     if unknown := found - PHRASES.keys():
         raise ValueError(f"not among the phrases: {', '.join(sorted(unknown))}")
     return "; ".join(phrase for phrase in PHRASES if phrase in found) or None
+
+
+def distrust(warnings: object, metric: str) -> str:
+    """The first phrase in the column's value `warnings` with which `metric` is no evidence; empty if there is none.
+
+    Garbage may come at any speed, so GARBLED speaks against every metric.
+    """
+    found = str(warnings).split("; ")  # an unknown value is no phrase
+    return next((phrase for phrase in (GARBLED, *UNTRUSTED.get(metric, ())) if phrase in found), "")

@@ -17,7 +17,7 @@ class Claim(Section):
     better: Point = Field(
         default_factory=dict,
         description="The rows that the sentence puts ahead, by axis: a value, a list of values, or a range such as "
-        '`"> 256"`. Empty: all rows but those of `than`.',
+        '`"> 256"`; speculation also by length alone, so that 2 is `ngram:2` and `draft:2`. Empty: all rows but those of `than`.',
     )
     than: Point = Field(
         default_factory=dict,

@@ -6,7 +6,7 @@ from typing import Any
 
 from servegrid.deploy import Form
 from servegrid.report.evidence import Evidence
-from servegrid.report.numbers import DASH, number
+from servegrid.report.numbers import DASH, counted, number
 from servegrid.report.recommendation import UNITS, Recommendation, Rival
 from servegrid.report.rulings import estimate_data, estimate_words
 
@@ -46,8 +46,7 @@ def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None)
         lines += ["No difference shown from (with 95 % the truly best is the recommended or one of these):", ""]
         lines += [*_listed(chosen, evidence), ""]
     if chosen.left_out:
-        parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
-        lines += [f"Not considered: {parts}.", ""]
+        lines += [f"Not considered: {counted(chosen.left_out)}.", ""]
     return "\n".join(lines)
 
 
@@ -56,8 +55,7 @@ def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
     slo = "".join(f", {name} at most {number(limit)}" for name, limit in evidence.settings.slo.items())
     goal = chosen.objective.replace("_", " ") + slo
     if chosen.row is None or chosen.figure is None:
-        parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
-        yield f"nothing to recommend for {goal}: {parts or 'no point was measured'}"
+        yield f"nothing to recommend for {goal}: {counted(chosen.left_out) or 'no point was measured'}"
         return
     place = ", ".join(f"{axis} {value}" for axis, value in _axes(chosen.row, evidence).items())
     yield f"recommended for {goal}: {place}"
@@ -104,7 +102,7 @@ def _warnings(chosen: Recommendation, evidence: Evidence) -> str:
 
 def _over(chosen: Recommendation, evidence: Evidence) -> str:
     if chosen.second is None:
-        parts = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items())
+        parts = counted(chosen.left_out)
         return "no other point was fit to hold it against" + (f" (not considered: {parts})" if parts else "")
     second, count = chosen.second, len(chosen.undecided)
     words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 import pandas as pd
 
 from servegrid.config.judging import Claim
 from servegrid.intervals import Estimate, shared_level
+from servegrid.report.client_effect import AXIS as CLIENT
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.points import label
+from servegrid.report.reasons import because, why_absent
 from servegrid.report.selectors import chosen
 
 Verdict = Literal["supported", "contradicted", "no difference shown", "not measured"]
@@ -18,6 +20,9 @@ SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 OPEN: Final = "no difference shown"
 ABSENT: Final = "not measured"
+ROUNDING = 1e-9
+FAILED = ("failed", "partial")
+"""Statuses of a row that was tried and is not whole."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the rows of one source say about a claim; `deciding` is the comparison that speaks least for it."""
+    """What the rows of one source say about a claim; `deciding` is the comparison that speaks least for it.
+
+    `left_out` is why rows that belong into a comparison are no evidence -> how many.
+    """
 
     claim: Claim
     source: str
     verdict: Verdict
     because: str
-    comparisons: Sequence[Comparison] = field(default_factory=tuple)
+    comparisons: Sequence[Comparison] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def deciding(self) -> Comparison | None:
@@ -65,25 +74,34 @@ class Ruling:
 def rule(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     """The verdict of the rows of `source`.
 
-    Supported if every comparison supports the claim, contradicted if one contradicts it, else no difference shown. The
-    intervals of all comparisons of a claim hold 95 % together. A published row has no repeats: it is judged by its figure.
+    Supported if every comparison supports the claim, contradicted if one contradicts it, else no difference shown; also
+    where a row that belongs into a comparison failed, in part or whole, as one cannot count on what holds of the others.
+    The intervals of all comparisons of a claim hold 95 % together. A published row has no repeats: it is judged by its figure.
     A measured row of one session has doubt that nobody knows: no difference shown.
     """
-    usable = evidence.usable(claim.metric)
-    rows = usable[usable["source"] == source]
+    rows = evidence.rows.loc[evidence.rows["source"] == source, [*evidence.settings.all_axes]]
+    unfit = evidence.unfit(claim.metric, client_bound=_of_clients(claim))
     better, than = _sides(claim, rows, evidence)
-    pairs = list(_pairs(claim, better, than, evidence))
+    every = [pair for pair in _pairs(claim, better, than, evidence) if _grows(claim, evidence, *pair)]
+    left_out = Counter(unfit[row] for row in sorted({row for pair in every for row in pair}) if unfit[row])
+    pairs = [pair for pair in every if not any(unfit[row] for row in pair)]
     if not pairs:
-        return Ruling(claim, source, ABSENT, _why_absent(claim, better, than))
+        absent = Ruling(claim, source, ABSENT, "", left_out=left_out)
+        return replace(absent, because=why_absent(absent, better.index, than.index, unfit))
     level = shared_level(len(pairs))
     comparisons = [_compare(claim, evidence, one, two, level) for one, two in pairs]
-    ruling = Ruling(claim, source, _overall(comparisons), "", comparisons)
-    return Ruling(claim, source, ruling.verdict, _because(ruling), comparisons)
+    ruling = Ruling(claim, source, _overall(comparisons, left_out), "", comparisons, left_out)
+    return replace(ruling, because=because(ruling, evidence))
 
 
 def apart(claim: Claim) -> list[str]:
     """The axes that the claim's rows are chosen by."""
     return list(dict.fromkeys([*claim.better, *claim.than]))
+
+
+def _of_clients(claim: Claim) -> bool:
+    """Whether it compares kinds of client: that one sets the pace is then the very thing it is about."""
+    return bool(claim.better.get(CLIENT) != claim.than.get(CLIENT))
 
 
 def _sides(claim: Claim, rows: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -116,11 +134,16 @@ def _keyed(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[int, tuple
 def _compare(claim: Claim, evidence: Evidence, one: int, two: int, level: float) -> Comparison:
     effect = evidence.times_better(one, two, claim.metric, level, claim.than_times)
     least, most = 1 + claim.at_least, None if claim.at_most is None else 1 + claim.at_most
+    share = _share(evidence, claim.less_than_linear_in, one, two) if claim.less_than_linear_in else None
+    strict = share is not None and (most is None or share <= most)
+    most = share if strict else most
     known = effect.doubted or evidence.rows["source"].iloc[one] != MEASURED
-    if claim.less_than_linear_in:
-        share = _share(evidence, claim.less_than_linear_in, one, two)
-        known, most = known and share is not None, min(most or float("inf"), share or float("inf"))
-    return Comparison(one, two, effect, least, most, _verdict(effect, least, most) if known else OPEN)
+    return Comparison(one, two, effect, least, most, _verdict(effect, least, most, strict) if known else OPEN)
+
+
+def _grows(claim: Claim, evidence: Evidence, one: int, two: int) -> bool:
+    """Whether the first row has more of the axis that the effect is to be less than linear in, if there is one."""
+    return not claim.less_than_linear_in or _less(1, _share(evidence, claim.less_than_linear_in, one, two) or 0)
 
 
 def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
@@ -131,17 +154,23 @@ def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
     return float(above / below) if above > 0 and below > 0 else None
 
 
-def _verdict(effect: Estimate, least: float, most: float | None) -> Verdict:
-    """Whether the effect lies within [least, most], by its interval, or by its figure where there is none."""
-    low, high = effect.low or effect.value, effect.high or effect.value
-    if high < least or (most is not None and low > most):
+def _verdict(effect: Estimate, least: float, most: float | None, strict: bool) -> Verdict:
+    """Whether the effect lies from `least` to `most`, or below that if `strict`: by its interval, or by its figure where there is none."""
+    low, high = effect.ends
+    if _less(high, least) or (most is not None and _less(most, low)):
         return CONTRADICTED
-    enough = low > least if least == 1 else low >= least
-    return SUPPORTED if enough and (most is None or high <= most) else OPEN
+    enough = _less(least, low) if least == 1 else not _less(low, least)
+    within = most is None or (_less(high, most) if strict else not _less(most, high))
+    return SUPPORTED if enough and within else OPEN
 
 
-def _overall(comparisons: Sequence[Comparison]) -> Verdict:
-    found = {one.verdict for one in comparisons}
+def _less(one: float, two: float) -> bool:
+    """By more than rounding, which is not to decide whether 200 s are twice 100 s."""
+    return one < two * (1 - ROUNDING)
+
+
+def _overall(comparisons: Sequence[Comparison], left_out: Mapping[str, int]) -> Verdict:
+    found = {one.verdict for one in comparisons} | ({OPEN} if any(left_out.get(one) for one in FAILED) else set())
     return CONTRADICTED if CONTRADICTED in found else OPEN if OPEN in found else SUPPORTED
 
 
@@ -149,36 +178,3 @@ def _margin(one: Comparison) -> float:
     """How far the effect lies within what the sentence states; below 0 outside."""
     above = one.effect.value / one.least - 1
     return above if one.most is None else min(above, 1 - one.effect.value / one.most)
-
-
-def _why_absent(claim: Claim, better: pd.DataFrame, than: pd.DataFrame) -> str:
-    sides = (("better", better, claim.better), ("than", than, claim.than))
-    empty = [f"{name} ({_shown(selector)})" for name, rows, selector in sides if rows.empty]
-    if empty:
-        return f"no row with a {claim.metric} for {' and '.join(empty)}"
-    return "no two rows agree on the axes that are matched"
-
-
-def _shown(selector: Mapping[str, Any]) -> str:
-    parts = [f"{axis} {', '.join(map(label, v)) if isinstance(v, list) else label(v)}" for axis, v in selector.items()]
-    return ", ".join(parts) or "all others"
-
-
-def _because(ruling: Ruling) -> str:
-    counts = Counter(one.verdict for one in ruling.comparisons)
-    words: dict[Verdict, str] = {SUPPORTED: "bear it out", CONTRADICTED: "speak against it", OPEN: "leave it open"}
-    parts = [f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict]]
-    number = len(ruling.comparisons)
-    said = f"of {number} comparisons {', '.join(parts)}" if number > 1 else "one comparison"
-    return said + _size(ruling)
-
-
-def _size(ruling: Ruling) -> str:
-    """Where the direction is as stated and the size is not, that is said."""
-    one = ruling.deciding
-    if one is None or ruling.verdict != CONTRADICTED:
-        return ""
-    low = one.effect.low or one.effect.value
-    if one.most is not None and low > one.most:
-        return "; the effect is greater than stated"
-    return "; the direction holds, the size does not" if one.least > 1 and low > 1 else ""

@@ -1,5 +1,6 @@
-"""The rows that comparisons rest on: whole, not set by the client, with their sessions where they were measured here."""
+"""The rows that comparisons rest on: whole, not set by the client, not to be distrusted; and their sessions if measured here."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,13 +12,16 @@ from servegrid import intervals
 from servegrid.intervals import Estimate
 from servegrid.metrics import BETTER
 from servegrid.noise import Noise, noise_of
+from servegrid.phrases import distrust
 from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
-from servegrid.report.rounds import IDS, Ids, Rounds, by_point
+from servegrid.report.rounds import IDS, Ids, Rounds, by_point, known
 from servegrid.report.settings import Settings
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
+OF_ALL_ALONE = "no session has enough requests for it by itself: no doubt known"
+"""A percentile of a point may rest on the requests of all its sessions."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +52,41 @@ class Evidence:
         return [MEASURED, *dict.fromkeys(self.rows.loc[self.rows["source"] != MEASURED, "source"])]
 
     def usable(self, metric: str, client_bound: bool = False) -> pd.DataFrame:
-        """The rows that can be held against each other by `metric`: whole, known, above zero, and not client-bound.
+        """The rows that can be held against each other by `metric`: those that are not unfit.
 
         Their axes, `source` and the metric, under the row's number. With `client_bound`, those are among them.
         """
-        value = self.rows[metric]
-        mask = self._whole & np.isfinite(value) & (value > 0)
-        if not client_bound:
-            mask &= ~self._bound
-        chosen: pd.DataFrame = self.rows.loc[mask, [*self.settings.all_axes, "source", metric]]
+        fit = self.unfit(metric, client_bound) == ""
+        chosen: pd.DataFrame = self.rows.loc[fit, [*self.settings.all_axes, "source", metric]]
         return chosen
+
+    def unfit(self, metric: str, client_bound: bool = False) -> "pd.Series[str]":
+        """Why each row is no evidence about `metric`, empty if it is: its status, `client-bound`, `without <metric>`, or a warning.
+
+        With `client_bound`, a row that the client set the pace of is as good as any.
+        """
+        doubtful = self.rows["warnings"].map(lambda warnings: distrust(warnings, metric))
+        reasons: dict[str, pd.Series[bool]] = {
+            "client-bound": self._bound & (not client_bound),
+            f"without {metric}": ~known(self.rows, metric),
+        }
+        found = np.select(list(reasons.values()), list(reasons), doubtful)
+        return pd.Series(found, self.rows.index).where(self._whole, self.rows["status"])
+
+    def left_out(self, metric: str, client_bound: bool = False) -> Counter[str]:
+        """Why rows measured here are no evidence about `metric` -> how many."""
+        why = self.unfit(metric, client_bound)
+        return Counter(why[(why != "") & (self.rows["source"] == MEASURED)])
 
     def estimate(self, row: int, metric: str, level: float = intervals.LEVEL) -> Estimate:
         """The row's number with its interval over sessions."""
         value = self._value(row, metric)
         if self._source(row) != MEASURED:
             return Estimate(value, how=NOT_REPEATED)
-        found = intervals.mean(list(self.by_round(row, metric).values()) or [value], level, self.noise(metric))
+        values = list(self.by_round(row, metric).values())
+        if not values:
+            return Estimate(value, how=OF_ALL_ALONE)
+        found = intervals.mean(values, level, self.noise(metric))
         return found if found.doubted else Estimate(value, how=found.how)
 
     def times_better(
@@ -72,16 +94,18 @@ class Evidence:
     ) -> Estimate:
         """How many times better `row` is than `other` by `metric`, of which `other`'s is multiplied by `other_times`."""
         one, two = self.by_round(row, metric), self.by_round(other, metric)
-        if not one or not two:
+        by_session = bool(one and two)
+        if not by_session:
             one, two = {0: self._value(row, metric)}, {0: self._value(other, metric)}
         two = {rep: value * other_times for rep, value in two.items()}
         found = intervals.ratio(one, two, level, self.noise(metric))
-        if MEASURED not in (self._source(row), self._source(other)):
-            found = Estimate(found.value, how=NOT_REPEATED)
+        if not by_session:
+            measured = MEASURED in (self._source(row), self._source(other))
+            found = Estimate(found.value, how=OF_ALL_ALONE if measured else NOT_REPEATED)
         return found if direction(metric) == "higher" else found.inverse()
 
     def by_round(self, row: int, metric: str) -> Rounds:
-        """The values above zero of the row's sessions, by round; empty for a published row."""
+        """The known values of the row's sessions, by round; empty for a published row."""
         if self._source(row) != MEASURED:
             return {}
         return self._all_rounds(metric).get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})

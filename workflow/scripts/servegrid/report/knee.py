@@ -1,9 +1,7 @@
 """How many client threads are enough: the knee of throughput over threads, with its interval."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-
-import pandas as pd
 
 from servegrid.intervals import Estimate, shared_level
 from servegrid.report.evidence import MEASURED, Evidence, direction
@@ -14,8 +12,12 @@ SHARE = 0.95
 DEFINITION = (
     f"The knee is the smallest level of threads that gives at least {SHARE:.0%} of the throughput of the best level."
     " Its interval goes from the smallest level that may give so much to the smallest that surely does, given the doubt in"
-    " each level's ratio to the best (95 % for all levels together); the best level itself surely does."
+    " each level's ratio to the best (95 % for all levels of all groups together); the best level itself surely does."
 )
+
+
+NOT_TRIED = ("unsupported", "absent")
+"""Statuses of levels that were left out before anything was launched."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Knee:
         knee: the knee.
         low: lower end of its interval, None without doubt known.
         high: upper end.
-        at_end: whether the best level is the highest measured: more might come beyond.
+        left_out: levels that are no evidence -> why: their status, `client-bound`, or what else Evidence.unfit has.
+        at_end: whether the best level is the highest tried: more might come beyond.
     """
 
     source: str
@@ -42,11 +45,30 @@ class Knee:
     knee: float
     low: float | None
     high: float | None
+    left_out: dict[float, str]
     at_end: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows that differ in threads alone: level -> row, and level -> why its row is no evidence."""
+
+    metric: str
+    place: dict[str, str]
+    rows: dict[float, int]
+    left_out: dict[float, str]
 
 
 def knees(evidence: Evidence) -> Iterator[Knee]:
     """The knee of every group with at least two levels of threads."""
+    groups = list(_groups(evidence))
+    measured = [group for group in groups if group.place["source"] == MEASURED]
+    level = shared_level(sum(len(group.rows) - 1 for group in measured))
+    for group in groups:
+        yield _knee(evidence, group, level)
+
+
+def _groups(evidence: Evidence) -> Iterator[_Group]:
     axes = ["source", *(axis for axis in evidence.settings.all_axes if axis != "threads")]
     for metric in ("output_tokens_per_s", "time_s"):
         rows = evidence.usable(metric)
@@ -55,29 +77,43 @@ def knees(evidence: Evidence) -> Iterator[Knee]:
         rows = rows[rows["threads"].notna()]
         ids = evidence.rows.loc[rows.index, IDS]
         rows = rows[~(ids.duplicated() & (ids != "").all(axis=1))]  # with planned arrivals threads mean nothing
+        left_out = _left_out(evidence, metric, axes)
         for key, group in rows.groupby(axes, sort=False):
             if group["threads"].nunique() > 1 and isinstance(key, tuple):
-                yield _knee(evidence, metric, dict(zip(axes, map(label, key), strict=True)), group)
+                place = dict(zip(axes, map(label, key), strict=True))
+                levels = dict(zip(map(float, group["threads"]), map(int, group.index), strict=True))
+                yield _Group(metric, place, levels, left_out.get(key, {}))
 
 
-def _knee(evidence: Evidence, metric: str, place: dict[str, str], group: pd.DataFrame) -> Knee:
-    rows = dict(zip(map(float, group["threads"]), map(int, group.index), strict=True))
-    order = group.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
+def _left_out(evidence: Evidence, metric: str, axes: list[str]) -> dict[tuple[Hashable, ...], dict[float, str]]:
+    """Place of a group -> level -> why its row is no evidence."""
+    unfit, found = evidence.unfit(metric), dict[tuple[Hashable, ...], dict[float, str]]()
+    rows = evidence.rows[(unfit != "") & evidence.rows["threads"].notna()].sort_values("threads")
+    for row, threads, *place in zip(rows.index, rows["threads"], *(rows[axis] for axis in axes), strict=True):
+        found.setdefault(tuple(place), {})[float(threads)] = unfit[row]
+    return found
+
+
+def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
+    rows, metric = group.rows, group.metric
+    levels = evidence.rows.loc[list(rows.values())]
+    order = levels.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
     best = float(order["threads"].to_numpy()[0])
-    level = shared_level(len(rows) - 1)
     shares = {best: Estimate(1.0, 1.0, 1.0, "the best level")} | {
         threads: evidence.times_better(row, rows[best], metric, level)
         for threads, row in rows.items()
         if threads != best
     }
     known = all(share.doubted for share in shares.values())
-    source = place.pop("source")
+    tried = [*rows, *(threads for threads, why in group.left_out.items() if why not in NOT_TRIED)]
+    place = dict(group.place)
     return Knee(
-        source, place, metric, dict(sorted(shares.items())), best,
+        place.pop("source"), place, metric, dict(sorted(shares.items())), best,
         min(threads for threads, share in shares.items() if share.value >= SHARE),
         min(threads for threads, share in shares.items() if (share.high or 0) >= SHARE) if known else None,
         min(threads for threads, share in shares.items() if (share.low or 0) >= SHARE) if known else None,
-        best == max(rows),
+        group.left_out,
+        best == max(tried),
     )  # fmt: skip
 
 
@@ -85,4 +121,6 @@ def doubt(knee: Knee) -> str:
     """The doubt in words, where there is no interval."""
     if knee.low is not None:
         return ""
-    return "one session of some level: no doubt known" if knee.source == MEASURED else "published: no repeats"
+    if knee.source != MEASURED:
+        return "published: no repeats"
+    return next(share.how for share in knee.shares.values() if not share.doubted)

@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Mapping
 
 DASH = "\N{EN DASH}"
 _DIGITS = 3
@@ -31,6 +32,11 @@ def short(value: float | None) -> str:
 def count(value: float | None) -> str:
     """A whole number with thousands separated; empty if unknown."""
     return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """`2 failed, 1 client-bound`."""
+    return ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
 
 
 def spread(value: float | None, low: float | None, high: float | None) -> str:

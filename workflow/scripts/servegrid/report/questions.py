@@ -8,9 +8,10 @@ import pandas as pd
 
 from servegrid.model.size import ModelSize
 from servegrid.report import client_effect, elasticity, knee, roofline
+from servegrid.report.claims import ROUNDING
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.knee import Knee
-from servegrid.report.numbers import DASH, number
+from servegrid.report.numbers import DASH, counted, number
 from servegrid.report.points import label
 from servegrid.report.rulings import estimate_data, estimate_words
 
@@ -19,13 +20,17 @@ _LINES = 24
 
 @dataclass(frozen=True)
 class Answer:
-    """One question: how it was answered, one line per group of rows, the same as data; no line says why there is none."""
+    """One question: how it was answered, one line per group of rows, the same as data; no line says why there is none.
+
+    `left_out` is why rows that bear on it were not used -> how many.
+    """
 
     question: str
     method: str
     lines: Sequence[str]
     data: Sequence[Mapping[str, Any]]
     missing: str
+    left_out: Mapping[str, int]
 
 
 def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> list[Answer]:
@@ -36,7 +41,7 @@ def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, Model
 def as_data(found: Iterable[Answer]) -> list[dict[str, Any]]:
     """The answers in plain values."""
     return [
-        {"question": one.question, "method": one.method, "answers": list(one.data)}
+        {"question": one.question, "method": one.method, "answers": list(one.data), "left_out": dict(one.left_out)}
         | ({} if one.data else {"not_measured": one.missing})
         for one in found
     ]
@@ -49,6 +54,8 @@ def as_markdown(found: Iterable[Answer]) -> str:
         lines = [f"- {line}" for line in one.lines[:_LINES]] or [f"Not measured: {one.missing}."]
         if len(one.lines) > _LINES:
             lines.append(f"- and {len(one.lines) - _LINES:,} more, in questions.json")
+        if one.left_out:
+            lines += ["", f"Left out: {counted(one.left_out)}."]
         parts += [f"## {one.question}", "", *lines, "", one.method, ""]
     return "\n".join(parts)
 
@@ -60,19 +67,26 @@ def _threads(evidence: Evidence) -> Answer:
         {
             "source": one.source, "place": one.place, "metric": one.metric, "best": one.best, "knee": one.knee,
             "low": one.low, "high": one.high, "doubt": knee.doubt(one), "best_is_the_highest_level": one.at_end,
+            "left_out": {f"{threads:g}": why for threads, why in one.left_out.items()},
             "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in one.shares.items()},
         }
         for one in found
     ]  # fmt: skip
-    missing = "no points that differ in client threads alone"
-    return Answer("How many client threads are best?", knee.DEFINITION, lines, data, missing)
+    missing = "no points to rely on that differ in client threads alone"
+    left_out = evidence.left_out("time_s")
+    return Answer("How many client threads are best?", knee.DEFINITION, lines, data, missing, left_out)
 
 
 def _knee_words(one: Knee) -> str:
     doubt = f"{one.low:g}{DASH}{one.high:g}" if one.low is not None and one.high is not None else knee.doubt(one)
     words = f"knee at {one.knee:g} thread{'s' if one.knee != 1 else ''} ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
     end = ", the highest level measured: more may come beyond" if one.at_end else ""
-    return f"{words}; the most is at {one.best:g}{end}"
+    return f"{words}; the most is at {one.best:g}{end}{_no_evidence(one)}"
+
+
+def _no_evidence(one: Knee) -> str:
+    levels = ", ".join(f"{threads:g} {why}" for threads, why in one.left_out.items())
+    return f"; no evidence: {levels}" if levels else ""
 
 
 def _memory(evidence: Evidence) -> Answer:
@@ -86,24 +100,33 @@ def _memory(evidence: Evidence) -> Answer:
         {"source": one.source, "place": one.place, "levels": one.levels, "slope": estimate_data(one.slope)}
         for one in found
     ]
-    method = "The slope of log throughput over log memory share: 0 is no effect, 1 in proportion, between them less than linear."
-    missing = f"no points that differ in {elasticity.AXIS} alone"
-    return Answer("Does more memory give more throughput?", method, lines, data, missing)
+    method = (
+        "The slope of log throughput over log memory share: 0 is no effect, 1 in proportion, between them less than linear."
+        " Intervals hold 95 % for all groups of points together (Bonferroni)."
+    )
+    missing = f"no points to rely on that differ in {elasticity.AXIS} alone"
+    left_out = evidence.left_out("time_s") if elasticity.AXIS in evidence.settings.all_axes else {}
+    return Answer("Does more memory give more throughput?", method, lines, data, missing, left_out)
 
 
 def _less_than_linear(one: elasticity.Elasticity) -> str:
     if one.source == MEASURED and not one.slope.doubted:
         return "not told: no doubt known"
-    low, high = (one.slope.value if end is None else end for end in (one.slope.low, one.slope.high))
-    if low > 0 and high < 1:
+    low, high = one.slope.ends
+    below_one = high < 1 - ROUNDING
+    if low > ROUNDING and below_one:
         return "more helps, less than linearly"
-    if low >= 1:
+    if low >= 1 - ROUNDING:
         return "more helps, in proportion or beyond"
-    if high <= 0:
+    if high < -ROUNDING:
+        return "more hurts"
+    if high <= ROUNDING:
         return "more does not help"
-    if low > 0:
+    if low > ROUNDING:
         return "more helps; whether less than linearly is not told"
-    return "helps less than linearly, if at all" if high < 1 else "no effect told from none, or from a proportional one"
+    return (
+        "helps less than linearly, if at all" if below_one else "no effect told from none, or from a proportional one"
+    )
 
 
 def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Answer:
@@ -115,7 +138,7 @@ def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, Model
     data = [_contrast_data(one) for one in pairs] + [_share_data(one, evidence) for one in found]
     missing = "no point ran on one device of config/published/devices.csv"
     question = "How does throughput follow the device's tensor cores and bandwidth?"
-    return Answer(question, roofline.DEFINITION, lines, data, missing)
+    return Answer(question, roofline.DEFINITION, lines, data, missing, evidence.left_out("time_s"))
 
 
 def _contrast_words(one: roofline.Contrast) -> str:
@@ -171,7 +194,8 @@ def _client(evidence: Evidence) -> Answer:
     missing = (
         "the grid has no axis client with two kinds measured; to have one: grid.client: [stream, requests, parallel]"
     )
-    return Answer("Does the kind of client change the result?", method, lines, data, missing)
+    left_out = evidence.left_out("time_s", True) if client_effect.AXIS in evidence.settings.all_axes else {}
+    return Answer("Does the kind of client change the result?", method, lines, data, missing, left_out)
 
 
 def _place(source: str, place: Mapping[str, str]) -> str:

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from servegrid.intervals import Estimate, shared_level
-from servegrid.phrases import GARBLED
+from servegrid.phrases import UNTRUSTED
 from servegrid.report.evidence import MEASURED, Evidence, direction
-from servegrid.report.points import bound
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "max_throughput": ("output_tokens_per_s", "requests_per_s"),
@@ -19,10 +18,6 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "min_energy": ("j_per_output_token",),
 }
 """What each objective is measured by: the first that any row knows."""
-UNTRUSTED: Mapping[str, tuple[str, ...]] = {
-    "j_per_output_token": ("energy samples missing", "energy counter and power differ"),
-}
-"""Warnings of a row that say that a metric's number is not to be relied on."""
 UNITS = {
     "output_tokens_per_s": "output tokens/s",
     "requests_per_s": "requests/s",
@@ -103,7 +98,7 @@ def recommend(evidence: Evidence) -> Recommendation:
 
 def _measured(evidence: Evidence, metric: str) -> pd.DataFrame:
     rows = evidence.usable(metric)
-    return rows[rows["source"] == MEASURED]
+    return rows[(rows["source"] == MEASURED) & (rows[metric] > 0)]
 
 
 def _others(evidence: Evidence, ranked: list[int]) -> list[int]:
@@ -114,21 +109,13 @@ def _others(evidence: Evidence, ranked: list[int]) -> list[int]:
 
 def _why_left_out(evidence: Evidence, metric: str) -> dict[int, str]:
     """Row measured here -> why it is not considered; empty if it is."""
-    rows = evidence.rows[evidence.rows["source"] == MEASURED]
-    limited, fit = bound(rows), set(_measured(evidence, metric).index)
-    return {int(row): _reason(evidence, int(row), metric, bool(limited.loc[row]), row in fit) for row in rows.index}
+    rows, unfit = evidence.rows[evidence.rows["source"] == MEASURED], evidence.unfit(metric)
+    return {int(row): unfit[row] or _reason(evidence, int(row), metric) for row in rows.index}
 
 
-def _reason(evidence: Evidence, row: int, metric: str, limited: bool, fit: bool) -> str:
-    status, warnings = str(evidence.rows["status"].iloc[row]), str(evidence.rows["warnings"].iloc[row])
-    if status != "ok":
-        return status
-    if limited:
-        return "client-bound"
-    if not fit:
+def _reason(evidence: Evidence, row: int, metric: str) -> str:
+    if evidence.rows[metric].iloc[row] == 0:
         return f"without {metric}"
-    if found := [phrase for phrase in (GARBLED, *UNTRUSTED.get(metric, ())) if phrase in warnings]:
-        return found[0]
     held = {name: evidence.rows[name].iloc[row] for name in evidence.settings.slo}
     if any(value > evidence.settings.slo[name] for name, value in held.items()):
         return "beyond an SLO"

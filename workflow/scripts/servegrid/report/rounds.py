@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
+
+from servegrid.metrics import NEVER_ZERO
 
 Rounds = Mapping[int, float]
 Ids = tuple[str, str]
@@ -10,21 +13,28 @@ IDS = ["server_id", "load_id"]
 
 
 def by_point(sessions: pd.DataFrame, metric: str) -> dict[Ids, dict[int, float]]:
-    """(server, load) -> round -> value of `metric` above zero, of the wholly measured sessions of results/sessions."""
+    """(server, load) -> round -> known value of `metric`, of the wholly measured sessions of results/sessions."""
     found: dict[Ids, dict[int, float]] = {}
     if metric not in sessions:
         return found
-    good = sessions[(sessions["status"] == "ok") & (sessions[metric] > 0)]
+    good = sessions[(sessions["status"] == "ok") & known(sessions, metric)]
     for server, load, rep, value in zip(*(good[name] for name in ("server_id", "load_id", "rep", metric)), strict=True):
         found.setdefault((server, load), {})[int(rep)] = float(value)
     return found
 
 
+def known(rows: pd.DataFrame, metric: str) -> "pd.Series[bool]":
+    """The rows that know `metric`: a finite number, not below zero, and 0 only where that is a reading."""
+    value = pd.to_numeric(rows[metric], errors="coerce")
+    mask: pd.Series[bool] = np.isfinite(value) & ((value > 0) if metric in NEVER_ZERO else (value >= 0))
+    return mask
+
+
 def with_rounds(points: pd.DataFrame, sessions: pd.DataFrame, metric: str = "time_s") -> pd.DataFrame:
     """The points with a column `<metric>_by_round`, empty where nothing was measured."""
-    known = by_point(sessions, metric)
+    found = by_point(sessions, metric)
     ids = zip(points["server_id"], points["load_id"], strict=True)
-    values = pd.Series([known.get(key, {}) for key in ids], points.index, dtype=object)
+    values = pd.Series([found.get(key, {}) for key in ids], points.index, dtype=object)
     return points.assign(**{f"{metric}_by_round": values})
 
 

@@ -1,5 +1,6 @@
 """The rulings on the claims as data, as a table and in words."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ NOTES = (
     "Supported: every comparison lies within what the sentence states, with its whole interval. Contradicted: one lies wholly"
     " outside. Intervals hold 95 % for all comparisons of a claim together (Bonferroni). Published rows have no repeats and"
     " are judged by their figures; one measured session shows nothing.",
+    "Left out are rows that no number can be taken from, with the reason. Where one failed, in part or whole, the claim is not"
+    " supported, whatever the others say. Client-bound rows count where kinds of client are compared.",
 )
 
 
@@ -57,7 +60,7 @@ def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
 
 
 def _cell(value: float | None) -> Cell:
-    return Cell(number(value), value)
+    return Cell(number(value), _finite(value))
 
 
 def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
@@ -67,6 +70,7 @@ def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
         "source": ruling.source,
         "verdict": ruling.verdict,
         "because": ruling.because,
+        "left_out": dict(ruling.left_out),
         "counts": {verdict: ruling.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, OPEN)},
         "deciding": _comparison(ruling.deciding, ruling, evidence) if ruling.deciding else None,
         "comparisons": [_comparison(one, ruling, evidence) for one in ruling.comparisons],
@@ -91,9 +95,15 @@ def _place(row: int, metric: str, evidence: Evidence) -> dict[str, Any]:
     return {"axes": axes, metric: evidence.estimate(row, metric).value}
 
 
+def _finite(value: float | None) -> float | None:
+    """JSON and tables have no infinity: a ratio to 0 is in words only."""
+    return None if value is None or math.isinf(value) else value
+
+
 def estimate_data(estimate: Estimate) -> dict[str, Any]:
     """An estimate in plain values."""
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "doubt": estimate.how}
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: _finite(value) for name, value in ends.items()} | {"doubt": estimate.how}
 
 
 def estimate_words(estimate: Estimate, unit: str = "") -> str:

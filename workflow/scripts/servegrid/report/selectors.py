@@ -22,8 +22,17 @@ def chosen(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Settings) 
         if axis not in rows:
             return pd.Series(False, rows.index)
         values = [_named(axis, value, settings) for value in (wanted if isinstance(wanted, list) else [wanted])]
-        mask &= rows[axis].isin([found for found in rows[axis].unique() if any(_fits(label(found), v) for v in values)])
+        levels = [
+            found for found in rows[axis].unique() if any(_fits(n, v) for n in _names(axis, found) for v in values)
+        ]
+        mask &= rows[axis].isin(levels)
     return mask
+
+
+def _names(axis: str, found: Any) -> set[str]:
+    """What a level goes by: the speculation `ngram:2` also by its length."""
+    name = label(found)
+    return {name, name.rpartition(":")[2]} if axis == "speculation" else {name}
 
 
 def _named(axis: str, value: Any, settings: Settings) -> str:

@@ -76,9 +76,10 @@ def claim(entry: Mapping[str, Any]) -> dict[str, str]:
     rows = f"{entry['source']}: {entry['because']}"
     effect = ""
     if deciding:
+        rows += f"; deciding: {_against(deciding['first']['axes'], deciding['second']['axes'])}"
+    if deciding and deciding["effect"]["value"] is not None:
         effect = f"{number(deciding['effect']['value'])} times"
         effect += f" ({_doubt(deciding['effect'])})" if deciding["effect"]["low"] is not None else ""
-        rows += f"; deciding: {_against(deciding['first']['axes'], deciding['second']['axes'])}"
     kind = _KINDS.get(entry["verdict"], "open")
     said = {"verdict": entry["verdict"], "says": entry["claim"]["says"]}
     return {"kind": kind, "effect": effect, "rows": clip(rows, 400), **said}
