@@ -70,6 +70,18 @@ def test_what_is_let_pass_is_no_regression(tmp_path: Path) -> None:
     assert verdicts(before, after, worse_by=0.2)["4", "time_s"] == "no difference shown"
 
 
+@pytest.mark.parametrize("nowhere", ["a", "b", "ab"])
+def test_a_metric_that_no_session_of_a_run_knows_is_not_compared(tmp_path: Path, nowhere: str) -> None:
+    folders = {name: run(tmp_path / name, seed) for seed, name in enumerate("ab")}
+    for name, folder in folders.items():
+        sessions = pd.read_parquet(folder / "sessions.parquet")
+        itl = [None] * len(sessions) if name in nowhere else sessions["time_s"]
+        sessions.assign(itl_ms_p50=itl).to_parquet(folder / "sessions.parquet")
+    found = changes(*map(read_run, folders.values()))
+    judged = {change.metric for change in found if change.judged}
+    assert judged == {"time_s", "output_tokens_per_s"}
+
+
 def test_one_session_has_no_doubt_and_no_verdict(tmp_path: Path) -> None:
     found = verdicts(run(tmp_path / "a", 1, sessions=1), run(tmp_path / "b", 2, {4: 2}, sessions=1))
     assert set(found.values()) == {"no doubt known"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from servegrid.metrics import BETTER
 from servegrid.report.points import bound, label
 
 Place = tuple[str, ...]
@@ -58,11 +59,17 @@ def read_run(folder: Path) -> Run:
         raise NotComparable(f"{missing[0]} is not there: give folders in which a run has collected its results")
     points, sessions = map(pd.read_parquet, tables)
     axes = tuple(points.columns[: list(points.columns).index("status")])
-    return Run(_labelled(points, axes), _labelled(sessions, axes), axes, folder)
+    return Run(_labelled(points, axes), _numbered(_labelled(sessions, axes)), axes, folder)
 
 
 def _labelled(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     return table.assign(**{axis: [label(value) for value in table[axis]] for axis in axes})
+
+
+def _numbered(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Metrics as float64: a column that no session knows comes from Parquet as None."""
+    known = [name for name in BETTER if name in sessions]
+    return sessions.assign(**{name: pd.to_numeric(sessions[name], errors="coerce") for name in known})
 
 
 def pairs(before: Run, after: Run) -> list[Pair]:
