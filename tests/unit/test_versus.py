@@ -306,3 +306,38 @@ def test_a_gate_says_how_blind_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
         return float(found[1])
 
     assert hidden(2) > 2 * hidden(8) > 0
+
+
+def test_energy_that_is_not_to_be_relied_on_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = run(tmp_path / "a", 1), run(tmp_path / "b", 2)
+    for folder, joules in ((before, 6.0), (after, 0.6)):
+        sessions = pd.read_parquet(folder / "sessions.parquet")
+        noise = sessions["time_s"] / sessions.groupby("threads")["time_s"].transform("mean")
+        sessions.assign(j_per_output_token=joules * noise).to_parquet(folder / "sessions.parquet")
+    with_column(after, "warnings", [None, "shared host; energy counter and power differ", "cold start", None])
+    found = verdicts(before, after)
+    energy = {threads: verdict for (threads, metric), verdict in found.items() if metric == "j_per_output_token"}
+    assert energy == {"4": "untrusted", "1": "better", "16": "better", "64": "better", "all": "better"}
+    assert found["4", "time_s"] == "no difference shown"
+    assert command.main([str(before), str(after)]) == 0
+    expected = "j_per_output_token not compared, energy counter and power differ in the run after"
+    assert expected in capsys.readouterr().out
+    with_column(after, "warnings", "energy samples missing")
+    assert command.main([str(before), str(after), "--metrics", "j_per_output_token"]) == 2
+    assert "4 metrics had a warning" in capsys.readouterr().err
+
+
+def test_garbage_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_column(run(tmp_path / "a", 1), "warnings", [None, "garbled texts", "garbled texts", None])
+    after = with_column(run(tmp_path / "b", 2, {1: 0.5, 4: 2, 16: 0.5}), "warnings", ["garbled texts"] * 2 + [None] * 2)
+    found = verdicts(before, after)
+    assert {threads for threads, metric in found if metric == "time_s"} == {"64"}
+    assert {threads for (threads, _), verdict in found.items() if verdict == "garbled"} == {"1", "4", "16"}
+    assert found["1", "warnings"] == "worse" and found["16", "warnings"] == "better"
+    command.main([str(before), str(after)])
+    assert (
+        "threads 4, speculation none, quantization none: not compared, garbled texts in both" in capsys.readouterr().out
+    )
+    with_column(before, "warnings", "garbled texts"), with_column(after, "warnings", "garbled texts")
+    assert command.main([str(before), str(after)]) == 2
+    assert "4 points had garbled texts" in capsys.readouterr().err

@@ -51,8 +51,11 @@ def _why_nothing(found: Sequence[Change]) -> str:
     words = {
         "another load": "had another load (prompts, lengths or arrivals) in the other run; generated prompts are another set with another model, those of a file are not",
         "client-bound": "were client-bound: the client may have set their pace, not the server",
+        "garbled": "had garbled texts: garbage may come at any speed",
     }
     reasons = [f"{counted[verdict]} points {why}" for verdict, why in words.items() if counted[verdict]]
+    if counted["untrusted"]:
+        reasons.append(f"{counted['untrusted']} metrics had a warning with which they are not to be relied on")
     if counted["no doubt known"]:
         reasons.append(f"{counted['no doubt known']} metrics were measured in one session only")
     return "; ".join(reasons) or "nothing was measured whole in both"
@@ -67,7 +70,7 @@ def _share(text: str) -> float:
 
 def _show(found: Sequence[Change]) -> None:
     """What changed or was not compared, worst first; what did not change, as a count."""
-    order = ("worse", "gone", "client-bound", "another load", "better", "new")
+    order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new")
     for change in sorted((c for c in found if c.verdict in order), key=lambda c: order.index(c.verdict)):
         print(f"{change.verdict:>12}  {_place(change)}: {_words(change)}")
     counted = Counter(change.verdict for change in found if change.metric not in ("status", "warnings"))
@@ -107,7 +110,12 @@ def _place(change: Change) -> str:
 
 def _words(change: Change) -> str:
     if change.metric == "client_bound":
-        return "not compared, client-bound in " + _runs(change.before, change.after)
+        return "not compared, " + _against(
+            *("client-bound" if bound else None for bound in (change.before, change.after))
+        )
+    if change.verdict in ("garbled", "untrusted"):
+        what = "" if change.metric == "texts" else f"{change.metric} "
+        return f"{what}not compared, {_against(change.before, change.after)}"
     if change.metric == "load_id":
         return f"not compared, {change.before} before and {change.after} after"
     if change.ratio is None:
@@ -120,8 +128,11 @@ def _words(change: Change) -> str:
     return f"{change.metric} {change.before:.4g} -> {change.after:.4g} ({percent})"
 
 
-def _runs(before: bool, after: bool) -> str:
-    return "both runs" if before and after else "the run before" if before else "the run after"
+def _against(before: str | None, after: str | None) -> str:
+    """What speaks against each run, or None, in words."""
+    if before == after:
+        return f"{before} in both runs"
+    return " and ".join(f"{what} in the run {run}" for what, run in ((before, "before"), (after, "after")) if what)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Two result folders held against each other: what changed beyond the noise between two runs of the same points.
 
 Points are the same when all axes that both runs have are; versions, hosts and prices may differ, for they are what is compared.
-The load may not: where it differs, or where the client set the pace, that is said in place of a comparison.
+The load may not: where it differs, where the client set the pace, or where texts are garbage, that is said in place of a
+comparison.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,6 @@ def changes(before: Run, after: Run, metrics: Sequence[str] = METRICS, worse_by:
     Raises:
         NotComparable: when the runs have no point in common.
     """
-    found = pairs(before, after)
-    facts = [change for pair in found for change in of_facts(pair)]
-    return [*facts, *of_numbers([pair for pair in found if comparable(pair)], metrics, worse_by)]
+    found = [(pair, of_facts(pair)) for pair in pairs(before, after)]
+    fit = [pair for pair, facts in found if comparable(facts)]
+    return [*(change for _, facts in found for change in facts), *of_numbers(fit, metrics, worse_by)]

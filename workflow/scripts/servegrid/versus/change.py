@@ -5,11 +5,12 @@ from typing import Any, Literal
 
 from servegrid.intervals import Estimate
 
-Verdict = Literal[
-    "better", "worse", "no difference shown", "no doubt known", "gone", "new", "client-bound", "another load"
-]
+Judgement = Literal["better", "worse", "no difference shown", "no doubt known"]
+Verdict = Judgement | Literal["gone", "new", "client-bound", "another load", "garbled", "untrusted"]
 JUDGED = ("better", "worse", "no difference shown")
 """Verdicts of a metric that was compared."""
+UNFIT = ("gone", "new", "client-bound", "another load", "garbled")
+"""Verdicts on a point of which no metric is compared."""
 LOWER_IS_BETTER = ("time_s", "ttft_ms_p50", "itl_ms_p50", "e2e_ms_p50", "j_per_output_token")
 HIGHER_IS_BETTER = ("output_tokens_per_s",)
 METRICS = (*LOWER_IS_BETTER[:1], *HIGHER_IS_BETTER, *LOWER_IS_BETTER[1:])
@@ -21,8 +22,9 @@ class Change:
 
     Attributes:
         axes: where the point stands; empty for several points together.
-        metric: column of results/sessions; or of results/points (`status`, `warnings`, `client_bound`, `load_id`) for a fact.
-        before, after: mean over sessions, None for several points; of a fact what it was and is.
+        metric: column of results/sessions; or of results/points (`status`, `warnings`, `client_bound`, `load_id`) for a fact;
+            or `texts`.
+        before, after: mean over sessions, None for several points; of a fact what it was and is; where it is not trusted, why.
         ratio: after / before, with its interval where there is one; over several points the mean of their logarithms.
         points: how many points it is over.
     """

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from servegrid.intervals import Estimate, ratio, shared_level
+from servegrid.phrases import distrust
 from servegrid.versus.change import HIGHER_IS_BETTER, Change, Verdict
 from servegrid.versus.joint import LEAST_POINTS, Values, mean_ratio
 from servegrid.versus.runs import Pair, Side
 
 
 def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -> list[Change]:
-    """Every metric of every point that both sides know, after its mean over the points with repeats where these are enough."""
+    """Every metric of every point that both sides know, after its mean over the points with repeats where these are enough;
+    then those that a warning speaks against.
+    """
+    distrusted = [change for metric in metrics for pair in pairs if (change := _distrusted(pair, metric))]
     known = {metric: [one for pair in pairs if (one := _values(pair, metric))] for metric in metrics}
     repeated = {metric: [one for one in points if one.repeated] for metric, points in known.items()}
     together = {metric: points for metric, points in repeated.items() if len(points) >= LEAST_POINTS}
@@ -22,12 +26,15 @@ def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -
     level = shared_level(halves * sum(map(len, repeated.values())))
     found = [_alone(metric, one, level, worse_by) for metric, points in known.items() for one in points]
     level = shared_level(halves * len(together))
-    return [*(_together(metric, points, level, worse_by) for metric, points in together.items()), *found]
+    joint = [_together(metric, points, level, worse_by) for metric, points in together.items()]
+    return [*joint, *found, *distrusted]
 
 
 def _values(pair: Pair, metric: str) -> Values | None:
-    """Session values above zero; None where a side has none."""
+    """Session values above zero; None where a side has none, or none to rely on."""
     assert pair.before is not None and pair.after is not None
+    if any(_why_not(pair, metric)):
+        return None
     before, after = _by_round(pair.before, metric), _by_round(pair.after, metric)
     return Values(pair.axes, before, after) if before and after else None
 
@@ -37,6 +44,18 @@ def _by_round(side: Side, metric: str) -> Mapping[int, float]:
         return {}
     rounds = zip(side.sessions["rep"], side.sessions[metric], strict=True)
     return {int(rep): float(value) for rep, value in rounds if value > 0}
+
+
+def _why_not(pair: Pair, metric: str) -> list[str]:
+    """Of both runs, the warning with which the metric is not to be relied on; empty if there is none."""
+    return [distrust(side.point.get("warnings"), metric) if side else "" for side in (pair.before, pair.after)]
+
+
+def _distrusted(pair: Pair, metric: str) -> Change | None:
+    assert pair.before is not None and pair.after is not None
+    was, now = _why_not(pair, metric)
+    known = _by_round(pair.before, metric) or _by_round(pair.after, metric)
+    return Change(pair.axes, metric, was or None, now or None, None, "untrusted") if known and (was or now) else None
 
 
 def _alone(metric: str, point: Values, level: float, worse_by: float) -> Change:
