@@ -13,9 +13,10 @@ import pytest
 import compare as command
 from servegrid.records import RequestRecord, write_requests
 from servegrid.versus import METRICS, Change, NotComparable, changes, read_run
-from servegrid.versus.joint import Values, mean_ratio
+from servegrid.versus.joint import mean_ratio
 from servegrid.versus.numbers import of_numbers
 from servegrid.versus.runs import Pair, Side
+from servegrid.versus.values import Values
 
 AXES = {"engine": "llamacpp", "gpu": "cpu", "speculation": "none", "quantization": "none"}
 
@@ -341,3 +342,37 @@ def test_garbage_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with_column(before, "warnings", "garbled texts"), with_column(after, "warnings", "garbled texts")
     assert command.main([str(before), str(after)]) == 2
     assert "4 points had garbled texts" in capsys.readouterr().err
+
+
+def with_zeros(folder: Path, threads: int, *rounds: int) -> Path:
+    """The run without a whole answer, so without output tokens, in these rounds of a point."""
+    sessions = pd.read_parquet(folder / "sessions.parquet")
+    none = (sessions["threads"] == threads) & sessions["rep"].isin(rounds)
+    sessions["output_tokens_per_s"] = sessions["output_tokens_per_s"].mask(none, 0.0)
+    sessions.to_parquet(folder / "sessions.parquet")
+    return folder
+
+
+def test_zero_is_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_zeros(with_zeros(run(tmp_path / "a", 1), 16, 1, 2, 3, 4), 64, 1, 2)
+    after = with_zeros(with_zeros(run(tmp_path / "b", 2), 4, 1, 2, 3, 4), 64, 3)
+    rates = {
+        threads: verdict for (threads, metric), verdict in verdicts(before, after).items() if metric.startswith("out")
+    }
+    assert rates == {"1": "no difference shown", "4": "worse", "16": "better", "64": "no difference shown"}
+    assert command.main([str(before), str(after)]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"worse .* threads 4,.*output_tokens_per_s [\d.]+ -> 0 \(zero in a session, so without", printed)
+    assert re.search(r"no difference shown .* threads 64,.*output_tokens_per_s", printed)
+
+
+def test_zero_in_one_session_is_no_verdict(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "a", 1, sessions=1), with_zeros(run(tmp_path / "b", 2), 4, 1, 2, 3, 4)
+    assert verdicts(before, after)["4", "output_tokens_per_s"] == "no doubt known"
+
+
+def test_a_session_of_zero_is_not_passed_over(tmp_path: Path) -> None:
+    # Two of five sessions three times as fast, and three that answer nothing: not faster.
+    before, after = run(tmp_path / "a", 1, sessions=5), run(tmp_path / "b", 2, {4: 0.3}, sessions=5)
+    assert verdicts(before, after)["4", "output_tokens_per_s"] == "better"
+    assert verdicts(before, with_zeros(after, 4, 3, 4, 5))["4", "output_tokens_per_s"] == "no difference shown"

@@ -15,6 +15,8 @@ from statistics import median
 from servegrid.intervals import Estimate
 from servegrid.versus import METRICS, Change, NotComparable, changes, read_run
 
+UNSHOWN = "no difference shown"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the arguments, compare, print, write."""
@@ -69,9 +71,12 @@ def _share(text: str) -> float:
 
 
 def _show(found: Sequence[Change]) -> None:
-    """What changed or was not compared, worst first; what did not change, as a count."""
-    order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new")
-    for change in sorted((c for c in found if c.verdict in order), key=lambda c: order.index(c.verdict)):
+    """What changed or was not compared, worst first; what did not change, as a count, but for what has no interval."""
+    order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new", UNSHOWN)
+    shown = (
+        c for c in found if c.verdict in order and (c.verdict != UNSHOWN or (c.ratio is None and c.before != c.after))
+    )
+    for change in sorted(shown, key=lambda c: order.index(c.verdict)):
         print(f"{change.verdict:>12}  {_place(change)}: {_words(change)}")
     counted = Counter(change.verdict for change in found if change.metric not in ("status", "warnings"))
     print("; ".join(f"{count} {verdict}" for verdict, count in counted.items()) or "no metric of any point in both")
@@ -86,7 +91,7 @@ def _up_to(share: float) -> str:
 
 def _show_blindness(found: Sequence[Change]) -> None:
     """How large a change would have been shown, where none was."""
-    unshown = [change for change in found if change.judged and change.verdict == "no difference shown"]
+    unshown = [change for change in found if change.judged and change.verdict == UNSHOWN]
     alone = [_half_width(change.ratio) for change in unshown if change.ratio and change.points == 1]
     together = [_half_width(change.ratio) for change in unshown if change.ratio and change.points > 1]
     hidden = [f"{_up_to(median(alone))} at a single point"] if alone else []
@@ -118,6 +123,8 @@ def _words(change: Change) -> str:
         return f"{what}not compared, {_against(change.before, change.after)}"
     if change.metric == "load_id":
         return f"not compared, {change.before} before and {change.after} after"
+    if change.ratio is None and change.metric in METRICS:
+        return f"{change.metric} {change.before:.4g} -> {change.after:.4g} (zero in a session, so without an interval)"
     if change.ratio is None:
         missing = "none" if change.metric == "warnings" else "not there"
         return f"{change.metric} {change.before or missing} -> {change.after or missing}"

@@ -25,7 +25,8 @@ class Change:
         metric: column of results/sessions; or of results/points (`status`, `warnings`, `client_bound`, `load_id`) for a fact;
             or `texts`.
         before, after: mean over sessions, None for several points; of a fact what it was and is; where it is not trusted, why.
-        ratio: after / before, with its interval where there is one; over several points the mean of their logarithms.
+        ratio: after / before, with its interval where there is one; over several points the mean of their logarithms. None of a
+            fact, and where a session's value is zero.
         points: how many points it is over.
     """
 

@@ -8,60 +8,54 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from servegrid.intervals import Estimate, ratio, shared_level
-from servegrid.phrases import distrust
 from servegrid.versus.change import HIGHER_IS_BETTER, Change, Verdict
-from servegrid.versus.joint import LEAST_POINTS, Values, mean_ratio
-from servegrid.versus.runs import Pair, Side
+from servegrid.versus.joint import LEAST_POINTS, mean_ratio
+from servegrid.versus.runs import Pair
+from servegrid.versus.values import Values, values_of
 
 
 def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -> list[Change]:
     """Every metric of every point that both sides know, after its mean over the points with repeats where these are enough;
     then those that a warning speaks against.
     """
-    distrusted = [change for metric in metrics for pair in pairs if (change := _distrusted(pair, metric))]
-    known = {metric: [one for pair in pairs if (one := _values(pair, metric))] for metric in metrics}
-    repeated = {metric: [one for one in points if one.repeated] for metric, points in known.items()}
+    found = {metric: [values_of(pair, metric) for pair in pairs] for metric in metrics}
+    known = {metric: [one for one in points if one.compared] for metric, points in found.items()}
+    repeated = {metric: [one for one in points if one.repeated and one.positive] for metric, points in known.items()}
     together = {metric: points for metric, points in repeated.items() if len(points) >= LEAST_POINTS}
     halves = 2 if together else 1
-    level = shared_level(halves * sum(map(len, repeated.values())))
-    found = [_alone(metric, one, level, worse_by) for metric, points in known.items() for one in points]
     level = shared_level(halves * len(together))
     joint = [_together(metric, points, level, worse_by) for metric, points in together.items()]
-    return [*joint, *found, *distrusted]
+    level = shared_level(halves * sum(map(len, repeated.values())))
+    alone = [_alone(metric, one, level, worse_by) for metric, points in known.items() for one in points]
+    return [*joint, *alone, *_untrusted(found)]
 
 
-def _values(pair: Pair, metric: str) -> Values | None:
-    """Session values above zero; None where a side has none, or none to rely on."""
-    assert pair.before is not None and pair.after is not None
-    if any(_why_not(pair, metric)):
-        return None
-    before, after = _by_round(pair.before, metric), _by_round(pair.after, metric)
-    return Values(pair.axes, before, after) if before and after else None
-
-
-def _by_round(side: Side, metric: str) -> Mapping[int, float]:
-    if metric not in side.sessions:
-        return {}
-    rounds = zip(side.sessions["rep"], side.sessions[metric], strict=True)
-    return {int(rep): float(value) for rep, value in rounds if value > 0}
-
-
-def _why_not(pair: Pair, metric: str) -> list[str]:
-    """Of both runs, the warning with which the metric is not to be relied on; empty if there is none."""
-    return [distrust(side.point.get("warnings"), metric) if side else "" for side in (pair.before, pair.after)]
-
-
-def _distrusted(pair: Pair, metric: str) -> Change | None:
-    assert pair.before is not None and pair.after is not None
-    was, now = _why_not(pair, metric)
-    known = _by_round(pair.before, metric) or _by_round(pair.after, metric)
-    return Change(pair.axes, metric, was or None, now or None, None, "untrusted") if known and (was or now) else None
+def _untrusted(found: Mapping[str, Sequence[Values]]) -> list[Change]:
+    return [
+        Change(one.axes, metric, *one.against, None, "untrusted")
+        for metric, points in found.items()
+        for one in points
+        if any(one.against) and (one.before or one.after)
+    ]
 
 
 def _alone(metric: str, point: Values, level: float, worse_by: float) -> Change:
-    estimate = ratio(point.after, point.before, level)
     before, after = (fmean(side.values()) for side in (point.before, point.after))
+    if not point.positive:
+        return Change(point.axes, metric, before, after, None, _by_sign(metric, point))
+    estimate = ratio(point.after, point.before, level)
     return Change(point.axes, metric, before, after, estimate, _verdict(metric, estimate, worse_by))
+
+
+def _by_sign(metric: str, point: Values) -> Verdict:
+    """Zero has no ratio and no interval: a direction shows only where every session of one run is zero and none of the other."""
+    if not point.repeated:
+        return "no doubt known"
+    if not any(point.before.values()) and all(point.after.values()):
+        return "better" if metric in HIGHER_IS_BETTER else "worse"
+    if not any(point.after.values()) and all(point.before.values()):
+        return "worse" if metric in HIGHER_IS_BETTER else "better"
+    return "no difference shown"
 
 
 def _together(metric: str, points: Sequence[Values], level: float, worse_by: float) -> Change:
