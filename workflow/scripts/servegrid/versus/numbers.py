@@ -1,14 +1,16 @@
 """Metrics held against each other: each point alone, and all points together.
 
-All intervals hold together (Bonferroni). Where points are compared together too, these few comparisons share one half of the
-doubt, so that they see small changes, and those of single points share the other half.
+All intervals hold together (Bonferroni). Metrics have equal parts of the doubt, so that one with few comparisons, such as a server's
+start, does not pay for those with many. Where points are compared together too, this one comparison has half of its metric's part,
+so that it sees small changes, and those of single points share the other half.
 """
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from servegrid.intervals import Estimate, ratio, shared_level
-from servegrid.versus.change import HIGHER_IS_BETTER, Change, Verdict
+from servegrid.metrics import BETTER
+from servegrid.versus.change import Change, Verdict
 from servegrid.versus.joint import LEAST_POINTS, mean_ratio
 from servegrid.versus.runs import Pair
 from servegrid.versus.values import Values, values_of
@@ -16,18 +18,27 @@ from servegrid.versus.values import Values, values_of
 
 def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -> list[Change]:
     """Every metric of every point that both sides know, after its mean over the points with repeats where these are enough;
-    then those that a warning speaks against.
+    then those that a warning speaks against, or that one side alone knows.
     """
-    found = {metric: [values_of(pair, metric) for pair in pairs] for metric in metrics}
+    found = {metric: values_of(pairs, metric) for metric in metrics}
     known = {metric: [one for one in points if one.compared] for metric, points in found.items()}
-    repeated = {metric: [one for one in points if one.repeated and one.positive] for metric, points in known.items()}
-    together = {metric: points for metric, points in repeated.items() if len(points) >= LEAST_POINTS}
-    halves = 2 if together else 1
-    level = shared_level(halves * len(together))
-    joint = [_together(metric, points, level, worse_by) for metric, points in together.items()]
-    level = shared_level(halves * sum(map(len, repeated.values())))
-    alone = [_alone(metric, one, level, worse_by) for metric, points in known.items() for one in points]
-    return [*joint, *alone, *_untrusted(found)]
+    level = shared_level(sum(any(map(_has_interval, points)) for points in known.values()))
+    compared = [change for metric, points in known.items() for change in _compared(metric, points, level, worse_by)]
+    return [*compared, *_untrusted(found), *_one_sided(found)]
+
+
+def _compared(metric: str, points: Sequence[Values], level: float, worse_by: float) -> list[Change]:
+    """All comparisons of one metric, which hold together at this level."""
+    repeated = [point for point in points if _has_interval(point)]
+    if len(repeated) < LEAST_POINTS:
+        return [_alone(metric, point, shared_level(len(repeated), level), worse_by) for point in points]
+    together = _together(metric, repeated, shared_level(2, level), worse_by)
+    level = shared_level(2 * len(repeated), level)
+    return [together, *(_alone(metric, point, level, worse_by) for point in points)]
+
+
+def _has_interval(point: Values) -> bool:
+    return point.repeated and point.positive
 
 
 def _untrusted(found: Mapping[str, Sequence[Values]]) -> list[Change]:
@@ -37,6 +48,20 @@ def _untrusted(found: Mapping[str, Sequence[Values]]) -> list[Change]:
         for one in points
         if any(one.against) and (one.before or one.after)
     ]
+
+
+def _one_sided(found: Mapping[str, Sequence[Values]]) -> list[Change]:
+    """Metrics that the whole sessions of one run know, and those of the other do not."""
+    return [
+        Change(one.axes, metric, _mean(one.before), _mean(one.after), None, "gone" if one.before else "new")
+        for metric, points in found.items()
+        for one in points
+        if bool(one.before) != bool(one.after) and not any(one.against)
+    ]
+
+
+def _mean(values: Mapping[int, float]) -> float | None:
+    return fmean(values.values()) if values else None
 
 
 def _alone(metric: str, point: Values, level: float, worse_by: float) -> Change:
@@ -52,9 +77,9 @@ def _by_sign(metric: str, point: Values) -> Verdict:
     if not point.repeated:
         return "no doubt known"
     if not any(point.before.values()) and all(point.after.values()):
-        return "better" if metric in HIGHER_IS_BETTER else "worse"
+        return "better" if BETTER[metric] == "higher" else "worse"
     if not any(point.after.values()) and all(point.before.values()):
-        return "worse" if metric in HIGHER_IS_BETTER else "better"
+        return "worse" if BETTER[metric] == "higher" else "better"
     return "no difference shown"
 
 
@@ -64,7 +89,7 @@ def _together(metric: str, points: Sequence[Values], level: float, worse_by: flo
 
 
 def _verdict(metric: str, after_by_before: Estimate, worse_by: float) -> Verdict:
-    slower = after_by_before.inverse() if metric in HIGHER_IS_BETTER else after_by_before
+    slower = after_by_before.inverse() if BETTER[metric] == "higher" else after_by_before
     if slower.low is None or slower.high is None:
         return "no doubt known"
     if slower.low > 1 + worse_by:
