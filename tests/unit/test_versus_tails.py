@@ -154,3 +154,35 @@ def test_every_metric_with_a_direction_can_be_asked_for(metric: str, tmp_path: P
         sessions.assign(**{metric: factor * sessions["time_s"]}).to_parquet(place / "sessions.parquet")
     worse = int(metrics.BETTER[metric] == "lower")
     assert command.main([*map(str, folders), "--metrics", metric]) == worse
+
+
+def stalled(seed: int, rounds: int) -> list[Change]:
+    """Two equal runs of 8 points, where a stall makes the tails of three sessions in ten five times as long; noise is 3 %."""
+    chance = np.random.default_rng(seed)
+
+    def side() -> Side:
+        stalls = np.where(chance.random(rounds) < 0.3, 5.0, 1.0)
+        noise = {metric: np.exp(chance.normal(0, 0.03, rounds)) for metric in METRICS}
+        values = {metric: each * stalls if metric.endswith("_p99") else each for metric, each in noise.items()}
+        return Side({}, pd.DataFrame({"rep": range(1, rounds + 1), "status": "ok"} | values))
+
+    places = [{"engine": engine, "threads": str(threads)} for engine in "ab" for threads in THREADS]
+    return of_numbers([Pair(place, side(), side()) for place in places], METRICS, 0.0)
+
+
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_sessions_that_agree_on_stalls_by_chance_are_no_change(rounds: int) -> None:
+    assert sum(bool(shown(stalled(seed, rounds))) for seed in range(200)) <= 10
+
+
+def test_the_tail_of_one_point_is_found() -> None:
+    def found(seed: int) -> list[Change]:
+        chance = np.random.default_rng(seed)
+        before, after = sessions_of(chance, 3, 1.0, 1.0), sessions_of(chance, 3, 1.0, 1.0)
+        after[2]["ttft_ms_p99"] *= 4
+        points = zip(THREADS, before, after, strict=True)
+        return of_numbers([Pair({"threads": str(n)}, Side({}, b), Side({}, a)) for n, b, a in points], METRICS, 0.0)
+
+    runs = [{(c.metric, c.axes.get("threads")) for c in found(seed) if c.verdict == "worse"} for seed in range(20)]
+    assert sum(("ttft_ms_p99", "16") in worse for worse in runs) >= 18
+    assert not any((metric, "1") in worse for worse in runs for metric in METRICS)

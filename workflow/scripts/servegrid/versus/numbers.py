@@ -10,9 +10,11 @@ from statistics import fmean
 
 from servegrid.intervals import Estimate, ratio, shared_level
 from servegrid.metrics import BETTER
+from servegrid.noise import Noise
 from servegrid.versus.change import Change, Verdict
 from servegrid.versus.joint import LEAST_POINTS, mean_ratio
 from servegrid.versus.runs import Pair
+from servegrid.versus.typical import typical, widened
 from servegrid.versus.values import Values, values_of
 
 
@@ -30,11 +32,10 @@ def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -
 def _compared(metric: str, points: Sequence[Values], level: float, worse_by: float) -> list[Change]:
     """All comparisons of one metric, which hold together at this level."""
     repeated = [point for point in points if _has_interval(point)]
-    if len(repeated) < LEAST_POINTS:
-        return [_alone(metric, point, shared_level(len(repeated), level), worse_by) for point in points]
-    together = _together(metric, repeated, shared_level(2, level), worse_by)
-    level = shared_level(2 * len(repeated), level)
-    return [together, *(_alone(metric, point, level, worse_by) for point in points)]
+    halves = 2 if len(repeated) >= LEAST_POINTS else 1
+    together = [_together(metric, repeated, shared_level(2, level), worse_by)] if halves == 2 else []
+    level, noise = shared_level(halves * len(repeated), level), typical(repeated)
+    return [*together, *(_alone(metric, point, level, noise, worse_by) for point in points)]
 
 
 def _has_interval(point: Values) -> bool:
@@ -64,11 +65,11 @@ def _mean(values: Mapping[int, float]) -> float | None:
     return fmean(values.values()) if values else None
 
 
-def _alone(metric: str, point: Values, level: float, worse_by: float) -> Change:
+def _alone(metric: str, point: Values, level: float, noise: Noise, worse_by: float) -> Change:
     before, after = (fmean(side.values()) for side in (point.before, point.after))
     if not point.positive:
         return Change(point.axes, metric, before, after, None, _by_sign(metric, point))
-    estimate = ratio(point.after, point.before, level)
+    estimate = widened(ratio(point.after, point.before, level), point, noise, level)
     return Change(point.axes, metric, before, after, estimate, _verdict(metric, estimate, worse_by))
 
 
