@@ -13,9 +13,10 @@ import pytest
 import compare as command
 from servegrid.records import RequestRecord, write_requests
 from servegrid.versus import METRICS, Change, NotComparable, changes, read_run
-from servegrid.versus.joint import Values, mean_ratio
+from servegrid.versus.joint import mean_ratio
 from servegrid.versus.numbers import of_numbers
 from servegrid.versus.runs import Pair, Side
+from servegrid.versus.values import Values
 
 AXES = {"engine": "llamacpp", "gpu": "cpu", "speculation": "none", "quantization": "none"}
 
@@ -68,6 +69,18 @@ def test_noise_alone_is_no_change_in_nearly_all_runs(tmp_path: Path) -> None:
 def test_what_is_let_pass_is_no_regression(tmp_path: Path) -> None:
     before, after = run(tmp_path / "a", 1), run(tmp_path / "b", 2, {4: 1.1})
     assert verdicts(before, after, worse_by=0.2)["4", "time_s"] == "no difference shown"
+
+
+@pytest.mark.parametrize("nowhere", ["a", "b", "ab"])
+def test_a_metric_that_no_session_of_a_run_knows_is_not_compared(tmp_path: Path, nowhere: str) -> None:
+    folders = {name: run(tmp_path / name, seed) for seed, name in enumerate("ab")}
+    for name, folder in folders.items():
+        sessions = pd.read_parquet(folder / "sessions.parquet")
+        itl = [None] * len(sessions) if name in nowhere else sessions["time_s"]
+        sessions.assign(itl_ms_p50=itl).to_parquet(folder / "sessions.parquet")
+    found = changes(*map(read_run, folders.values()))
+    judged = {change.metric for change in found if change.judged}
+    assert judged == {"time_s", "output_tokens_per_s"}
 
 
 def test_one_session_has_no_doubt_and_no_verdict(tmp_path: Path) -> None:
@@ -294,3 +307,72 @@ def test_a_gate_says_how_blind_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
         return float(found[1])
 
     assert hidden(2) > 2 * hidden(8) > 0
+
+
+def test_energy_that_is_not_to_be_relied_on_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = run(tmp_path / "a", 1), run(tmp_path / "b", 2)
+    for folder, joules in ((before, 6.0), (after, 0.6)):
+        sessions = pd.read_parquet(folder / "sessions.parquet")
+        noise = sessions["time_s"] / sessions.groupby("threads")["time_s"].transform("mean")
+        sessions.assign(j_per_output_token=joules * noise).to_parquet(folder / "sessions.parquet")
+    with_column(after, "warnings", [None, "shared host; energy counter and power differ", "cold start", None])
+    found = verdicts(before, after)
+    energy = {threads: verdict for (threads, metric), verdict in found.items() if metric == "j_per_output_token"}
+    assert energy == {"4": "untrusted", "1": "better", "16": "better", "64": "better", "all": "better"}
+    assert found["4", "time_s"] == "no difference shown"
+    assert command.main([str(before), str(after)]) == 0
+    expected = "j_per_output_token not compared, energy counter and power differ in the run after"
+    assert expected in capsys.readouterr().out
+    with_column(after, "warnings", "energy samples missing")
+    assert command.main([str(before), str(after), "--metrics", "j_per_output_token"]) == 2
+    assert "4 metrics had a warning" in capsys.readouterr().err
+
+
+def test_garbage_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_column(run(tmp_path / "a", 1), "warnings", [None, "garbled texts", "garbled texts", None])
+    after = with_column(run(tmp_path / "b", 2, {1: 0.5, 4: 2, 16: 0.5}), "warnings", ["garbled texts"] * 2 + [None] * 2)
+    found = verdicts(before, after)
+    assert {threads for threads, metric in found if metric == "time_s"} == {"64"}
+    assert {threads for (threads, _), verdict in found.items() if verdict == "garbled"} == {"1", "4", "16"}
+    assert found["1", "warnings"] == "worse" and found["16", "warnings"] == "better"
+    command.main([str(before), str(after)])
+    assert (
+        "threads 4, speculation none, quantization none: not compared, garbled texts in both" in capsys.readouterr().out
+    )
+    with_column(before, "warnings", "garbled texts"), with_column(after, "warnings", "garbled texts")
+    assert command.main([str(before), str(after)]) == 2
+    assert "4 points had garbled texts" in capsys.readouterr().err
+
+
+def with_zeros(folder: Path, threads: int, *rounds: int) -> Path:
+    """The run without a whole answer, so without output tokens, in these rounds of a point."""
+    sessions = pd.read_parquet(folder / "sessions.parquet")
+    none = (sessions["threads"] == threads) & sessions["rep"].isin(rounds)
+    sessions["output_tokens_per_s"] = sessions["output_tokens_per_s"].mask(none, 0.0)
+    sessions.to_parquet(folder / "sessions.parquet")
+    return folder
+
+
+def test_zero_is_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = with_zeros(with_zeros(run(tmp_path / "a", 1), 16, 1, 2, 3, 4), 64, 1, 2)
+    after = with_zeros(with_zeros(run(tmp_path / "b", 2), 4, 1, 2, 3, 4), 64, 3)
+    rates = {
+        threads: verdict for (threads, metric), verdict in verdicts(before, after).items() if metric.startswith("out")
+    }
+    assert rates == {"1": "no difference shown", "4": "worse", "16": "better", "64": "no difference shown"}
+    assert command.main([str(before), str(after)]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"worse .* threads 4,.*output_tokens_per_s [\d.]+ -> 0 \(zero in a session, so without", printed)
+    assert re.search(r"no difference shown .* threads 64,.*output_tokens_per_s", printed)
+
+
+def test_zero_in_one_session_is_no_verdict(tmp_path: Path) -> None:
+    before, after = run(tmp_path / "a", 1, sessions=1), with_zeros(run(tmp_path / "b", 2), 4, 1, 2, 3, 4)
+    assert verdicts(before, after)["4", "output_tokens_per_s"] == "no doubt known"
+
+
+def test_a_session_of_zero_is_not_passed_over(tmp_path: Path) -> None:
+    # Two of five sessions three times as fast, and three that answer nothing: not faster.
+    before, after = run(tmp_path / "a", 1, sessions=5), run(tmp_path / "b", 2, {4: 0.3}, sessions=5)
+    assert verdicts(before, after)["4", "output_tokens_per_s"] == "better"
+    assert verdicts(before, with_zeros(after, 4, 3, 4, 5))["4", "output_tokens_per_s"] == "no difference shown"

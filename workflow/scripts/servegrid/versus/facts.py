@@ -1,6 +1,8 @@
 """What changed about a point beside its metrics: load, outcome, who set the pace, and whether the texts are still the same."""
 
-from servegrid.versus.change import Change, Verdict
+from collections.abc import Sequence
+
+from servegrid.versus.change import UNFIT, Change, Verdict
 from servegrid.versus.runs import Pair, Side
 from servegrid.versus.texts import of_texts
 
@@ -21,11 +23,11 @@ def of_facts(pair: Pair) -> list[Change]:
     return [*_outcome(axes, before, after), *texts, *_pace(axes, before, after)]
 
 
-def comparable(pair: Pair) -> bool:
-    """Whether the point's metrics can be held against each other: the same load in both runs, and the server set the pace."""
-    if pair.before is None or pair.after is None or _other_load(pair.before, pair.after):
-        return False
-    return not (_bound(pair.before) or _bound(pair.after))
+def comparable(facts: Sequence[Change]) -> bool:
+    """Whether the metrics of a point with these facts can be held against each other: the same load in both runs, texts that
+    are no garbage, which may come at any speed, and the server set the pace.
+    """
+    return not any(change.verdict in UNFIT for change in facts)
 
 
 def _status(side: Side | None) -> str | None:

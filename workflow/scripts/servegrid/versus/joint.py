@@ -8,37 +8,17 @@ what its points have in common (a variance by clusters: Liang and Zeger 1986, Bi
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
-from servegrid.grid import LOAD_AXES
 from servegrid.intervals import Estimate, t_quantile
+from servegrid.versus.values import Values
 
 LEAST_POINTS = 3
 """Points from which they are compared together."""
 
 
-@dataclass(frozen=True)
-class Values:
-    """One metric of one point: its session values (above zero) by round, in both runs."""
-
-    axes: dict[str, str]
-    before: Mapping[int, float]
-    after: Mapping[int, float]
-
-    @property
-    def repeated(self) -> bool:
-        """Whether both runs have the two sessions that an interval takes."""
-        return min(len(self.before), len(self.after)) > 1
-
-    @property
-    def server(self) -> tuple[str, ...]:
-        """What tells its server from others."""
-        return tuple(value for axis, value in self.axes.items() if axis not in LOAD_AXES)
-
-
 def mean_ratio(points: Sequence[Values], level: float) -> Estimate:
-    """after / before in the (geometric) mean over these points, each with two or more sessions in both runs.
+    """after / before in the (geometric) mean over these points, each with two or more sessions in both runs, all above zero.
 
     A t-interval over the sessions of all servers, whose logarithms are taken to vary by like shares. It is about these points:
     one alone may differ.

@@ -1,12 +1,14 @@
 """Result folders, read, and their points put side by side."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from servegrid.files import read_json
+from servegrid.metrics import BETTER
 from servegrid.report.points import bound, label
 
 Place = tuple[str, ...]
@@ -18,12 +20,13 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One result folder: its points, its sessions, the names of its axes, and where it lies."""
+    """One result folder: its points, its sessions, the names of its axes, where it lies, and the limits of its `report.slo`."""
 
     points: pd.DataFrame
     sessions: pd.DataFrame
     axes: tuple[str, ...]
     folder: Path
+    slo: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,24 @@ def read_run(folder: Path) -> Run:
         raise NotComparable(f"{missing[0]} is not there: give folders in which a run has collected its results")
     points, sessions = map(pd.read_parquet, tables)
     axes = tuple(points.columns[: list(points.columns).index("status")])
-    return Run(_labelled(points, axes), _labelled(sessions, axes), axes, folder)
+    return Run(_labelled(points, axes), _numbered(_labelled(sessions, axes)), axes, folder, _limits(folder))
+
+
+def _limits(folder: Path) -> dict[str, float]:
+    """Those of the config that the results lie with; none where there are only tables."""
+    path = folder / "config.json"
+    report = read_json(path).get("report") if path.is_file() else None
+    return dict((report or {}).get("slo") or {})
 
 
 def _labelled(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     return table.assign(**{axis: [label(value) for value in table[axis]] for axis in axes})
+
+
+def _numbered(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Metrics as float64: a column that no session knows comes from Parquet as None."""
+    known = [name for name in BETTER if name in sessions]
+    return sessions.assign(**{name: pd.to_numeric(sessions[name], errors="coerce") for name in known})
 
 
 def pairs(before: Run, after: Run) -> list[Pair]:

@@ -14,7 +14,7 @@ FOREIGN = "texts in another language than before, or garbage"
 
 
 def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
-    """Warnings about the texts that came or went; where both are silent, what the texts of both runs say.
+    """Warnings about the texts that came or went, and garbage in either run; where both are silent, what both runs' texts say.
 
     Other texts alone are no verdict: another version may round differently. Without the raw sessions beside the tables only
     the warnings are told.
@@ -23,7 +23,13 @@ def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
     if GARBLED not in (*was, *now) and _foreign(before, after):
         now.append(FOREIGN)
     came = [Change(axes, "warnings", None, phrase, None, "worse") for phrase in now if phrase not in was]
-    return came + [Change(axes, "warnings", phrase, None, None, "better") for phrase in was if phrase not in now]
+    went = [Change(axes, "warnings", phrase, None, None, "better") for phrase in was if phrase not in now]
+    return [*came, *went, *_garbage(axes, was, now)]
+
+
+def _garbage(axes: dict[str, str], *runs: list[str]) -> list[Change]:
+    was, now = (next((phrase for phrase in found if phrase in (GARBLED, FOREIGN)), None) for found in runs)
+    return [Change(axes, "texts", was, now, None, "garbled")] if was or now else []
 
 
 def _warnings(side: Side) -> list[str]:
