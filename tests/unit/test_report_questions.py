@@ -162,6 +162,13 @@ def test_prompts_that_may_come_from_a_cache_are_not_counted_as_computed() -> Non
     assert share.of_compute == pytest.approx(0.8 / 165.2)
 
 
+@pytest.mark.parametrize(("tokens", "doubted"), [(300.0, False), (30_000.0, True)])
+def test_a_share_beyond_the_device_s_all_is_said_to_be_wrong(tokens: float, doubted: bool) -> None:
+    evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=tokens)
+    text = as_markdown(answers(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000)}))
+    assert ("something is counted wrong" in text) == doubted
+
+
 def test_what_is_not_known_has_no_share() -> None:
     (share,) = list(shares(on("NVIDIA RTX A6000"), DEVICES, {}))
     assert share.of_bandwidth is None and share.of_compute is None

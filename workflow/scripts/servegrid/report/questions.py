@@ -163,7 +163,9 @@ def _share_lines(evidence: Evidence, found: Sequence[roofline.Share]) -> Iterato
         if shares:
             place = {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes}
             facts = f"{number(one.tensor_tflops)} TFLOPS, {number(one.bandwidth_gb_s)} GB/s"
-            yield f"{_place('measured', place)}: at least {' and '.join(shares)} of {one.device} ({facts})"
+            beyond = any(share is not None and share > 1 for _, share in known)
+            doubt = ", more than it can do: something is counted wrong" if beyond else ""
+            yield f"{_place('measured', place)}: at least {' and '.join(shares)} of {one.device} ({facts}){doubt}"
 
 
 def _share_data(one: roofline.Share, evidence: Evidence) -> dict[str, Any]:
