@@ -4,17 +4,20 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 import claims as script
 from data.report.planted import planted
 from servegrid.config.judging import Claim
 from servegrid.files import write_json
+from servegrid.intervals import Estimate
 from servegrid.report.claims import rule
 from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.markup import to_csv
+from servegrid.report.numbers import DASH
 from servegrid.report.page.parts import claim as shown
-from servegrid.report.rulings import as_data, as_table
+from servegrid.report.rulings import as_data, as_table, estimate_words
 from servegrid.report.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,3 +76,16 @@ def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
     assert entry["deciding"]["effect"]["doubt"] == "0 in every session of one, in none of the other"
     assert "inf" not in to_csv(as_table(rulings, evidence, "t"))
     assert shown(entry)["effect"] == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (None, None, "145 tokens/s"),
+        (140.0, 150.0, f"145 (140{DASH}150) tokens/s"),
+        (1.27, 16_481.0, "145 (not known within a factor of 100) tokens/s"),
+        (-3.0, 4.0, f"145 (-3.00{DASH}4.00) tokens/s"),
+    ],
+)
+def test_an_interval_that_says_nothing_is_not_spelt_out(low: float | None, high: float | None, words: str) -> None:
+    assert estimate_words(Estimate(145.0, low, high, "how"), "tokens/s") == words

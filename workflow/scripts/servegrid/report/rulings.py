@@ -38,6 +38,8 @@ def as_table(rulings: Sequence[Ruling], evidence: Evidence, title: str) -> Table
     return Table(f"{title}: claims", tuple(columns), notes, tuple(bool(ruling.comparisons) for ruling in rulings))
 
 
+FAR = 100
+"""Factor to either side beyond which an interval is no more than "not known"."""
 _HEADERS = (
     *("No", "claim", "rows of", "verdict", "metric", "first row", "second row", "first", "second"),
     *("effect (times)", "effect low (times)", "effect high (times)", "doubt", "comparisons", "reason"),
@@ -107,8 +109,13 @@ def estimate_data(estimate: Estimate) -> dict[str, Any]:
 
 
 def estimate_words(estimate: Estimate, unit: str = "") -> str:
-    """`1.24 (1.20-1.29)`, with the unit after it; only the number where no doubt is known."""
+    """`1.24 (1.20-1.29)`, with the unit after it; only the number where no doubt is known.
+
+    Ends of an interval that say nothing, such as those of two sessions far apart, are not spelt out.
+    """
     unit = f" {unit}" if unit else ""
     if estimate.low is None or estimate.high is None:
         return f"{number(estimate.value)}{unit}"
-    return f"{number(estimate.value)} ({number(estimate.low)}{DASH}{number(estimate.high)}){unit}"
+    told = estimate.low <= 0 or estimate.high <= FAR**2 * estimate.low
+    ends = f"{number(estimate.low)}{DASH}{number(estimate.high)}" if told else f"not known within a factor of {FAR}"
+    return f"{number(estimate.value)} ({ends}){unit}"
