@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -222,6 +223,20 @@ def test_engines_show_the_range_of_their_throughput_where_it_is_known() -> None:
     panels = [engines.draw(rows, PLAIN).axes[1] for rows in (points, ranged)]
     assert [len(panel.collections) for panel in panels] == [0, 2]
     assert "Bars of time and output tokens/s: lowest" in footnotes(panels[1].get_figure(root=True))
+
+
+@pytest.mark.parametrize("high", [400.0, 40_000.0])
+@pytest.mark.parametrize("ratio", [12.0, 24.0, 60.0, 99.0, 300.0, 5e4])
+def test_a_logarithmic_axis_has_two_labels_at_least_and_none_touches_another(high: float, ratio: float) -> None:
+    points = sweep(threads=[4], change=lambda row: row | {"ttft_ms_p50": high / ratio, "ttft_ms_p99": high})
+    axes = engines.draw(points, PLAIN).axes[2]
+    assert axes.get_xscale() == "log"
+    shown = [
+        tick for tick in axes.xaxis.get_major_ticks() if axes.get_xlim()[0] <= tick.get_loc() <= axes.get_xlim()[1]
+    ]
+    boxes = [tick.label1.get_window_extent() for tick in shown if tick.label1.get_text()]
+    assert len(boxes) >= 2
+    assert all(right.x0 - left.x1 > 2 for left, right in pairwise(boxes))
 
 
 def test_an_engine_without_a_measurement_keeps_its_line() -> None:

@@ -102,7 +102,9 @@ def _draw_lines(lines: Sequence[_Line], best: pd.DataFrame, looks: Mapping[str, 
     measures = [measure for measure in MEASURES if drawable(best, measure.value).any()]
     sheet = Sheet(len(measures), columns=len(measures), height_in=0.7 + _LINE_IN * len(lines))
     for axes, measure in zip(sheet.axes, measures, strict=True):
-        _panel(axes, lines, best[drawable(best, measure.value)], measure, looks)
+        known = best[drawable(best, measure.value)]
+        _panel(axes, lines, known, measure, looks)
+        _value_axis(axes, known, measure, sheet.panel_characters)
         for y, line in enumerate(lines):
             if line.status:
                 _words(axes, y, line.status)
@@ -120,12 +122,15 @@ def _panel(
     heights = {line.row: y for y, line in enumerate(lines) if line.row is not None}
     for row in known.index:
         _dot(axes, heights[row], known.loc[[row]], measure, looks[str(known.at[row, "engine"])])
-    value_axis(axes, *extent(known, measure), which="x")
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set_yticks(range(len(lines)), [line.label if line.row is not None or line.status else "" for line in lines])
+
+
+def _value_axis(axes: Axes, known: pd.DataFrame, measure: Measure, characters: int) -> None:
+    value_axis(axes, *extent(known, measure), "x", characters)
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(measure.words)
-    axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.set_yticks(range(len(lines)), [line.label if line.row is not None or line.status else "" for line in lines])
 
 
 def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look) -> None:

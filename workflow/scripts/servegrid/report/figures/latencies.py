@@ -125,7 +125,7 @@ def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
             _curves(axes, panel.points[panel.points["engine"] == engine], name, look)
         title = panel.title if number % len(names) == 0 else ""
         axes.set_title(textwrap.fill(title, sheet.panel_characters), loc="left")
-        value_axis(axes, *_extent(_spreads(every, [name])), which="x")
+        value_axis(axes, *_extent(_spreads(every, [name])), "x", sheet.panel_characters)
         axes.set(ylim=(0, 103), ylabel=WORDS[name][1], xlabel=WORDS[name][0] if sheet.is_lowest(number) else "")
     return sheet
 
