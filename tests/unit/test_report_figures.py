@@ -116,7 +116,7 @@ def test_speculation_is_held_at_the_baseline() -> None:
     figure = time_threads.draw(points, Settings(baseline={"speculation": "2"}))
     expected = points.loc[points["speculation"] == "2", "time_s"].tolist()
     assert [[y for _, y in curve] for curve in curves(figure.axes[0]) if len(curve) == 4] == [expected]
-    assert "Only points with speculation 2" in footnotes(figure)
+    assert "Only points with speculation 2; the table has all." in footnotes(figure)
 
 
 def test_error_bars_are_explained_with_the_number_of_sessions() -> None:

@@ -61,14 +61,8 @@ def columns_for(panels: Sequence[Panel]) -> int:
     return min(3, len(panels))
 
 
-def hold(
-    points: pd.DataFrame,
-    axis: str,
-    settings: Settings,
-    mask: "pd.Series[bool]",
-    rest: str = "other levels have figures of their own",
-) -> tuple[pd.DataFrame, str]:
-    """Only the points at one level of `axis`, and a note naming it, and where the `rest` is, if there are other levels.
+def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
+    """Only the points at one level of `axis`, and a note naming it if there are other levels.
 
     The level is the baseline's, or else the feature being off, or else the level with most points in `mask`.
     """
@@ -76,7 +70,7 @@ def hold(
     counts = points.loc[mask, axis].value_counts()
     wanted = [settings.baseline_level(axis), found[0] if found else None, *counts.index]
     level = next((level for level in wanted if level in counts.index), found[0] if found else "")
-    note = f"Only points with {at(axis, level)}; {rest}." if len(found) > 1 else ""
+    note = f"Only points with {at(axis, level)}; the table has all." if len(found) > 1 else ""
     return points[points[axis] == level], note
 
 

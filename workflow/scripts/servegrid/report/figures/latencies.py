@@ -41,7 +41,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         if not known.any():
             return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
         looks = engine_looks(rows["engine"])
-        rows, speculation = hold(rows[known], "speculation", settings, known, "the table has all")
+        rows, speculation = hold(rows[known], "speculation", settings, known)
         places = ["gpu", "quantization", *settings.axes]
         shown, load = _at_one_load(_once(rows), places)
         kept, dropped = quickest(shown, "ttft_ms_p50", "median TTFT")
