@@ -189,7 +189,13 @@ def test_a_point_whose_reference_failed_is_counted() -> None:
         return without(row, "failed", "x") if row["threads"] == 4 and row["quantization"] == "none" else row
 
     figure = quantization.draw(sweep(engine=["a"], quantization=["none", "int8"], change=fail), PLAIN)
-    assert "Not drawn: 1 measured without a whole quantization none beside." in footnotes(figure)
+    assert "Not drawn: 1 point with no complete point at quantization none to compare with." in footnotes(figure)
+
+
+def test_threads_at_which_only_the_reference_was_measured_are_not_on_the_axis() -> None:
+    points = sweep(engine=["a"], threads=[1, 4, 16, 64], speculation=["none", "2"])
+    few = points[(points["speculation"] == "none") | points["threads"].isin([4, 16])]
+    assert [label.get_text() for label in speculation.draw(few, PLAIN).axes[-1].get_xticklabels()] == ["4", "16"]
 
 
 def test_one_level_of_a_feature_says_that_there_is_nothing_to_compare() -> None:

@@ -21,7 +21,7 @@ from servegrid.report.curves import (
     threads_axis,
 )
 from servegrid.report.effect import SPEEDUP, reference_level, speedups
-from servegrid.report.missing import error_bars, not_drawn, partial
+from servegrid.report.missing import count, error_bars, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, at, columns_for, hold, in_common, split
 from servegrid.report.points import drawable, levels, prepare
@@ -79,7 +79,8 @@ class _Drawing:
         self.effect, self.reference, self.panels = effect, reference, panels
         self.looks = level_looks([reference, *(level for level in chosen if level != reference)])
         every = pd.concat([panel.points for panel in panels])
-        self.shown = every[drawable(every, SPEEDUP.value) & every[effect.axis].isin(self.looks)]
+        compared = every[effect.axis].isin(self.looks) & (every[effect.axis] != reference)
+        self.shown = every[drawable(every, SPEEDUP.value) & compared]
         self.threads: list[float] = sorted(self.shown["threads"].dropna().unique())
         self.strip = effect.acceptance and bool(drawable(self.shown, ACCEPTANCE.value, zero=True).any())
         self.sheet = Sheet(
@@ -151,7 +152,8 @@ def _bars(drawn: pd.DataFrame) -> str:
 
 def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
     orphans = int((drawable(rows, "time_s") & ~drawable(rows, SPEEDUP.value)).sum())
-    return f"Not drawn: {orphans:,} measured without a whole {at(effect.axis, reference)} beside." if orphans else ""
+    why = f"with no complete point at {at(effect.axis, reference)} to compare with"
+    return f"Not drawn: {count(orphans)} {why}." if orphans else ""
 
 
 def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
@@ -160,4 +162,4 @@ def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
         return "No point has a measured time."
     if measured == [reference]:
         return f"Nothing to compare: {at(effect.axis, reference)} is the only level measured."
-    return f"Nothing to compare: no other level was measured beside a whole {at(effect.axis, reference)}."
+    return f"Nothing to compare: no other level was measured where {at(effect.axis, reference)} is complete."

@@ -27,9 +27,7 @@ def not_drawn(
     groups = sorted(keyed, key=lambda group: -len(group[1]))
     lines = [f"Not drawn: {_line(status, rows, points, apart)}" for status, rows in groups[:_GROUPS]]
     if rest := groups[_GROUPS:]:
-        lines.append(
-            f"Not drawn either: {_points(sum(len(rows) for _, rows in rest))} for other reasons; see the table."
-        )
+        lines.append(f"Not drawn either: {count(sum(len(rows) for _, rows in rest))} for other reasons; see the table.")
     return lines
 
 
@@ -44,7 +42,7 @@ def partial(points: pd.DataFrame, metric: str) -> list[str]:
         if reasons
         else ""
     )
-    return [f"Hollow: {_points(len(rows))} measured in part only{why}."]
+    return [f"Hollow: {count(len(rows))} measured in part only{why}."]
 
 
 def limited(points: pd.DataFrame, metric: str, axes: Sequence[str]) -> list[str]:
@@ -54,7 +52,7 @@ def limited(points: pd.DataFrame, metric: str, axes: Sequence[str]) -> list[str]
         return []
     where = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
     named = f" ({where})" if where else ""
-    return [f"Client-bound: {_points(len(rows))}{named}: the load client came near its ceiling there."]
+    return [f"Client-bound: {count(len(rows))}{named}: the load client came near its ceiling there."]
 
 
 def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
@@ -72,7 +70,7 @@ def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[
         reason = reason or "measured, but this number is unknown"
     where = "; ".join(part for axis in axes if (part := _restricted(rows, within, axis)))
     named = f" ({where})" if where else ""
-    return f"{_points(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
+    return f"{count(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
 
 
 def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
@@ -84,5 +82,6 @@ def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
     return f"{axis} {', '.join(clip(level, 40) for level in mine[:_LEVELS])}{more}"
 
 
-def _points(number: int) -> str:
+def count(number: int) -> str:
+    """`1 point`, `2,000 points`."""
     return f"{number:,} point{'' if number == 1 else 's'}"
