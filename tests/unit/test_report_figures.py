@@ -76,6 +76,32 @@ def test_a_failed_level_leaves_a_gap_and_a_footnote() -> None:
     assert "Not drawn: 1 point failed (engine llamacpp; threads 16): out of memory" in footnotes(figure)
 
 
+def test_failures_are_told_before_what_is_not_supported() -> None:
+    def hole(row: Row) -> Row:
+        if row["engine"] == "e9":
+            return without(row, "failed", "out of memory") if row["threads"] == 16 else row
+        if row["engine"] in ("e7", "e8"):
+            return without(row, "absent", f"no {row['engine']} here")
+        return without(row, "unsupported", f"{row['engine']} has no quantization int8 (it has none, fp8)")
+
+    figure = time_threads.draw(sweep(engine=[f"e{n}" for n in range(10)], change=hole), PLAIN)
+    told = [" ".join(text.get_text().split()) for text in figure.texts if text.get_text().startswith("Not drawn")]
+    assert told == [
+        "Not drawn: 1 point failed (engine e9; threads 16): out of memory",
+        "Not drawn: 4 points absent (engine e7): no e7 here",
+        "Not drawn: 4 points absent (engine e8): no e8 here",
+        "Not drawn: 4 points unsupported (engine e0): e0 has no quantization int8",
+        "Not drawn either: 24 points for other reasons (24 unsupported); see the table.",
+    ]
+
+
+def test_what_is_missing_is_told_apart_among_own_points_only() -> None:
+    own = sweep(engine=["a", "b"], change=lambda r: without(r, "failed", "died") if r["engine"] == "a" else r)
+    published = sweep(engine=["a (published: x)"], gpu=["A100"], threads=[7]).assign(status="published")
+    figure = time_threads.draw(pd.concat([own, published]), PLAIN)
+    assert "Not drawn: 4 points failed (engine a): died" in footnotes(figure)
+
+
 def test_a_time_left_over_from_a_failed_point_is_not_drawn() -> None:
     def fail(row: Row) -> Row:
         return row | {"status": "failed", "reason": "died"} if row["threads"] == 16 else row

@@ -1,33 +1,40 @@
 """The words for points that a figure cannot draw: how many, which, and why."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from servegrid.report.numbers import clip
-from servegrid.report.points import bound, drawable, levels, varying
+from servegrid.report.points import PUBLISHED, bound, drawable, levels, varying
 
 _GROUPS = 4
 _LEVELS = 4
 _REASON = 150
+_URGENCY = {"failed": 0, "absent": 2, "unsupported": 3}
+"""Which statuses are told first; any other stands between what failed and what is absent."""
+_INSTEAD = re.compile(r" \(it has [^)]*\)")
+"""What the engine has in place of what was asked for: of use in the table, too long for a footnote."""
 
 
 def not_drawn(
     points: pd.DataFrame, metric: str, axes: Sequence[str], only: "pd.Series[bool] | bool" = True
 ) -> list[str]:
-    """One line per status and reason among the points (in mask `only`) without a drawable `metric`, commonest first.
+    """One line per status and reason among the points (in mask `only`) without a drawable `metric`.
 
-    At most `_GROUPS` lines, then one that counts the rest; the tables name every point.
+    What failed stands first and what is not supported last, each the commonest first. At most `_GROUPS` lines, then one that
+    counts the rest; the tables name every point.
     """
     gaps = points[~drawable(points, metric) & only]
     if gaps.empty:
         return []
-    apart = varying(points, axes)
+    own = points[points["status"] != PUBLISHED]
+    apart = varying(own, axes)
     keyed = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
-    groups = sorted(keyed, key=lambda group: -len(group[1]))
-    lines = [f"Not drawn: {_line(status, rows, points, apart)}" for status, rows in groups[:_GROUPS]]
-    if rest := groups[_GROUPS:]:
-        lines.append(f"Not drawn either: {count(sum(len(rows) for _, rows in rest))} for other reasons; see the table.")
+    groups = sorted(keyed, key=lambda group: (_URGENCY.get(group[0], 1), -len(group[1])))
+    lines = [f"Not drawn: {_line(status, rows, own, apart)}" for status, rows in groups[:_GROUPS]]
+    if rest := [rows for _, rows in groups[_GROUPS:]]:
+        lines.append(_uncounted(pd.concat(rest)))
     return lines
 
 
@@ -64,10 +71,19 @@ def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to high
     return [f"Bars: {meaning.format(low if low == high else f'{low} to {high}')}."]
 
 
+def _uncounted(rows: pd.DataFrame) -> str:
+    statuses = ", ".join(
+        f"{number:,} {status or 'without status'}" for status, number in rows["status"].value_counts().items()
+    )
+    return f"Not drawn either: {count(len(rows))} for other reasons ({statuses}); see the table."
+
+
 def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[str]) -> str:
     reason = str(rows["reason"].iloc[0])
     if status in ("ok", "partial"):
         reason = reason or "measured, but this number is unknown"
+    if status == "unsupported":
+        reason = _INSTEAD.sub("", reason)
     where = "; ".join(part for axis in axes if (part := _restricted(rows, within, axis)))
     named = f" ({where})" if where else ""
     return f"{count(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
