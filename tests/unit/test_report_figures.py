@@ -180,6 +180,13 @@ def test_an_acceptance_of_zero_is_drawn() -> None:
     assert [y for _, y in curves(speculation.draw(points, PLAIN).axes[1])[0]] == [0, 0, 0, 0]
 
 
+def test_where_no_acceptance_is_reported_the_panel_says_so() -> None:
+    points = sweep(threads=[1, 4], speculation=["none", "2"])
+    points["acceptance_rate"] = points["acceptance_rate"].where(points["engine"] == "llamacpp")
+    figure = speculation.draw(points, PLAIN)
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], [], [], ["not reported"]]
+
+
 def test_speedup_bars_are_the_interval_over_sessions() -> None:
     points = sweep(engine=["a"], threads=[1, 4], speculation=["none", "2"])
     rounds = [

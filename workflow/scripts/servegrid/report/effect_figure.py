@@ -108,7 +108,7 @@ class _Drawing:
         ratio_axis(upper, *extent(self.shown, SPEEDUP))
         upper.set_ylabel(SPEEDUP.words if left else "")
         for axes in strip:
-            self._curves(axes, panel, ACCEPTANCE)
+            self._acceptance(axes, panel)
             axes.set_ylim(0, 1.05)
             axes.set_ylabel(ACCEPTANCE.words if left else "")
         for axes in (upper, *strip):
@@ -118,6 +118,13 @@ class _Drawing:
             )
         if self.sheet.is_lowest(number):
             (strip or [upper])[-1].set_xlabel(THREADS if len(self.threads) > 1 else self.effect.axis)
+
+    def _acceptance(self, axes: Axes, panel: Panel) -> None:
+        self._curves(axes, panel, ACCEPTANCE)
+        compared = panel.points[panel.points.index.isin(self.shown.index)]
+        if not drawable(compared, ACCEPTANCE.value, zero=True).any():
+            text = axes.text(0.5, 0.5, "not reported", color=GREY, style="italic", transform=axes.transAxes)
+            text.set(ha="center", va="center")
 
     def _curves(self, axes: Axes, panel: Panel, measure: Measure) -> None:
         for place, (level, look) in enumerate(self.looks.items()):
