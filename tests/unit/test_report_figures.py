@@ -163,6 +163,39 @@ def test_a_partial_point_is_hollow_and_named() -> None:
     assert "Hollow: 1 point measured in part only: 3 of 48 requests: timeout." in footnotes(figure)
 
 
+def hollow(axes: Axes) -> list[tuple[float, float]]:
+    lines = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
+    return [place for line in lines for place in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def test_a_client_bound_point_is_hollow_and_named() -> None:
+    points = sweep(change=lambda row: row | {"client_bound": row["threads"] == 64})
+    figure = time_threads.draw(points, PLAIN)
+    assert [x for x, _ in hollow(figure.axes[0])] == [64, 64]
+    assert "Hollow: 2 points client-bound (threads 64): the load client came near its ceiling there." in footnotes(
+        figure
+    )
+
+
+def test_a_speedup_is_hollow_where_its_reference_is_client_bound() -> None:
+    points = sweep(
+        engine=["a"],
+        speculation=["none", "2"],
+        change=lambda row: row | {"client_bound": row["threads"] == 64 and row["speculation"] == "none"},
+    )
+    figure = speculation.draw(points, PLAIN)
+    assert [[x for x, _ in hollow(axes)] for axes in figure.axes] == [[64], [64]]
+    assert "Hollow: 1 point client-bound (threads 64)" in footnotes(figure)
+
+
+def test_a_point_without_a_speedup_shows_no_acceptance_either() -> None:
+    points = sweep(engine=["a"], speculation=["none", "2"], change=lambda row: row | {"status": "partial"})
+    points.loc[points["threads"] != 16, "status"] = "ok"
+    figure = speculation.draw(points, PLAIN)
+    assert [math.isnan(y) for _, y in curves(figure.axes[1])[0]] == [False, False, True, False]
+    assert "Hollow" not in footnotes(figure)
+
+
 def test_the_speculation_test_shows_the_ratio_of_times_at_the_same_load() -> None:
     points = sweep(engine=["a"], threads=[1, 64], speculation=["none", "2"])
     ratio = (

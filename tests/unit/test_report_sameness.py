@@ -30,6 +30,22 @@ def test_a_dot_per_setting_at_its_median_with_the_warnings_in_its_name() -> None
     ]
 
 
+def test_a_dot_of_doubtful_points_is_hollow_and_explained() -> None:
+    def doubt(row: Row) -> Row:
+        part = row["quantization"] == "int8" and row["threads"] == 4
+        bound = row["quantization"] == "q4_0" and row["threads"] == 16
+        return row | {"client_bound": bound} | ({"status": "partial", "reason": "3 timeouts"} if part else {})
+
+    figure = sameness.draw(sweep(engine=["a"], quantization=["none", "int8", "q4_0"], change=doubt), Settings())
+    dots = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1 and line.get_marker() != "None"]
+    faces = {line.get_xdata()[0]: line.get_markerfacecolor() == "white" for line in dots if line.get_markersize() == 7}
+    assert faces == {1.0: False, 0.8: True, 0.5: True}
+    notes = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+    assert "Hollow: 1 point measured in part only: 3 timeouts." in notes
+    assert "Hollow: 1 point client-bound (threads 16; quantization q4_0)" in notes
+    assert "A dot is hollow where one of its points is." in notes
+
+
 @pytest.mark.parametrize("heights", [[0.5] * 5, [1.0, 0.99, 0.98], [0.02, 0.01, 0.0], [0.9, 0.5, 0.1], [0.3] * 40, []])
 def test_labels_keep_apart_and_in_the_panel(heights: list[float]) -> None:
     places = spread(heights, 0.06)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from servegrid.report.numbers import short
-from servegrid.report.points import drawable
+from servegrid.report.points import doubtful, drawable
 from servegrid.report.style import Look
 
 MAX_SERIES = 8
@@ -47,13 +47,13 @@ TIME = Measure("time_s", "time to complete (s)", "time_s_low", "time_s_high")
 
 
 def draw_curve(axes: Axes, rows: pd.DataFrame, measure: Measure, look: Look, x: str = "threads") -> None:
-    """Draw `rows` of one series over column `x`. A row that cannot be drawn leaves a gap; a partial one is hollow."""
+    """Draw `rows` of one series over column `x`. A row that cannot be drawn leaves a gap; a doubtful one is hollow."""
     rows = rows[rows[x].notna()].sort_values(x, kind="stable")
     good = drawable(rows, measure.value, measure.zero)
     value = rows[measure.value].where(good)
     size = 5.5 if len(rows) <= _MANY else 3.5
     axes.plot(rows[x], value, markersize=size, **look.line)
-    hollow = good & (rows["status"] == "partial")
+    hollow = good & doubtful(rows)
     axes.plot(
         rows.loc[hollow, x],
         value[hollow],

@@ -21,7 +21,7 @@ from servegrid.report.curves import (
     threads_axis,
 )
 from servegrid.report.effect import SPEEDUP, reference_level, speedups
-from servegrid.report.missing import count, error_bars, not_drawn, partial
+from servegrid.report.missing import count, error_bars, limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, at, columns_for, hold, in_common, split
 from servegrid.report.points import drawable, levels, prepare
@@ -68,7 +68,8 @@ def draw_effect(points: pd.DataFrame, settings: Settings, effect: Effect) -> Fig
         panels, left_out = split(rows, (*effect.facets, *settings.axes), settings, drawn)
         figure = _Drawing(panels, effect, chosen, reference)
         orphans = _orphans(rows[rows[effect.axis] != reference], effect, reference)
-        notes = [_bars(rows[drawn]), held, *partial(rows[drawn], SPEEDUP.value), *gaps, orphans, dropped, left_out]
+        doubts = [*partial(rows[drawn], SPEEDUP.value), *_limited(rows[drawn], settings)]
+        notes = [_bars(rows[drawn]), held, *doubts, *gaps, orphans, dropped, left_out]
         return figure.finish(in_common(rows[drawn], match), notes)
 
 
@@ -120,8 +121,9 @@ class _Drawing:
             (strip or [upper])[-1].set_xlabel(THREADS if len(self.threads) > 1 else self.effect.axis)
 
     def _acceptance(self, axes: Axes, panel: Panel) -> None:
-        self._curves(axes, panel, ACCEPTANCE)
         compared = panel.points[panel.points.index.isin(self.shown.index)]
+        told = panel.points[ACCEPTANCE.value].where(panel.points.index.isin(compared.index))
+        self._curves(axes, Panel(panel.place, panel.points.assign(**{ACCEPTANCE.value: told})), ACCEPTANCE)
         if not drawable(compared, ACCEPTANCE.value, zero=True).any():
             text = axes.text(0.5, 0.5, "not reported", color=GREY, style="italic", transform=axes.transAxes)
             text.set(ha="center", va="center")
@@ -155,6 +157,10 @@ def _bars(drawn: pd.DataFrame) -> str:
     if drawn["speedup_low"].isna().all():
         return "No error bars: no point has two sessions beside two of the reference."
     return " ".join(error_bars(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
+
+
+def _limited(drawn: pd.DataFrame, settings: Settings) -> list[str]:
+    return limited(drawn, SPEEDUP.value, settings.all_axes, "there or at the reference")
 
 
 def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:

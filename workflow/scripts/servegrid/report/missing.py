@@ -52,14 +52,14 @@ def partial(points: pd.DataFrame, metric: str) -> list[str]:
     return [f"Hollow: {count(len(rows))} measured in part only{why}."]
 
 
-def limited(points: pd.DataFrame, metric: str, axes: Sequence[str]) -> list[str]:
-    """A line on the drawn points whose pace the load client may have set."""
+def limited(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
+    """A line on the points drawn hollow because the load client may have set their pace, or that `where` it says."""
     rows = points[drawable(points, metric) & bound(points)]
     if rows.empty:
         return []
-    where = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
-    named = f" ({where})" if where else ""
-    return [f"Client-bound: {count(len(rows))}{named}: the load client came near its ceiling there."]
+    levels_there = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
+    named = f" ({levels_there})" if levels_there else ""
+    return [f"Hollow: {count(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
 
 
 def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:

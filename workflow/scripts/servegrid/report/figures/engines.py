@@ -13,7 +13,7 @@ from servegrid.report.curves import TIME, Measure, extent, value_axis
 from servegrid.report.missing import error_bars, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, in_common, split
-from servegrid.report.points import DRAWN, bound, drawable, levels, prepare
+from servegrid.report.points import DRAWN, bound, doubtful, drawable, levels, prepare
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
 from servegrid.report.style import GREY, Look, engine_looks, styled
@@ -139,7 +139,7 @@ def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look
     if measure.low and measure.high and point[[measure.low, measure.high]].notna().all(axis=None):
         low, high = point[measure.low].clip(upper=value), point[measure.high].clip(lower=value)
         axes.errorbar([value], [y], xerr=[value - low, high - value], fmt="none", ecolor=look.colour)
-    face = "white" if (point["status"] == "partial").all() else look.colour
+    face = "white" if doubtful(point).all() else look.colour
     axes.plot([value], [y], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face, linestyle="none")
 
 

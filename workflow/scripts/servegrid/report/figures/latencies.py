@@ -14,7 +14,7 @@ from servegrid.report.curves import legend_handle, quickest, value_axis
 from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import MAX_PANELS, Panel, hold, in_common, split
-from servegrid.report.points import DRAWN, PUBLISHED, drawable, label, prepare
+from servegrid.report.points import DRAWN, PUBLISHED, doubtful, drawable, label, prepare
 from servegrid.report.rounds import IDS
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
@@ -131,9 +131,9 @@ def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
-    for spread, status in zip(rows[column(latency)], rows["status"], strict=True):
+    for spread, hollow in zip(rows[column(latency)], doubtful(rows), strict=True):
         if isinstance(spread, Spread):
-            face = "white" if status == "partial" else look.colour
+            face = "white" if hollow else look.colour
             marks = [place for place, percent in enumerate(spread.percent) if percent in PERCENTILES]
             axes.fill_betweenx(
                 spread.percent, spread.ms_low, spread.ms_high, color=look.colour, alpha=0.18, linewidth=0

@@ -13,10 +13,10 @@ from matplotlib.patches import Patch
 
 from servegrid.report.curves import Measure, extent, legend_handle, ratio_axis
 from servegrid.report.effect import reference_level, speedups
-from servegrid.report.missing import not_drawn
+from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import at, in_common, split
-from servegrid.report.points import drawable, prepare
+from servegrid.report.points import doubtful, drawable, prepare
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
 from servegrid.report.style import GREY, Look, engine_looks, styled
@@ -62,6 +62,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         words = ", ".join(at(axis, level) for axis, level in reference.items())
         notes = [
             f"Speed-up over {words}, at the same client threads. Dots: median over client threads; bars: lowest to highest.",
+            *_doubts(rows[known], settings),
             f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if cut else "",
             *_gaps(rows, settings),
             left_out,
@@ -83,6 +84,11 @@ def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
     return not_drawn(rows, "time_s", settings.all_axes)
 
 
+def _doubts(drawn: pd.DataFrame, settings: Settings) -> list[str]:
+    lines = partial(drawn, "speedup") + limited(drawn, "speedup", settings.all_axes, "there or at the baseline")
+    return [*lines, "A dot is hollow where one of its points is."] if lines else []
+
+
 def _height_in(panels: Sequence[pd.DataFrame]) -> float:
     """Of a panel: of many as high as the most labels need."""
     least, most = _HEIGHTS_IN
@@ -96,7 +102,7 @@ def _dots(points: pd.DataFrame) -> pd.DataFrame:
     dots.columns = dots.columns.map("_".join)
     dots["floor"] = grouped["agreement_floor"].median()
     dots["warnings"] = grouped["warnings"].agg("; ".join)
-    dots["whole"] = ~grouped["status"].agg(lambda status: "partial" in set(status)).astype(bool)
+    dots["hollow"] = doubtful(points).groupby([points[axis] for axis in SETTING], sort=False).any()
     return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()
 
 
@@ -122,7 +128,7 @@ def _draw(axes: Axes, dot: "pd.Series[float]", look: Look) -> None:
     xerr = [[x - dot["agreement_min"]], [dot["agreement_max"] - x]]
     yerr = [[y - dot["speedup_min"]], [dot["speedup_max"] - y]]
     axes.errorbar([x], [y], yerr, xerr, fmt="none", ecolor=look.colour, elinewidth=0.8, capsize=2)
-    face = look.colour if dot["whole"] else "white"
+    face = "white" if dot["hollow"] else look.colour
     axes.plot([x], [y], markersize=7, **{**look.line, "markerfacecolor": face})
 
 
