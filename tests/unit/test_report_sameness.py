@@ -3,6 +3,8 @@
 from itertools import pairwise
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from data.report.synthetic import Row, sweep
 from servegrid.report.figures import sameness
@@ -44,6 +46,26 @@ def test_a_dot_of_doubtful_points_is_hollow_and_explained() -> None:
     assert "Hollow: 1 point measured in part only: 3 timeouts." in notes
     assert "Hollow: 1 point client-bound (threads 16; quantization q4_0)" in notes
     assert "A dot is hollow where one of its points is." in notes
+
+
+def labels(axes: Axes) -> list[Bbox]:
+    """Where the labels of the ticks on the x axis stand, that are within it."""
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1.get_window_extent() for tick in ticks]
+
+
+@pytest.mark.parametrize("lowest", [0.0, 0.3, 0.5, 0.86, 0.97])
+@pytest.mark.parametrize("panels", [1, 2, 4])
+def test_ticks_keep_apart_and_none_is_a_share_above_one(lowest: float, panels: int) -> None:
+    shares = {"none": 1.0, "int8": (1 + lowest) / 2, "q4_0": lowest}
+    change = {"gpu": list("ABCD")[:panels], "quantization": list(shares), "speculation": ["none", "ngram:2"]}
+    points = sweep(change, change=lambda row: row | {"agreement": shares[row["quantization"]]})
+    for axes in sameness.draw(points, Settings()).axes:
+        assert 3 <= len(labels(axes)) <= 6
+        assert all(right.x0 - left.x1 > 3 for left, right in pairwise(labels(axes)))
+        low, high = axes.get_xlim()
+        assert all(0 <= tick <= 1 + 1e-9 for tick in axes.get_xticks() if low <= tick <= high)
 
 
 @pytest.mark.parametrize("heights", [[0.5] * 5, [1.0, 0.99, 0.98], [0.02, 0.01, 0.0], [0.9, 0.5, 0.1], [0.3] * 40, []])

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from servegrid.report.curves import Measure, extent, legend_handle, ratio_axis
 from servegrid.report.effect import reference_level, speedups
@@ -114,7 +115,9 @@ def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: float) -
     lowest = min(float(dots["agreement_min"].min()), 0.9)
     limits = max(-0.03, lowest - 0.05), 1.02
     axes.set_xlim(*limits)
-    axes.set_xticks([tick for tick in axes.get_xticks() if max(0, limits[0]) <= tick <= 1.001])
+    axes.xaxis.set_major_locator(
+        MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    )  # so that 1 is one of them, and none lies above
     measures = Measure("speedup_median", "", "speedup_min", "speedup_max")
     ratio_axis(axes, *extent(dots, measures))
     axes.set_ylabel(_SPEEDUP.words)
