@@ -1,15 +1,23 @@
 """The figure of speed-up against sameness."""
 
+from io import BytesIO
 from itertools import pairwise
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 from matplotlib.transforms import Bbox
 
 from data.report.synthetic import Row, sweep
 from servegrid.report.figures import sameness
-from servegrid.report.figures.sameness import spread
+from servegrid.report.sameness_panel import spread
 from servegrid.report.settings import Settings
+from servegrid.report.style import render
+
+
+def notes(figure: Figure) -> str:
+    return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
 
 
 def test_a_dot_per_setting_at_its_median_with_the_warnings_in_its_name() -> None:
@@ -18,7 +26,8 @@ def test_a_dot_per_setting_at_its_median_with_the_warnings_in_its_name() -> None
         return row | {"warnings": "quantization changes texts; garbled texts" if broken else None}
 
     points = sweep(engine=["llamacpp"], quantization=["none", "int8", "q4_0"], change=plant)
-    (axes,) = sameness.draw(points, Settings()).axes
+    figure = sameness.draw(points, Settings())
+    (axes,) = figure.axes
     dots = {
         (float(line.get_xdata()[0]), round(float(line.get_ydata()[0]), 3))
         for line in axes.get_lines()
@@ -26,10 +35,41 @@ def test_a_dot_per_setting_at_its_median_with_the_warnings_in_its_name() -> None
     }
     assert dots == {(1.0, 1.0), (0.8, 1.3), (0.5, 1.6)}
     assert [text.get_text() for text in axes.texts] == [
-        "llamacpp, none, q4_0: garbled",
-        "llamacpp, none, int8",
-        "llamacpp, none, none",
+        "llamacpp, q4_0: garbled",
+        "llamacpp, int8",
+        "llamacpp",
     ]
+    assert "Garbled: texts that differ are not in" in notes(figure)
+    assert "Where no speculation or quantization is named, there is none." in notes(figure)
+
+
+def test_levels_that_are_numbers_are_named_with_their_axis() -> None:
+    figure = sameness.draw(
+        sweep(engine=["a"], threads=[1], speculation=["2", "8"], quantization=["int8", "4"]), Settings()
+    )
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == [
+        "a, speculation 2, int8",
+        "a, speculation 2, quantization 4",
+        "a, speculation 8, int8",
+        "a, speculation 8, quantization 4",
+    ]
+    assert "is named, there is none" not in notes(figure)
+
+
+@pytest.mark.parametrize("panels", [1, 2, 4])
+def test_names_stay_on_the_page_and_the_warning_in_the_name(panels: int) -> None:
+    def warn(row: Row) -> Row:
+        return row | {"warnings": "speculation changes texts"}
+
+    many = {"gpu": list("ABCD")[:panels], "speculation": ["none", "ngram:2"], "quantization": ["none", "int8"]}
+    points = sweep(many, engine=["transformers-serve-with-batches", "sglang, ngram, " * 3], change=warn)
+    figure = sameness.draw(points, Settings())
+    texts = [text for axes in figure.axes for text in axes.texts]
+    assert len(texts) == panels * 8
+    assert all(text.get_text().endswith(": texts change") for text in texts)
+    pixels = imread(BytesIO(render(figure, "png", "t")), "png")
+    assert (pixels[:, -4:] == 1).all(), "nothing is cut at the right edge"
+    assert "Texts change: answers differ from those without speculation or quantization" in notes(figure)
 
 
 def test_a_dot_of_doubtful_points_is_hollow_and_explained() -> None:
@@ -42,10 +82,9 @@ def test_a_dot_of_doubtful_points_is_hollow_and_explained() -> None:
     dots = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1 and line.get_marker() != "None"]
     faces = {line.get_xdata()[0]: line.get_markerfacecolor() == "white" for line in dots if line.get_markersize() == 7}
     assert faces == {1.0: False, 0.8: True, 0.5: True}
-    notes = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
-    assert "Hollow: 1 point measured in part only: 3 timeouts." in notes
-    assert "Hollow: 1 point client-bound (threads 16; quantization q4_0)" in notes
-    assert "A dot is hollow where one of its points is." in notes
+    assert "Hollow: 1 point measured in part only: 3 timeouts." in notes(figure)
+    assert "Hollow: 1 point client-bound (threads 16; quantization q4_0)" in notes(figure)
+    assert "A dot is hollow where one of its points is." in notes(figure)
 
 
 def labels(axes: Axes) -> list[Bbox]:
