@@ -5,13 +5,15 @@ from itertools import pairwise
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.legend import Legend
 from matplotlib.transforms import Bbox
 
-from data.report.synthetic import Row, sweep
+from data.report.synthetic import Row, sweep, without
 from servegrid.report.figures import sameness
-from servegrid.report.sameness_panel import spread
+from servegrid.report.sameness_panel import STRIP, spread
 from servegrid.report.settings import Settings
 from servegrid.report.style import render
 
@@ -105,6 +107,49 @@ def test_ticks_keep_apart_and_none_is_a_share_above_one(lowest: float, panels: i
         assert all(right.x0 - left.x1 > 3 for left, right in pairwise(labels(axes)))
         low, high = axes.get_xlim()
         assert all(0 <= tick <= 1 + 1e-9 for tick in axes.get_xticks() if low <= tick <= high)
+
+
+def test_dots_of_one_share_stand_beside_one_another_within_the_panel_and_the_strip() -> None:
+    def plant(row: Row) -> Row:
+        return row | {"agreement": 0.7 if row["quantization"] == "int8" else 0.97}
+
+    points = sweep(engine=["a", "b", "c"], speculation=["none", "2", "8"], quantization=["none", "int8"], change=plant)
+    figure = sameness.draw(points, Settings())
+    (axes,) = figure.axes
+    places = sorted(line.get_xdata()[0] for line in axes.get_lines() if line.get_markersize() == 7)
+    below, above = places[:9], places[9:]
+    assert all(right - left > 0.002 for half in (below, above) for left, right in pairwise(half))
+    assert (sum(below) / 9, sum(above) / 9) == (pytest.approx(0.7), pytest.approx(0.97))
+    (strip,) = (patch for patch in axes.patches if patch.get_facecolor() == to_rgba(STRIP))
+    assert below[-1] < strip.get_x() < above[0] < above[-1] < strip.get_x() + strip.get_width()
+    assert strip.get_x() + strip.get_width() == axes.get_xlim()[1]
+    assert "Dots of one share stand side by side" in notes(figure)
+
+
+def test_the_strip_begins_at_the_floor_where_no_dots_there_are_moved() -> None:
+    figure = sameness.draw(sweep(engine=["a"], quantization=["none", "int8"]), Settings())
+    (strip,) = figure.axes[0].patches
+    low, high = figure.axes[0].get_xlim()
+    assert 0.97 - strip.get_x() == pytest.approx(0.015 * (high - low))
+    assert "side by side" not in notes(figure)
+
+
+def test_a_range_of_shares_ends_where_it_was_measured_though_its_dot_is_moved() -> None:
+    def plant(row: Row) -> Row:
+        return row | {"agreement": {1: 0.6, 4: 0.8, 16: 0.8, 64: 0.9}[row["threads"]]}
+
+    (axes,) = sameness.draw(sweep(engine=["a", "b"], change=plant), Settings()).axes
+    lengths = [collection.get_segments()[0][:, 0] for collection in axes.collections]
+    across = [ends.tolist() for ends in lengths if ends[0] != ends[1] and ends[1] < 1]
+    assert across == [pytest.approx([0.6, 0.9])] * 2
+
+
+def test_the_legend_has_the_engines_that_have_a_dot() -> None:
+    def lose(row: Row) -> Row:
+        return without(row, "failed", "died") if row["engine"] == "b" else row
+
+    (legend,) = sameness.draw(sweep(engine=["a", "b"], change=lose), Settings()).findobj(Legend)
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "within the baseline's own repeats"]
 
 
 @pytest.mark.parametrize("heights", [[0.5] * 5, [1.0, 0.99, 0.98], [0.02, 0.01, 0.0], [0.9, 0.5, 0.1], [0.3] * 40, []])

@@ -15,7 +15,7 @@ from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, at, in_common, split
 from servegrid.report.points import NO_EFFECT, doubtful, drawable, prepare
-from servegrid.report.sameness_panel import STRIP, dot_look, draw_panel
+from servegrid.report.sameness_panel import STRIP, beside, dot_look, draw_panel
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
 from servegrid.report.style import Look, engine_looks, styled
@@ -27,6 +27,7 @@ MAX_SETTINGS = 18
 _LABELS = {1: 46, 2: 40}
 """Characters of a label, by the columns of panels."""
 _NOTHING = ("No point has a measured time.", "No point has both a speed-up and a share of equal texts.")
+_BESIDE = "Dots of one share stand side by side; the shaded strip has room for them."
 _SUFFIXES = {
     GARBLED: ("garbled", "texts that differ are not in the baseline's language any more."),
     " changes texts": (
@@ -59,13 +60,17 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         notes = [
             f"Speed-up over {', '.join(at(axis, level) for axis, level in reference.items())}, at the same client threads.",
             "Dots: median over client threads; bars: lowest to highest.",
+            _BESIDE if any(beside(dots["agreement_median"]).any() for dots in every) else "",
             *_explained(pd.concat(every)),
             *_doubts(rows[known], settings),
             f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if cut else "",
             *_gaps(rows, settings),
             left_out,
         ]
-        legend: dict[str, Artist] = {clip(name, 60): legend_handle(dot_look(look)) for name, look in looks.items()}
+        drawn = set(pd.concat(every)["engine"])
+        legend: dict[str, Artist] = {
+            clip(name, 60): legend_handle(dot_look(look)) for name, look in looks.items() if name in drawn
+        }
         if rows["agreement_floor"].notna().any():
             legend["within the baseline's own repeats"] = Patch(color=STRIP)
         return sheet.finish(TITLE, in_common(rows[known], ("gpu", "threads", *settings.axes)), legend, notes)
