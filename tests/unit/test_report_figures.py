@@ -272,7 +272,7 @@ def test_engines_stand_from_the_fastest_down() -> None:
     times = {"slow": 30.0, "fast": 10.0, "middling": 20.0}
     points = sweep(engine=list(times), change=lambda row: row | {"time_s": times[row["engine"]] + row["threads"]})
     labels = [label.get_text().split("\n") for label in engines.draw(points, PLAIN).axes[0].get_yticklabels()]
-    assert labels == [[name, "1 threads, speculation none"] for name in ("fast", "middling", "slow")]
+    assert labels == [[name, "1 thread, speculation none"] for name in ("fast", "middling", "slow")]
 
 
 def test_engines_stand_at_their_best() -> None:
@@ -286,6 +286,37 @@ def test_engines_stand_at_their_best() -> None:
         "ITL, p50 to p99 (ms)",
     ]
     assert "without 18 points" in footnotes(figure)
+
+
+def headings(figure: Figure) -> list[str]:
+    """The titles of the groups of engines."""
+    of_groups = (text for text in figure.texts if text.get_weight() == "bold" and text.get_text() != engines.TITLE)
+    return [" ".join(text.get_text().split()) for text in of_groups]
+
+
+def test_every_gpu_has_a_group_of_engines_and_what_was_measured_goes_before_what_was_published() -> None:
+    grid = {"engine": [f"e{n}" for n in range(4)], "gpu": ["A", "B"], "threads": [4], "memory_fraction": [1]}
+    own = sweep(grid, quantization=["none", "fp8", "awq", "int8"])
+    article = {"engine": ["e0 (published: x)"], "gpu": ["A"], "threads": [7], "memory_fraction": [0.5, 0.6]}
+    points = pd.concat([sweep(article).assign(status="published"), own], ignore_index=True)
+    figure = engines.draw(points, Settings(axes=("memory_fraction",), baseline={"gpu": "A", "memory_fraction": 1}))
+    assert headings(figure) == [
+        *(f"A, quantization {level}, memory_fraction 1" for level in ("none", "fp8", "awq", "int8")),
+        "B, quantization none, memory_fraction 1",
+        "B, quantization fp8, memory_fraction 1",
+    ]
+    assert "the 6 of 10 combinations nearest to the baseline, of each GPU at least one" in footnotes(figure)
+
+
+def test_headings_of_groups_leave_the_axes_of_the_panels_whole() -> None:
+    points = sweep(gpu=["A", "B"], quantization=["none", "int8"], memory_fraction=[0.5, 0.9])
+    figure = engines.draw(points, Settings(axes=("memory_fraction",)))
+    bold = [text for text in figure.texts if text.get_weight() == "bold" and text.get_text() != engines.TITLE]
+    assert len(bold) == 8
+    assert all(text.get_bbox_patch() is None and text.get_text().count("\n") <= 1 for text in bold)
+    assert all(text.get_window_extent().x1 < figure.axes[1].bbox.x0 for text in bold)
+    for axes in figure.axes:
+        assert all(patch.get_zorder() < axes.spines["left"].get_zorder() for patch in axes.patches)
 
 
 def test_engines_show_the_range_of_their_throughput_where_it_is_known() -> None:
