@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -75,6 +76,32 @@ def test_a_failed_level_leaves_a_gap_and_a_footnote() -> None:
     assert "Not drawn: 1 point failed (engine llamacpp; threads 16): out of memory" in footnotes(figure)
 
 
+def test_failures_are_told_before_what_is_not_supported() -> None:
+    def hole(row: Row) -> Row:
+        if row["engine"] == "e9":
+            return without(row, "failed", "out of memory") if row["threads"] == 16 else row
+        if row["engine"] in ("e7", "e8"):
+            return without(row, "absent", f"no {row['engine']} here")
+        return without(row, "unsupported", f"{row['engine']} has no quantization int8 (it has none, fp8)")
+
+    figure = time_threads.draw(sweep(engine=[f"e{n}" for n in range(10)], change=hole), PLAIN)
+    told = [" ".join(text.get_text().split()) for text in figure.texts if text.get_text().startswith("Not drawn")]
+    assert told == [
+        "Not drawn: 1 point failed (engine e9; threads 16): out of memory",
+        "Not drawn: 4 points absent (engine e7): no e7 here",
+        "Not drawn: 4 points absent (engine e8): no e8 here",
+        "Not drawn: 4 points unsupported (engine e0): e0 has no quantization int8",
+        "Not drawn either: 24 points for other reasons (24 unsupported); see the table.",
+    ]
+
+
+def test_what_is_missing_is_told_apart_among_own_points_only() -> None:
+    own = sweep(engine=["a", "b"], change=lambda r: without(r, "failed", "died") if r["engine"] == "a" else r)
+    published = sweep(engine=["a (published: x)"], gpu=["A100"], threads=[7]).assign(status="published")
+    figure = time_threads.draw(pd.concat([own, published]), PLAIN)
+    assert "Not drawn: 4 points failed (engine a): died" in footnotes(figure)
+
+
 def test_a_time_left_over_from_a_failed_point_is_not_drawn() -> None:
     def fail(row: Row) -> Row:
         return row | {"status": "failed", "reason": "died"} if row["threads"] == 16 else row
@@ -115,7 +142,7 @@ def test_speculation_is_held_at_the_baseline() -> None:
     figure = time_threads.draw(points, Settings(baseline={"speculation": "2"}))
     expected = points.loc[points["speculation"] == "2", "time_s"].tolist()
     assert [[y for _, y in curve] for curve in curves(figure.axes[0]) if len(curve) == 4] == [expected]
-    assert "Only points with speculation 2" in footnotes(figure)
+    assert "Only points with speculation 2; the table has all." in footnotes(figure)
 
 
 def test_error_bars_are_explained_with_the_number_of_sessions() -> None:
@@ -136,6 +163,39 @@ def test_a_partial_point_is_hollow_and_named() -> None:
     assert "Hollow: 1 point measured in part only: 3 of 48 requests: timeout." in footnotes(figure)
 
 
+def hollow(axes: Axes) -> list[tuple[float, float]]:
+    lines = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
+    return [place for line in lines for place in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def test_a_client_bound_point_is_hollow_and_named() -> None:
+    points = sweep(change=lambda row: row | {"client_bound": row["threads"] == 64})
+    figure = time_threads.draw(points, PLAIN)
+    assert [x for x, _ in hollow(figure.axes[0])] == [64, 64]
+    assert "Hollow: 2 points client-bound (threads 64): the load client came near its ceiling there." in footnotes(
+        figure
+    )
+
+
+def test_a_speedup_is_hollow_where_its_reference_is_client_bound() -> None:
+    points = sweep(
+        engine=["a"],
+        speculation=["none", "2"],
+        change=lambda row: row | {"client_bound": row["threads"] == 64 and row["speculation"] == "none"},
+    )
+    figure = speculation.draw(points, PLAIN)
+    assert [[x for x, _ in hollow(axes)] for axes in figure.axes] == [[64], [64]]
+    assert "Hollow: 1 point client-bound (threads 64)" in footnotes(figure)
+
+
+def test_a_point_without_a_speedup_shows_no_acceptance_either() -> None:
+    points = sweep(engine=["a"], speculation=["none", "2"], change=lambda row: row | {"status": "partial"})
+    points.loc[points["threads"] != 16, "status"] = "ok"
+    figure = speculation.draw(points, PLAIN)
+    assert [math.isnan(y) for _, y in curves(figure.axes[1])[0]] == [False, False, True, False]
+    assert "Hollow" not in footnotes(figure)
+
+
 def test_the_speculation_test_shows_the_ratio_of_times_at_the_same_load() -> None:
     points = sweep(engine=["a"], threads=[1, 64], speculation=["none", "2"])
     ratio = (
@@ -151,6 +211,13 @@ def test_the_speculation_test_shows_the_ratio_of_times_at_the_same_load() -> Non
 def test_an_acceptance_of_zero_is_drawn() -> None:
     points = sweep(engine=["a"], speculation=["none", "2"], change=lambda row: row | {"acceptance_rate": 0.0})
     assert [y for _, y in curves(speculation.draw(points, PLAIN).axes[1])[0]] == [0, 0, 0, 0]
+
+
+def test_where_no_acceptance_is_reported_the_panel_says_so() -> None:
+    points = sweep(threads=[1, 4], speculation=["none", "2"])
+    points["acceptance_rate"] = points["acceptance_rate"].where(points["engine"] == "llamacpp")
+    figure = speculation.draw(points, PLAIN)
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], [], [], ["not reported"]]
 
 
 def test_speedup_bars_are_the_interval_over_sessions() -> None:
@@ -188,7 +255,13 @@ def test_a_point_whose_reference_failed_is_counted() -> None:
         return without(row, "failed", "x") if row["threads"] == 4 and row["quantization"] == "none" else row
 
     figure = quantization.draw(sweep(engine=["a"], quantization=["none", "int8"], change=fail), PLAIN)
-    assert "Not drawn: 1 measured without a whole quantization none beside." in footnotes(figure)
+    assert "Not drawn: 1 point with no complete point at quantization none to compare with." in footnotes(figure)
+
+
+def test_threads_at_which_only_the_reference_was_measured_are_not_on_the_axis() -> None:
+    points = sweep(engine=["a"], threads=[1, 4, 16, 64], speculation=["none", "2"])
+    few = points[(points["speculation"] == "none") | points["threads"].isin([4, 16])]
+    assert [label.get_text() for label in speculation.draw(few, PLAIN).axes[-1].get_xticklabels()] == ["4", "16"]
 
 
 def test_one_level_of_a_feature_says_that_there_is_nothing_to_compare() -> None:
@@ -199,7 +272,7 @@ def test_engines_stand_from_the_fastest_down() -> None:
     times = {"slow": 30.0, "fast": 10.0, "middling": 20.0}
     points = sweep(engine=list(times), change=lambda row: row | {"time_s": times[row["engine"]] + row["threads"]})
     labels = [label.get_text().split("\n") for label in engines.draw(points, PLAIN).axes[0].get_yticklabels()]
-    assert labels == [[name, "1 threads, speculation none"] for name in ("fast", "middling", "slow")]
+    assert labels == [[name, "1 thread, speculation none"] for name in ("fast", "middling", "slow")]
 
 
 def test_engines_stand_at_their_best() -> None:
@@ -215,6 +288,37 @@ def test_engines_stand_at_their_best() -> None:
     assert "without 18 points" in footnotes(figure)
 
 
+def headings(figure: Figure) -> list[str]:
+    """The titles of the groups of engines."""
+    of_groups = (text for text in figure.texts if text.get_weight() == "bold" and text.get_text() != engines.TITLE)
+    return [" ".join(text.get_text().split()) for text in of_groups]
+
+
+def test_every_gpu_has_a_group_of_engines_and_what_was_measured_goes_before_what_was_published() -> None:
+    grid = {"engine": [f"e{n}" for n in range(4)], "gpu": ["A", "B"], "threads": [4], "memory_fraction": [1]}
+    own = sweep(grid, quantization=["none", "fp8", "awq", "int8"])
+    article = {"engine": ["e0 (published: x)"], "gpu": ["A"], "threads": [7], "memory_fraction": [0.5, 0.6]}
+    points = pd.concat([sweep(article).assign(status="published"), own], ignore_index=True)
+    figure = engines.draw(points, Settings(axes=("memory_fraction",), baseline={"gpu": "A", "memory_fraction": 1}))
+    assert headings(figure) == [
+        *(f"A, quantization {level}, memory_fraction 1" for level in ("none", "fp8", "awq", "int8")),
+        "B, quantization none, memory_fraction 1",
+        "B, quantization fp8, memory_fraction 1",
+    ]
+    assert "the 6 of 10 combinations nearest to the baseline, of each GPU at least one" in footnotes(figure)
+
+
+def test_headings_of_groups_leave_the_axes_of_the_panels_whole() -> None:
+    points = sweep(gpu=["A", "B"], quantization=["none", "int8"], memory_fraction=[0.5, 0.9])
+    figure = engines.draw(points, Settings(axes=("memory_fraction",)))
+    bold = [text for text in figure.texts if text.get_weight() == "bold" and text.get_text() != engines.TITLE]
+    assert len(bold) == 8
+    assert all(text.get_bbox_patch() is None and text.get_text().count("\n") <= 1 for text in bold)
+    assert all(text.get_window_extent().x1 < figure.axes[1].bbox.x0 for text in bold)
+    for axes in figure.axes:
+        assert all(patch.get_zorder() < axes.spines["left"].get_zorder() for patch in axes.patches)
+
+
 def test_engines_show_the_range_of_their_throughput_where_it_is_known() -> None:
     points = sweep(threads=[4])
     rate = points["output_tokens_per_s"]
@@ -222,6 +326,20 @@ def test_engines_show_the_range_of_their_throughput_where_it_is_known() -> None:
     panels = [engines.draw(rows, PLAIN).axes[1] for rows in (points, ranged)]
     assert [len(panel.collections) for panel in panels] == [0, 2]
     assert "Bars of time and output tokens/s: lowest" in footnotes(panels[1].get_figure(root=True))
+
+
+@pytest.mark.parametrize("high", [400.0, 40_000.0])
+@pytest.mark.parametrize("ratio", [12.0, 24.0, 60.0, 99.0, 300.0, 5e4])
+def test_a_logarithmic_axis_has_two_labels_at_least_and_none_touches_another(high: float, ratio: float) -> None:
+    points = sweep(threads=[4], change=lambda row: row | {"ttft_ms_p50": high / ratio, "ttft_ms_p99": high})
+    axes = engines.draw(points, PLAIN).axes[2]
+    assert axes.get_xscale() == "log"
+    shown = [
+        tick for tick in axes.xaxis.get_major_ticks() if axes.get_xlim()[0] <= tick.get_loc() <= axes.get_xlim()[1]
+    ]
+    boxes = [tick.label1.get_window_extent() for tick in shown if tick.label1.get_text()]
+    assert len(boxes) >= 2
+    assert all(right.x0 - left.x1 > 2 for left, right in pairwise(boxes))
 
 
 def test_an_engine_without_a_measurement_keeps_its_line() -> None:

@@ -46,6 +46,20 @@ def test_ttft_and_itl_stand_side_by_side_with_the_range_over_sessions() -> None:
     assert "lowest to highest of the sessions" in notes(figure)
 
 
+def test_what_leaves_a_panel_and_bands_that_end_before_their_line_are_explained() -> None:
+    points = sweep(engine=["a"], threads=[4]).assign(server_id="a", load_id="l")
+    found = pd.DataFrame(distributions("a", "l", "itl")).assign(
+        ms=[0.0, 5.0, 9.0, 100.0], ms_high=[0.0, 6.0, 10.0, np.nan]
+    )
+    figure = latencies.draw(with_spreads(points, found.assign(ms_low=[0.0, 4.0, 8.0, np.nan])), PLAIN)
+    assert "sessions at the percentiles that each has enough requests for." in notes(figure)
+    assert "What leaves a panel on the left is 0 ms there" in notes(figure)
+    linear = found.assign(ms=[0.0, 5.0, 9.0, 10.0], ms_low=[0.0, 4.0, 8.0, 9.0], ms_high=[0.0, 6.0, 10.0, 11.0])
+    plain = notes(latencies.draw(with_spreads(points, linear), PLAIN))
+    assert "lowest to highest of the sessions." in plain
+    assert "leaves a panel" not in plain
+
+
 def test_one_load_is_shown_that_most_points_have() -> None:
     def hole(row: Row) -> Row:
         lost = row["threads"] == 64 and row["engine"] == "ctranslate2"

@@ -8,6 +8,7 @@ from servegrid.report.curves import thin
 from servegrid.report.effect import reference_level, speedups
 from servegrid.report.panels import Panel, columns_for
 from servegrid.report.settings import Settings
+from servegrid.report.sheet import Sheet
 from servegrid.report.style import COLOURS, engine_looks
 
 
@@ -50,6 +51,16 @@ def test_the_grid_of_panels_follows_the_axes(shape: tuple[int, int], columns: in
 def test_a_grid_with_holes_is_not_forced_into_rows() -> None:
     panels = [Panel({"gpu": str(n // 4), "quantization": str(n % 4)}, pd.DataFrame()) for n in range(7)]
     assert columns_for(panels) == 3
+
+
+@pytest.mark.parametrize("words", ["a timeline of speculation with numbers " * 4, "W" * 120, "MW " * 60, "i" * 300])
+def test_words_of_any_width_stay_on_the_page(words: str) -> None:
+    figure = Sheet(1).finish(words, words, {}, [words])
+    assert len(figure.texts) == 3
+    for text in figure.texts:
+        assert text.get_window_extent().x0 >= 0
+        assert text.get_window_extent().x1 <= figure.bbox.x1
+        assert "".join(text.get_text().split()) == "".join(words.split())
 
 
 def _points(**columns: list[object]) -> pd.DataFrame:

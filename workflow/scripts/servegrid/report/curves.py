@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from servegrid.report.numbers import short
-from servegrid.report.points import drawable
+from servegrid.report.points import doubtful, drawable
 from servegrid.report.style import Look
 
 MAX_SERIES = 8
@@ -20,7 +20,10 @@ THREADS = "client threads"
 _LOG_FROM = 12.0
 """Ratio of the largest to the smallest value from which a logarithmic axis shows more than a linear one."""
 _LOG_RATIO_FROM = 5.0
-_FEW_TICKS_FROM = 500.0
+_MULTIPLES = {(1.0, 2.0, 5.0): math.log10(2), (1.0, 3.0): math.log10(3)}
+"""Multiples of the powers of ten that may be the ticks of a logarithmic axis: how many decades lie between two at least."""
+_LINES = 10.0
+"""Tick labels that fit above one another on any y axis."""
 _MAX_TICKS = 9
 _MANY = 12
 """Points on a curve from which its markers are drawn smaller."""
@@ -44,13 +47,13 @@ TIME = Measure("time_s", "time to complete (s)", "time_s_low", "time_s_high")
 
 
 def draw_curve(axes: Axes, rows: pd.DataFrame, measure: Measure, look: Look, x: str = "threads") -> None:
-    """Draw `rows` of one series over column `x`. A row that cannot be drawn leaves a gap; a partial one is hollow."""
+    """Draw `rows` of one series over column `x`. A row that cannot be drawn leaves a gap; a doubtful one is hollow."""
     rows = rows[rows[x].notna()].sort_values(x, kind="stable")
     good = drawable(rows, measure.value, measure.zero)
     value = rows[measure.value].where(good)
     size = 5.5 if len(rows) <= _MANY else 3.5
     axes.plot(rows[x], value, markersize=size, **look.line)
-    hollow = good & (rows["status"] == "partial")
+    hollow = good & doubtful(rows)
     axes.plot(
         rows.loc[hollow, x],
         value[hollow],
@@ -111,18 +114,27 @@ def is_wide(low: float, high: float) -> bool:
     return high / low >= _LOG_FROM
 
 
-def value_axis(axes: Axes, low: float, high: float, which: Literal["x", "y"] = "y") -> None:
-    """An axis for values from `low` to `high`: linear from zero, or logarithmic where they lie far apart."""
+def value_axis(axes: Axes, low: float, high: float, which: Literal["x", "y"] = "y", characters: int = 40) -> None:
+    """An axis for values from `low` to `high`: linear from zero, or logarithmic where they lie far apart.
+
+    `characters`: how wide an x axis is; what is labelled between the powers of ten follows from it.
+    """
     axis = axes.xaxis if which == "x" else axes.yaxis
     if not is_wide(low, high):
         axes.set(**{f"{which}lim": (0, high * 1.08)})
     else:
         margin = (high / low) ** 0.05
         axes.set(**{f"{which}scale": "log", f"{which}lim": (low / margin, high * margin)})
-        few = high / low > _FEW_TICKS_FROM or which == "x"
-        axis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0), numticks=8))
+        room = _LINES if which == "y" else characters / (2 + max(len(short(low)), len(short(high))))
+        axis.set_major_locator(_log_locator(math.log10(high / low), room))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(_tick))
+
+
+def _log_locator(decades: float, labels: float) -> LogLocator:
+    """The closest of `_MULTIPLES` of which about as many as `labels` would fill the axis; fewer powers of ten if need be."""
+    fitting = (found for found, apart in _MULTIPLES.items() if decades / apart <= labels)
+    return LogLocator(subs=next(fitting, (1.0,)), numticks=max(2, min(8, int(labels))))
 
 
 def ratio_axis(axes: Axes, low: float, high: float) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from servegrid.intervals import Estimate, ratio
 from servegrid.report.curves import Measure
-from servegrid.report.points import NO_EFFECT, WHOLE, drawable, levels
+from servegrid.report.points import FLAGS, NO_EFFECT, WHOLE, bound, drawable, levels
 from servegrid.report.settings import Settings
 
 BY_ROUND = "time_s_by_round"
@@ -27,15 +27,17 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
     `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known; the
-    speed-up is then that of the sessions, too.
+    speed-up is then that of the sessions, too. `client_bound`, where it is known, says so of either of the two times.
     """
     whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
     rounds = [BY_ROUND] if BY_ROUND in points else []
-    joined = points[list(match)].merge(base[[*match, "time_s", *rounds]], on=list(match), how="left")
+    flags = [name for name in FLAGS if name in points]
+    joined = points[list(match)].merge(base[[*match, "time_s", *rounds, *flags]], on=list(match), how="left")
     joined = joined.set_index(points.index)
     good = drawable(points, "time_s")
     table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
+    table = table.assign(**({"client_bound": bound(points) | bound(joined)} if flags else {}))
     pairs = zip(joined[BY_ROUND], points[BY_ROUND], strict=True) if rounds else [(None, None)] * len(points)
     found = [_doubt(above, below) for above, below in pairs]
     for name, part in (("speedup", "value"), ("speedup_low", "low"), ("speedup_high", "high")):

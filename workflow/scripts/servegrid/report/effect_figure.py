@@ -21,7 +21,7 @@ from servegrid.report.curves import (
     threads_axis,
 )
 from servegrid.report.effect import SPEEDUP, reference_level, speedups
-from servegrid.report.missing import error_bars, not_drawn, partial
+from servegrid.report.missing import count, error_bars, limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, at, columns_for, hold, in_common, split
 from servegrid.report.points import drawable, levels, prepare
@@ -68,7 +68,8 @@ def draw_effect(points: pd.DataFrame, settings: Settings, effect: Effect) -> Fig
         panels, left_out = split(rows, (*effect.facets, *settings.axes), settings, drawn)
         figure = _Drawing(panels, effect, chosen, reference)
         orphans = _orphans(rows[rows[effect.axis] != reference], effect, reference)
-        notes = [_bars(rows[drawn]), held, *partial(rows[drawn], SPEEDUP.value), *gaps, orphans, dropped, left_out]
+        doubts = [*partial(rows[drawn], SPEEDUP.value), *_limited(rows[drawn], settings)]
+        notes = [_bars(rows[drawn]), held, *doubts, *gaps, orphans, dropped, left_out]
         return figure.finish(in_common(rows[drawn], match), notes)
 
 
@@ -79,7 +80,8 @@ class _Drawing:
         self.effect, self.reference, self.panels = effect, reference, panels
         self.looks = level_looks([reference, *(level for level in chosen if level != reference)])
         every = pd.concat([panel.points for panel in panels])
-        self.shown = every[drawable(every, SPEEDUP.value) & every[effect.axis].isin(self.looks)]
+        compared = every[effect.axis].isin(self.looks) & (every[effect.axis] != reference)
+        self.shown = every[drawable(every, SPEEDUP.value) & compared]
         self.threads: list[float] = sorted(self.shown["threads"].dropna().unique())
         self.strip = effect.acceptance and bool(drawable(self.shown, ACCEPTANCE.value, zero=True).any())
         self.sheet = Sheet(
@@ -107,7 +109,7 @@ class _Drawing:
         ratio_axis(upper, *extent(self.shown, SPEEDUP))
         upper.set_ylabel(SPEEDUP.words if left else "")
         for axes in strip:
-            self._curves(axes, panel, ACCEPTANCE)
+            self._acceptance(axes, panel)
             axes.set_ylim(0, 1.05)
             axes.set_ylabel(ACCEPTANCE.words if left else "")
         for axes in (upper, *strip):
@@ -117,6 +119,14 @@ class _Drawing:
             )
         if self.sheet.is_lowest(number):
             (strip or [upper])[-1].set_xlabel(THREADS if len(self.threads) > 1 else self.effect.axis)
+
+    def _acceptance(self, axes: Axes, panel: Panel) -> None:
+        compared = panel.points[panel.points.index.isin(self.shown.index)]
+        told = panel.points[ACCEPTANCE.value].where(panel.points.index.isin(compared.index))
+        self._curves(axes, Panel(panel.place, panel.points.assign(**{ACCEPTANCE.value: told})), ACCEPTANCE)
+        if not drawable(compared, ACCEPTANCE.value, zero=True).any():
+            text = axes.text(0.5, 0.5, "not reported", color=GREY, style="italic", transform=axes.transAxes)
+            text.set(ha="center", va="center")
 
     def _curves(self, axes: Axes, panel: Panel, measure: Measure) -> None:
         for place, (level, look) in enumerate(self.looks.items()):
@@ -149,9 +159,14 @@ def _bars(drawn: pd.DataFrame) -> str:
     return " ".join(error_bars(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
 
 
+def _limited(drawn: pd.DataFrame, settings: Settings) -> list[str]:
+    return limited(drawn, SPEEDUP.value, settings.all_axes, "there or at the reference")
+
+
 def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
     orphans = int((drawable(rows, "time_s") & ~drawable(rows, SPEEDUP.value)).sum())
-    return f"Not drawn: {orphans:,} measured without a whole {at(effect.axis, reference)} beside." if orphans else ""
+    why = f"with no complete point at {at(effect.axis, reference)} to compare with"
+    return f"Not drawn: {count(orphans)} {why}." if orphans else ""
 
 
 def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
@@ -160,4 +175,4 @@ def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
         return "No point has a measured time."
     if measured == [reference]:
         return f"Nothing to compare: {at(effect.axis, reference)} is the only level measured."
-    return f"Nothing to compare: no other level was measured beside a whole {at(effect.axis, reference)}."
+    return f"Nothing to compare: no other level was measured where {at(effect.axis, reference)} is complete."

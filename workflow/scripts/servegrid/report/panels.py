@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from servegrid.report.numbers import clip
-from servegrid.report.points import levels, varying
+from servegrid.report.points import DRAWN, PUBLISHED, levels, varying
 from servegrid.report.settings import Settings
 
 MAX_PANELS = 12
@@ -33,7 +33,8 @@ def split(
 ) -> tuple[list[Panel], str]:
     """One panel per combination on `axes` with a row in mask `drawn`, and a note if some had to be left out.
 
-    At most `limit` are kept: those that differ from the baseline, or else from the first level, on the fewest axes.
+    At most `limit` are kept: one per GPU, then those that differ from the baseline, or else from the first level, on the fewest
+    axes; what was measured goes before what was only published.
     """
     worth = drawn.loc[points.index].groupby([points[axis] for axis in axes]).transform("any")
     points = points[worth]
@@ -43,10 +44,24 @@ def split(
     order = {axis: levels(points, axis) for axis in apart}
     found = {tuple(map(str, key)): group for key, group in points.groupby(apart, sort=False) if isinstance(key, tuple)}
     keys = sorted(found, key=lambda key: [order[axis].index(level) for axis, level in zip(apart, key, strict=True)])
-    kept = set(sorted(keys, key=lambda key: _distance(key, apart, order, settings))[:limit])
+    mine = drawn & points["status"].isin(DRAWN) & (points["status"] != PUBLISHED)
+    own = {key: bool(mine.loc[group.index].any()) for key, group in found.items()}
+    ranked = sorted(keys, key=lambda key: (not own[key], _distance(key, apart, order, settings)))
+    kept = set(_one_each(ranked, apart)[:limit])
     panels = [Panel(dict(zip(apart, key, strict=True)), found[key]) for key in keys if key in kept]
-    note = f"Shown: the {limit} of {len(keys):,} combinations nearest to the baseline; the table has all points."
+    each = ", of each GPU at least one" if "gpu" in apart and limit >= len(order["gpu"]) else ""
+    note = f"Shown: the {limit} of {len(keys):,} combinations nearest to the baseline{each}; the table has all points."
     return panels, note if len(keys) > limit else ""
+
+
+def _one_each(ranked: Sequence[tuple[str, ...]], axes: Sequence[str]) -> list[tuple[str, ...]]:
+    """The ranked places, but the best of every GPU before all others."""
+    if "gpu" not in axes:
+        return list(ranked)
+    best: dict[str, tuple[str, ...]] = {}
+    for key in ranked:
+        best.setdefault(key[list(axes).index("gpu")], key)
+    return list(dict.fromkeys([*best.values(), *ranked]))
 
 
 def columns_for(panels: Sequence[Panel]) -> int:
@@ -61,14 +76,8 @@ def columns_for(panels: Sequence[Panel]) -> int:
     return min(3, len(panels))
 
 
-def hold(
-    points: pd.DataFrame,
-    axis: str,
-    settings: Settings,
-    mask: "pd.Series[bool]",
-    rest: str = "other levels have figures of their own",
-) -> tuple[pd.DataFrame, str]:
-    """Only the points at one level of `axis`, and a note naming it, and where the `rest` is, if there are other levels.
+def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
+    """Only the points at one level of `axis`, and a note naming it if there are other levels.
 
     The level is the baseline's, or else the feature being off, or else the level with most points in `mask`.
     """
@@ -76,7 +85,7 @@ def hold(
     counts = points.loc[mask, axis].value_counts()
     wanted = [settings.baseline_level(axis), found[0] if found else None, *counts.index]
     level = next((level for level in wanted if level in counts.index), found[0] if found else "")
-    note = f"Only points with {at(axis, level)}; {rest}." if len(found) > 1 else ""
+    note = f"Only points with {at(axis, level)}; the table has all." if len(found) > 1 else ""
     return points[points[axis] == level], note
 
 

@@ -100,6 +100,11 @@ def bound(points: pd.DataFrame) -> "pd.Series[bool]":
     return points["client_bound"].map(lambda value: str(value).lower() in ("true", "1"))
 
 
+def doubtful(points: pd.DataFrame) -> "pd.Series[bool]":
+    """The points that are drawn hollow: measured in part, or at a pace that the load client may have set."""
+    return bound(points) | (points["status"] == "partial")
+
+
 def label(value: Any) -> str:
     """An axis value as text: `0.9`, `8`, `true`, `ngram:2`; `unset` for null."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):

@@ -1,5 +1,6 @@
 """One page of a figure: title and subtitle above, panels, then legend and footnotes below, none over another."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,9 @@ _HEIGHTS_IN = {1: 3.6, 4: 2.4}
 _GAP_IN = 0.1
 _CHARACTER_EM = 0.52
 """Mean width of a character of the sans serif, measured on English text; lines are wrapped by it."""
+
+_LEAST = 12
+"""Characters per line, however narrow the room."""
 
 
 class Sheet:
@@ -78,9 +82,14 @@ class Sheet:
         return self.figure
 
     def _text(self, words: str, size: float, **kwargs: Any) -> Text:
-        lines = textwrap.wrap(words, _characters(self.width_in - 0.3, size), break_long_words=True)
-        text = self.figure.text(0, 0, "\n".join(lines), size=size, va="top", ha="left", linespacing=1.25, **kwargs)
+        text = self.figure.text(0, 0, "", size=size, va="top", ha="left", linespacing=1.25, **kwargs)
         text.set_in_layout(False)
+        room_in = self.width_in - 0.3
+        characters, used_in = _characters(room_in, size), math.inf
+        while used_in > room_in and characters >= _LEAST:  # bold or wide letters need more than those of English text
+            text.set_text(textwrap.fill(words, characters, break_long_words=True))
+            used_in = _extent_in(text)[0]
+            characters = min(characters - 1, int(characters * room_in / max(used_in, 0.1)))
         return text
 
     def _legend(self, handles: Mapping[str, Artist], heading: str) -> Legend:
@@ -140,7 +149,7 @@ def _extent_in(part: Text | Legend) -> tuple[float, float]:
 
 
 def _characters(width_in: float, size: float) -> int:
-    return max(12, int(width_in * 72 / (size * _CHARACTER_EM)))
+    return max(_LEAST, int(width_in * 72 / (size * _CHARACTER_EM)))
 
 
 def say(title: str, message: str, notes: Sequence[str]) -> Figure:

@@ -23,6 +23,8 @@ KNOWN_ENGINES = ("vllm", "llamacpp", "tgi", "ctranslate2", "sglang", "tensorrt_l
 LEVEL_COLOURS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5F00")
 """For the levels of an axis other than the engine; the first, grey, is the level without the feature."""
 GREY = "#6B6B6B"
+_DPI = 150
+"""Of the PNG, and what texts are measured at: their widths are rounded to pixels, so measured at another they would not fit."""
 
 _RC: Mapping[str, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -40,7 +42,8 @@ _RC: Mapping[str, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5.5,
     "errorbar.capsize": 3,
-    "savefig.dpi": 150,
+    "figure.dpi": _DPI,
+    "savefig.dpi": _DPI,
     "svg.hashsalt": "servegrid",
     "svg.fonttype": "path",
     "text.parse_math": False,

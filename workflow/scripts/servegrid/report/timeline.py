@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from servegrid.report.numbers import clip, plain, short
+from servegrid.report.panels import NO_BREAK_SPACE
 from servegrid.report.phases import LOOKS, Phase, phases
 from servegrid.report.recording import Launch, LoadBand, Recording
 from servegrid.report.sheet import Sheet, say
@@ -25,7 +26,7 @@ _ROW_IN = 1.15
 def draw(recording: Recording) -> Figure:
     """One column per launch of the server (one, unless the session was broken off and taken up again)."""
     with styled():
-        title = f"Timeline: {recording.name}"
+        title = f"Timeline: {recording.name.replace('session ', f'session{NO_BREAK_SPACE}')}"
         launches = recording.launches[-MAX_LAUNCHES:]
         curves = [traces(launch, recording.metrics) for launch in launches]
         if not any(curves) and not any(launch.loads for launch in launches):

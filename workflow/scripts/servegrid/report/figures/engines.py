@@ -1,6 +1,7 @@
 """The engine comparison: each engine at the threads and speculation that finished soonest, in up to four measures."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from servegrid.report.curves import TIME, Measure, extent, value_axis
 from servegrid.report.missing import error_bars, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import Panel, in_common, split
-from servegrid.report.points import DRAWN, bound, drawable, levels, prepare
+from servegrid.report.points import DRAWN, bound, doubtful, drawable, levels, prepare
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
 from servegrid.report.style import GREY, Look, engine_looks, styled
@@ -28,6 +29,8 @@ MEASURES = (
 MAX_LINES = 32
 _LINE_IN = 0.4
 _NAME = 30
+_BOLD = 0.85
+"""How many bold characters stand where one of a panel's title does."""
 _CHOICE = "each at the client threads and speculation with the shortest time"
 
 
@@ -49,8 +52,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         if bound(rows[drawable(rows, TIME.value)]).all():
             return say(TITLE, "Every measured point is client-bound: none says how fast its server is.", [])
         facets = ("gpu", "quantization", *settings.axes)
-        limit = max(1, MAX_LINES // (rows["engine"].nunique() + 1))
-        groups, left_out = split(rows, facets, settings, pd.Series(True, rows.index), limit)
+        groups, left_out = _groups(rows, facets, settings)
         lines = [line for group in groups for line in _lines(group)]
         cut = (
             f"Shown: the first {MAX_LINES} of {len(lines)} engines; the table has all."
@@ -63,6 +65,16 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         notes = [*_bars(best), *partial(best, TIME.value), *_unmeasured(rows, settings), left_out, cut]
         subtitle = [in_common(rows, facets), _CHOICE]
         return sheet.finish(TITLE, ", ".join(filter(None, subtitle)), {}, notes)
+
+
+def _groups(rows: pd.DataFrame, facets: Sequence[str], settings: Settings) -> tuple[list[Panel], str]:
+    """As many groups as have room, each with one line per engine and one for its title."""
+    every, limit = pd.Series(True, rows.index), MAX_LINES // 2
+    groups, left_out = split(rows, facets, settings, every, limit)
+    while limit > 1 and sum(1 + group.points["engine"].nunique() for group in groups) > MAX_LINES:
+        limit = min(limit, len(groups)) - 1
+        groups, left_out = split(rows, facets, settings, every, limit)
+    return groups, left_out
 
 
 def _with_ends(rows: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +106,7 @@ def _status(points: pd.DataFrame) -> str:
 
 
 def _label(engine: str, threads: float, speculation: str) -> str:
-    load = "" if math.isnan(threads) else f"{threads:,.0f} threads, "
+    load = "" if math.isnan(threads) else f"{threads:,.0f} thread{'' if threads == 1 else 's'}, "
     return f"{clip(engine, _NAME)}\n{load}speculation {clip(speculation, 18)}"
 
 
@@ -102,7 +114,9 @@ def _draw_lines(lines: Sequence[_Line], best: pd.DataFrame, looks: Mapping[str, 
     measures = [measure for measure in MEASURES if drawable(best, measure.value).any()]
     sheet = Sheet(len(measures), columns=len(measures), height_in=0.7 + _LINE_IN * len(lines))
     for axes, measure in zip(sheet.axes, measures, strict=True):
-        _panel(axes, lines, best[drawable(best, measure.value)], measure, looks)
+        known = best[drawable(best, measure.value)]
+        _panel(axes, lines, known, measure, looks)
+        _value_axis(axes, known, measure, sheet.panel_characters)
         for y, line in enumerate(lines):
             if line.status:
                 _words(axes, y, line.status)
@@ -110,7 +124,7 @@ def _draw_lines(lines: Sequence[_Line], best: pd.DataFrame, looks: Mapping[str, 
         axes.tick_params(axis="y", labelleft=axes is sheet.axes[0], length=0, labelsize=8)
     for y, line in enumerate(lines):
         if line.row is None and not line.status:
-            _heading(sheet, y, line.label)
+            _heading(sheet, y + 0.2, line.label)
     return sheet
 
 
@@ -120,12 +134,15 @@ def _panel(
     heights = {line.row: y for y, line in enumerate(lines) if line.row is not None}
     for row in known.index:
         _dot(axes, heights[row], known.loc[[row]], measure, looks[str(known.at[row, "engine"])])
-    value_axis(axes, *extent(known, measure), which="x")
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set_yticks(range(len(lines)), [line.label if line.row is not None or line.status else "" for line in lines])
+
+
+def _value_axis(axes: Axes, known: pd.DataFrame, measure: Measure, characters: int) -> None:
+    value_axis(axes, *extent(known, measure), "x", characters)
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(measure.words)
-    axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.set_yticks(range(len(lines)), [line.label if line.row is not None or line.status else "" for line in lines])
 
 
 def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look) -> None:
@@ -134,7 +151,7 @@ def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look
     if measure.low and measure.high and point[[measure.low, measure.high]].notna().all(axis=None):
         low, high = point[measure.low].clip(upper=value), point[measure.high].clip(lower=value)
         axes.errorbar([value], [y], xerr=[value - low, high - value], fmt="none", ecolor=look.colour)
-    face = "white" if (point["status"] == "partial").all() else look.colour
+    face = "white" if doubtful(point).all() else look.colour
     axes.plot([value], [y], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face, linestyle="none")
 
 
@@ -145,10 +162,16 @@ def _words(axes: Axes, y: float, status: str) -> None:
 
 
 def _heading(sheet: Sheet, y: float, title: str) -> None:
-    """A group's title above its lines; long ones run on over the next panels."""
+    """A group's title above its lines, with no grid behind it, in two lines at most; long ones run on over the next panels."""
+    for axes in sheet.axes:
+        axes.axhspan(y - 0.38, y + 0.38, color="white", linewidth=0, zorder=0.9)
+    width = int(sheet.panel_characters * _BOLD)
+    lines = textwrap.wrap(title, width)
+    while len(lines) > 2:
+        width += 4
+        lines = textwrap.wrap(title, width)
     where = sheet.axes[0].get_yaxis_transform()
-    text = sheet.figure.text(0.01, y + 0.2, title, weight="bold", va="center", transform=where)
-    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+    text = sheet.figure.text(0.02, y, "\n".join(lines), weight="bold", va="center", transform=where)
     text.set_in_layout(False)
 
 

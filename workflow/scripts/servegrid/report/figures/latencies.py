@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from servegrid.metrics import DISTRIBUTED, PERCENTILES
-from servegrid.report.curves import legend_handle, quickest, value_axis
+from servegrid.report.curves import is_wide, legend_handle, quickest, value_axis
 from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
 from servegrid.report.panels import MAX_PANELS, Panel, hold, in_common, split
-from servegrid.report.points import DRAWN, PUBLISHED, drawable, label, prepare
+from servegrid.report.points import DRAWN, PUBLISHED, doubtful, drawable, label, prepare
 from servegrid.report.rounds import IDS
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
@@ -41,7 +41,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         if not known.any():
             return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
         looks = engine_looks(rows["engine"])
-        rows, speculation = hold(rows[known], "speculation", settings, known, "the table has all")
+        rows, speculation = hold(rows[known], "speculation", settings, known)
         places = ["gpu", "quantization", *settings.axes]
         shown, load = _at_one_load(_once(rows), places)
         kept, dropped = quickest(shown, "ttft_ms_p50", "median TTFT")
@@ -50,7 +50,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         sheet = _sheet(panels, {engine: look for engine, look in looks.items() if engine in kept})
         legend: dict[str, Artist] = {clip(engine, 60): legend_handle(looks[engine]) for engine in kept}
         doubts = [*partial(shown, "ttft_ms_p50"), *limited(shown, "ttft_ms_p50", settings.all_axes), *_unknown(shown)]
-        notes = [_MARKED, _bands(shown), load, speculation, *doubts, *gaps, dropped, left_out]
+        notes = [_MARKED, _bands(shown), _zeros(shown), load, speculation, *doubts, *gaps, dropped, left_out]
         return sheet.finish(TITLE, in_common(shown, settings.all_axes), legend, notes)
 
 
@@ -111,8 +111,21 @@ def _unknown(shown: pd.DataFrame) -> list[str]:
 
 
 def _bands(shown: pd.DataFrame) -> str:
-    ranged = any(np.isfinite(each.ms_low).any() for each in _spreads(shown))
-    return "Pale bands: lowest to highest of the sessions." if ranged else ""
+    """What the bands are, and why one may end before its line."""
+    spreads = _spreads(shown)
+    if not any(np.isfinite(each.ms_low).any() for each in spreads):
+        return ""
+    shorter = any((np.isnan(each.ms_low) & np.isfinite(each.ms)).any() for each in spreads)
+    where = " at the percentiles that each has enough requests for" if shorter else ""
+    return f"Pale bands: lowest to highest of the sessions{where}."
+
+
+def _zeros(shown: pd.DataFrame) -> str:
+    """Why a line or a band may leave its panel."""
+    logarithmic = [name for name in DISTRIBUTED if is_wide(*_extent(_spreads(shown, [name])))]
+    times = [part for each in _spreads(shown, logarithmic) for part in (each.ms, each.ms_low)]
+    zero = any((part <= 0).any() for part in times)
+    return "What leaves a panel on the left is 0 ms there, which a logarithmic axis cannot show." if zero else ""
 
 
 def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
@@ -125,15 +138,15 @@ def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
             _curves(axes, panel.points[panel.points["engine"] == engine], name, look)
         title = panel.title if number % len(names) == 0 else ""
         axes.set_title(textwrap.fill(title, sheet.panel_characters), loc="left")
-        value_axis(axes, *_extent(_spreads(every, [name])), which="x")
+        value_axis(axes, *_extent(_spreads(every, [name])), "x", sheet.panel_characters)
         axes.set(ylim=(0, 103), ylabel=WORDS[name][1], xlabel=WORDS[name][0] if sheet.is_lowest(number) else "")
     return sheet
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
-    for spread, status in zip(rows[column(latency)], rows["status"], strict=True):
+    for spread, hollow in zip(rows[column(latency)], doubtful(rows), strict=True):
         if isinstance(spread, Spread):
-            face = "white" if status == "partial" else look.colour
+            face = "white" if hollow else look.colour
             marks = [place for place, percent in enumerate(spread.percent) if percent in PERCENTILES]
             axes.fill_betweenx(
                 spread.percent, spread.ms_low, spread.ms_high, color=look.colour, alpha=0.18, linewidth=0
@@ -144,6 +157,6 @@ def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
 
 
 def _extent(spreads: Sequence[Spread]) -> tuple[float, float]:
-    values = np.concatenate([part for each in spreads for part in (each.ms, each.ms_low, each.ms_high)])
+    values = np.concatenate([[], *(part for each in spreads for part in (each.ms, each.ms_low, each.ms_high))])
     values = values[np.isfinite(values) & (values > 0)]
     return (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)

@@ -2,36 +2,44 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from servegrid.report.curves import Measure, extent, legend_handle, ratio_axis
+from servegrid.phrases import GARBLED
+from servegrid.report.curves import legend_handle
 from servegrid.report.effect import reference_level, speedups
-from servegrid.report.missing import not_drawn
+from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
-from servegrid.report.panels import at, in_common, split
-from servegrid.report.points import drawable, prepare
+from servegrid.report.panels import Panel, at, in_common, split
+from servegrid.report.points import NO_EFFECT, doubtful, drawable, prepare
+from servegrid.report.sameness_panel import STRIP, beside, dot_look, draw_panel
 from servegrid.report.settings import Settings
 from servegrid.report.sheet import Sheet, say
-from servegrid.report.style import GREY, Look, engine_looks, styled
+from servegrid.report.style import Look, engine_looks, styled
 
 TITLE = "Speed against sameness"
 SETTING = ["engine", "speculation", "quantization"]
 SEPARATOR = "\x1f"  # in no label: report.numbers.plain leaves no control character
 MAX_SETTINGS = 18
-STRIP = "#E4E4E4"
-_LABEL = 30
+_LABELS = {1: 46, 2: 40}
+"""Characters of a label, by the columns of panels."""
+_NOTHING = ("No point has a measured time.", "No point has both a speed-up and a share of equal texts.")
+_BESIDE = "Dots of one share stand side by side; the shaded strip has room for them."
+_SUFFIXES = {
+    GARBLED: ("garbled", "texts that differ are not in the baseline's language any more."),
+    " changes texts": (
+        "texts change",
+        "answers differ from those without speculation or quantization more than between repeats.",
+    ),
+}
+"""What warnings put behind a setting's name, by a part of them, and the words for the footnote."""
 _GAP_IN = 0.22
 """Least distance of two labels."""
 _HEIGHTS_IN = 2.4, 4.2
 """Of one of many panels with few labels, and of any other."""
-_SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
@@ -42,34 +50,41 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         rows = _over(rows, reference, settings)
         known = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)
         if not known.any():
-            measured = drawable(rows, "time_s").any()
-            why = (
-                "No point has both a speed-up and a share of equal texts."
-                if measured
-                else "No point has a measured time."
-            )
-            return say(TITLE, why, _gaps(rows, settings))
+            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], _gaps(rows, settings))
         panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
         every = [_dots(panel.points[known.loc[panel.points.index]]) for panel in panels]
         cut = any(len(dots) > MAX_SETTINGS for dots in every)
-        height_in = _height_in(every)
-        sheet = Sheet(len(panels), 1 if len(panels) < 3 else 2, height_in)
+        every = [dots[:MAX_SETTINGS] for dots in every]
         looks = engine_looks(rows["engine"])
-        for number, (axes, panel, dots) in enumerate(zip(sheet.axes, panels, every, strict=True)):
-            _panel(axes, dots[:MAX_SETTINGS], looks, _GAP_IN / height_in)
-            axes.set_title(textwrap.fill(panel.title, sheet.panel_characters), loc="left")
-            axes.set_xlabel("texts equal to the baseline's (share)" if sheet.is_lowest(number) else "")
-        words = ", ".join(at(axis, level) for axis, level in reference.items())
+        sheet = _sheet(panels, every, looks)
         notes = [
-            f"Speed-up over {words}, at the same client threads. Dots: median over client threads; bars: lowest to highest.",
+            f"Speed-up over {', '.join(at(axis, level) for axis, level in reference.items())}, at the same client threads.",
+            "Dots: median over client threads; bars: lowest to highest.",
+            _BESIDE if any(beside(dots["agreement_median"]).any() for dots in every) else "",
+            *_explained(pd.concat(every)),
+            *_doubts(rows[known], settings),
             f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if cut else "",
             *_gaps(rows, settings),
             left_out,
         ]
-        legend: dict[str, Artist] = {clip(name, 60): legend_handle(_dot(look)) for name, look in looks.items()}
+        drawn = set(pd.concat(every)["engine"])
+        legend: dict[str, Artist] = {
+            clip(name, 60): legend_handle(dot_look(look)) for name, look in looks.items() if name in drawn
+        }
         if rows["agreement_floor"].notna().any():
             legend["within the baseline's own repeats"] = Patch(color=STRIP)
         return sheet.finish(TITLE, in_common(rows[known], ("gpu", "threads", *settings.axes)), legend, notes)
+
+
+def _sheet(panels: Sequence[Panel], every: Sequence[pd.DataFrame], looks: dict[str, Look]) -> Sheet:
+    height_in = _height_in(every)
+    sheet = Sheet(len(panels), 1 if len(panels) < 3 else 2, height_in)
+    for number, (axes, panel, dots) in enumerate(zip(sheet.axes, panels, every, strict=True)):
+        labels = [_label(dot, _LABELS[sheet.columns]) for _, dot in dots.iterrows()]
+        draw_panel(axes, dots.assign(label=labels), looks, _GAP_IN / height_in)
+        axes.set_title(textwrap.fill(panel.title, sheet.panel_characters), loc="left")
+        axes.set_xlabel("texts equal to the baseline's (share)" if sheet.is_lowest(number) else "")
+    return sheet
 
 
 def _over(rows: pd.DataFrame, reference: dict[str, str], settings: Settings) -> pd.DataFrame:
@@ -81,6 +96,35 @@ def _over(rows: pd.DataFrame, reference: dict[str, str], settings: Settings) -> 
 
 def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
     return not_drawn(rows, "time_s", settings.all_axes)
+
+
+def _doubts(drawn: pd.DataFrame, settings: Settings) -> list[str]:
+    lines = partial(drawn, "speedup") + limited(drawn, "speedup", settings.all_axes, "there or at the baseline")
+    return [*lines, "A dot is hollow where one of its points is."] if lines else []
+
+
+def _explained(dots: pd.DataFrame) -> list[str]:
+    """What the labels say and leave out."""
+    off = dots[["speculation", "quantization"]].isin(NO_EFFECT).any(axis=None)
+    found = [_suffix(warnings) for warnings in dots["warnings"]]
+    lines = [f"{word}: {meaning}".capitalize() for word, meaning in _SUFFIXES.values() if word in found]
+    return [*lines, "Where no speculation or quantization is named, there is none." if off else ""]
+
+
+def _suffix(warnings: str) -> str:
+    return next((word for part, (word, _) in _SUFFIXES.items() if part in warnings), "")
+
+
+def _label(dot: "pd.Series[float]", limit: int) -> str:
+    """The setting in words, of no more than `limit` characters: `llamacpp, speculation 8, int8: texts change`."""
+    features = [(axis, str(dot[axis])) for axis in SETTING[1:]]
+    levels = [at(axis, level) if _is_number(level) else level for axis, level in features if level not in NO_EFFECT]
+    suffix = f": {word}" if (word := _suffix(str(dot["warnings"]))) else ""
+    return clip(", ".join([str(dot["engine"]), *levels]), limit - len(suffix)) + suffix
+
+
+def _is_number(level: str) -> bool:
+    return level.replace(".", "", 1).isdecimal()
 
 
 def _height_in(panels: Sequence[pd.DataFrame]) -> float:
@@ -96,67 +140,5 @@ def _dots(points: pd.DataFrame) -> pd.DataFrame:
     dots.columns = dots.columns.map("_".join)
     dots["floor"] = grouped["agreement_floor"].median()
     dots["warnings"] = grouped["warnings"].agg("; ".join)
-    dots["whole"] = ~grouped["status"].agg(lambda status: "partial" in set(status)).astype(bool)
+    dots["hollow"] = doubtful(points).groupby([points[axis] for axis in SETTING], sort=False).any()
     return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()
-
-
-def _panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: float) -> None:
-    floor = dots["floor"].dropna()
-    if len(floor):
-        axes.axvspan(floor.iloc[0] - 0.008, 1.02, color=STRIP, zorder=0)
-    axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
-    lowest = min(float(dots["agreement_min"].min()), 0.9)
-    limits = max(-0.03, lowest - 0.05), 1.02
-    axes.set_xlim(*limits)
-    axes.set_xticks([tick for tick in axes.get_xticks() if max(0, limits[0]) <= tick <= 1.001])
-    measures = Measure("speedup_median", "", "speedup_min", "speedup_max")
-    ratio_axis(axes, *extent(dots, measures))
-    axes.set_ylabel(_SPEEDUP.words)
-    for _, dot in dots.iterrows():
-        _draw(axes, dot, _dot(looks[str(dot["engine"])]))
-    _labels(axes, dots, gap)
-
-
-def _draw(axes: Axes, dot: "pd.Series[float]", look: Look) -> None:
-    x, y = dot["agreement_median"], dot["speedup_median"]
-    xerr = [[x - dot["agreement_min"]], [dot["agreement_max"] - x]]
-    yerr = [[y - dot["speedup_min"]], [dot["speedup_max"] - y]]
-    axes.errorbar([x], [y], yerr, xerr, fmt="none", ecolor=look.colour, elinewidth=0.8, capsize=2)
-    face = look.colour if dot["whole"] else "white"
-    axes.plot([x], [y], markersize=7, **{**look.line, "markerfacecolor": face})
-
-
-def _dot(look: Look) -> Look:
-    return Look(look.colour, look.marker, "none")
-
-
-def _labels(axes: Axes, dots: pd.DataFrame, gap: float) -> None:
-    """Every dot's name to the right of the panel, in the order of the dots, spread so that none touches another."""
-    to_share = axes.transData + axes.transAxes.inverted()
-    ends = to_share.transform(dots[["agreement_median", "speedup_median"]].to_numpy())
-    places = spread(ends[:, 1].tolist(), gap)
-    leaders = [[tuple(end), (1.02, place)] for end, place in zip(ends, places, strict=True)]
-    style: dict[str, Any] = {"colors": "#AAAAAA", "linewidths": 0.6, "zorder": 1}
-    axes.add_collection(LineCollection(leaders, transform=axes.transAxes, clip_on=False, **style), autolim=False)
-    for (_, dot), place in zip(dots.iterrows(), places, strict=True):
-        axes.text(1.03, place, _name(dot), transform=axes.transAxes, va="center", size=7)
-
-
-def spread(heights: list[float], gap: float) -> list[float]:
-    """Heights from top to bottom (0 to 1, falling), moved as little as needed to lie at least `gap` apart, within 0 and 1."""
-    gap = min(gap, 1 / max(1, len(heights) - 1))
-    places: list[float] = []
-    for height in heights:
-        places.append(min(height, places[-1] - gap if places else 1.0))
-    floor = 0.0
-    for number in range(len(places) - 1, -1, -1):
-        places[number] = max(places[number], floor)
-        floor = places[number] + gap
-    return places
-
-
-def _name(dot: "pd.Series[float]") -> str:
-    name = clip(f"{dot['engine']}, {dot['speculation']}, {dot['quantization']}", _LABEL)
-    if "garbled texts" in str(dot["warnings"]):
-        return f"{name}: garbled"
-    return f"{name}: texts change" if " changes texts" in str(dot["warnings"]) else name
