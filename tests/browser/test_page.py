@@ -200,6 +200,13 @@ def test_figures_fit_on_paper(browser: WebDriver, url: str) -> None:
     WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) > paper_px)
 
 
+def test_every_tick_of_a_logarithmic_axis_says_its_whole_number(browser: WebDriver, folder: Path) -> None:
+    opened(browser, made(folder, sweep(change=lambda row: row | {"time_s": 2000 / row["threads"]})))
+    assert browser.execute_script("return document.getElementById('plot-threads').layout.yaxis.type") == "log"
+    texts = "return [...document.querySelectorAll('#plot-threads .ytick text')].map(x => x.textContent)"
+    assert browser.execute_script(texts) == [f"{n * 10**power:,}" for power in range(4) for n in (1, 2, 5)][2:-1]
+
+
 def test_a_click_on_a_mark_opens_its_point(browser: WebDriver, url: str) -> None:
     opened(browser, url)
     mark = browser.find_element(By.CSS_SELECTOR, "#plot-pareto-server .scatterlayer .point")

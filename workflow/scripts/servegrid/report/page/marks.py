@@ -102,7 +102,10 @@ def scale(axis: Plot, values: pd.DataFrame) -> None:
     seen = seen[np.isfinite(seen) & (seen > 0)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (1.0, 1.0)
     ticks = "D2" if high / low < _MANY_DECADES else 1  # D2: at 1, 2 and 5 of each decade
-    axis |= {"type": "log", "dtick": ticks} if is_wide(low, high) else {"rangemode": "tozero"}
+    if is_wide(low, high):
+        axis |= {"type": "log", "dtick": ticks, "tickformat": ",~r"}  # else plotly writes 2 and 5 for 20 and 50
+    else:
+        axis |= {"rangemode": "tozero"}
 
 
 def plain(values: "pd.Series[float]") -> list[float | None]:
