@@ -39,7 +39,7 @@ def complaints(browser: WebDriver) -> list[Any]:
 
 def rows(browser: WebDriver) -> list[list[str]]:
     """Texts of the table's body as shown."""
-    cells = "[...document.querySelectorAll('#table tbody tr')].map(tr => [...tr.cells].map(td => td.innerText.trim()))"
+    cells = "[...document.querySelectorAll('#table tbody tr:not(.why)')].map(tr => [...tr.cells].map(td => td.innerText.trim()))"
     found: list[list[str]] = browser.execute_script(f"return {cells}")
     return found
 
@@ -83,7 +83,10 @@ def test_opens_offline_without_a_complaint(browser: WebDriver, url: str) -> None
 def test_failures_are_in_sight(browser: WebDriver, url: str) -> None:
     opened(browser, url)
     assert sum(status == "failed" for status in column(browser, "status")) == 2
-    assert any("SIGKILL" in reason for reason in column(browser, "reason"))
+    why = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#table tr.why")]
+    assert sorted(why) == sorted(default_sweep()["reason"].dropna()) and sum("SIGKILL" in reason for reason in why) == 2
+    below = "return document.querySelector('#table tr.failed').nextElementSibling.textContent"
+    assert "SIGKILL" in browser.execute_script(below)
 
 
 def test_sorts_by_number(browser: WebDriver, url: str) -> None:
@@ -223,3 +226,45 @@ def test_is_usable_without_a_mouse(browser: WebDriver, url: str) -> None:
     unnamed = "return [...document.querySelectorAll('img:not([alt]), th:not([scope]):not([class])')].length"
     assert browser.execute_script(unnamed) == 0
     assert browser.execute_script("return document.documentElement.lang") == "en"
+
+
+def test_the_tables_key_columns_are_in_sight_on_a_desktop(browser: WebDriver, folder: Path) -> None:
+    why = "vLLM has no quantization int8 (it has none, fp8, fp8_per_tensor, fp8_per_block, fp8_per_channel, awq, gptq)"
+    points = sweep(gpu=["a6000", "rtx4090"], speculation=["none", "ngram:2"], quantization=["none", "int8"])
+    points["warnings"] = "shared host; energy window short; energy from power samples; speculation changes texts"
+    points.loc[3, ["status", "reason", "time_s"]] = ["unsupported", why, None]
+    desktop = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", desktop)  # type: ignore[attr-defined]
+    try:
+        opened(browser, made(folder, points))
+        heads = "[...document.querySelectorAll('#table thead th')]"
+        right = f"{heads}.map(th => [th.innerText.trim(), th.getBoundingClientRect().right])"
+        ends = dict(browser.execute_script(f"return {right}"))
+        keys = ("engine", "gpu", "threads", "speculation", "quantization", "status", "time (s)", "output tokens/s")
+        assert max(ends[key] for key in (*keys, "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)")) < 1353
+        heights = "[...document.querySelectorAll('#table tbody tr, #table thead')].map(x => x.clientHeight)"
+        header_height, *row_heights = browser.execute_script(f"return {heights}")
+        assert header_height < 110 and max(row_heights) < 40
+        browser.execute_script("document.querySelector('.scrolled').scrollTo(2000, 300)")
+        left = "[...document.querySelector('#table tbody tr').cells].slice(0, 2).map(td => td.getBoundingClientRect().left)"
+        number, engine = browser.execute_script(f"return {left}")
+        assert 30 < number < engine < 140, "what names the row stays in sight"
+        tops = "['#table thead th', '.scrolled'].map(x => document.querySelector(x).getBoundingClientRect().top)"
+        header_top, box_top = browser.execute_script(f"return {tops}")
+        assert abs(header_top - box_top) < 2, "and the header"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_an_axis_on_which_all_points_are_the_same_is_said_once(browser: WebDriver, folder: Path) -> None:
+    opened(browser, made(folder, sweep(quantization=["none", "int8"])))
+    titles = [each.text.strip() for each in browser.find_elements(By.CSS_SELECTOR, "#table thead th")]
+    assert "gpu" not in titles and "speculation" not in titles and "quantization" in titles
+    assert "The same for all: cpu, speculation none." in browser.find_element(By.ID, "points").text
+
+
+def test_numbers_are_filtered_in_their_order(browser: WebDriver, folder: Path) -> None:
+    opened(browser, made(folder, sweep(threads=[1, 1024, 16, 256, 24])))
+    label = "[...document.querySelectorAll('#filters label')].find(x => x.textContent.startsWith('threads'))"
+    texts = browser.execute_script(f"return [...{label}.querySelectorAll('option')].map(x => x.textContent)")
+    assert texts == ["all", "1", "16", "24", "256", "1,024"]

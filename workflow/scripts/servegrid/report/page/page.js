@@ -40,9 +40,10 @@ const table = new DataTable("#table", {
     title: escaped(column.title),
     data: null,
     visible: column.visible,
-    className: column.number ? "number" : column.long ? "long" : "",
+    className: column.classes,
     type: column.number ? "known" : "string",
     render: shown(place),
+    createdCell: (cell) => { if (cell.matches(".long")) cell.title = cell.textContent; },
   })),
   order: [[0, "asc"]],
   autoWidth: false,
@@ -51,15 +52,31 @@ const table = new DataTable("#table", {
   lengthMenu: [20, 50, 200, 1000],
   createdRow: (tr, row) => tr.classList.add(data.status[row]),
   layout: {
-    topStart: { buttons: [{ extend: "colvis", text: "Columns" }] },
+    topStart: { buttons: [{ extend: "colvis", text: "Columns", columnText: (_, place) => escaped(data.columns[place].title) }] },
     topEnd: "search",
     bottomStart: ["pageLength", "info"],
     bottomEnd: "paging",
   },
 });
 
+// why a row has no numbers stands below it; made when the row is first shown, as there may be thousands
+function reasons_below() {
+  table.rows({ page: "current" }).every(function () {
+    const reason = data.reason[this.data()];
+    if (reason && !this.child()) this.child(element("div", reason), "why").show();
+  });
+}
+table.on("draw", reasons_below);
+reasons_below();
+const scrolled = document.querySelector("#table").parentElement;
+for (const [key, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": "All points" })) scrolled.setAttribute(key, value);
+scrolled.classList.add("scrolled");
+
+const as_number = (text) => (text === "" ? NaN : Number(text.replaceAll(",", "")));
+const by_size = (texts) => (texts.some((text) => Number.isNaN(as_number(text))) ? texts : texts.sort((a, b) => as_number(a) - as_number(b)));
+
 for (const place of data.facets) {
-  const texts = [...new Set(data.rows.map((row) => (Array.isArray(row[place]) ? row[place][0] : row[place])))];
+  const texts = by_size([...new Set(data.rows.map((row) => (Array.isArray(row[place]) ? row[place][0] : row[place])))]);
   const label = element("label", data.columns[place].title);
   const select = element("select");
   select.append(element("option", "all", { value: "" }), ...texts.map((text) => element("option", text, { value: text })));
