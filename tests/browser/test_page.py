@@ -194,13 +194,55 @@ def test_figures_keep_their_height_when_the_window_changes(browser: WebDriver, u
 
 def test_figures_fit_on_paper(browser: WebDriver, url: str) -> None:
     opened(browser, url)
-    width = "return Math.max(...[...document.querySelectorAll('.plot .main-svg')].map(x => x.clientWidth))"
-    paper_px = (8.27 - 2 * 0.4) * 96  # A4 with a browser's margins
-    assert browser.execute_script(width) > paper_px
+    sizes = "[...document.querySelectorAll('.plot .main-svg:first-child')].map(x => [x.clientWidth, x.clientHeight])"
+    largest = f"const all = {sizes}; return [0, 1].map(side => Math.max(...all.map(size => size[side])))"
+    paper_mm = (297 - 2 * 10, 210 - 2 * 10)  # A4 across, less the margins that the page asks for
+    across, down = (side / 25.4 * 96 for side in paper_mm)
+    before = browser.execute_script(largest)
+    assert before[0] > across and before[1] > 600
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) <= paper_px)
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(largest)[0] <= across)
+    assert browser.execute_script(largest)[1] < down - 100, "with room for the caption"
     browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
-    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) > paper_px)
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(largest) == before)
+
+
+def printed(browser: WebDriver) -> None:
+    """As on a sheet of A4 across."""
+    sheet = {"width": 1047, "height": 718, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", sheet)  # type: ignore[attr-defined]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})  # type: ignore[attr-defined]
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+
+
+def on_screen(browser: WebDriver) -> None:
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})  # type: ignore[attr-defined]
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("quantizations", "rows_printed", "words"), [(25, 200, "200"), (70, 50, "560")])
+def test_paper_has_all_rows_or_says_which(
+    browser: WebDriver, folder: Path, quantizations: int, rows_printed: int, words: str
+) -> None:
+    points = sweep(quantization=["none", *(f"q{n}" for n in range(1, quantizations))])
+    points["warnings"] = "shared host; energy window short; energy from power samples; speculation changes texts"
+    opened(browser, made(folder, points))
+    assert len(rows(browser)) == 50
+    try:
+        printed(browser)
+        assert len(rows(browser)) == rows_printed
+        assert (
+            f"Showing 1 to {rows_printed} of {words} entries" in browser.find_element(By.CSS_SELECTOR, ".dt-info").text
+        )
+        assert not browser.find_element(By.CSS_SELECTOR, ".dt-length").is_displayed()
+        assert browser.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
+        assert browser.execute_script("return document.getElementById('table').getBoundingClientRect().right") <= 1047
+        assert "output tokens/s" in [each.text.strip() for each in browser.find_elements(By.CSS_SELECTOR, "#table th")]
+    finally:
+        on_screen(browser)
+    assert len(rows(browser)) == 50
+    assert browser.execute_script("return document.querySelectorAll('details[open]').length") == 0
 
 
 def test_every_tick_of_a_logarithmic_axis_says_its_whole_number(browser: WebDriver, folder: Path) -> None:

@@ -121,6 +121,7 @@ function with_broken_names(plot) {
 function draw(plot) {
   const place = document.getElementById(`plot-${plot.id}`);
   const layout = { ...common, ...plot.layout, ...legend(plot) };
+  place.drawn = { height: layout.height, tick_px: layout.yaxis.tickfont?.size ?? null };
   place.style.height = `${layout.height}px`; // which the library asks for when the window changes
   Plotly.newPlot(place, plot.data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   place.on("plotly_click", (event) => {
@@ -178,11 +179,47 @@ document.addEventListener("click", async (event) => {
   const zoom = event.target.closest("a.zoom");
   if (zoom) { event.preventDefault(); zoom.classList.toggle("large"); }
 });
-// paper is narrower than the window, and drawings do not shrink of themselves
-const PAPER_PX = 690;
-const each_figure = (change) => document.querySelectorAll(".js-plotly-plot").forEach((place) => Plotly.relayout(place, change));
-window.addEventListener("beforeprint", () => each_figure({ width: PAPER_PX }));
-window.addEventListener("afterprint", () => each_figure({ width: null, autosize: true }));
+
+// --- on paper --------------------------------------------------------------------------------------------------------
+
+const PAPER_PX = { width: 1040, height: 560 }; // of A4 across, less its margins and a caption; drawings do not shrink of themselves
+const MOST_PRINTED = 500; // rows; of more the sheet says which it has
+const WIDE = 17; // columns that fit on paper in letters of 9 px
+const folded = new Set();
+
+function each_figure(change) {
+  for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, change(place));
+}
+
+function on_paper(place) {
+  const height = Math.min(place.layout.height, PAPER_PX.height);
+  place.style.height = `${height}px`;
+  return { width: PAPER_PX.width, height, ...(height < place.drawn.height ? { "yaxis.tickfont.size": 9 } : {}) };
+}
+
+function on_screen(place) {
+  place.style.height = `${place.drawn.height}px`;
+  return { width: null, autosize: true, height: place.drawn.height, "yaxis.tickfont.size": place.drawn.tick_px };
+}
+
+let rows_on_screen;
+window.addEventListener("beforeprint", () => {
+  if (rows_on_screen !== undefined) return; // asked twice
+  rows_on_screen = table.page.len();
+  if (table.rows({ search: "applied" }).count() <= MOST_PRINTED) table.page.len(-1).draw("page");
+  const columns = table.columns(":visible").count();
+  document.getElementById("table").style.setProperty("--printed", `${(9 * Math.min(1, WIDE / columns)).toFixed(1)}px`);
+  for (const each of document.querySelectorAll("details:not([open])")) folded.add(each);
+  folded.forEach((one) => { one.open = true; });
+  each_figure(on_paper);
+});
+window.addEventListener("afterprint", () => {
+  table.page.len(rows_on_screen).draw("page");
+  rows_on_screen = undefined;
+  folded.forEach((one) => { one.open = false; });
+  folded.clear();
+  each_figure(on_screen);
+});
 data.plots.map(with_broken_names).forEach(draw);
 route();
 document.documentElement.dataset.ready = "yes";
