@@ -139,6 +139,24 @@ def test_a_point_has_a_page_of_its_own(browser: WebDriver, folder: Path) -> None
     assert browser.find_element(By.ID, "report").is_displayed()
 
 
+@pytest.mark.parametrize("how", ["link", "history"])
+def test_the_way_back_from_a_point_leads_to_its_row(browser: WebDriver, folder: Path, how: str) -> None:
+    opened(browser, made(folder, sweep(quantization=["none", "a", "b", "c", "d"])))
+    click(browser, browser.find_element(By.LINK_TEXT, "31"))
+    assert browser.switch_to.active_element.text == "Point 31"
+    assert browser.switch_to.active_element.value_of_css_property("outline-style") == "none"
+    if how == "link":
+        browser.find_element(By.LINK_TEXT, "Back to all points").click()
+    else:
+        browser.back()
+    WebDriverWait(browser, 20).until(lambda driver: driver.find_element(By.ID, "report").is_displayed())
+    WebDriverWait(browser, 20).until(lambda driver: driver.switch_to.active_element.text == "31")
+    place = (
+        "const box = document.activeElement.getBoundingClientRect(); return [box.top, window.innerHeight - box.bottom]"
+    )
+    assert min(browser.execute_script(place)) >= 0, "the row is in sight"
+
+
 def test_nothing_from_outside_runs(browser: WebDriver, folder: Path) -> None:
     points = sweep(engine=["llamacpp", HOSTILE], speculation=["none", HOSTILE])
     points["reason"], points["host"], points["server_id"] = HOSTILE, HOSTILE, "s"
@@ -173,6 +191,26 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser: WebDriver, url
         wide, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
         assert wide <= window == 390
         assert not cut_off(browser)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_claims_are_stacked_on_a_phone(browser: WebDriver, folder: Path) -> None:
+    claim = {"kind": "unclear", "verdict": "no difference shown", "says": "speculation raises throughput"}
+    claim |= {
+        "effect": "0.875 times (0.725-1.06, 99.97 % t-interval over 3 and 3 sessions)",
+        "rows": "measured: " + "x " * 150,
+    }
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]
+    try:
+        opened(browser, made(folder, sweep(), {"claims": [claim]}))
+        right = "[...document.querySelectorAll('#claims td')].map(td => td.getBoundingClientRect().right)"
+        assert (
+            len(browser.execute_script(f"return {right}")) == 4
+            and max(browser.execute_script(f"return {right}")) <= 390
+        )
+        assert browser.execute_script("return document.querySelector('#claims tbody tr').clientHeight") < 300
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
 

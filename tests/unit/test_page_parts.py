@@ -52,6 +52,14 @@ def test_nothing_to_recommend_is_no_answer() -> None:
     assert answer(FOUND | {"setting": None}) is None
 
 
+def test_a_page_without_an_answer_begins_with_a_whole_sentence(tmp_path: Path) -> None:
+    nothing = FOUND | {"setting": None, "summary": ["nothing to recommend for max throughput: 10 absent"]}
+    (tmp_path / "recommendation.json").write_text(json.dumps(nothing))
+    (tmp_path / "claims.json").write_text("[]")
+    (tmp_path / "questions.md").write_text("")
+    assert read_parts(tmp_path)["unanswered"] == "Nothing to recommend for max throughput: 10 absent."
+
+
 def test_a_claim_that_was_not_measured_says_why() -> None:
     entry = {
         "claim": {"says": "x"},

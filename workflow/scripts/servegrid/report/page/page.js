@@ -156,17 +156,33 @@ function point_page(row) {
   return parts;
 }
 
-function route() {
+let left; // where the reader was before a point's page opened, to be brought back there
+
+function leave(address) {
+  left = { y: window.scrollY, focused: document.activeElement, hash: new URL(address).hash };
+}
+
+function come_back() {
+  window.scrollTo(0, left.y);
+  left.focused.focus({ preventScroll: true });
+}
+
+function route(change) {
   const number = Number((location.hash.match(/^#point-(\d+)$/) || [])[1]);
   const article = document.getElementById("point");
   const one = number >= 1 && number <= data.rows.length;
+  if (one && article.hidden && change) leave(change.oldURL);
   document.getElementById("report").hidden = one;
   article.hidden = !one;
   article.replaceChildren(...(one ? point_page(number - 1) : []));
   if (one) {
     window.scrollTo(0, 0);
     article.querySelector("h2").focus();
-  } else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    return;
+  }
+  if (left && ["#points", left.hash].includes(location.hash)) come_back();
+  else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  left = undefined;
 }
 
 window.addEventListener("hashchange", route);
