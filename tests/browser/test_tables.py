@@ -50,5 +50,6 @@ def test_a_reason_stays_below_its_row_when_sorted_and_in_sight_when_scrolled(ope
     left = "document.querySelector('tr.why div').getBoundingClientRect().left"
     opened.execute_script("document.querySelector('.wide').scrollLeft = 2000")
     assert 0 < opened.execute_script(f"return {left}") < 200
-    engine = "[...document.querySelectorAll('tbody tr:not(.why)')][0].cells[1].getBoundingClientRect().left"
-    assert 0 < opened.execute_script(f"return {engine}") < 200, "the row's name stays"
+    boxes = "[...document.querySelector('tbody tr:not(.why)').cells].slice(0, 2).map(td => td.getBoundingClientRect())"
+    number, engine = opened.execute_script(f"return {boxes}.map(box => [box.left, box.right])")
+    assert 0 < number[0] < number[1] <= engine[0] + 1 < 200, "the row's name stays, its number beside it"

@@ -155,7 +155,15 @@ def test_html_has_what_is_asked_first_behind_the_axes(article: Table, comparison
 
 def test_a_table_without_a_status_is_read_as_it_is(article: Table) -> None:
     claims = replace(article, columns=tuple(c for c in article.shown().columns if c.header != "status"))
-    assert for_reading(claims) == claims and without_reasons(claims) == (claims, [""] * len(claims.rows))
+    assert for_reading(claims) == claims
+    assert 'class="named"' in to_html(article) and 'class="named"' not in to_html(claims)
+
+
+def test_a_table_without_reasons_has_none_below_its_rows(article: Table) -> None:
+    plain = replace(article, columns=article.columns[:7])
+    assert without_reasons(plain) == (plain, [""] * len(plain.rows)) and "why" not in re.findall(
+        'class="(.*?)"', to_html(plain)
+    )
 
 
 def test_html_is_a_table_for_every_reader(article: Table) -> None:

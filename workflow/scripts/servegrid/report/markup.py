@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from servegrid.report.numbers import clip
-from servegrid.report.reading import for_reading, without_reasons
+from servegrid.report.reading import for_reading, is_of_points, without_reasons
 from servegrid.report.tables import Cell, Column, Table
 
 _REASON_LIMIT = 240
@@ -57,7 +57,7 @@ def to_html(table: Table) -> str:
     environment.filters["precise"] = _precise
     shown, reasons = without_reasons(for_reading(table.shown()))
     return environment.get_template("table.html.j2").render(
-        table=shown, reasons=reasons, script=script, script_hash=_csp_hash(script)
+        table=shown, reasons=reasons, named=is_of_points(table), script=script, script_hash=_csp_hash(script)
     )
 
 

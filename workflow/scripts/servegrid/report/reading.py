@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from servegrid.report.tables import Column, Table
+from servegrid.report.tables import Table
 
 FIRST = (
     *("status", "time (s)", "output tokens/s", "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)"),
@@ -19,11 +19,16 @@ FIRST = (
 """Behind the axes, in this order; all others follow in their own."""
 
 
+def is_of_points(table: Table) -> bool:
+    """Whether its rows are points; those of claims have a verdict in place of a status."""
+    return any(column.header == "status" for column in table.columns)
+
+
 def for_reading(table: Table) -> Table:
-    """The table with the columns of `FIRST` behind its axes; one without a status, as of claims, as it is."""
-    headers = [column.header for column in table.columns]
-    if "status" not in headers:
+    """The table with the columns of `FIRST` behind its axes; one of claims as it is."""
+    if not is_of_points(table):
         return table
+    headers = [column.header for column in table.columns]
     start = min(headers.index(name) for name in ("status", "sessions") if name in headers)
     head, rest = table.columns[:start], table.columns[start:]
     first = sorted((column for column in rest if column.header in FIRST), key=lambda one: FIRST.index(one.header))
@@ -33,10 +38,8 @@ def for_reading(table: Table) -> Table:
 def without_reasons(table: Table) -> tuple[Table, list[str]]:
     """The table without the column of reasons, and the reason of each row: it stands below its row, if there is one.
 
-    A column as wide as a sentence would push all numbers out of sight, though only rows without numbers need it.
+    A column as wide as a sentence would push others out of sight, and make every row as high as the sentence.
     """
-    column = next((column for column in table.columns if column.header == "reason"), Column("reason", ()))
-    others = tuple(one for one in table.columns if one is not column)
-    if not column.cells or not any(one.header == "status" for one in others):
-        return table, [""] * len(table.rows)
-    return replace(table, columns=others), [cell.text for cell in column.cells]
+    reasons = [cell.text for column in table.columns if column.header == "reason" for cell in column.cells]
+    others = tuple(column for column in table.columns if column.header != "reason")
+    return replace(table, columns=others), reasons or [""] * len(table.rows)
