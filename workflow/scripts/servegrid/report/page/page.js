@@ -230,6 +230,7 @@ window.addEventListener("beforeprint", () => {
   each_figure(on_paper);
 });
 window.addEventListener("afterprint", () => {
+  if (rows_on_screen === undefined) return;
   table.page.len(rows_on_screen).draw("page");
   rows_on_screen = undefined;
   folded.forEach((one) => { one.open = false; });

@@ -9,6 +9,7 @@ from servegrid.report.numbers import DASH, clip, number
 
 _KINDS = {"supported": "supported", "contradicted": "contradicted", "no difference shown": "unclear"}
 _MOST_LINES = 12
+_UNMEASURED = "Not measured:"
 
 
 def read_parts(reports: Path) -> dict[str, Any]:
@@ -108,7 +109,9 @@ def _questions(path: Path) -> list[tuple[str, list[str]]]:
 
 
 def question(entry: tuple[str, list[str]]) -> dict[str, Any]:
-    """One question with its first lines; questions.md has the rest."""
+    """One question with its first lines; questions.md has the rest. Where nothing was measured, nothing needs a definition."""
     title, lines = entry
+    if len(lines) > 1 and all(line.startswith(_UNMEASURED) for line in lines[:-1]):
+        lines = lines[:-1]
     shown = lines[: _MOST_LINES - 1] + lines[-1:] if len(lines) > _MOST_LINES else lines
     return {"title": title, "lines": shown}
