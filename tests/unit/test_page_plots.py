@@ -235,7 +235,7 @@ def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
     names = [trace["name"] for trace in plot["data"]]
     assert {"vllm", "llamacpp"} <= set(names) and len(names) == len(set(names))
     assert any("memory_fraction 0.5" in name for name in names if "published" in name)
-    assert "memory_fraction 1" in plot["note"] and "copies 1" in plot["note"]
+    assert "Names leave out: a6000, speculation none, memory_fraction 1" in plot["note"]
 
 
 def test_values_far_apart_are_on_a_logarithmic_axis() -> None:
