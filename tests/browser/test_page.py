@@ -39,7 +39,7 @@ def complaints(browser: WebDriver) -> list[Any]:
 
 def rows(browser: WebDriver) -> list[list[str]]:
     """Texts of the table's body as shown."""
-    cells = "[...document.querySelectorAll('#table tbody tr')].map(tr => [...tr.cells].map(td => td.innerText.trim()))"
+    cells = "[...document.querySelectorAll('#table tbody tr:not(.why)')].map(tr => [...tr.cells].map(td => td.innerText.trim()))"
     found: list[list[str]] = browser.execute_script(f"return {cells}")
     return found
 
@@ -83,7 +83,10 @@ def test_opens_offline_without_a_complaint(browser: WebDriver, url: str) -> None
 def test_failures_are_in_sight(browser: WebDriver, url: str) -> None:
     opened(browser, url)
     assert sum(status == "failed" for status in column(browser, "status")) == 2
-    assert any("SIGKILL" in reason for reason in column(browser, "reason"))
+    why = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#table tr.why")]
+    assert sorted(why) == sorted(default_sweep()["reason"].dropna()) and sum("SIGKILL" in reason for reason in why) == 2
+    below = "return document.querySelector('#table tr.failed').nextElementSibling.textContent"
+    assert "SIGKILL" in browser.execute_script(below)
 
 
 def test_sorts_by_number(browser: WebDriver, url: str) -> None:
@@ -136,6 +139,24 @@ def test_a_point_has_a_page_of_its_own(browser: WebDriver, folder: Path) -> None
     assert browser.find_element(By.ID, "report").is_displayed()
 
 
+@pytest.mark.parametrize("how", ["link", "history"])
+def test_the_way_back_from_a_point_leads_to_its_row(browser: WebDriver, folder: Path, how: str) -> None:
+    opened(browser, made(folder, sweep(quantization=["none", "a", "b", "c", "d"])))
+    click(browser, browser.find_element(By.LINK_TEXT, "31"))
+    assert browser.switch_to.active_element.text == "Point 31"
+    assert browser.switch_to.active_element.value_of_css_property("outline-style") == "none"
+    if how == "link":
+        browser.find_element(By.LINK_TEXT, "Back to all points").click()
+    else:
+        browser.back()
+    WebDriverWait(browser, 20).until(lambda driver: driver.find_element(By.ID, "report").is_displayed())
+    WebDriverWait(browser, 20).until(lambda driver: driver.switch_to.active_element.text == "31")
+    place = (
+        "const box = document.activeElement.getBoundingClientRect(); return [box.top, window.innerHeight - box.bottom]"
+    )
+    assert min(browser.execute_script(place)) >= 0, "the row is in sight"
+
+
 def test_nothing_from_outside_runs(browser: WebDriver, folder: Path) -> None:
     points = sweep(engine=["llamacpp", HOSTILE], speculation=["none", HOSTILE])
     points["reason"], points["host"], points["server_id"] = HOSTILE, HOSTILE, "s"
@@ -174,6 +195,26 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser: WebDriver, url
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
 
 
+def test_claims_are_stacked_on_a_phone(browser: WebDriver, folder: Path) -> None:
+    claim = {"kind": "unclear", "verdict": "no difference shown", "says": "speculation raises throughput"}
+    claim |= {
+        "effect": "0.875 times (0.725-1.06, 99.97 % t-interval over 3 and 3 sessions)",
+        "rows": "measured: " + "x " * 150,
+    }
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]
+    try:
+        opened(browser, made(folder, sweep(), {"claims": [claim]}))
+        right = "[...document.querySelectorAll('#claims td')].map(td => td.getBoundingClientRect().right)"
+        assert (
+            len(browser.execute_script(f"return {right}")) == 4
+            and max(browser.execute_script(f"return {right}")) <= 390
+        )
+        assert browser.execute_script("return document.querySelector('#claims tbody tr').clientHeight") < 300
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
 def test_figures_keep_their_height_when_the_window_changes(browser: WebDriver, url: str) -> None:
     opened(browser, url)
     heights = "return [...document.querySelectorAll('.plot .main-svg:first-child')].map(x => x.clientHeight)"
@@ -191,13 +232,62 @@ def test_figures_keep_their_height_when_the_window_changes(browser: WebDriver, u
 
 def test_figures_fit_on_paper(browser: WebDriver, url: str) -> None:
     opened(browser, url)
-    width = "return Math.max(...[...document.querySelectorAll('.plot .main-svg')].map(x => x.clientWidth))"
-    paper_px = (8.27 - 2 * 0.4) * 96  # A4 with a browser's margins
-    assert browser.execute_script(width) > paper_px
+    sizes = "[...document.querySelectorAll('.plot .main-svg:first-child')].map(x => [x.clientWidth, x.clientHeight])"
+    largest = f"const all = {sizes}; return [0, 1].map(side => Math.max(...all.map(size => size[side])))"
+    paper_mm = (297 - 2 * 10, 210 - 2 * 10)  # A4 across, less the margins that the page asks for
+    across, down = (side / 25.4 * 96 for side in paper_mm)
+    before = browser.execute_script(largest)
+    assert before[0] > across and before[1] > 600
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) <= paper_px)
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(largest)[0] <= across)
+    assert browser.execute_script(largest)[1] < down - 100, "with room for the caption"
     browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
-    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(width) > paper_px)
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(largest) == before)
+
+
+def printed(browser: WebDriver) -> None:
+    """As on a sheet of A4 across."""
+    sheet = {"width": 1047, "height": 718, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", sheet)  # type: ignore[attr-defined]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})  # type: ignore[attr-defined]
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+
+
+def on_screen(browser: WebDriver) -> None:
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})  # type: ignore[attr-defined]
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("quantizations", "rows_printed", "words"), [(25, 200, "200"), (70, 50, "560")])
+def test_paper_has_all_rows_or_says_which(
+    browser: WebDriver, folder: Path, quantizations: int, rows_printed: int, words: str
+) -> None:
+    points = sweep(quantization=["none", *(f"q{n}" for n in range(1, quantizations))])
+    points["warnings"] = "shared host; energy window short; energy from power samples; speculation changes texts"
+    opened(browser, made(folder, points))
+    assert len(rows(browser)) == 50
+    try:
+        printed(browser)
+        assert len(rows(browser)) == rows_printed
+        assert (
+            f"Showing 1 to {rows_printed} of {words} entries" in browser.find_element(By.CSS_SELECTOR, ".dt-info").text
+        )
+        assert not browser.find_element(By.CSS_SELECTOR, ".dt-length").is_displayed()
+        assert browser.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
+        assert browser.execute_script("return document.getElementById('table').getBoundingClientRect().right") <= 1047
+        assert "output tokens/s" in [each.text.strip() for each in browser.find_elements(By.CSS_SELECTOR, "#table th")]
+    finally:
+        on_screen(browser)
+    assert len(rows(browser)) == 50
+    assert browser.execute_script("return document.querySelectorAll('details[open]').length") == 0
+
+
+def test_every_tick_of_a_logarithmic_axis_says_its_whole_number(browser: WebDriver, folder: Path) -> None:
+    opened(browser, made(folder, sweep(change=lambda row: row | {"time_s": 2000 / row["threads"]})))
+    assert browser.execute_script("return document.getElementById('plot-threads').layout.yaxis.type") == "log"
+    texts = "return [...document.querySelectorAll('#plot-threads .ytick text')].map(x => x.textContent)"
+    assert browser.execute_script(texts) == [f"{n * 10**power:,}" for power in range(4) for n in (1, 2, 5)][2:-1]
 
 
 def test_a_click_on_a_mark_opens_its_point(browser: WebDriver, url: str) -> None:
@@ -216,3 +306,45 @@ def test_is_usable_without_a_mouse(browser: WebDriver, url: str) -> None:
     unnamed = "return [...document.querySelectorAll('img:not([alt]), th:not([scope]):not([class])')].length"
     assert browser.execute_script(unnamed) == 0
     assert browser.execute_script("return document.documentElement.lang") == "en"
+
+
+def test_the_tables_key_columns_are_in_sight_on_a_desktop(browser: WebDriver, folder: Path) -> None:
+    why = "vLLM has no quantization int8 (it has none, fp8, fp8_per_tensor, fp8_per_block, fp8_per_channel, awq, gptq)"
+    points = sweep(gpu=["a6000", "rtx4090"], speculation=["none", "ngram:2"], quantization=["none", "int8"])
+    points["warnings"] = "shared host; energy window short; energy from power samples; speculation changes texts"
+    points.loc[3, ["status", "reason", "time_s"]] = ["unsupported", why, None]
+    desktop = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", desktop)  # type: ignore[attr-defined]
+    try:
+        opened(browser, made(folder, points))
+        heads = "[...document.querySelectorAll('#table thead th')]"
+        right = f"{heads}.map(th => [th.innerText.trim(), th.getBoundingClientRect().right])"
+        ends = dict(browser.execute_script(f"return {right}"))
+        keys = ("engine", "gpu", "threads", "speculation", "quantization", "status", "time (s)", "output tokens/s")
+        assert max(ends[key] for key in (*keys, "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)")) < 1353
+        heights = "[...document.querySelectorAll('#table tbody tr, #table thead')].map(x => x.clientHeight)"
+        header_height, *row_heights = browser.execute_script(f"return {heights}")
+        assert header_height < 110 and max(row_heights) < 40
+        browser.execute_script("document.querySelector('.scrolled').scrollTo(2000, 300)")
+        boxes = "[...document.querySelector('#table tbody tr').cells].slice(0, 2).map(td => td.getBoundingClientRect())"
+        number, engine = browser.execute_script(f"return {boxes}.map(box => [box.left, box.right])")
+        assert 30 < number[0] < number[1] <= engine[0] + 1 < 140, "what names the row stays in sight"
+        tops = "['#table thead th', '.scrolled'].map(x => document.querySelector(x).getBoundingClientRect().top)"
+        header_top, box_top = browser.execute_script(f"return {tops}")
+        assert abs(header_top - box_top) < 2, "and the header"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_an_axis_on_which_all_points_are_the_same_is_said_once(browser: WebDriver, folder: Path) -> None:
+    opened(browser, made(folder, sweep(quantization=["none", "int8"])))
+    titles = [each.text.strip() for each in browser.find_elements(By.CSS_SELECTOR, "#table thead th")]
+    assert "gpu" not in titles and "speculation" not in titles and "quantization" in titles
+    assert "The same for all: cpu, speculation none." in browser.find_element(By.ID, "points").text
+
+
+def test_numbers_are_filtered_in_their_order(browser: WebDriver, folder: Path) -> None:
+    opened(browser, made(folder, sweep(threads=[1, 1024, 16, 256, 24])))
+    label = "[...document.querySelectorAll('#filters label')].find(x => x.textContent.startsWith('threads'))"
+    texts = browser.execute_script(f"return [...{label}.querySelectorAll('option')].map(x => x.textContent)")
+    assert texts == ["all", "1", "16", "24", "256", "1,024"]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from servegrid.report.page.parts import answer, claim, read_parts
+from servegrid.report.page.parts import answer, claim, question, read_parts
 
 FOUND: dict[str, Any] = {
     "setting": {"engine": "llamacpp", "threads": "4"},
@@ -52,6 +52,14 @@ def test_nothing_to_recommend_is_no_answer() -> None:
     assert answer(FOUND | {"setting": None}) is None
 
 
+def test_a_page_without_an_answer_begins_with_a_whole_sentence(tmp_path: Path) -> None:
+    nothing = FOUND | {"setting": None, "summary": ["nothing to recommend for max throughput: 10 absent"]}
+    (tmp_path / "recommendation.json").write_text(json.dumps(nothing))
+    (tmp_path / "claims.json").write_text("[]")
+    (tmp_path / "questions.md").write_text("")
+    assert read_parts(tmp_path)["unanswered"] == "Nothing to recommend for max throughput: 10 absent."
+
+
 def test_a_claim_that_was_not_measured_says_why() -> None:
     entry = {
         "claim": {"says": "x"},
@@ -69,11 +77,18 @@ def test_a_claim_that_was_not_measured_says_why() -> None:
     }
 
 
+def test_what_was_not_measured_needs_no_definition() -> None:
+    assert question(("More memory?", ["Not measured: one card.", "The slope of."]))["lines"] == [
+        "Not measured: one card."
+    ]
+    assert question(("More memory?", ["vllm: 0.9", "The slope of."]))["lines"] == ["vllm: 0.9", "The slope of."]
+
+
 def test_questions_keep_their_first_lines(tmp_path: Path) -> None:
     (tmp_path / "recommendation.json").write_text(json.dumps(FOUND))
     (tmp_path / "claims.json").write_text("[]")
     lines = "\n".join(f"- line {number}" for number in range(30))
     (tmp_path / "questions.md").write_text(f"# Four questions\n\n## How many?\n\n{lines}\n\nThe method.\n")
-    (question,) = read_parts(tmp_path)["questions"]
-    assert question["title"] == "How many?" and len(question["lines"]) == 12
-    assert question["lines"][0] == "line 0" and question["lines"][-1] == "The method."
+    (shown,) = read_parts(tmp_path)["questions"]
+    assert shown["title"] == "How many?" and len(shown["lines"]) == 12
+    assert shown["lines"][0] == "line 0" and shown["lines"][-1] == "The method."

@@ -177,13 +177,19 @@ def test_colours_are_the_engines_in_every_figure() -> None:
                 assert trace["marker"]["color"] == looks[engine].colour, plot["id"]
 
 
-def test_few_series_have_a_mark_each_many_their_engines() -> None:
+def looks(trace: Plot) -> tuple[str, str, str]:
+    return trace["marker"]["color"], trace["marker"]["symbol"][0], trace["line"]["dash"]
+
+
+def test_few_series_have_a_mark_each_many_their_settings() -> None:
     few = drawn(sweep(quantization=["none", "int8"]))["threads"]["data"]
     assert len({trace["marker"]["symbol"][0] for trace in few}) == len(few) == 4
     many = drawn(sweep(quantization=["none", "a", "b", "c", "d", "e"]))
-    assert len({trace["marker"]["symbol"][0] for trace in many["threads"]["data"]}) == 2
+    curves = {trace["name"]: looks(trace) for trace in many["threads"]["data"]}
+    assert len(curves) == len(set(curves.values())) == 12, "no two look alike"
+    assert curves["llamacpp, c"][1:] == curves["ctranslate2, c"][1:], "mark and dash are the setting's"
     assert [trace["name"] for trace in many["pareto-server"]["data"]] == ["llamacpp", "ctranslate2", "Pareto front"]
-    assert "llamacpp, 1, none" in many["pareto-server"]["data"][0]["text"][0], "hover says which"
+    assert "llamacpp, 1 thread, quantization none" in many["pareto-server"]["data"][0]["text"][0], "hover says which"
 
 
 def test_of_too_many_curves_each_engine_keeps_its_fastest() -> None:
@@ -192,6 +198,44 @@ def test_of_too_many_curves_each_engine_keeps_its_fastest() -> None:
     assert len(engines) == MOST_SERIES and engines.count("llamacpp") == engines.count("ctranslate2")
     assert "llamacpp, u" in [trace["name"] for trace in plot["data"]]
     assert f"Shown: the {MOST_SERIES} of 44 series" in plot["note"]
+
+
+def test_of_many_curves_none_looks_like_another() -> None:
+    settings = Settings("Engines", published=("config/published/article.csv",))
+    points = sweep(
+        engine=["vllm", "llamacpp", "tgi", "sglang"],
+        gpu=["a6000", "rtx4090"],
+        speculation=["none", "ngram:2", "ngram:8"],
+        quantization=["none", "fp8", "awq"],
+    )
+    points, settings = with_published(points, settings)
+    plot = next(plot for plot in plots(marked(prepare(points, settings)), settings) if plot["id"] == "threads")
+    found = [looks(trace) for trace in plot["data"]]
+    assert len(found) == MOST_SERIES and len(set(found)) == MOST_SERIES, "looks are given after the choice"
+
+
+def test_names_say_what_each_value_is_and_leave_out_what_is_off() -> None:
+    points = sweep(engine=["vllm", "tgi"], speculation=["none", 8], quantization=["none", "int8"])
+    plot = drawn(points)["threads"]
+    assert [trace["name"] for trace in plot["data"]][:4] == [
+        "vllm",
+        "vllm, int8",
+        "vllm, speculation 8",
+        "vllm, speculation 8, int8",
+    ]
+    assert "Names leave out: speculation none, quantization none." in plot["note"]
+    named = [trace["name"] for trace in drawn(points)["itl"]["data"] if "customdata" in trace]
+    assert named[0] == "1: vllm, 1 thread" and "4: vllm, 1 thread, speculation 8, int8" in named
+
+
+def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
+    settings = Settings("Engines", published=("config/published/article.csv",))
+    points, settings = with_published(sweep(engine=["vllm", "llamacpp"], gpu=["a6000"]), settings)
+    plot = next(plot for plot in plots(marked(prepare(points, settings)), settings) if plot["id"] == "threads")
+    names = [trace["name"] for trace in plot["data"]]
+    assert {"vllm", "llamacpp"} <= set(names) and len(names) == len(set(names))
+    assert any("memory_fraction 0.5" in name for name in names if "published" in name)
+    assert "Names leave out: a6000, speculation none, memory_fraction 1" in plot["note"]
 
 
 def test_values_far_apart_are_on_a_logarithmic_axis() -> None:
@@ -216,7 +260,9 @@ def test_published_rows_alone_can_be_drawn() -> None:
     points, settings = with_published(sweep().iloc[:0], settings)
     (plot,) = plots(marked(prepare(points, settings)), settings)
     assert plot["id"] == "threads"
-    assert {trace["marker"]["symbol"][0] for trace in plot["data"]} == {"x-thin-open"}
+    found = [looks(trace) for trace in plot["data"]]
+    assert len(found) == len(set(found)) > 1 and {dash for *_, dash in found} == {"dot"}
+    assert found[0][1] == "x-thin-open"
 
 
 # --- percentiles of 4, 40 and 400 points
@@ -254,6 +300,23 @@ def test_the_heat_map_has_the_best_point_of_each_place_in_the_grids_order() -> N
 def test_a_place_that_was_not_measured_is_empty() -> None:
     (heat,) = drawn(default_sweep())["heat"]["data"]
     assert heat["z"][3][2] is None and heat["customdata"][3][2] is None
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, 0 (black) to 1 (white): WCAG 2.2, "relative luminance"."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_numbers_on_the_heat_map_can_be_read_and_its_colours_be_told_apart_in_grey() -> None:
+    (heat,) = drawn(sweep(engine=["vllm"], speculation=["none", "ngram:2", "ngram:16"]))["heat"]["data"]
+    assert heat["textfont"]["color"] == "#000"
+    light = [luminance(colour) for _, colour in heat["colorscale"]]
+    assert light == sorted(light, reverse=True)
+    assert min((each + 0.05) / 0.05 for each in light) >= 7, (
+        "WCAG AAA; between two colours it is between their contrasts"
+    )
 
 
 def accepted(row: Row) -> Row:

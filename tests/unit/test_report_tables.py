@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from data.report.synthetic import sweep
 from servegrid.report.markup import to_csv, to_html, to_markdown
 from servegrid.report.points import read_points
+from servegrid.report.reading import for_reading, without_reasons
 from servegrid.report.settings import Settings
 from servegrid.report.tables import Table, article_table, comparison_table, condense
 
@@ -121,7 +123,7 @@ class _Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag in ("td", "th"):
             self.cells.append("")
-        self._in_cell = tag in ("td", "th", "button")
+        self._in_cell = tag in ("td", "th", "button") or (tag == "div" and self._in_cell)
 
     def handle_endtag(self, tag: str) -> None:
         self._in_cell = False
@@ -131,16 +133,43 @@ class _Page(HTMLParser):
             self.cells[-1] += data
 
 
-def test_html_shows_the_same_cells(article: Table) -> None:
-    table = article.shown()
-    expected = [column.header for column in table.columns] + [cell.text for row in table.rows for cell in row]
+def test_html_shows_the_same_cells_and_each_reason_below_its_row(article: Table) -> None:
+    table, reasons = without_reasons(for_reading(article.shown()))
+    expected = [column.header for column in table.columns]
+    for row, reason in zip(table.rows, reasons, strict=True):
+        expected += [*(cell.text for cell in row), *([reason] if reason else [])]
     assert _Page(to_html(article)).cells == expected
+    assert sum(map(bool, reasons)) == 9 and "reason" not in expected
+
+
+def test_html_has_what_is_asked_first_behind_the_axes(article: Table, comparison: Table) -> None:
+    headers = [column.header for column in for_reading(comparison.shown()).columns]
+    asked = ["status", "time (s)", "output tokens/s", "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)"]
+    axes = ["No", "engine", "gpu", "threads", "speculation", "quantization", "memory_fraction"]
+    assert headers[:13] == [*axes, *asked]
+    assert sorted(headers) == sorted(column.header for column in comparison.shown().columns)
+    by_article = [column.header for column in for_reading(article.shown()).columns]
+    assert by_article[:7] == [column.header for column in article.columns[:7]], "the article's columns keep its order"
+    assert by_article.index("status") == by_article.index("memory_fraction") + 1
+
+
+def test_a_table_without_a_status_is_read_as_it_is(article: Table) -> None:
+    claims = replace(article, columns=tuple(c for c in article.shown().columns if c.header != "status"))
+    assert for_reading(claims) == claims
+    assert 'class="named"' in to_html(article) and 'class="named"' not in to_html(claims)
+
+
+def test_a_table_without_reasons_has_none_below_its_rows(article: Table) -> None:
+    plain = replace(article, columns=article.columns[:7])
+    assert without_reasons(plain) == (plain, [""] * len(plain.rows)) and "why" not in re.findall(
+        'class="(.*?)"', to_html(plain)
+    )
 
 
 def test_html_is_a_table_for_every_reader(article: Table) -> None:
     tags = _Page(to_html(article)).tags
     scopes = [attrs["scope"] for tag, attrs in tags if tag == "th"]
-    assert scopes == ["col"] * len(article.shown().columns) + ["row"] * len(article.rows)
+    assert scopes == ["col"] * (len(article.shown().columns) - 1) + ["row"] * len(article.rows)
     assert sum(tag == "caption" for tag, _ in tags) == 1
     assert all(attrs.get("type") == "button" for tag, attrs in tags if tag == "button")
 

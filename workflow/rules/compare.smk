@@ -194,7 +194,10 @@ rule page:
         ranges="<results>/sessions.parquet",
         published=SWEEP.published,
         config="<results>/config.json",
-        code=[*SWEEP.code("page.py"), *REPORT_CODE],
+        code=[
+            *SWEEP.code("page.py", "servegrid/config/measuring.py", "servegrid/config/serving.py"),
+            *REPORT_CODE,
+        ],
     output:
         "<reports>/report.html",
     log:

@@ -25,16 +25,19 @@ def write_page(arguments: argparse.Namespace) -> None:
     """Gather the parts and write the page."""
     from servegrid.files import read_json, write_atomic
     from servegrid.report.page.build import page
+    from servegrid.report.page.facts import facts
     from servegrid.report.page.parts import read_parts
     from servegrid.report.points import read_points
     from servegrid.report.settings import parse_settings
 
     reports: Path = arguments.reports
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
-    config = json.dumps(read_json(arguments.config), indent=2, sort_keys=True)
+    config = read_json(arguments.config)
     settings = parse_settings(arguments.settings)
     points, sessions = (None if path is None else read_points(path) for path in (arguments.points, arguments.ranges))
-    write_atomic(arguments.out, page(points, settings, read_parts(reports), folders, config, sessions))
+    parts = read_parts(reports) | {"facts": facts(points, settings, config, arguments.sessions)}
+    text = json.dumps(config, indent=2, sort_keys=True)
+    write_atomic(arguments.out, page(points, settings, parts, folders, text, sessions))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from servegrid.report.numbers import clip
+from servegrid.report.reading import for_reading, is_of_points, without_reasons
 from servegrid.report.tables import Cell, Column, Table
 
 _REASON_LIMIT = 240
@@ -41,7 +42,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """One self-contained page: the table with caption and notes, sortable, no network, no script but its own."""
+    """One self-contained page: the table with caption and notes, sortable, no network, no script but its own.
+
+    Columns stand in the order of `reading.FIRST`; the reason of a row that was not measured stands below it.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     here = Path(__file__).parent
@@ -51,8 +55,9 @@ def to_html(table: Table) -> str:
     )
     environment.filters["clip"] = lambda text: clip(text, _REASON_LIMIT)
     environment.filters["precise"] = _precise
+    shown, reasons = without_reasons(for_reading(table.shown()))
     return environment.get_template("table.html.j2").render(
-        table=table.shown(), script=script, script_hash=_csp_hash(script)
+        table=shown, reasons=reasons, named=is_of_points(table), script=script, script_hash=_csp_hash(script)
     )
 
 

@@ -1,7 +1,9 @@
 
 // Sorts a table by the column whose header button is pressed; unknown values stay last, equal ones keep their order.
+// A row's reason, where it has one, is the row below it and goes with it.
 const table = document.querySelector("table");
 const body = table.tBodies[0];
+const reasons = new Map(Array.from(body.querySelectorAll("tr.why"), (why) => [why.previousElementSibling, why]));
 
 function key(row, column) {
   const cell = row.cells[column];
@@ -17,14 +19,15 @@ function compare(a, b) {
 function sortBy(header) {
   const column = header.cellIndex;
   const descending = header.getAttribute("aria-sort") === "ascending";
-  const keyed = Array.from(body.rows, (row) => ({ row, key: key(row, column) }));
+  const points = Array.from(body.rows).filter((row) => !row.matches(".why"));
+  const keyed = points.map((row) => ({ row, why: reasons.get(row), key: key(row, column) }));
   keyed.sort((a, b) => {
     if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "");
     return descending ? compare(b.key, a.key) : compare(a.key, b.key);
   });
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-  body.append(...keyed.map((entry) => entry.row));
+  body.append(...keyed.flatMap(({ row, why }) => (why ? [row, why] : [row])));
 }
 
 for (const header of table.tHead.rows[0].cells) {

@@ -26,18 +26,18 @@ def acceptances(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
 
 def _figure(rows: pd.DataFrame, id: str, title: str, column: str, words: str) -> Plot:
     lengths = sorted(rows["drafted"].unique())
-    traces = [trace for one, shift in _shifted(rows) for trace in _traces(one, column, lengths, shift)]
+    series, told = series_of(rows, ["engine", "kind"])
+    traces = [trace for one, shift in _shifted(series) for trace in _traces(one, column, lengths, shift)]
     found = layout(DRAFTED, words)
     found["xaxis"] |= {"zeroline": False, "range": [-0.5, len(lengths) - 0.5]}
     found["xaxis"] |= {"tickvals": list(range(len(lengths))), "ticktext": [f"{length:g}" for length in lengths]}
     found["yaxis"] |= {"range": [0, 1.03]} if column == "acceptance_rate" else {"rangemode": "tozero"}
-    note = "A mark per point; the line joins the medians at each length." + remarks(rows, traces)
+    note = "A mark per point; the line joins the medians at each length." + remarks(rows, traces) + told
     return {"id": id, "title": title, "note": note, "data": traces, "layout": found}
 
 
-def _shifted(rows: pd.DataFrame) -> Iterator[tuple[Series, float]]:
+def _shifted(series: list[Series]) -> Iterator[tuple[Series, float]]:
     """Each engine and kind of speculation, beside the others at the same length."""
-    series = series_of(rows, ["engine", "kind"])
     step = min(0.08, 0.6 / len(series))
     for place, one in enumerate(series):
         yield one, (place - (len(series) - 1) / 2) * step

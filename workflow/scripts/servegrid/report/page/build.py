@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,21 +16,17 @@ from servegrid.report.page.details import servers
 from servegrid.report.page.marks import Plot
 from servegrid.report.page.plots import RANGED, plots
 from servegrid.report.page.start_up import start_ups
+from servegrid.report.panels import in_common
 from servegrid.report.points import prepare, varying
 from servegrid.report.published import marked, with_published
+from servegrid.report.reading import FIRST, for_reading
 from servegrid.report.rounds import with_ranges
 from servegrid.report.settings import Settings
 from servegrid.report.tables import Column, Table, comparison_table, condense
 
 _HERE = Path(__file__).parent
-_SHOWN = frozenset(
-    {
-        *("No", "status", "time (s)", "sessions", "output tokens/s", "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)"),
-        *("energy (J/output token)", "cost (USD/million output tokens)", "texts equal to the baseline's (0 to 1)"),
-        *("acceptance rate (0 to 1)", "client-bound", "warnings", "reason"),
-    }
-)
-_LONG = 40  # characters from which a cell may break into lines
+_LONG = 40  # characters from which a cell is cut on the screen; its point's page has all of it
+_LONG_HEADER = 20
 
 
 def page(
@@ -64,11 +60,12 @@ def page(
         facts=parts.get("facts", []),
         counts=_counts(rows),
         unanswered=parts.get("unanswered", "No point was measured well enough to recommend one."),
+        same=in_common(rows, settings.all_axes),
         notes=table.notes,
         plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
         pictures=_pictures(folders["figures"]),
         config=config,
-        data=_json(_data(rows, table, drawn, folders)),
+        data=_json(_data(rows, settings, table, drawn, folders)),
         **_code(),
     )
     return text
@@ -90,12 +87,16 @@ def _template() -> Any:
     return environment.get_template("page.html.j2")
 
 
-def _data(rows: pd.DataFrame, table: Table, drawn: list[Plot], folders: Mapping[str, Path]) -> dict[str, Any]:
-    shown = _reason_beside_status(table.shown())
+def _data(
+    rows: pd.DataFrame, settings: Settings, table: Table, drawn: list[Plot], folders: Mapping[str, Path]
+) -> dict[str, Any]:
+    shown = for_reading(table.shown())
+    apart = varying(rows, settings.all_axes)
     return {
-        "columns": [_column(column, rows) for column in shown.columns],
+        "columns": [_column(column, apart) for column in shown.columns],
         "rows": [[cell.text if cell.value is None else [cell.text, cell.value] for cell in row] for row in shown.rows],
         "status": rows["status"].tolist(),
+        "reason": rows["reason"].tolist(),
         "server": rows["server_id"].tolist(),
         "servers": servers(rows, folders["sessions"], folders["timelines"]),
         "facets": _facets(shown, rows),
@@ -103,18 +104,17 @@ def _data(rows: pd.DataFrame, table: Table, drawn: list[Plot], folders: Mapping[
     }
 
 
-def _reason_beside_status(table: Table) -> Table:
-    """Why a row is empty must not stand where one has to scroll for it."""
-    reasons = [column for column in table.columns if column.header == "reason"]
-    others = [column for column in table.columns if column.header != "reason"]
-    status = next((place for place, column in enumerate(others) if column.header == "status"), 0)
-    return replace(table, columns=(*others[: status + 1], *reasons, *others[status + 1 :]))
-
-
-def _column(column: Column, rows: pd.DataFrame) -> dict[str, Any]:
-    visible = column.header in _SHOWN or (column.header in rows and column.keep)
-    long = any(len(cell.text) > _LONG for cell in column.cells)
-    return {"title": column.header, "number": column.right, "visible": visible, "long": long}
+def _column(column: Column, apart: Sequence[str]) -> dict[str, Any]:
+    """One column of the table; an axis on which all points are the same is out of sight at first."""
+    looks = {"number": column.right, "long": any(len(cell.text) > _LONG for cell in column.cells)}
+    looks |= {
+        "broad": len(column.header) > _LONG_HEADER,
+        "key": column.header == "No",
+        "name": column.header in apart[:1],
+    }
+    visible = column.header in ("No", *FIRST, *apart)
+    classes = " ".join(look for look, has in looks.items() if has)
+    return {"title": column.header, "number": column.right, "visible": visible, "classes": classes}
 
 
 def _facets(table: Table, rows: pd.DataFrame) -> list[int]:

@@ -8,11 +8,13 @@ import pandas as pd
 from servegrid.report.curves import THREADS
 from servegrid.report.numbers import number
 from servegrid.report.page.marks import Plot, Row, known, layout, span
-from servegrid.report.page.series import as_text
+from servegrid.report.page.names import as_text
 from servegrid.report.points import label, levels
 from servegrid.report.settings import Settings
 
 RATE = "output_tokens_per_s"
+COLOURS = ((0, "#fff0bd"), (0.5, "#9fd3b0"), (1, "#5aa3cc"))
+"""From few to many tokens/s: all so light that black is read on them, and ever darker, which is seen in grey."""
 _MOST_WRITTEN = 150
 """Cells up to which each has its number written in it."""
 
@@ -41,14 +43,18 @@ def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
 
 
 def _cells(rows: Mapping[Any, Row], cells: list[list[Any]], written: bool) -> Plot:
-    """A heat map's values, and the numbers of their points; light is fast, also in grey."""
+    """A heat map's values, and the numbers of their points; dark is fast, also in grey."""
     value = [[None if place is None else known(rows[place][RATE]) for place in line] for line in cells]
-    trace: Plot = {"type": "heatmap", "z": value, "colorscale": "Cividis", "hoverongaps": False, "xgap": 1, "ygap": 1}
+    trace: Plot = {"type": "heatmap", "z": value, "colorscale": COLOURS, "hoverongaps": False, "xgap": 1, "ygap": 1}
     trace["customdata"] = [[None if place is None else place + 1 for place in line] for line in cells]
     trace["hovertext"] = [["" if place is None else _said(rows[place]) for place in line] for line in cells]
     trace["colorbar"] = {"title": {"text": "output<br>tokens/s"}}
     if written:
-        trace |= {"text": [[number(cell) for cell in line] for line in value], "texttemplate": "%{text}"}
+        trace |= {
+            "text": [[number(cell) for cell in line] for line in value],
+            "texttemplate": "%{text}",
+            "textfont": {"color": "#000"},
+        }
     return trace
 
 

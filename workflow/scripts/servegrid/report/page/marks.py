@@ -8,7 +8,8 @@ import pandas as pd
 
 from servegrid.report.curves import is_wide
 from servegrid.report.numbers import DASH, number
-from servegrid.report.page.series import Series, as_text
+from servegrid.report.page.names import in_words
+from servegrid.report.page.series import Series
 from servegrid.report.points import bound
 
 _MANY_DECADES = 3000
@@ -56,7 +57,7 @@ def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
 
 def _said(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:
     if axes:
-        yield ", ".join(as_text(row[axis]) for axis in axes)
+        yield ", ".join(in_words(axis, row[axis]) for axis in axes)
     if row["status"] == "partial":
         yield "measured in part"
     if str(row["client_bound"]).lower() in ("true", "1"):
@@ -102,7 +103,10 @@ def scale(axis: Plot, values: pd.DataFrame) -> None:
     seen = seen[np.isfinite(seen) & (seen > 0)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (1.0, 1.0)
     ticks = "D2" if high / low < _MANY_DECADES else 1  # D2: at 1, 2 and 5 of each decade
-    axis |= {"type": "log", "dtick": ticks} if is_wide(low, high) else {"rangemode": "tozero"}
+    if is_wide(low, high):
+        axis |= {"type": "log", "dtick": ticks, "tickformat": ",~r"}  # else plotly writes 2 and 5 for 20 and 50
+    else:
+        axis |= {"rangemode": "tozero"}
 
 
 def plain(values: "pd.Series[float]") -> list[float | None]:

@@ -40,9 +40,10 @@ const table = new DataTable("#table", {
     title: escaped(column.title),
     data: null,
     visible: column.visible,
-    className: column.number ? "number" : column.long ? "long" : "",
+    className: column.classes,
     type: column.number ? "known" : "string",
     render: shown(place),
+    createdCell: (cell) => { if (cell.matches(".long")) cell.title = cell.textContent; },
   })),
   order: [[0, "asc"]],
   autoWidth: false,
@@ -51,15 +52,31 @@ const table = new DataTable("#table", {
   lengthMenu: [20, 50, 200, 1000],
   createdRow: (tr, row) => tr.classList.add(data.status[row]),
   layout: {
-    topStart: { buttons: [{ extend: "colvis", text: "Columns" }] },
+    topStart: { buttons: [{ extend: "colvis", text: "Columns", columnText: (_, place) => escaped(data.columns[place].title) }] },
     topEnd: "search",
     bottomStart: ["pageLength", "info"],
     bottomEnd: "paging",
   },
 });
 
+// why a row has no numbers stands below it; made when the row is first shown, as there may be thousands
+function reasons_below() {
+  table.rows({ page: "current" }).every(function () {
+    const reason = data.reason[this.data()];
+    if (reason && !this.child()) this.child(element("div", reason), "why").show();
+  });
+}
+table.on("draw", reasons_below);
+reasons_below();
+const scrolled = document.querySelector("#table").parentElement;
+for (const [key, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": "All points" })) scrolled.setAttribute(key, value);
+scrolled.classList.add("scrolled");
+
+const as_number = (text) => (text === "" ? NaN : Number(text.replaceAll(",", "")));
+const by_size = (texts) => (texts.some((text) => Number.isNaN(as_number(text))) ? texts : texts.sort((a, b) => as_number(a) - as_number(b)));
+
 for (const place of data.facets) {
-  const texts = [...new Set(data.rows.map((row) => (Array.isArray(row[place]) ? row[place][0] : row[place])))];
+  const texts = by_size([...new Set(data.rows.map((row) => (Array.isArray(row[place]) ? row[place][0] : row[place])))]);
   const label = element("label", data.columns[place].title);
   const select = element("select");
   select.append(element("option", "all", { value: "" }), ...texts.map((text) => element("option", text, { value: text })));
@@ -104,6 +121,7 @@ function with_broken_names(plot) {
 function draw(plot) {
   const place = document.getElementById(`plot-${plot.id}`);
   const layout = { ...common, ...plot.layout, ...legend(plot) };
+  place.drawn = { height: layout.height, tick_px: layout.yaxis.tickfont?.size ?? null };
   place.style.height = `${layout.height}px`; // which the library asks for when the window changes
   Plotly.newPlot(place, plot.data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   place.on("plotly_click", (event) => {
@@ -138,17 +156,33 @@ function point_page(row) {
   return parts;
 }
 
-function route() {
+let left; // where the reader was before a point's page opened, to be brought back there
+
+function leave(address) {
+  left = { y: window.scrollY, focused: document.activeElement, hash: new URL(address).hash };
+}
+
+function come_back() {
+  window.scrollTo(0, left.y);
+  left.focused.focus({ preventScroll: true });
+}
+
+function route(change) {
   const number = Number((location.hash.match(/^#point-(\d+)$/) || [])[1]);
   const article = document.getElementById("point");
   const one = number >= 1 && number <= data.rows.length;
+  if (one && article.hidden && change) leave(change.oldURL);
   document.getElementById("report").hidden = one;
   article.hidden = !one;
   article.replaceChildren(...(one ? point_page(number - 1) : []));
   if (one) {
     window.scrollTo(0, 0);
     article.querySelector("h2").focus();
-  } else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    return;
+  }
+  if (left && ["#points", left.hash].includes(location.hash)) come_back();
+  else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  left = undefined;
 }
 
 window.addEventListener("hashchange", route);
@@ -161,11 +195,48 @@ document.addEventListener("click", async (event) => {
   const zoom = event.target.closest("a.zoom");
   if (zoom) { event.preventDefault(); zoom.classList.toggle("large"); }
 });
-// paper is narrower than the window, and drawings do not shrink of themselves
-const PAPER_PX = 690;
-const each_figure = (change) => document.querySelectorAll(".js-plotly-plot").forEach((place) => Plotly.relayout(place, change));
-window.addEventListener("beforeprint", () => each_figure({ width: PAPER_PX }));
-window.addEventListener("afterprint", () => each_figure({ width: null, autosize: true }));
+
+// --- on paper --------------------------------------------------------------------------------------------------------
+
+const PAPER_PX = { width: 1040, height: 560 }; // of A4 across, less its margins and a caption; drawings do not shrink of themselves
+const MOST_PRINTED = 500; // rows; of more the sheet says which it has
+const WIDE = 17; // columns that fit on paper in letters of 9 px
+const folded = new Set();
+
+function each_figure(change) {
+  for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, change(place));
+}
+
+function on_paper(place) {
+  const height = Math.min(place.layout.height, PAPER_PX.height);
+  place.style.height = `${height}px`;
+  return { width: PAPER_PX.width, height, ...(height < place.drawn.height ? { "yaxis.tickfont.size": 9 } : {}) };
+}
+
+function on_screen(place) {
+  place.style.height = `${place.drawn.height}px`;
+  return { width: null, autosize: true, height: place.drawn.height, "yaxis.tickfont.size": place.drawn.tick_px };
+}
+
+let rows_on_screen;
+window.addEventListener("beforeprint", () => {
+  if (rows_on_screen !== undefined) return; // asked twice
+  rows_on_screen = table.page.len();
+  if (table.rows({ search: "applied" }).count() <= MOST_PRINTED) table.page.len(-1).draw("page");
+  const columns = table.columns(":visible").count();
+  document.getElementById("table").style.setProperty("--printed", `${(9 * Math.min(1, WIDE / columns)).toFixed(1)}px`);
+  for (const each of document.querySelectorAll("details:not([open])")) folded.add(each);
+  folded.forEach((one) => { one.open = true; });
+  each_figure(on_paper);
+});
+window.addEventListener("afterprint", () => {
+  if (rows_on_screen === undefined) return;
+  table.page.len(rows_on_screen).draw("page");
+  rows_on_screen = undefined;
+  folded.forEach((one) => { one.open = false; });
+  folded.clear();
+  each_figure(on_screen);
+});
 data.plots.map(with_broken_names).forEach(draw);
 route();
 document.documentElement.dataset.ready = "yes";

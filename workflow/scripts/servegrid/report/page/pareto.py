@@ -32,12 +32,13 @@ def _pareto(rows: pd.DataFrame, settings: Settings, id: str, column: str, unit: 
     rows, axes = _with_user(rows), [axis for axis in settings.all_axes if axis != "threads"]
     places = varying(rows, settings.all_axes)
     traces = []
-    for one in series_of(rows, axes if few(rows, axes) else ["engine"]):
+    series, told = series_of(rows, axes if few(rows, axes) else ["engine"])
+    for one in series:
         own, colour = one.rows, one.colour
         bars = {"error_x": bars_between(own["user"], own["user_low"], own["user_high"], colour)}
         bars |= {"error_y": error_bars(own, column, colour)}
         traces.append(marks(one, own["user"], column, places) | bars)
-    note = "Up and to the right is better." + remarks(rows, traces)
+    note = "Up and to the right is better." + remarks(rows, traces) + told
     note += _elsewhere(unit, elsewhere)
     ranked = rows[~doubtful(rows) & (rows["status"] != PUBLISHED)]
     if len(front := _front(ranked["user"], ranked[column])) > 1:

@@ -9,13 +9,14 @@ from servegrid.report.numbers import DASH, clip, number
 
 _KINDS = {"supported": "supported", "contradicted": "contradicted", "no difference shown": "unclear"}
 _MOST_LINES = 12
+_UNMEASURED = "Not measured:"
 
 
 def read_parts(reports: Path) -> dict[str, Any]:
     """All parts for the template: `answer`, `claims`, `questions`; empty where there is nothing to say."""
     return {
         "answer": answer(found := read_json(reports / "recommendation.json")),
-        "unanswered": found["summary"][0],
+        "unanswered": _sentence(found["summary"][0]),
         "claims": [claim(entry) for entry in read_json(reports / "claims.json")],
         "questions": [question(entry) for entry in _questions(reports / "questions.md")],
     }
@@ -25,7 +26,7 @@ def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
     """The recommended setting, its figure and its doubt, what it beats by how much, and the commands."""
     if not found["setting"]:
         return None
-    lead, _, *over = (f"{line[0].upper()}{line[1:]}." for line in found["summary"])
+    lead, _, *over = map(_sentence, found["summary"])
     commands = [form | {"id": f"command-{place}"} for place, form in enumerate(found["commands"])]
     return {
         "lead": lead,
@@ -33,6 +34,10 @@ def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
         "over": [*over, *_undecided(found["no_difference_shown"]), *_caveats(found)],
         "commands": commands,
     }
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}" + ("" if line.endswith(".") else ".")
 
 
 def _figure(unit: str, estimate: Mapping[str, Any]) -> dict[str, str]:
@@ -105,7 +110,9 @@ def _questions(path: Path) -> list[tuple[str, list[str]]]:
 
 
 def question(entry: tuple[str, list[str]]) -> dict[str, Any]:
-    """One question with its first lines; questions.md has the rest."""
+    """One question with its first lines; questions.md has the rest. Where nothing was measured, nothing needs a definition."""
     title, lines = entry
+    if len(lines) > 1 and all(line.startswith(_UNMEASURED) for line in lines[:-1]):
+        lines = lines[:-1]
     shown = lines[: _MOST_LINES - 1] + lines[-1:] if len(lines) > _MOST_LINES else lines
     return {"title": title, "lines": shown}

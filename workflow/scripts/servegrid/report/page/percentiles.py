@@ -1,13 +1,13 @@
 """The spread of a latency over the requests of a point: median, 90th and 99th percentile, one point under the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from servegrid.report.page.marks import Plot, Row, doubtful, ends_of, known, layout, remarks, scale, span
-from servegrid.report.page.series import as_text
-from servegrid.report.points import PERCENTILES, varying
+from servegrid.report.page.names import Names
+from servegrid.report.points import PERCENTILES
 from servegrid.report.settings import Settings
 from servegrid.report.style import engine_looks
 
@@ -36,7 +36,8 @@ def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str)
     if rows.empty:
         return []
     shown, left_out = _chosen(rows)
-    lines = list(_lines(shown, columns, ["engine", *varying(shown, settings.all_axes)]))
+    names = Names(shown, settings.all_axes)
+    lines = list(_lines(shown, columns, names))
     bands = list(_bands(lines))
     found = layout(f"{words.lower()} (ms)", "")
     found["yaxis"] |= {"range": [len(lines) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
@@ -45,7 +46,15 @@ def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str)
     note = "Circle: median; diamond: p90; bar: p99, each where enough requests stand behind it."
     note += " Pale bands: the range of each over the sessions, that of the median the widest." if bands else ""
     data = [*bands, *map(_percentiles, lines)]
-    return [{"id": metric, "title": words, "note": note + remarks(shown, []) + left_out, "data": data, "layout": found}]
+    return [
+        {
+            "id": metric,
+            "title": words,
+            "note": note + remarks(shown, []) + names.note + left_out,
+            "data": data,
+            "layout": found,
+        }
+    ]
 
 
 def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -62,10 +71,10 @@ def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, note + "the table has all."
 
 
-def _lines(shown: pd.DataFrame, columns: tuple[str, ...], axes: Sequence[str]) -> Iterator[_Line]:
+def _lines(shown: pd.DataFrame, columns: tuple[str, ...], names: Names) -> Iterator[_Line]:
     looks, records = engine_looks(shown["engine"]), shown.to_dict("records")
     for place, row, hollow in zip(shown.index, records, doubtful(shown), strict=True):
-        name = f"{place + 1}: " + ", ".join(as_text(row[axis]) for axis in dict.fromkeys(axes))
+        name = f"{place + 1}: {names.name(row)}"
         yield _Line(row, columns, name, place + 1, looks[str(row["engine"])].colour, hollow)
 
 

@@ -10,7 +10,7 @@ from servegrid.report.page.heat import heats
 from servegrid.report.page.marks import Plot, error_bars, layout, marks, remarks, scale
 from servegrid.report.page.pareto import paretos
 from servegrid.report.page.percentiles import percentiles
-from servegrid.report.page.series import fastest, series_of
+from servegrid.report.page.series import MOST_SERIES, series_of
 from servegrid.report.points import LATENCIES, PUBLISHED, drawable
 from servegrid.report.settings import Settings
 
@@ -38,14 +38,14 @@ def _over_threads(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     if rows.empty:
         return []
     axes = [axis for axis in settings.all_axes if axis != "threads"]
-    series, left_out = fastest(series_of(rows, axes))
+    series, told = series_of(rows, axes, MOST_SERIES)
     traces = []
     for one in series:
         ordered = one.rows.sort_values("threads")
         line = marks(replace(one, rows=ordered), ordered["threads"], TIME.value)
         line |= {"mode": "lines+markers", "line": {"color": one.colour, "dash": one.dash}}
         traces.append(line | {"error_y": error_bars(ordered, TIME.value, one.colour)})
-    note = "Click a name to hide its curve, twice to see it alone." + remarks(rows, traces) + left_out
+    note = "Click a name to hide its curve, twice to see it alone." + remarks(rows, traces) + told
     found = layout(THREADS, TIME.words)
     ticks = thin(sorted(rows["threads"].unique().tolist()), _MOST_TICKS)
     found["xaxis"] |= {"type": "log", "tickvals": ticks}

@@ -8,7 +8,7 @@ from statistics import fmean
 import pandas as pd
 
 from servegrid.report.page.marks import Plot, bars_between, layout
-from servegrid.report.page.series import as_text
+from servegrid.report.page.names import Names
 from servegrid.report.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up
 from servegrid.report.points import varying
 from servegrid.report.recording import read_recording
@@ -46,9 +46,9 @@ def _figure(
     rows: pd.DataFrame,
     settings: Settings,
 ) -> Plot:
-    axes = ["engine", *_server_axes(rows, varying(servers, settings.all_axes))]
+    naming = Names(servers, ["engine", *_server_axes(rows, varying(servers, settings.all_axes))])
     numbers = (drawn.index + 1).tolist()
-    rest = [", ".join(as_text(row[axis]) for axis in dict.fromkeys(axes)) for _, row in drawn.iterrows()]
+    rest = [naming.name(row) for row in drawn.to_dict("records")]
     # with its point's number: bars of one name would be added up
     names = [f"{place}: {words}" for place, words in zip(numbers, rest, strict=True)]
     means = [_means(each) for each in launches]
@@ -61,6 +61,7 @@ def _figure(
         "Means over the sessions; black: launch to ready, from the lowest to the highest. The warm-up is that of the "
     )
     note += "first load. Some engines open their port at once, others when the model is loaded."
+    note += naming.note
     note += f" Shown: the {len(names)} slowest of {len(servers):,} servers." if len(servers) > len(names) else ""
     return {"id": "start-up", "title": "Start-up by phase", "note": note, "data": traces, "layout": found}
 

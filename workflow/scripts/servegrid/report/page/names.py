@@ -1,0 +1,58 @@
+"""Names of points and series that can be understood without counting places: `vllm, 64 threads, ngram:8, fp8`."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from servegrid.report.panels import at
+from servegrid.report.points import NO_EFFECT, PUBLISHED, label, levels, varying
+
+_ALWAYS = "engine"
+_PLAIN_AXES = ("speculation", "quantization", "kind")
+"""Axes whose values name themselves unless they are bare numbers: `ngram:8`, `fp8`, but `speculation 8`."""
+
+
+def as_text(value: Any) -> str:
+    """A value as text for plotly, which would take some HTML in it for what it says."""
+    return html.escape(label(value), quote=False)
+
+
+def in_words(axis: str, value: Any) -> str:
+    """A value with what it is, where that cannot be seen: `fp8`, `1 thread`, `memory_fraction 0.5`."""
+    level = label(value)
+    if axis == "threads":
+        return f"{level} {'thread' if level == '1' else 'threads'}"
+    plain = axis in _PLAIN_AXES and level not in NO_EFFECT and level[:1].isalpha() and level not in ("true", "false")
+    return as_text(level) if plain else html.escape(at(axis, level), quote=False)
+
+
+class Names:
+    """Names the rows of a figure by those of `axes` that tell them apart.
+
+    Of each axis at most one level is left out: the one that all own points have, else the feature being off.
+    """
+
+    def __init__(self, rows: pd.DataFrame, axes: Sequence[str]) -> None:
+        self.axes = [axis for axis in dict.fromkeys(axes) if axis in (*varying(rows, axes), _ALWAYS)]
+        own = rows[rows["status"] != PUBLISHED]
+        silent = {axis: _silent(rows if own.empty else own, axis) for axis in self.axes if axis != _ALWAYS}
+        self._silent = {axis: level for axis, level in silent.items() if level is not None}
+        self.note = _note([at(axis, level) for axis, level in self._silent.items()])
+
+    def name(self, row: Mapping[Any, Any]) -> str:
+        """The row's name, as text for plotly."""
+        told = [axis for axis in self.axes if label(row[axis]) != self._silent.get(axis)]
+        return ", ".join(in_words(axis, row[axis]) for axis in told)
+
+
+def _silent(rows: pd.DataFrame, axis: str) -> str | None:
+    found = levels(rows, axis)
+    if len(found) == 1:
+        return found[0]
+    return None if axis in ("gpu", "threads") else next((level for level in found if level in NO_EFFECT), None)
+
+
+def _note(parts: list[str]) -> str:
+    return f" Names leave out: {', '.join(parts)}." if parts else ""
