@@ -10,7 +10,7 @@ from servegrid.report.curves import is_wide
 from servegrid.report.numbers import DASH, number
 from servegrid.report.page.names import in_words
 from servegrid.report.page.series import Series
-from servegrid.report.points import bound
+from servegrid.report.points import doubtful
 
 _MANY_DECADES = 3000
 _FAINT = "B0"  # seen through a little, as the end of a colour's hexadecimal digits
@@ -40,11 +40,6 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
         "marker": {"color": series.colour, "symbol": symbols, "size": 8},
         "hovertemplate": "point %{customdata}<br>%{xaxis.title.text}: %{x:.4g}<br>%{yaxis.title.text}: %{y:.4g}%{text}",
     }
-
-
-def doubtful(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Measured in part, or at the pace of the client."""
-    return bound(rows) | (rows["status"] == "partial")
 
 
 def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, bars_between, doubtful, error_bars, layout, marks, plain, remarks, scale
+from servegrid.report.page.marks import Plot, bars_between, error_bars, layout, marks, plain, remarks, scale
 from servegrid.report.page.series import few, series_of
-from servegrid.report.points import PUBLISHED, varying
+from servegrid.report.points import PUBLISHED, doubtful, varying
 from servegrid.report.settings import Settings
 from servegrid.report.style import GREY
 

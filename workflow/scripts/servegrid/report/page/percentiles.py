@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, Row, doubtful, ends_of, known, layout, remarks, scale, span
+from servegrid.report.page.marks import Plot, Row, ends_of, known, layout, remarks, scale, span
 from servegrid.report.page.names import Names
-from servegrid.report.points import PERCENTILES
+from servegrid.report.points import PERCENTILES, doubtful
 from servegrid.report.settings import Settings
 from servegrid.report.style import engine_looks
 
