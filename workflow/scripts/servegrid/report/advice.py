@@ -6,7 +6,7 @@ from typing import Any
 
 from servegrid.deploy import Form
 from servegrid.report.evidence import Evidence
-from servegrid.report.numbers import DASH, counted, number
+from servegrid.report.numbers import counted, ends, number
 from servegrid.report.recommendation import UNITS, Recommendation, Rival
 from servegrid.report.rulings import estimate_data, estimate_words
 
@@ -118,7 +118,7 @@ def _times(rival: Rival) -> str:
     effect = rival.effect
     if effect.low is None or effect.high is None:
         return f"{number(effect.value)} times"
-    return f"{number(effect.value)} times ({number(effect.low)}{DASH}{number(effect.high)})"
+    return f"{number(effect.value)} times ({ends(effect.low, effect.high)})"
 
 
 def _listed(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:

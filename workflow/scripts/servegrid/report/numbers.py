@@ -39,6 +39,16 @@ def counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
 
 
+FAR = 100
+"""Factor to either side beyond which an interval is no more than "not known"."""
+
+
+def ends(low: float, high: float) -> str:
+    """`1.20-1.29`: an interval. Ends that say nothing, such as those of two sessions far apart, are not spelt out."""
+    told = low <= 0 or high <= FAR**2 * low
+    return f"{number(low)}{DASH}{number(high)}" if told else f"not known within a factor of {FAR}"
+
+
 def spread(value: float | None, low: float | None, high: float | None) -> str:
     """`664 (650-671)`: a number with its lowest and highest; only the number where these are unknown."""
     if not number(low) or not number(high):

@@ -7,7 +7,7 @@ from typing import Any
 from servegrid.intervals import Estimate
 from servegrid.report.claims import CONTRADICTED, OPEN, SUPPORTED, Comparison, Ruling, apart
 from servegrid.report.evidence import Evidence
-from servegrid.report.numbers import DASH, number, short
+from servegrid.report.numbers import ends, number, short
 from servegrid.report.tables import Cell, Column, Table
 
 NOTES = (
@@ -38,8 +38,6 @@ def as_table(rulings: Sequence[Ruling], evidence: Evidence, title: str) -> Table
     return Table(f"{title}: claims", tuple(columns), notes, tuple(bool(ruling.comparisons) for ruling in rulings))
 
 
-FAR = 100
-"""Factor to either side beyond which an interval is no more than "not known"."""
 _HEADERS = (
     *("No", "claim", "rows of", "verdict", "metric", "first row", "second row", "first", "second"),
     *("effect (times)", "effect low (times)", "effect high (times)", "doubt", "comparisons", "reason"),
@@ -104,18 +102,13 @@ def _finite(value: float | None) -> float | None:
 
 def estimate_data(estimate: Estimate) -> dict[str, Any]:
     """An estimate in plain values."""
-    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {name: _finite(value) for name, value in ends.items()} | {"doubt": estimate.how}
+    numbers = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: _finite(value) for name, value in numbers.items()} | {"doubt": estimate.how}
 
 
 def estimate_words(estimate: Estimate, unit: str = "") -> str:
-    """`1.24 (1.20-1.29)`, with the unit after it; only the number where no doubt is known.
-
-    Ends of an interval that say nothing, such as those of two sessions far apart, are not spelt out.
-    """
+    """`1.24 (1.20-1.29)`, with the unit after it; only the number where no doubt is known."""
     unit = f" {unit}" if unit else ""
     if estimate.low is None or estimate.high is None:
         return f"{number(estimate.value)}{unit}"
-    told = estimate.low <= 0 or estimate.high <= FAR**2 * estimate.low
-    ends = f"{number(estimate.low)}{DASH}{number(estimate.high)}" if told else f"not known within a factor of {FAR}"
-    return f"{number(estimate.value)} ({ends}){unit}"
+    return f"{number(estimate.value)} ({ends(estimate.low, estimate.high)}){unit}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid.files import read_json
-from servegrid.report.numbers import DASH, clip, number
+from servegrid.report.numbers import clip, ends, number
 
 _KINDS = {"supported": "supported", "contradicted": "contradicted", "no difference shown": "unclear"}
 _MOST_LINES = 12
@@ -54,7 +54,7 @@ def _second(second: Mapping[str, Any] | None) -> list[dict[str, str]]:
 def _doubt(estimate: Mapping[str, Any]) -> str:
     if estimate["low"] is None:
         return str(estimate["doubt"])
-    return f"{number(estimate['low'])}{DASH}{number(estimate['high'])}, {estimate['doubt']}"
+    return f"{ends(estimate['low'], estimate['high'])}, {estimate['doubt']}"
 
 
 def _undecided(rivals: Sequence[Mapping[str, Any]]) -> list[str]:
