@@ -2,7 +2,7 @@
 
 COLLECT_CODE = ["collect", "measured", "rows", "metrics", "chunks", "window", "records"]
 COLLECT_CODE += ["comparisons", "sameness", "garble", "warnings", "phrases", "trend", "energy", "elsewhere"]
-COLLECT_CODE += ["row_cache", "distributions", "rounds", "intervals", "state"]
+COLLECT_CODE += ["row_cache", "distributions", "rounds", "intervals", "state", "report/points"]
 
 
 rule collect:
