@@ -28,7 +28,7 @@ check: .venv/dev
 		{ echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# pip brings uv, which brings the rest in a quarter of the time.
+# pip brings uv, which brings the rest: it fetches and unpacks side by side.
 .venv/bin/uv: envs/uv.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/uv.txt
 	@touch $@

@@ -127,7 +127,8 @@ def _hidden(unshown: Sequence[Change]) -> str:
 
 def _half_width(estimate: Estimate) -> float:
     """As a share: how far from 1 the ratio must be to show, with this interval's width."""
-    return math.sqrt((estimate.high or 1) / (estimate.low or 1)) - 1
+    low, high = estimate.ends
+    return math.sqrt(high / low) - 1
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from servegrid.report.numbers import clip
-from servegrid.report.points import DRAWN, PUBLISHED, levels, varying
+from servegrid.report.points import DRAWN, NO_EFFECT, PUBLISHED, label, levels, varying
 from servegrid.report.settings import Settings
 
 MAX_PANELS = 12
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_NAMING_THEMSELVES = ("speculation", "quantization", "kind")
+"""Axes whose levels say what they are, unless they are bare numbers: `ngram:8`, `fp8`, but `speculation 8`."""
 _NAMED = ("engine", "gpu")
 """Axes whose values speak for themselves; the others' values are shown with the axis' name."""
 
@@ -99,6 +101,15 @@ def in_common(points: pd.DataFrame, axes: Iterable[str]) -> str:
 def at(axis: str, level: str) -> str:
     """A level of an axis in words: `RTX 4090`, `speculation ngram:2`."""
     return clip(level if axis in _NAMED else f"{axis} {level}", 60)
+
+
+def in_words(axis: str, value: object) -> str:
+    """A level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`, `memory_fraction 0.5`."""
+    level = label(value)
+    if axis == "threads":
+        return f"{level} {'thread' if level == '1' else 'threads'}"
+    named = axis in _NAMING_THEMSELVES and level not in NO_EFFECT and level[:1].isalpha()
+    return level if named and level not in ("true", "false") else at(axis, level)
 
 
 def _distance(key: tuple[str, ...], axes: list[str], order: dict[str, list[str]], settings: Settings) -> int:

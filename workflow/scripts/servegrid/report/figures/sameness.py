@@ -13,7 +13,7 @@ from servegrid.report.curves import legend_handle
 from servegrid.report.effect import reference_level, speedups
 from servegrid.report.missing import limited, not_drawn, partial
 from servegrid.report.numbers import clip
-from servegrid.report.panels import Panel, at, in_common, split
+from servegrid.report.panels import Panel, at, in_common, in_words, split
 from servegrid.report.points import NO_EFFECT, doubtful, drawable, prepare
 from servegrid.report.sameness_panel import STRIP, beside, dot_look, draw_panel
 from servegrid.report.settings import Settings
@@ -117,14 +117,9 @@ def _suffix(warnings: str) -> str:
 
 def _label(dot: "pd.Series[float]", limit: int) -> str:
     """The setting in words, of no more than `limit` characters: `llamacpp, speculation 8, int8: texts change`."""
-    features = [(axis, str(dot[axis])) for axis in SETTING[1:]]
-    levels = [at(axis, level) if _is_number(level) else level for axis, level in features if level not in NO_EFFECT]
+    levels = [in_words(axis, dot[axis]) for axis in SETTING[1:] if str(dot[axis]) not in NO_EFFECT]
     suffix = f": {word}" if (word := _suffix(str(dot["warnings"]))) else ""
     return clip(", ".join([str(dot["engine"]), *levels]), limit - len(suffix)) + suffix
-
-
-def _is_number(level: str) -> bool:
-    return level.replace(".", "", 1).isdecimal()
 
 
 def _height_in(panels: Sequence[pd.DataFrame]) -> float:

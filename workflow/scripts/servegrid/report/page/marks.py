@@ -8,7 +8,7 @@ import pandas as pd
 
 from servegrid.report.curves import is_wide
 from servegrid.report.numbers import DASH, number
-from servegrid.report.page.names import in_words
+from servegrid.report.page.names import as_words
 from servegrid.report.page.series import Series
 from servegrid.report.points import doubtful
 
@@ -52,7 +52,7 @@ def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
 
 def _said(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:
     if axes:
-        yield ", ".join(in_words(axis, row[axis]) for axis in axes)
+        yield ", ".join(as_words(axis, row[axis]) for axis in axes)
     if row["status"] == "partial":
         yield "measured in part"
     if str(row["client_bound"]).lower() in ("true", "1"):

@@ -6,12 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.panels import at
+from servegrid.report.panels import at, in_words
 from servegrid.report.points import NO_EFFECT, PUBLISHED, label, levels, varying
 
 _ALWAYS = "engine"
-_PLAIN_AXES = ("speculation", "quantization", "kind")
-"""Axes whose values name themselves unless they are bare numbers: `ngram:8`, `fp8`, but `speculation 8`."""
 
 
 def as_text(value: Any) -> str:
@@ -19,13 +17,9 @@ def as_text(value: Any) -> str:
     return html.escape(label(value), quote=False)
 
 
-def in_words(axis: str, value: Any) -> str:
-    """A value with what it is, where that cannot be seen: `fp8`, `1 thread`, `memory_fraction 0.5`."""
-    level = label(value)
-    if axis == "threads":
-        return f"{level} {'thread' if level == '1' else 'threads'}"
-    plain = axis in _PLAIN_AXES and level not in NO_EFFECT and level[:1].isalpha() and level not in ("true", "false")
-    return as_text(level) if plain else html.escape(at(axis, level), quote=False)
+def as_words(axis: str, value: Any) -> str:
+    """The same of a value with what it is, where that cannot be seen: `fp8`, `1 thread`, `memory_fraction 0.5`."""
+    return as_text(in_words(axis, value))
 
 
 class Names:
@@ -44,7 +38,7 @@ class Names:
     def name(self, row: Mapping[Any, Any]) -> str:
         """The row's name, as text for plotly."""
         told = [axis for axis in self.axes if label(row[axis]) != self._silent.get(axis)]
-        return ", ".join(in_words(axis, row[axis]) for axis in told)
+        return ", ".join(as_words(axis, row[axis]) for axis in told)
 
 
 def _silent(rows: pd.DataFrame, axis: str) -> str | None:
