@@ -9,7 +9,7 @@ run: setup
 
 setup: .venv/harness
 
-# Two files at a time, each with resources of its own (tests/ground.py). `pytest` alone runs one after another.
+# Two files at a time, each with resources of its own (tests/isolation.py). `pytest` alone runs one after another.
 test: .venv/dev
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -18,7 +18,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check --diff Snakefile workflow
-	$(BIN)/snakemake --lint 2>&1 | $(BIN)/python tests/lint.py
+	$(BIN)/snakemake --lint 2>&1 | $(BIN)/python tests/snakemake_lint.py
 
 # Marks of what is installed. A changed lock file installs again.
 .venv/bin/python:

@@ -5,7 +5,11 @@ from snakemake.utils import min_version
 min_version("9.16")
 
 
-configfile: "config/config.yaml"
+# A folder without a config of its own sweeps what this one ships.
+CONFIG = "config/config.yaml"
+
+
+configfile: CONFIG if Path(CONFIG).exists() else workflow.source_path(CONFIG)
 
 
 report: "workflow/report/workflow.rst"
@@ -15,13 +19,15 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/collect.smk"
-include: "workflow/rules/compare.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/consult.smk"
 
 
 rule all:
     default_target: True
     input:
+        SWEEP.todo_marks,
+        [getattr(rules, rule).output.made for rule in SWEEP.made_by],
         "<results>/points.csv",
         "<reports>/report.html",
         "<reports>/snakemake.html",

@@ -23,8 +23,8 @@ SCRIPTS = REPOSITORY / "workflow" / "scripts"
 sys.path[:0] = [str(REPOSITORY / "tests"), str(SCRIPTS)]
 
 from data.results import Plan, made_config, made_grid, sentence, write_session  # noqa: E402
-from servegrid.grid import Grid, Load, Session  # noqa: E402
-from servegrid.identity import digest  # noqa: E402
+from servegrid.plan.grid import Grid, Load, Session  # noqa: E402
+from servegrid.util.identity import digest  # noqa: E402
 
 REPEATS, THREADS = 5, [16, 64]
 HOST = {"host": {"cpu_percent": 90.0}, "server": {"cpu_percent": 85.0, "memory_bytes": 2**30}}

@@ -14,9 +14,9 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "scripts"))
 
-from servegrid import intervals  # noqa: E402
 from servegrid.config.models import Repeats  # noqa: E402
-from servegrid.rounds import is_precise  # noqa: E402
+from servegrid.plan.repeats import is_precise  # noqa: E402
+from servegrid.stats import intervals  # noqa: E402
 
 SERVERS = 4000
 

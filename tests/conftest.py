@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ground import REPOSITORY, RESOURCES, stand_apart
+from isolation import REPOSITORY, RESOURCES, stand_apart
 from servegrid.sweep import Sweep
 
 LONG = ("tests/engines/", "tests/workflow/", "tests/faults/", "tests/containers/")

@@ -12,9 +12,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from data.report.synthetic import default_sweep, sweep
-from servegrid.files import write_json
 from servegrid.report.page.build import page
 from servegrid.report.settings import Settings
+from servegrid.util.files import write_json
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 

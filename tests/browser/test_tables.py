@@ -7,9 +7,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from data.report.synthetic import Row, sweep
-from servegrid.report.markup import to_html
 from servegrid.report.settings import Settings
-from servegrid.report.tables import comparison_table, condense
+from servegrid.report.tables.point_tables import comparison_table
+from servegrid.report.tables.table import condense
+from servegrid.report.tables.write import to_html
 
 WHY = "vLLM has no quantization q8_0 (it has none, fp8, fp8_per_tensor, fp8_per_block, fp8_per_channel, awq, gptq)"
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from servegrid.containers import ContainerRun
-from servegrid.docker_runtime import owner
-from servegrid.docker_runtime.server import ContainerServer
 from servegrid.engines.base import Container
-from servegrid.ports import free_port
+from servegrid.host.ports import free_port
+from servegrid.launch.container import ContainerRun
+from servegrid.launch.docker import ownership
+from servegrid.launch.docker.server import ContainerServer
 
 
 def cannot(reason: str) -> None:
@@ -40,5 +40,5 @@ def boxed(folder: Path, image: str, script: str, stop_s: float = 5, **more: Any)
 
 def of(daemon: Any, folder: Path) -> list[Any]:
     """The containers of the sessions below `folder`."""
-    found = daemon.containers.list(all=True, filters={"label": owner.SESSION}, ignore_removed=True)
-    return [container for container in found if str(folder) in container.labels[owner.SESSION]]
+    found = daemon.containers.list(all=True, filters={"label": ownership.SESSION}, ignore_removed=True)
+    return [container for container in found if str(folder) in container.labels[ownership.SESSION]]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from boxes import cannot
 
-from ground import REPOSITORY
-from servegrid.docker_runtime.daemon import Unreachable, connected
+from isolation import REPOSITORY
+from servegrid.launch.docker.daemon import Unreachable, connected
 from workflow.conftest import project as project
 
 SCRIPT = Path(__file__).with_name("build_image.sh")

@@ -10,11 +10,11 @@ import psutil
 import pytest
 from boxes import boxed
 
-from servegrid.docker_runtime import owner
-from servegrid.docker_runtime.server import ContainerServer
-from servegrid.endings import ending, kind
-from servegrid.files import read_json
-from servegrid.server import ServerError
+from servegrid.launch.docker import ownership
+from servegrid.launch.docker.server import ContainerServer
+from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.server import ServerError
+from servegrid.util.files import read_json
 from workflow.project import until
 
 
@@ -144,14 +144,14 @@ def test_what_its_keeper_could_not_clear_away_is_swept_and_nobody_elses(
 ) -> None:
     ours = {"image": image, "entrypoint": ["sleep", "1000"], "detach": True}
     somebodys = daemon.containers.run(**ours, labels={"servegrid.session": "by hand"})
-    living = daemon.containers.run(**ours, labels=owner.own_labels())
+    living = daemon.containers.run(**ours, labels=ownership.own_labels())
     try:
         with boxed(tmp_path, image, "exec sleep 1000") as server:
             left = container_id(tmp_path)
             keeper(tmp_path).kill()
             until(lambda: ended(server))
         assert there(daemon, left)
-        owner.sweep(daemon)
+        ownership.sweep(daemon)
         assert not there(daemon, left)
         assert there(daemon, somebodys.id) and there(daemon, living.id)
     finally:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from boxes import cannot
 
-from servegrid.asking import ask
-from servegrid.docker_runtime.images import ImageAbsent, have, look_up
-from servegrid.docker_runtime.record import ImageRecord
-from servegrid.ports import free_port
+from servegrid.host.ports import free_port
+from servegrid.launch.docker.image_record import ImageRecord
+from servegrid.launch.docker.images import ImageAbsent, have, look_up
+from servegrid.launch.probe import ask
 from workflow.project import until
 
 CONFIG = """

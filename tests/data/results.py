@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from servegrid.config import parse_config
-from servegrid.facts import gather
-from servegrid.files import write_json
-from servegrid.grid import Grid, Load, Session
-from servegrid.records import FORMAT, REQUESTS, SERVER_METRICS, TELEMETRY, TEXTS, write_table
-from servegrid.state import load_folder, session_folder
+from servegrid.plan.grid import Grid, Load, Session
+from servegrid.plan.resolve import gather
+from servegrid.records.paths import load_folder, session_folder
+from servegrid.records.schema import FORMAT, REQUESTS, SERVER_METRICS, TELEMETRY, TEXTS, write_table
+from servegrid.util.files import write_json
 
 GPU = "GPU-1"
 WORDS = [

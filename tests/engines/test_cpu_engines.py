@@ -9,7 +9,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from ground import REPOSITORY
+from isolation import REPOSITORY
 from servegrid import engines
 from workflow.project import Project
 

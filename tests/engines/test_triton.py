@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ground import REPOSITORY, RESOURCES
-from servegrid.asking import ask
+from isolation import REPOSITORY, RESOURCES
+from servegrid.launch.probe import ask
 from workflow.project import Project, until
 
 PROMPTS, TOKENS = 4, 24
-SERVER = REPOSITORY / "tests" / "servers_fake" / "triton" / "tritonserver.py"
+SERVER = REPOSITORY / "tests" / "standins" / "triton" / "tritonserver.py"
 LOAD = [sys.executable, str(REPOSITORY / "workflow" / "scripts" / "load.py")]
 ENGINES = ("triton-grpc", "triton-http", "triton-empty-end")
 

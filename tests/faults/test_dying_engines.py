@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ground import REPOSITORY, RESOURCES
+from isolation import REPOSITORY, RESOURCES
 from workflow.project import Project, until
 
 Make = Callable[..., Project]

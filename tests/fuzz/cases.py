@@ -15,11 +15,11 @@ from typing import Any, get_args
 from servegrid import protocols
 from servegrid.client.answer import Answer, read_answer
 from servegrid.client.exchange import Exchange, Request
-from servegrid.client.lines import json_lines
-from servegrid.client.outcome import make_record, settle
+from servegrid.client.json_lines import json_lines
+from servegrid.client.request_outcome import make_record, settle
 from servegrid.protocols.base import Protocol
-from servegrid.request_record import RequestRecord, RequestStatus
-from servers_fake.answers import CLOSE_HEAD, HEAD, chunked, sized
+from servegrid.records.request import RequestRecord, RequestStatus
+from standins.answers import CLOSE_HEAD, HEAD, chunked, sized
 
 STATUSES = get_args(RequestStatus)
 Fault = tuple[RequestStatus, str]

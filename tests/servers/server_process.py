@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from servegrid.ports import free_port
+from servegrid.host.ports import free_port
 
 SERVERS = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "servers"
 

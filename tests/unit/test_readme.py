@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from test_ready_configs import merged
 
+from helpers.configs import merged
 from servegrid import engines
 from servegrid.config import parse_config
-from servegrid.facts import gather
-from servegrid.grid import Grid
+from servegrid.plan.grid import Grid
+from servegrid.plan.resolve import gather
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from ground import REPOSITORY, RESOURCES
+from isolation import REPOSITORY, RESOURCES
 
 PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
 SMALL: dict[str, Any] = {

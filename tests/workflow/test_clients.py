@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from servegrid.client.parallel import missing
+from servegrid.client.kinds import missing
 from servegrid.client.shape import KINDS
 from workflow.project import Project
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from servegrid.ports import free_port
-from servegrid.remote import RemoteServer
+from servegrid.host.ports import free_port
+from servegrid.launch.remote import RemoteServer
 from workflow.project import Project
 
 CLAIMS = [

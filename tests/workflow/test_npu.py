@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ground import REPOSITORY
-from unit.test_telemetry_npu import ANSWER
+from isolation import REPOSITORY
+from standins.rbln_smi import ANSWER
 from workflow.project import Project
 
 COMPILE = REPOSITORY / "workflow" / "scripts" / "compile_rbln.py"
-STAND_IN = REPOSITORY / "tests" / "servers_fake" / "rbln"
+STAND_IN = REPOSITORY / "tests" / "standins" / "rbln"
 CHANGES: dict[str, Any] = {
     "engines": {
         "rbln-openai": {"runtime": "command", "command": ["/opt/rbln/bin/vllm", "serve"], "version": "0.12.0"},

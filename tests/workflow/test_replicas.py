@@ -11,7 +11,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from servegrid.balancer import missing
+from servegrid.launch.balancer import missing
 from workflow.project import Project, jobs_of, lives, until
 
 Make = Callable[..., Project]

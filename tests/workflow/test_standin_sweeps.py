@@ -4,10 +4,10 @@ import json
 import sys
 from collections.abc import Callable
 
-from ground import REPOSITORY
+from isolation import REPOSITORY
 from workflow.project import Project
 
-FAKES = REPOSITORY / "tests" / "servers_fake"
+FAKES = REPOSITORY / "tests" / "standins"
 
 
 def test_tgi_serves_the_checkpoint_without_its_end_token(project: Callable[..., Project]) -> None:

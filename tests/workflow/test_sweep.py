@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from servegrid.collect import COLUMNS
-from servegrid.records import REQUESTS, SERVER_METRICS, TELEMETRY
+from servegrid.records.schema import REQUESTS, SERVER_METRICS, TELEMETRY
+from servegrid.results.columns import COLUMNS
 from workflow.project import Project
 
 AXES = ["engine", "gpu", "threads", "speculation", "quantization"]

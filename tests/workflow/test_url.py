@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ground import REPOSITORY, RESOURCES
-from servegrid.ports import free_port
-from servegrid.remote import RemoteServer
+from isolation import REPOSITORY, RESOURCES
+from servegrid.host.ports import free_port
+from servegrid.launch.remote import RemoteServer
 from workflow.project import Project
 
 Make = Callable[..., Project]

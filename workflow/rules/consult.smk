@@ -6,8 +6,10 @@ rule plan:
         "<logs>/plan.log",
     params:
         config=SWEEP.whole,
+    message:
+        "Say what this sweep would do"
     shell:
-        "python $SCRIPTS/plan.py --config {params.config:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/plan.py --config {params.config:q} 2>&1 | tee {log:q}'
 
 
 rule doctor:
@@ -15,5 +17,7 @@ rule doctor:
         "<logs>/doctor.log",
     params:
         config=SWEEP.whole,
+    message:
+        "Check whether this host can run this sweep"
     shell:
-        "python $SCRIPTS/doctor.py --config {params.config:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/doctor.py --config {params.config:q} 2>&1 | tee {log:q}'

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from servegrid.calibration import calibrate
+from servegrid.client.calibration import calibrate
 from servegrid.client.shape import KINDS
-from servegrid.files import write_atomic
-from servegrid.locks import Busy, holding
+from servegrid.host.device_lock import Busy, holding
+from servegrid.util.files import write_atomic
 
 
 def main() -> int:

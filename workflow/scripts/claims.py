@@ -19,15 +19,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
     """Rule on every claim by the rows of every source, and write all forms, each file whole or not at all."""
     from servegrid.config import load_config
-    from servegrid.files import write_atomic, write_json
-    from servegrid.report.claims import rule
     from servegrid.report.evidence import Evidence
-    from servegrid.report.markup import to_csv, to_html, to_markdown
-    from servegrid.report.points import read_points
-    from servegrid.report.rulings import as_data, as_table
-    from servegrid.report.settings import parse_settings
+    from servegrid.report.judge.claim_rulings import as_data, as_table
+    from servegrid.report.judge.claims import rule
+    from servegrid.report.settings import Settings
+    from servegrid.report.tables.write import to_csv, to_html, to_markdown
+    from servegrid.results.points import read_points
+    from servegrid.util.files import write_atomic, write_json
 
-    settings = parse_settings(str(config_path))
+    settings = Settings.read(config_path)
     evidence = Evidence.of(read_points(points), read_points(sessions), settings)
     claims = load_config(config_path).claims
     rulings = [rule(claim, evidence, source) for claim in claims for source in evidence.sources]

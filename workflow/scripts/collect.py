@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from servegrid.collect import collect
+from servegrid.collect.tables import collect
 from servegrid.config import load_config
-from servegrid.facts import gather
-from servegrid.files import replacing, write_atomic
-from servegrid.grid import Grid
-from servegrid.records import write_table
+from servegrid.plan.grid import Grid
+from servegrid.plan.resolve import gather
+from servegrid.records.schema import write_table
+from servegrid.util.files import replacing, write_atomic
 
 
 def main() -> None:

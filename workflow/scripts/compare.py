@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from servegrid.intervals import Estimate
-from servegrid.metrics import BETTER
-from servegrid.versus import METRICS, Change, NotComparable, changes, looked_at, read_run
-from servegrid.versus.words import place, words
+from servegrid.compare import METRICS, Change, NotComparable, changes, looked_at, read_run
+from servegrid.compare.wording import place, words
+from servegrid.results.columns import BETTER
+from servegrid.stats.intervals import Estimate
 
 UNSHOWN = "no difference shown"
 TAIL = "_p99"

@@ -5,9 +5,9 @@ import json
 import sys
 
 from servegrid.config import parse_config
-from servegrid.doctor import examine
-from servegrid.facts import gather
-from servegrid.grid import Grid
+from servegrid.consult.doctor import examine
+from servegrid.plan.grid import Grid
+from servegrid.plan.resolve import gather
 
 
 def main() -> int:

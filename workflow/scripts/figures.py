@@ -23,18 +23,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
     parser.add_argument("--sessions", type=Path, help="results/sessions.parquet, for intervals over sessions")
     parser.add_argument("--distributions", type=Path, help="results/distributions.parquet, for those of latencies")
-    parser.add_argument(
-        "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"
-    )
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--only", nargs="+", metavar="FIGURE", help="draw only these")
     args = parser.parse_args(argv)
-    write_figures(args.points, args.settings, args.out, args.only, args.sessions, args.distributions)
+    write_figures(args.points, args.config, args.out, args.only, args.sessions, args.distributions)
 
 
 def write_figures(
     points_path: Path,
-    settings_text: str,
+    config: Path,
     out: Path,
     only: Sequence[str] | None = None,
     sessions: Path | None = None,
@@ -46,11 +44,11 @@ def write_figures(
         SystemExit: a name in `only` is not a figure.
     """
     from servegrid.report.figures import FIGURES
-    from servegrid.report.points import read_points
     from servegrid.report.published import marked, with_published
-    from servegrid.report.rounds import with_ranges, with_rounds
-    from servegrid.report.settings import parse_settings
-    from servegrid.report.spread import with_spreads
+    from servegrid.report.settings import Settings
+    from servegrid.results.latency_distributions import with_spreads
+    from servegrid.results.points import read_points
+    from servegrid.results.session_values import with_ranges, with_rounds
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
@@ -60,7 +58,7 @@ def write_figures(
         points = with_ranges(with_rounds(points, found), found, ["output_tokens_per_s"])
     if distributions is not None:
         points = with_spreads(points, read_points(distributions))
-    points, settings = with_published(points, parse_settings(settings_text))
+    points, settings = with_published(points, Settings.read(config))
     points = marked(points)
     names = only or list(FIGURES)
     workers = min(len(os.sched_getaffinity(0)), len(names))
@@ -75,9 +73,9 @@ def write_figures(
 
 def draw(name: str, points: "pd.DataFrame", settings: "Settings", out: Path) -> None:
     """Draw one figure and write it in every format of the settings."""
-    from servegrid.files import write_atomic
+    from servegrid.report.drawing.style import render
     from servegrid.report.figures import FIGURES
-    from servegrid.report.style import render
+    from servegrid.util.files import write_atomic
 
     figure = FIGURES[name](points, settings)
     for file_format in settings.formats:

@@ -7,8 +7,8 @@ import threading
 from collections import Counter
 from typing import Any
 
-from servegrid.client import LoadResult, Progress, run
 from servegrid.client.options import parser, read_options
+from servegrid.client.run import LoadResult, Progress, run
 
 LINE_EVERY = 40  # progress lines when standard error is no terminal: one in so many
 
@@ -28,12 +28,12 @@ def show(progress: Progress, calls: list[int]) -> None:
 def write(result: LoadResult, options: argparse.Namespace) -> None:
     """Write what was asked for, each file whole or not at all."""
     if options.jsonl:
-        from servegrid.client.lines import json_lines
-        from servegrid.files import write_atomic
+        from servegrid.client.json_lines import json_lines
+        from servegrid.util.files import write_atomic
 
         write_atomic(options.jsonl, json_lines(result.records))
     if options.out:
-        from servegrid.records import requests_table, write_table
+        from servegrid.records.schema import requests_table, write_table
 
         write_table(options.out, requests_table(result.records))
 

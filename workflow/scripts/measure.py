@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from servegrid import ancestors
 from servegrid.config import Config, ConfigError, load_config
-from servegrid.estimate import History
-from servegrid.facts import gather
-from servegrid.grid import Grid, Session
-from servegrid.locks import Busy
-from servegrid.places import Places
-from servegrid.progress import Progress
-from servegrid.rounds import by_server, needed_of
-from servegrid.session import SessionRun
-from servegrid.state import missing
+from servegrid.host import parent_watch
+from servegrid.host.device_lock import Busy
+from servegrid.measure.folders import Places
+from servegrid.measure.session import SessionRun
+from servegrid.plan.duration import History
+from servegrid.plan.grid import Grid, Session
+from servegrid.plan.pending import missing
+from servegrid.plan.repeats import by_server, needed_of
+from servegrid.plan.resolve import gather
+from servegrid.util.terminal import Progress
 
 
 class Interrupted(BaseException):
@@ -27,7 +27,7 @@ def main() -> int:
     """Read the arguments, measure; exit 0 also when the server failed, for a failure is a result."""
     arguments = _arguments()
     _end_on_signals()
-    ancestors.follow()
+    parent_watch.follow()
     config = load_config(arguments.config)
     grid = Grid(config, gather(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)

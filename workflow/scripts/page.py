@@ -10,7 +10,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments and write the page, whole or not at all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
-    parser.add_argument("--settings", default="{}", help="report settings: JSON text, or a JSON file")
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--sessions", type=Path, required=True, help="folder of the sessions' records")
     parser.add_argument("--ranges", type=Path, help="results/sessions.parquet, for ranges over the sessions")
@@ -23,17 +22,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write_page(arguments: argparse.Namespace) -> None:
     """Gather the parts and write the page."""
-    from servegrid.files import read_json, write_atomic
     from servegrid.report.page.build import page
-    from servegrid.report.page.facts import facts
-    from servegrid.report.page.parts import read_parts
-    from servegrid.report.points import read_points
-    from servegrid.report.settings import parse_settings
+    from servegrid.report.page.sections import read_parts
+    from servegrid.report.page.summary import facts
+    from servegrid.report.settings import Settings
+    from servegrid.results.points import read_points
+    from servegrid.util.files import read_json, write_atomic
 
     reports: Path = arguments.reports
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
     config = read_json(arguments.config)
-    settings = parse_settings(arguments.settings)
+    settings = Settings.of(config)
     points, sessions = (None if path is None else read_points(path) for path in (arguments.points, arguments.ranges))
     parts = read_parts(reports) | {"facts": facts(points, settings, config, arguments.sessions)}
     text = json.dumps(config, indent=2, sort_keys=True)

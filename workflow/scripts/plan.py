@@ -4,9 +4,9 @@ import argparse
 import json
 
 from servegrid.config import parse_config
-from servegrid.facts import gather
-from servegrid.grid import Grid
-from servegrid.plan import plan
+from servegrid.consult.preview import plan
+from servegrid.plan.grid import Grid
+from servegrid.plan.resolve import gather
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from servegrid.docker_runtime.images import look_up
+from servegrid.launch.docker.images import look_up
 
 
 def main() -> None:

@@ -20,22 +20,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path, out: Path) -> None:
     """Answer, and write both forms, each file whole or not at all."""
     from servegrid.config import load_config
-    from servegrid.facts import gather
-    from servegrid.files import write_atomic, write_json
-    from servegrid.grid import Grid
-    from servegrid.model.size import size_of
+    from servegrid.plan.grid import Grid
+    from servegrid.plan.resolve import gather
     from servegrid.report.evidence import Evidence
-    from servegrid.report.points import read_points
-    from servegrid.report.questions import answers, as_data, as_markdown
-    from servegrid.report.roofline import read_devices
-    from servegrid.report.settings import parse_settings
+    from servegrid.report.judge.model_size import size_of
+    from servegrid.report.judge.questions import answers, as_data, as_markdown
+    from servegrid.report.judge.roofline import read_devices
+    from servegrid.report.settings import Settings
+    from servegrid.results.points import read_points
+    from servegrid.util.files import write_atomic, write_json
 
     config = load_config(config_path)
     resources = Path(config.pathvars.resources)
     points_of = Grid(config, gather(config)).points  # those of absent devices too, which another host may have measured
     servers = {one.server.id: one.server.spec for one in points_of if not one.skip or one.skip.status != "unsupported"}
     sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
-    evidence = Evidence.of(read_points(points), read_points(sessions), parse_settings(str(config_path)))
+    evidence = Evidence.of(read_points(points), read_points(sessions), Settings.read(config_path))
     found = answers(evidence, read_devices(devices), sizes)
     write_json(out / "questions.json", as_data(found))
     write_atomic(out / "questions.md", as_markdown(found))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from servegrid.deploy import Form
+    from servegrid.launch.deploy import Form
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,14 +24,14 @@ def write_recommendation(points: Path, sessions: Path, config_path: Path, out: P
     """Choose, and write all forms, each file whole or not at all."""
     from dataclasses import replace
 
-    from servegrid.files import write_atomic, write_json
-    from servegrid.report.advice import as_data, as_markdown
     from servegrid.report.evidence import Evidence
-    from servegrid.report.points import read_points
-    from servegrid.report.recommendation import recommend
-    from servegrid.report.settings import parse_settings
+    from servegrid.report.judge.recommendation import recommend
+    from servegrid.report.judge.recommendation_text import as_data, as_markdown
+    from servegrid.report.settings import Settings
+    from servegrid.results.points import read_points
+    from servegrid.util.files import write_atomic, write_json
 
-    settings = replace(parse_settings(str(config_path)), published=())  # what was not measured here is not recommended
+    settings = replace(Settings.read(config_path), published=())  # what was not measured here is not recommended
     evidence = Evidence.of(read_points(points), read_points(sessions), settings)
     chosen = recommend(evidence)
     server = None if chosen.row is None else str(evidence.rows["server_id"].iloc[chosen.row])
@@ -45,9 +45,9 @@ def write_recommendation(points: Path, sessions: Path, config_path: Path, out: P
 def _forms(server_id: str, config_path: Path) -> "list[Form]":
     """The ways to start the server, with absolute paths; none if the config no longer has it."""
     from servegrid.config import load_config
-    from servegrid.deploy import forms
-    from servegrid.facts import gather
-    from servegrid.grid import Grid
+    from servegrid.launch.deploy import forms
+    from servegrid.plan.grid import Grid
+    from servegrid.plan.resolve import gather
 
     config = load_config(config_path)
     servers = {point.server.id: point.server for point in Grid(config, gather(config)).points}

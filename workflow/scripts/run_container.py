@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from servegrid.docker_runtime.life import ContainerLife
+from servegrid.launch.docker.keeper import ContainerLife
 
 
 def main() -> int:

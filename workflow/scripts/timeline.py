@@ -12,23 +12,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "sessions", type=Path, nargs="*", metavar="SESSION", help="folder of a session, or its session.json"
     )
-    parser.add_argument(
-        "--settings", default="{}", help="report settings: JSON text, or a JSON file (also a whole config)"
-    )
+    parser.add_argument("--config", type=Path, required=True, help="the resolved config")
     parser.add_argument("--out", type=Path, required=True, help="folder for the timelines")
     args = parser.parse_args(argv)
-    write_timelines(args.sessions, args.settings, args.out)
+    write_timelines(args.sessions, args.config, args.out)
 
 
-def write_timelines(sessions: Iterable[Path], settings_text: str, out: Path) -> None:
+def write_timelines(sessions: Iterable[Path], config: Path, out: Path) -> None:
     """Draw and write the timelines, each file whole or not at all; a session without a readable record is passed over."""
-    from servegrid.files import write_atomic
-    from servegrid.report.recording import read_recording
-    from servegrid.report.settings import parse_settings
-    from servegrid.report.style import render
-    from servegrid.report.timeline import draw
+    from servegrid.report.drawing.style import render
+    from servegrid.report.settings import Settings
+    from servegrid.report.timeline.recording import read_recording
+    from servegrid.report.timeline.timeline import draw
+    from servegrid.util.files import write_atomic
 
-    settings = parse_settings(settings_text)
+    settings = Settings.read(config)
     for session in sessions:
         folder = session.parent if session.name == "session.json" else session
         try:

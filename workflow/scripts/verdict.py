@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from servegrid.files import read_json, write_atomic
+from servegrid.util.files import read_json, write_atomic
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from servegrid.files import write_json
-from servegrid.records import SERVER_METRICS, TELEMETRY, RequestRecord, write_requests, write_table
+from servegrid.records.schema import SERVER_METRICS, TELEMETRY, RequestRecord, write_requests, write_table
+from servegrid.util.files import write_json
 
 START_S = 5000.0
 GIB = 1024**3

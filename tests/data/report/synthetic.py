@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from servegrid.metrics import DISTRIBUTED, DISTRIBUTION
-from servegrid.report.spread import Spread, column
+from servegrid.results.columns import DISTRIBUTED, DISTRIBUTION
+from servegrid.results.latency_distributions import Spread, column
 
 Row = dict[str, Any]
 

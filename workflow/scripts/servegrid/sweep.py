@@ -3,28 +3,28 @@
 import json
 import os
 import shlex
-import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from servegrid import engines
-from servegrid import facts as facts_of
-from servegrid.calibration import file_name
-from servegrid.commands import environment_folder, needed_files
+from servegrid.client.calibration import file_name
 from servegrid.config import parse_config
-from servegrid.config.load import engine_of
-from servegrid.docker_runtime.record import record_path, recorded
-from servegrid.elsewhere import merged
-from servegrid.engines.base import ModelRef
-from servegrid.files import named_or_shipped
-from servegrid.grid import Grid, Session
-from servegrid.hub import is_hub_name
-from servegrid.identity import digest
-from servegrid.report.settings import PLACE
-from servegrid.rounds import by_server, wanted
-from servegrid.state import launches, missing, session_folder
+from servegrid.engines.base import ModelRef, ServerSpec
+from servegrid.launch.command_line import environment_folder, needed_files
+from servegrid.launch.docker.image_record import record_path, recorded
+from servegrid.plan import resolve as facts_of
+from servegrid.plan.grid import Grid, Session
+from servegrid.plan.other_hosts import merged
+from servegrid.plan.pending import launches, missing
+from servegrid.plan.repeats import by_server, wanted
+from servegrid.records.paths import session_folder
+from servegrid.util.code_digest import ROOT as SCRIPTS
+from servegrid.util.code_digest import code_digest
+from servegrid.util.files import named_or_shipped
+from servegrid.util.hub import is_hub_name
+from servegrid.util.identity import digest
 
 
 class Sweep:
@@ -59,11 +59,16 @@ class Sweep:
         """Sessions with at least one load that is not settled, in the order they are to run; with `repeats: auto` all that there may be."""
         return [session for session in self._wanted if missing(session, self._results, self.config.retry)]
 
-    def session_inputs(self, _wildcards: Any) -> list[str]:
-        """What collect waits for: the mark of every session to be measured; of a finished one its record."""
+    def todo_marks(self, _wildcards: Any) -> list[str]:
+        """Marks of the sessions to be measured; targets of their own, since Snakemake makes no input that is missing for an output that is there."""
+        return [self._mark(session) for session in self.todo]
+
+    def session_inputs(self, wildcards: Any) -> list[str]:
+        """What collect waits for: the mark of every session to be measured; of a settled one its record, and the mark of what made it."""
         todo = {session.id for session in self.todo}
-        own = [self._mark(session) if session.id in todo else self._record(session) for session in self._wanted]
-        return own + self._elsewhere
+        settled = [session for session in self._wanted if session.id not in todo]
+        known = [path for session in settled for path in (*self._last_mark(session), self._record(session))]
+        return self.todo_marks(wildcards) + known + self._elsewhere
 
     @cached_property
     def _elsewhere(self) -> list[str]:
@@ -84,6 +89,12 @@ class Sweep:
         name = digest([loads, *(launches(one, self._results) for one in counted)], 8)
         return str(session_folder(self._results, session) / "measured" / name)
 
+    def _last_mark(self, session: Session) -> list[str]:
+        """The mark that the session's last job left; none where the records came here without it."""
+        folder = session_folder(self._results, session) / "measured"
+        marks = [path for path in folder.glob("*") if not path.suffix]
+        return [str(max(marks, key=lambda path: path.stat().st_mtime_ns))] if marks else []
+
     def _record(self, session: Session) -> str:
         return str(session_folder(self._results, session) / "session.json")
 
@@ -95,14 +106,27 @@ class Sweep:
         """How many GPUs the session takes."""
         return self.config.devices[self._session(wildcards).server.gpu].gpu_count
 
-    def session_parts(self, wildcards: Any) -> list[str]:
-        """What must be there before the server can start: its environment and its model files."""
-        spec = self._session(wildcards).server.spec
+    def session_needs(self, wildcards: Any) -> list[str]:
+        """What must be there before a session can be measured: config, prompts, environment, image, model files, calibrations.
+
+        Nothing for a session whose mark is there: it is settled, whatever became of its config, its model or its environment. (Inputs
+        that are `ancient` would not do: Snakemake does not look behind a job that has to run, nor past an input that is ancient.)
+        """
+        if Path(
+            self._results, "sessions", wildcards.server, f"rep{wildcards.rep}", "measured", wildcards.missing
+        ).exists():
+            return []
+        session = self._session(wildcards)
+        kinds = {load.options.client for load in session.loads}
+        calibrations = [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
+        return [str(self._results / "config.json"), self.prompt_file, *self._parts(session.server.spec), *calibrations]
+
+    def _parts(self, spec: ServerSpec) -> list[str]:
         parts = [str(path) for path in needed_files(spec, self._resources).values() if not is_hub_name(path)]
         if spec.runtime == "venv":
             parts.append(str(self._resources / environment_folder(spec) / "ready"))
         if spec.runtime == "docker" and spec.image:
-            parts.append(self._image_record(spec.image))
+            parts.append(self._image_mark(spec.image))
         return parts
 
     @cached_property
@@ -115,12 +139,16 @@ class Sweep:
         """The image as the config names it."""
         return self._images[wildcards.image]
 
-    def _image_record(self, image: str) -> str:
-        """What a session that is to be measured needs to know of its image. That it could not be had is forgotten: this run tries anew."""
-        path, found = self._resources / record_path(image), recorded(image, self._resources)
-        if found and found.error:
-            path.unlink(missing_ok=True)
-        return str(path)
+    def image_record(self, wildcards: Any) -> str:
+        """The record of what the image's name means."""
+        return str(self._resources / record_path(self._images[wildcards.image]))
+
+    def _image_mark(self, image: str) -> str:
+        """What a session needs to know of its image: its record, or the mark of another attempt to look it up."""
+        path, known = self._resources / record_path(image), recorded(image, self._resources)
+        if known and not known.error:
+            return str(path)
+        return str(path.with_suffix(f".{digest(path.read_text() if known else None, 8)}.done"))
 
     @cached_property
     def _environments(self) -> dict[str, tuple[str, str]]:
@@ -171,18 +199,14 @@ class Sweep:
             return "build_model.py"
         return f"fetch_model.py --name {shlex.quote(model.name)} --revision {shlex.quote(model.revision)}"
 
-    def calibrations(self, wildcards: Any) -> list[str]:
-        """What the clients of this session cost on this host; measured once per host."""
-        kinds = {load.options.client for load in self._session(wildcards).loads}
-        return [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
-
     def rbln_python(self, _wildcards: Any) -> str:
         """The Python that compiles for NPUs: that of RBLN_PYTHON, else the one beside the program of an engine of the config."""
         specs = [point.server.spec for point in self.grid.points if point.server.spec.kind == "npu"]
         beside = [Path(spec.command[0]).with_name("python") for spec in specs if spec.command]
         return os.environ.get("RBLN_PYTHON") or next((str(python) for python in beside if python.exists()), "python3")
 
-    def prompt_file(self, _wildcards: Any) -> str:
+    @property
+    def prompt_file(self) -> str:
         """The prompts of every load: the user's file as it is, or the generated set."""
         if self.config.prompts.source != "generated":
             return self.config.prompts.source
@@ -198,24 +222,45 @@ class Sweep:
             f" --output-tokens {wanted.output_tokens} --seed {wanted.seed}"
         )
 
-    def code(self, *names: str) -> list[str]:
-        """Scripts whose change makes a table or figure stale."""
-        return [str(self._basedir / "workflow" / "scripts" / name) for name in names]
+    def code(self, script: str) -> Callable[[Any], str]:
+        """Params function: the digest of a script and of all that it imports. Its edit makes anew what the script makes."""
+        return lambda _wildcards: code_digest(SCRIPTS / f"{script}.py")
 
-    @cached_property
-    def collect_token(self) -> str:
+    def made(self, stage: str) -> str:
+        """An output named by what made it, the code and, of the first stages, the config.
+
+        All of them are wanted by `rule all`: where results came here without Snakemake's own records (.snakemake), it does not know of
+        code and params that changed, and misses a file that is not there.
+        """
+        told = {
+            "resolve": lambda: [self._resolved],
+            "collect": lambda: [code_digest(SCRIPTS / "collect.py"), self._digest],
+        }
+        what = told[stage]() if stage in told else [code_digest(SCRIPTS / f"{stage}.py")]
+        return f"<results>/made/{stage}-{digest(what, 8)}"
+
+    @property
+    def made_by(self) -> list[str]:
+        """The rules with such an output."""
+        report = ["tables", "figures", "claims", "recommend", "questions", "page", "verdict"]
+        return ["resolve", "collect", *report, *(["timelines"] if self.config.report.timelines else [])]
+
+    def collect_token(self, _wildcards: Any) -> str:
         """Differs from that of the last collect as long as something is to be measured; else it is that of the last collect.
 
-        A missing mark alone would not do: Snakemake does not make an input that is missing for an output that is there.
+        For a run that asks for a table alone, where the marks of `todo` are no targets.
         """
-        last = self._results / "collected.txt"
-        if self.todo or not last.exists():
-            return digest([[session.id for session in self.todo], time.time_ns()])
-        return last.read_text().strip()
+        path = self._results / "collected.txt"
+        last = path.read_text().strip() if path.exists() else ""
+        return digest([last, [session.id for session in self.todo]]) if self.todo or not last else last
+
+    def digest(self, _wildcards: Any) -> str:
+        """Hash of what the result tables depend on beside records and code."""
+        return self._digest
 
     @cached_property
-    def digest(self) -> str:
-        """Hash of what the result tables depend on beside records: points, their names, prices, limits and the baseline."""
+    def _digest(self) -> str:
+        """Of points, their names, prices, limits and the baseline."""
         points = [[dict(point.axes), point.server.id, point.load.id, str(point.skip)] for point in self.grid.points]
         prices = {name: device.usd_per_hour for name, device in self.config.devices.items()}
         elsewhere = [self._elsewhere] if self._elsewhere else []
@@ -223,31 +268,31 @@ class Sweep:
         limits = [report.slo] if report.slo else []
         return digest([points, self.config.repeats.model_dump(), prices, report.baseline, *limits, *elsewhere])
 
-    @cached_property
-    def whole(self) -> str:
+    def whole(self, _wildcards: Any) -> str:
         """The whole config as JSON."""
         return json.dumps(self._raw, sort_keys=True)
 
-    @cached_property
-    def resolved(self) -> str:
+    def resolved(self, _wildcards: Any) -> str:
         """The config as JSON, without what is asked of one run alone."""
+        return self._resolved
+
+    @cached_property
+    def _resolved(self) -> str:
         return json.dumps(
             {key: value for key, value in self._raw.items() if key not in ("commands", "retry")}, sort_keys=True
         )
 
-    @property
-    def published(self) -> list[str]:
+    def published(self, _wildcards: Any) -> list[str]:
         """The published tables, where they are."""
         return [str(named_or_shipped(name)) for name in self.config.report.published]
 
-    @cached_property
-    def report_settings(self) -> str:
-        """The report's part of the config, the further axes and the names, as JSON: a change of it redraws, and measures nothing."""
-        engines = {name: engine_of(name, entry) for name, entry in self.config.engines.items()}
-        devices = {name: device.name or "" for name, device in self.config.devices.items()}
-        server = self.config.server.model_dump(include=set(PLACE))
-        more = {"axes": self.grid.axes[5:], "engines": engines, "devices": devices, "server": server}
-        return json.dumps(self.config.report.model_dump() | more, sort_keys=True)
+    def device_facts(self, _wildcards: Any) -> str:
+        """The table of what devices can do."""
+        return str(self._basedir / "config" / "published" / "devices.csv")
+
+    def captions(self, _wildcards: Any) -> list[str]:
+        """Texts of Snakemake's own report."""
+        return [str(path) for path in sorted((self._basedir / "workflow" / "report").glob("*.rst"))]
 
     def timeline_sessions(self, wildcards: Any) -> list[str]:
         """Folders of the sessions whose telemetry is drawn: the first of each server, up to the number in the config."""

@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from servegrid.client.loop import READ, WRITE, Loop
-from servegrid.client.process import allow_many_files
+from servegrid.client.stream_client import allow_many_files
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
-from servegrid.client.arrival_clock import SPACE, ask_for_stamps, read_stamp
 from servegrid.client.exchange import Exchange, Request
 from servegrid.client.framing import HEAD_BYTES, REFUSALS, Reader, refusal
+from servegrid.client.kernel_stamps import SPACE, ask_for_stamps, read_stamp
 from servegrid.client.loop import READ, WRITE, Loop
 from servegrid.client.shape import Timeouts
-from servegrid.request_record import RequestStatus
+from servegrid.records.request import RequestStatus
 
 READ_BYTES = 64 * 1024
 _KEPT_OF_MALFORMED = 64 * 1024

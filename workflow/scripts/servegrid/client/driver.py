@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Optional
 
-from servegrid.client.arrival_clock import HAS_STAMPS, wall_less_monotonic
 from servegrid.client.connection import Connection, TlsError, words_of
 from servegrid.client.exchange import Exchange, Request, Spool
+from servegrid.client.kernel_stamps import HAS_STAMPS, wall_less_monotonic
 from servegrid.client.loop import Loop
 from servegrid.client.shape import Timeouts
-from servegrid.request_record import RequestStatus
+from servegrid.records.request import RequestStatus
 
 if TYPE_CHECKING:
     import ssl

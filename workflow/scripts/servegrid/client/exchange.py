@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from servegrid.request_record import RequestStatus
+from servegrid.records.request import RequestStatus
 
 HOLD_BYTES = 256 * 1024 * 1024
 _ID = re.compile(r"[!-~]{1,200}")

@@ -1,27 +1,11 @@
-"""The kinds of client: what each can carry out, and by which function. Loaded when it is needed, and not before."""
+"""The kinds of client: what each can carry out, and what it needs on this host."""
 
-from importlib import import_module
-from typing import Protocol
+import shutil
 
-from servegrid.client.process import Carried, Job, Start, Watch, at_once
 from servegrid.client.shape import ClosedLoop, Kind, Shape
 from servegrid.protocols.base import Transport
 
-_MODULES: dict[Kind, str] = {"stream": "process", "requests": "threads", "parallel": "parallel"}
-
-
-class Carrier(Protocol):
-    """Carries out a job. An exception from a signal handler ends it at once and is handed back with what was recorded."""
-
-    def __call__(self, job: Job, watch: Watch, start: Start = at_once) -> Carried:
-        """Carry `job` out; see `process.carry_out`."""
-
-
-def carrier(kind: Kind, transport: Transport = "http") -> Carrier:
-    """The function of this kind; over gRPC there is one for all that `check` lets pass."""
-    module = "grpc_stream" if transport == "grpc" else _MODULES[kind]
-    found: Carrier = import_module(f"servegrid.client.{module}").carry_out
-    return found
+PROGRAMS = ("parallel", "curl", "sh")
 
 
 def check(kind: Kind, shape: Shape, workers: int = 1, transport: Transport = "http") -> None:
@@ -40,3 +24,13 @@ def check(kind: Kind, shape: Shape, workers: int = 1, transport: Transport = "ht
         raise ValueError(f"client {kind} has no workers; they belong to client stream")
     if kind == "parallel" and shape.duration_s is not None:
         raise ValueError("client parallel ends by a number of requests, not by a duration")
+
+
+def missing() -> str | None:
+    """Why this kind cannot run here; None if it can."""
+    lacking = " and ".join(name for name in PROGRAMS if shutil.which(name) is None)
+    return (
+        f"client parallel needs {lacking}, not installed here (Debian: apt-get install parallel curl)"
+        if lacking
+        else None
+    )

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
-from servegrid.speculation import Speculation
+from servegrid.engines.speculation import Speculation
 
 METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
 READY = ("awq", "gptq", "exl3", "compressed-tensors")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
 READY = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")

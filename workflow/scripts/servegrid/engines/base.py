@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from servegrid.identity import aside, later
-from servegrid.speculation import TRAINED, Speculation
+from servegrid.engines.speculation import TRAINED, Speculation
+from servegrid.util.identity import aside, later
 
 Option = str | int | float | None
 CACHE = "/cache"  # in containers, and XDG_CACHE_HOME there

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servegrid import library
+from servegrid.engines import _library_server
 from servegrid.engines.base import Engine, Launch, Reported, ServerSpec, flags
 
 
@@ -17,7 +17,7 @@ class CTranslate2(Engine):
     quantizations = {"none": "float32", "int8": "int8", "int16": "int16"}
     has_prefix_cache = False  # nothing is kept from one prompt for the next
     facts_paths = ("/version",)
-    metrics = library.METRICS
+    metrics = _library_server.METRICS
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The converted model, with its tokenizer beside it."""
@@ -25,7 +25,7 @@ class CTranslate2(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """One batch at a time."""
-        line = library.arguments("ctranslate2", spec, launch)
+        line = _library_server.arguments("ctranslate2", spec, launch)
         line += ["--compute-type", self.quantizations[spec.quantization]]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
@@ -33,4 +33,4 @@ class CTranslate2(Engine):
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
-        return library.reported(answers)
+        return _library_server.reported(answers)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import ready_checkpoint, unequal_shares, without_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, unequal_shares, without_checkpoint
 
 READY = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
 

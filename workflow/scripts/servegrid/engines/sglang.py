@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "modelopt_fp8", "modelopt_fp4")
 """Quantizations that need a checkpoint made beforehand."""

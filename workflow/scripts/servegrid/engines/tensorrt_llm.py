@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from servegrid.engines._checkpoints import ready_checkpoint, unequal_shares, without_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, unequal_shares, without_checkpoint
 
 SETTINGS = "trtllm.yaml"
 OF_SETTINGS = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
 READY = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servegrid import library
+from servegrid.engines import _library_server
 from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
 
 
@@ -19,7 +19,7 @@ class Transformers(Engine):
     quantizations = {"none": "float32"}
     has_prefix_cache = False
     key_variable = "SERVER_API_KEY"
-    metrics = library.METRICS
+    metrics = _library_server.METRICS
 
     def lock(self, device_kind: str) -> str:
         """With torch for this kind of device."""
@@ -31,12 +31,12 @@ class Transformers(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """One batch at a time; full precision on a CPU, the checkpoint's own elsewhere."""
-        line = library.arguments("transformers", spec, launch)
+        line = _library_server.arguments("transformers", spec, launch)
         line += ["--compute-type", "float32" if spec.kind == "cpu" else "default"]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
-        return line + library.engine_arguments(spec.options)
+        return line + _library_server.engine_arguments(spec.options)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
-        return library.reported(answers)
+        return _library_server.reported(answers)

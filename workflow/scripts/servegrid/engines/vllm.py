@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
-from servegrid.engines.ready import ready_checkpoint, without_checkpoint
 
 Setting = Option | bool | Mapping[str, Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servegrid import library
+from servegrid.engines import _library_server
 from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
 from servegrid.engines.vllm import Vllm
 
@@ -22,16 +22,16 @@ class VllmAsync(Vllm):
     protocols = ("openai-completions",)
     facts_paths = ("/version",)
     key_variable = "SERVER_API_KEY"
-    metrics = library.METRICS
+    metrics = _library_server.METRICS
 
     started_by = Engine.started_by
     container = Engine.container
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The engine's settings go to the library as they are, under the names of its AsyncEngineArgs."""
-        line = library.arguments("async_llm_engine", spec, launch)
-        return line + library.engine_arguments(self.settings(spec, launch))
+        line = _library_server.arguments("async_llm_engine", spec, launch)
+        return line + _library_server.engine_arguments(self.settings(spec, launch))
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
-        return library.reported(answers)
+        return _library_server.reported(answers)

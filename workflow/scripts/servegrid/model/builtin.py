@@ -10,15 +10,7 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from servegrid.model import vocabulary
-from servegrid.model.architecture import (
-    CONTEXT_LENGTH,
-    DRAFT,
-    HEAD_DIM,
-    MAIN,
-    NORM_EPSILON,
-    ROPE_THETA,
-    Architecture,
-)
+from servegrid.model.architecture import CONTEXT_LENGTH, DRAFT, HEAD_DIM, MAIN, NORM_EPSILON, ROPE_THETA, Architecture
 from servegrid.model.folder import replacing_folder
 from servegrid.model.weights import tensors
 

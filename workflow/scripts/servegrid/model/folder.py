@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from servegrid.files import sync
+from servegrid.util.files import sync
 
 
 @contextmanager

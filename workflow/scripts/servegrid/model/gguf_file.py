@@ -8,9 +8,9 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 from numpy.typing import NDArray
 
-from servegrid.files import replacing
 from servegrid.model import gguf_tokenizer
 from servegrid.model.checkpoint import Checkpoint, Sizes, UnsupportedModelError
+from servegrid.util.files import replacing
 
 QUANTIZATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """What matrices can be stored as. All of them are, output head included; vectors stay float32."""

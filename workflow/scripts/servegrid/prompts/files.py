@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from servegrid.files import write_atomic
+from servegrid.util.files import write_atomic
 
 _ALLOWED_KEYS = ("id", "prompt", "max_tokens")
 

@@ -7,7 +7,7 @@ from servegrid.protocols import _typed
 from servegrid.protocols._output import Output, count, read_timings
 from servegrid.protocols.base import Documents, GenerationSettings, Protocol, Reading, documents, error_words
 from servegrid.protocols.events import Events
-from servegrid.request_record import RequestRecord, RequestStatus
+from servegrid.records.request import RequestRecord, RequestStatus
 
 END_MARK = b"[DONE]"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from servegrid.request_record import RequestRecord
+from servegrid.records.request import RequestRecord
 
 
 class Output:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from servegrid.protocols._output import Output, count
 from servegrid.protocols.base import GenerationSettings
-from servegrid.request_record import RequestRecord
+from servegrid.records.request import RequestRecord
 
 MODEL = "vllm_model"
 """The model's name in the repository, as in the backend's own samples."""

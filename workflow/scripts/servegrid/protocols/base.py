@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from servegrid.protocols.events import Events
-from servegrid.request_record import RequestRecord, RequestStatus
+from servegrid.records.request import RequestRecord, RequestStatus
 
 Transport = Literal["http", "grpc"]
 """What carries a protocol. Over gRPC a request is one message, `path` the method, and every message of the answer an event."""

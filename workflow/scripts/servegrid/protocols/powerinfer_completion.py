@@ -5,7 +5,7 @@ from typing import Any
 from servegrid.protocols.base import GenerationSettings, Reading
 from servegrid.protocols.events import Events
 from servegrid.protocols.llamacpp_completion import LlamacppCompletion
-from servegrid.request_record import RequestRecord
+from servegrid.records.request import RequestRecord
 
 UNCOUNTED = 1
 """The first token is sampled from the prompt, and `n_decoded` counts from the second on (examples/server/server.cpp, d3ebd7c)."""

@@ -5,7 +5,7 @@ from typing import Any
 from servegrid.protocols._output import Output, count
 from servegrid.protocols.base import Documents, GenerationSettings, Protocol, Reading, documents, error_words
 from servegrid.protocols.events import Events
-from servegrid.request_record import RequestRecord, RequestStatus
+from servegrid.records.request import RequestRecord, RequestStatus
 
 END_MARK = b"[DONE]"
 REPEATED_BYTES = 32

@@ -6,7 +6,7 @@ from typing import Any
 from servegrid.protocols._triton import MODEL, Piece, sampling, switches, write
 from servegrid.protocols.base import GenerationSettings, Protocol, Reading, documents, error_words
 from servegrid.protocols.events import Events
-from servegrid.request_record import RequestRecord
+from servegrid.records.request import RequestRecord
 
 
 class TritonGenerate(Protocol):

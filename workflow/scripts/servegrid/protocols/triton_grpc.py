@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from servegrid.protocols._triton import MODEL, Piece, sampling, switches, write
 from servegrid.protocols.base import GenerationSettings, Protocol, Reading, Transport
 from servegrid.protocols.events import Events
-from servegrid.request_record import RequestRecord, RequestStatus
+from servegrid.records.request import RequestRecord, RequestStatus
 
 _FULL = "exceeds maximum queue size"
 

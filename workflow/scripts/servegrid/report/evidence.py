@@ -8,15 +8,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from servegrid import intervals
-from servegrid.intervals import Estimate
-from servegrid.metrics import BETTER
-from servegrid.noise import Noise, noise_of
-from servegrid.phrases import distrust
-from servegrid.report.points import PUBLISHED, WHOLE, bound, label, prepare
 from servegrid.report.published import with_published
-from servegrid.report.rounds import IDS, Ids, Rounds, by_point, known
 from servegrid.report.settings import Settings
+from servegrid.results.axes import label
+from servegrid.results.columns import BETTER
+from servegrid.results.points import PUBLISHED, WHOLE, bound, prepare
+from servegrid.results.session_values import IDS, Ids, Rounds, by_point, known
+from servegrid.results.warnings import distrust
+from servegrid.stats import intervals
+from servegrid.stats.intervals import Estimate
+from servegrid.stats.noise import Noise, noise_of
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
@@ -42,7 +43,7 @@ class Evidence:
     def of(cls, points: pd.DataFrame, sessions: pd.DataFrame, settings: Settings) -> "Evidence":
         """From the result tables as they are on disk."""
         points, wider = with_published(points, settings)
-        rows = prepare(points, wider)
+        rows = prepare(points, wider.all_axes)
         rows["source"] = rows["source"].where(rows["status"] == PUBLISHED, MEASURED)
         return cls(rows, sessions, wider)
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.files import named_or_shipped
-from servegrid.report.points import NO_EFFECT, NUMBERS, PUBLISHED, WHOLE, bound, label
 from servegrid.report.settings import PLACE, Settings
+from servegrid.results.axes import NO_EFFECT, label
+from servegrid.results.columns import NUMBERS
+from servegrid.results.points import PUBLISHED, WHOLE, bound
+from servegrid.util.files import named_or_shipped
 
 NEEDED = ("gpu", "engine", "threads", "time_s")
 PLAIN = {"speculation": "none", "quantization": "none", "runs_at_once": "1"}

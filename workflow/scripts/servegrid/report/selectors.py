@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.points import label
 from servegrid.report.published import known_name
 from servegrid.report.settings import Settings
+from servegrid.results.axes import label
 
 _RANGE = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

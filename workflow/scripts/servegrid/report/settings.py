@@ -1,12 +1,12 @@
 """What the report part of the config says about tables and figures."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from servegrid.report.points import AXES, label
+from servegrid.results.axes import AXES, label
+from servegrid.util.files import read_json
 
 FORMATS = ("svg", "png")
 PLACE = ("memory_fraction", "sharing", "replicas", "tensor_parallel")
@@ -41,6 +41,31 @@ class Settings:
     devices: Mapping[str, str] = field(default_factory=dict)
     server: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Settings":
+        """Take them from a resolved config: its report part, the further axes, and the names of engines and devices.
+
+        Raises:
+            ValueError: a format is unknown.
+        """
+        report = config.get("report", {})
+        grid, engines, devices, server = (config.get(part, {}) for part in ("grid", "engines", "devices", "server"))
+        known = {name: report[name] for name in ("title", "baseline", "objective", "slo") if name in report}
+        return cls(
+            axes=tuple(axis for axis in grid if axis not in (*AXES, "include", "exclude")),
+            formats=_formats(report.get("formats", FORMATS)),
+            published=tuple(report.get("published", ())),
+            engines={name: entry.get("engine") or name for name, entry in engines.items()},
+            devices={name: entry.get("name") or "" for name, entry in devices.items()},
+            server={name: value for name, value in server.items() if name in PLACE and value is not None},
+            **known,
+        )
+
+    @classmethod
+    def read(cls, config: Path) -> "Settings":
+        """Take them from the file of a resolved config."""
+        return cls.of(read_json(config))
+
     @property
     def all_axes(self) -> tuple[str, ...]:
         """The five axes, then the further ones."""
@@ -64,42 +89,7 @@ class Settings:
         return None if value is None else label(value)
 
 
-def parse_settings(text: str) -> Settings:
-    """Settings from JSON text, or from a JSON file if `text` is a path.
-
-    The JSON is the report part of the config with the further axes under `axes`, or a whole resolved config.
-
-    Raises:
-        ValueError: the JSON is not an object or a format is unknown.
-        OSError: the file cannot be read.
-    """
-    raw = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
-    if not isinstance(raw, dict):
-        raise ValueError("report settings must be a JSON object")
-    return _settings(_report_part(raw) if "grid" in raw else raw)
-
-
-def _report_part(config: dict[str, Any]) -> dict[str, Any]:
-    further = [axis for axis in config["grid"] if axis not in (*AXES, "include", "exclude")]
-    engines = {name: entry.get("engine") or name for name, entry in config.get("engines", {}).items()}
-    devices = {name: entry.get("name") or "" for name, entry in config.get("devices", {}).items()}
-    server = config.get("server", {})
-    return {**config.get("report", {}), "axes": further, "engines": engines, "devices": devices, "server": server}
-
-
-def _settings(raw: dict[str, Any]) -> Settings:
-    formats = tuple(raw.get("formats", FORMATS))
-    if unknown := sorted(set(formats) - set(FORMATS)):
+def _formats(names: Iterable[str]) -> tuple[str, ...]:
+    if unknown := sorted(set(names) - set(FORMATS)):
         raise ValueError(f"formats: {', '.join(unknown)}: is not one of {', '.join(FORMATS)}")
-    return Settings(
-        title=str(raw.get("title", Settings.title)),
-        baseline=dict(raw.get("baseline", {})),
-        axes=tuple(axis for axis in raw.get("axes", ()) if axis not in AXES),
-        formats=formats,
-        objective=str(raw.get("objective", Settings.objective)),
-        slo=dict(raw.get("slo", {})),
-        published=tuple(raw.get("published", ())),
-        engines=dict(raw.get("engines", {})),
-        devices=dict(raw.get("devices", {})),
-        server={name: value for name, value in raw.get("server", {}).items() if name in PLACE and value is not None},
-    )
+    return tuple(names)

@@ -4,7 +4,7 @@ import math
 import threading
 from collections.abc import Callable
 
-from servegrid.clock import now_s
+from servegrid.util.clock import now_s
 
 _AFTER_FAILURE_S = 0.5
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pynvml
 
-from servegrid.clock import now_s
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.nvml import memory_of, optional
 from servegrid.telemetry.pcie import PcieMeter
+from servegrid.util.clock import now_s
 
 _LOST = frozenset(
     {

@@ -2,9 +2,9 @@
 
 import psutil
 
-from servegrid.clock import now_s
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.cpu import CpuMeter
+from servegrid.util.clock import now_s
 
 _BUSY = ("user", "nice", "system", "irq", "softirq")
 

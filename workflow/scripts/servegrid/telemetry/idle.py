@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from servegrid.clock import now_s
 from servegrid.telemetry.nvml import GpuInfo, driver, find, memory_used, processes
+from servegrid.util.clock import now_s
 
 ALLOWED_BYTES = 2**30
 """Memory that may be in use on a free GPU: a desktop, and what old drivers count as used but keep for themselves."""

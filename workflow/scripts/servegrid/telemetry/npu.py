@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from servegrid.clock import now_s
 from servegrid.telemetry import rbln_smi
 from servegrid.telemetry.buffer import Row
+from servegrid.util.clock import now_s
 
 HOT = "P10"
 HW_THERMAL = 0x40  # NVML's bit for a slowdown by heat

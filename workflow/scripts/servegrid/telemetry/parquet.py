@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from servegrid.files import replacing
 from servegrid.telemetry.buffer import Row
+from servegrid.util.files import replacing
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 import pynvml
 
-from servegrid.clock import now_s
 from servegrid.telemetry.nvml import optional
+from servegrid.util.clock import now_s
 
 _WRAP = 2**32
 _LANE_BYTES_PER_S = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.97e9, 5: 3.94e9, 6: 7.57e9}

@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from servegrid.body import TooLong, whole
-from servegrid.clock import now_s
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.exposition import parse
+from servegrid.util.clock import now_s
+from servegrid.util.http_body import TooLong, whole
 
 _TIMEOUT_S = 1.0
 _LARGEST_BYTES = 16 * 2**20

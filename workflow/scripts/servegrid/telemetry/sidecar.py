@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import pynvml
 
-from servegrid.clock import now_s
 from servegrid.telemetry.beat import Beat
 from servegrid.telemetry.buffer import Buffer, Row
 from servegrid.telemetry.gpu import GpuSampler
@@ -23,6 +22,7 @@ from servegrid.telemetry.nvml import DriverAbsent, open_driver
 from servegrid.telemetry.pcie import PcieMeter, pcie_meter
 from servegrid.telemetry.scraper import CopiesScraper
 from servegrid.telemetry.tree import ProcessTree
+from servegrid.util.clock import now_s
 
 READY = "ready"
 _LOOP_S = 0.5
@@ -126,7 +126,7 @@ class Sidecar:
 
     def _record(self) -> None:
         # Late, since they take a third of a second to import, and the first samples need neither.
-        from servegrid.records import SERVER_METRICS, TELEMETRY
+        from servegrid.records.schema import SERVER_METRICS, TELEMETRY
         from servegrid.telemetry.parquet import streaming
 
         with (

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import psutil
 
-from servegrid.clock import now_s
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.cpu import CpuMeter
+from servegrid.util.clock import now_s
 
 _LOOK_FOR_CHILDREN_S = 1.0  # it reads every process of the host
 

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from servegrid.report.curves import TIME, Measure, extent, value_axis
-from servegrid.report.missing import error_bars, not_drawn, partial
-from servegrid.report.numbers import clip
-from servegrid.report.panels import Panel, in_common, split
-from servegrid.report.points import DRAWN, bound, doubtful, drawable, levels, prepare
+from servegrid.report.drawing.curves import TIME, Measure, extent, value_axis
+from servegrid.report.drawing.footnotes import error_bars, not_drawn, partial
+from servegrid.report.drawing.panels import Panel, in_common, split
+from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.style import GREY, Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.report.sheet import Sheet, say
-from servegrid.report.style import GREY, Look, engine_looks, styled
+from servegrid.results.points import DRAWN, bound, doubtful, drawable, levels, prepare
+from servegrid.util.text import clip
 
 TITLE = "Engines at their best"
 MEASURES = (
@@ -46,7 +46,7 @@ class _Line:
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Groups by GPU, quantization and further axes; within each, engines from the fastest to the slowest."""
     with styled():
-        rows = _with_ends(prepare(points, settings))
+        rows = _with_ends(prepare(points, settings.all_axes))
         if not drawable(rows, TIME.value).any():
             return say(TITLE, "No point has a measured time.", not_drawn(rows, TIME.value, settings.all_axes))
         if bound(rows[drawable(rows, TIME.value)]).all():

@@ -9,17 +9,18 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from servegrid.metrics import DISTRIBUTED, PERCENTILES
-from servegrid.report.curves import is_wide, legend_handle, quickest, value_axis
-from servegrid.report.missing import limited, not_drawn, partial
-from servegrid.report.numbers import clip
-from servegrid.report.panels import MAX_PANELS, Panel, hold, in_common, split
-from servegrid.report.points import DRAWN, PUBLISHED, doubtful, drawable, label, prepare
-from servegrid.report.rounds import IDS
+from servegrid.report.drawing.curves import is_wide, legend_handle, quickest, value_axis
+from servegrid.report.drawing.footnotes import limited, not_drawn, partial
+from servegrid.report.drawing.panels import MAX_PANELS, Panel, hold, in_common, split
+from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.report.sheet import Sheet, say
-from servegrid.report.spread import Spread, column
-from servegrid.report.style import Look, engine_looks, styled
+from servegrid.results.axes import label
+from servegrid.results.columns import DISTRIBUTED, PERCENTILES
+from servegrid.results.latency_distributions import Spread, column
+from servegrid.results.points import DRAWN, PUBLISHED, doubtful, drawable, prepare
+from servegrid.results.session_values import IDS
+from servegrid.util.text import clip
 
 TITLE = "Latency distributions"
 WORDS = {
@@ -36,7 +37,7 @@ _MARKED = "Marks: p50, p90 and p99, each where enough requests stand behind it."
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """A pair of panels by GPU, quantization and further axes; speculation is held, and client threads within a panel."""
     with styled():
-        rows = prepare(points, settings)
+        rows = prepare(points, settings.all_axes)
         known, gaps = _known(rows), _gaps(rows, settings)
         if not known.any():
             return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)

@@ -8,17 +8,18 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from servegrid.phrases import GARBLED
-from servegrid.report.curves import legend_handle
-from servegrid.report.effect import reference_level, speedups
-from servegrid.report.missing import limited, not_drawn, partial
-from servegrid.report.numbers import clip
-from servegrid.report.panels import Panel, at, in_common, in_words, split
-from servegrid.report.points import NO_EFFECT, doubtful, drawable, prepare
-from servegrid.report.sameness_panel import STRIP, beside, dot_look, draw_panel
+from servegrid.report.drawing.curves import legend_handle
+from servegrid.report.drawing.footnotes import limited, not_drawn, partial
+from servegrid.report.drawing.panels import Panel, at, in_common, in_words, split
+from servegrid.report.drawing.sameness_panel import STRIP, beside, dot_look, draw_panel
+from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.speedup import reference_level, speedups
+from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.report.sheet import Sheet, say
-from servegrid.report.style import Look, engine_looks, styled
+from servegrid.results.axes import NO_EFFECT
+from servegrid.results.points import doubtful, drawable, prepare
+from servegrid.results.warnings import GARBLED
+from servegrid.util.text import clip
 
 TITLE = "Speed against sameness"
 SETTING = ["engine", "speculation", "quantization"]
@@ -45,7 +46,7 @@ _HEIGHTS_IN = 2.4, 4.2
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """A panel per GPU and further axis; dots are medians over client threads, bars the range over them."""
     with styled():
-        rows = prepare(points, settings)
+        rows = prepare(points, settings.all_axes)
         reference = {axis: reference_level(rows, axis, settings) for axis in SETTING}
         rows = _over(rows, reference, settings)
         known = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)

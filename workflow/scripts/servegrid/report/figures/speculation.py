@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from servegrid.report.effect_figure import Effect, draw_effect
+from servegrid.report.drawing.speedup_figure import Effect, draw_effect
 from servegrid.report.settings import Settings
 
 TITLE = "Speed-up by speculation"

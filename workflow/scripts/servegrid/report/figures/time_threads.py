@@ -5,13 +5,22 @@ import textwrap
 import pandas as pd
 from matplotlib.figure import Figure
 
-from servegrid.report.curves import THREADS, TIME, draw_curve, extent, legend_handle, quickest, threads_axis, value_axis
-from servegrid.report.missing import error_bars, limited, not_drawn, partial
-from servegrid.report.panels import Panel, columns_for, hold, in_common, split
-from servegrid.report.points import drawable, prepare
+from servegrid.report.drawing.curves import (
+    THREADS,
+    TIME,
+    draw_curve,
+    extent,
+    legend_handle,
+    quickest,
+    threads_axis,
+    value_axis,
+)
+from servegrid.report.drawing.footnotes import error_bars, limited, not_drawn, partial
+from servegrid.report.drawing.panels import Panel, columns_for, hold, in_common, split
+from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.report.sheet import Sheet, say
-from servegrid.report.style import Look, engine_looks, styled
+from servegrid.results.points import drawable, prepare
 
 TITLE = "Time against client threads"
 _NOTHING = ("No point has a measured time.", "Nothing to draw: with planned arrivals there are no client threads.")
@@ -20,7 +29,7 @@ _NOTHING = ("No point has a measured time.", "Nothing to draw: with planned arri
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Panels by GPU, quantization and further axes; speculation held at the baseline's."""
     with styled():
-        rows = prepare(points, settings)
+        rows = prepare(points, settings.all_axes)
         looks = engine_looks(rows["engine"])
         rows, held = hold(rows, "speculation", settings, drawable(rows, TIME.value))
         drawn = drawable(rows, TIME.value) & rows["threads"].notna()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, error_bars, layout, marks, plain, remarks
+from servegrid.report.page.plotly_marks import Plot, error_bars, layout, marks, plain, remarks
 from servegrid.report.page.series import Series, series_of
 from servegrid.report.settings import Settings
 

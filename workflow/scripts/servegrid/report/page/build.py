@@ -12,17 +12,18 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from servegrid.report.page.details import servers
-from servegrid.report.page.marks import Plot
+from servegrid.report.drawing.panels import in_common
+from servegrid.report.page.plotly_marks import Plot
 from servegrid.report.page.plots import RANGED, plots
+from servegrid.report.page.point_details import servers
 from servegrid.report.page.start_up import start_ups
-from servegrid.report.panels import in_common
-from servegrid.report.points import prepare, varying
 from servegrid.report.published import marked, with_published
-from servegrid.report.reading import FIRST, for_reading
-from servegrid.report.rounds import with_ranges
 from servegrid.report.settings import Settings
-from servegrid.report.tables import Column, Table, comparison_table, condense
+from servegrid.report.tables.point_tables import comparison_table
+from servegrid.report.tables.screen_order import FIRST, for_reading
+from servegrid.report.tables.table import Column, Table, condense
+from servegrid.results.points import prepare, varying
+from servegrid.results.session_values import with_ranges
 
 _HERE = Path(__file__).parent
 _LONG = 40  # characters from which a cell is cut on the screen; its point's page has all of it
@@ -49,7 +50,7 @@ def page(
     """
     points, settings = with_published(points, settings)
     settings = replace(settings, published=())  # they are among the points now
-    rows = prepare(points, settings)
+    rows = prepare(points, settings.all_axes)
     table = condense(comparison_table(points, settings))
     seen = with_ranges(marked(rows), sessions, RANGED)
     drawn = [*plots(seen, settings), *start_ups(rows, folders["sessions"], settings)]

@@ -4,11 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, bars_between, error_bars, layout, marks, plain, remarks, scale
+from servegrid.report.drawing.style import GREY
+from servegrid.report.page.plotly_marks import Plot, bars_between, error_bars, layout, marks, plain, remarks, scale
 from servegrid.report.page.series import few, series_of
-from servegrid.report.points import PUBLISHED, doubtful, varying
 from servegrid.report.settings import Settings
-from servegrid.report.style import GREY
+from servegrid.results.points import PUBLISHED, doubtful, varying
 
 USER = "output tokens/s per user (1 / median ITL)"
 _RATES = (

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, Row, ends_of, known, layout, remarks, scale, span
-from servegrid.report.page.names import Names
-from servegrid.report.points import PERCENTILES, doubtful
+from servegrid.report.drawing.style import engine_looks
+from servegrid.report.page.plotly_marks import Plot, Row, ends_of, known, layout, remarks, scale, span
+from servegrid.report.page.series_names import Names
 from servegrid.report.settings import Settings
-from servegrid.report.style import engine_looks
+from servegrid.results.columns import PERCENTILE_LABELS
+from servegrid.results.points import doubtful
 
 MOST_POINTS = 40
 _LINE_PX = 21
@@ -31,7 +32,7 @@ class _Line:
 
 def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str) -> list[Plot]:
     """At most MOST_POINTS points in the order of the table; empty where the metric is nowhere known."""
-    columns = tuple(f"{metric}_ms_{percentile}" for percentile in PERCENTILES)
+    columns = tuple(f"{metric}_ms_{percentile}" for percentile in PERCENTILE_LABELS)
     rows = rows[rows[columns[0]] > 0]
     if rows.empty:
         return []
@@ -81,7 +82,7 @@ def _lines(shown: pd.DataFrame, columns: tuple[str, ...], names: Names) -> Itera
 def _percentiles(line: _Line) -> Plot:
     symbols = [f"{mark}-open" if line.hollow and not mark.endswith("-open") else mark for mark in _MARKS]
     marker = {"color": line.colour, "symbol": symbols, "size": [9, 8, 13], "opacity": 1, "line": {"width": [1, 1, 2]}}
-    said = zip(PERCENTILES, line.columns, strict=True)
+    said = zip(PERCENTILE_LABELS, line.columns, strict=True)
     return {
         "type": "scatter",
         "x": [known(line.row[column]) for column in line.columns],

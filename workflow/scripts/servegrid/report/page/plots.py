@@ -4,19 +4,20 @@ from dataclasses import replace
 
 import pandas as pd
 
-from servegrid.report.curves import THREADS, TIME, thin
+from servegrid.report.drawing.curves import THREADS, TIME, thin
 from servegrid.report.page.acceptance import acceptances
-from servegrid.report.page.heat import heats
-from servegrid.report.page.marks import Plot, error_bars, layout, marks, remarks, scale
+from servegrid.report.page.heatmap import heats
 from servegrid.report.page.pareto import paretos
 from servegrid.report.page.percentiles import percentiles
+from servegrid.report.page.plotly_marks import Plot, error_bars, layout, marks, remarks, scale
 from servegrid.report.page.series import MOST_SERIES, series_of
-from servegrid.report.points import LATENCIES, PUBLISHED, drawable
 from servegrid.report.settings import Settings
+from servegrid.results.columns import LATENCY_COLUMNS
+from servegrid.results.points import PUBLISHED, drawable
 
 RANGED = (
     *("output_tokens_per_s", "output_tokens_per_s_per_gpu", "acceptance_rate", "acceptance_length"),
-    *LATENCIES,
+    *LATENCY_COLUMNS,
 )
 """Columns whose range over the sessions the figures draw, see `rounds.with_ranges`."""
 _MOST_TICKS = 9

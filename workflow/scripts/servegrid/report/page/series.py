@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.page.names import Names
-from servegrid.report.points import PUBLISHED, varying
-from servegrid.report.style import engine_looks
+from servegrid.report.drawing.style import engine_looks
+from servegrid.report.page.series_names import Names
+from servegrid.results.points import PUBLISHED, varying
 
 MOST_SERIES = 24
 _SYMBOLS = (

@@ -7,12 +7,12 @@ from statistics import fmean
 
 import pandas as pd
 
-from servegrid.report.page.marks import Plot, bars_between, layout
-from servegrid.report.page.names import Names
-from servegrid.report.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up
-from servegrid.report.points import varying
-from servegrid.report.recording import read_recording
+from servegrid.report.page.plotly_marks import Plot, bars_between, layout
+from servegrid.report.page.series_names import Names
 from servegrid.report.settings import Settings
+from servegrid.report.timeline.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up
+from servegrid.report.timeline.recording import read_recording
+from servegrid.results.points import varying
 
 MOST_SERVERS = 30
 _LINE_PX = 26

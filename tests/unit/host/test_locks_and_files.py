@@ -1,0 +1,50 @@
+"""Files appear whole or not at all; locks die with their holder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isolation import REPOSITORY
+from servegrid.host.device_lock import Busy, holding
+from servegrid.util.files import read_json, replacing, write_atomic, write_json
+
+SCRIPTS = REPOSITORY / "workflow" / "scripts"
+
+
+def test_what_was_there_survives_a_failed_write(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "file.txt"
+    write_atomic(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"b": 1, "a": [None, "é"]})
+    assert list(read_json(tmp_path / "x.json")) == ["b", "a"]
+
+
+def test_a_device_is_held_by_one_and_freed_by_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = f"""
+import sys, tempfile
+sys.path.insert(0, {str(SCRIPTS)!r})
+tempfile.tempdir = {str(tmp_path)!r}
+from servegrid.host.device_lock import holding
+with holding("gpu 0"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"held\n"
+        with pytest.raises(Busy, match=rf"gpu 0 is being measured by process {other.pid}"), holding("gpu 0", wait_s=0):
+            pass
+        with holding("gpu 1", wait_s=0):
+            pass
+        other.kill()
+    with holding("gpu 0", wait_s=60):
+        pass

@@ -1,0 +1,109 @@
+"""A server that runs already is asked whether it is there, and otherwise left alone."""
+
+import gzip
+import json
+import socket
+from itertools import chain, cycle
+
+import pytest
+
+from servegrid.launch import probe
+from servegrid.launch.probe import asked
+from servegrid.launch.remote import RemoteServer, at_port, key_headers
+from servegrid.launch.server import ServerError
+from standins.answers import HEAD, chunk, chunked, sized
+from standins.scripted import CLOSE, ScriptedServer
+
+MODELS = sized(json.dumps({"object": "list", "data": [{"id": "a/b"}, {"id": "c"}]}).encode(), kind="application/json")
+
+
+def test_it_is_there() -> None:
+    with ScriptedServer([MODELS]) as server, RemoteServer(server.url + "/v1/", {"Authorization": "Bearer k"}) as remote:
+        remote.wait_ready(remote.url + "/v1/models", 5)
+        assert remote.first_model() == "a/b"
+        assert remote.alive and not remote.dies_within(0) and remote.url == server.url
+    assert {seen.line for seen in server.seen} == {"GET /v1/models HTTP/1.1"}
+    assert {seen.headers["authorization"] for seen in server.seen} == {"Bearer k"}
+
+
+def test_it_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ServerError, match=r"did not answer 200 within 0.6 s: connection refused") as caught:
+        RemoteServer(f"http://127.0.0.1:{port}", {}).wait_ready(f"http://127.0.0.1:{port}" + "/health", 0.6)
+    assert caught.value.kind == "unreachable"
+
+
+def test_it_wants_another_key() -> None:
+    refusal = sized(b"{}", "401 Unauthorized", "application/json")
+    with ScriptedServer([refusal]) as server, pytest.raises(ServerError, match="refuses the API key") as caught:
+        RemoteServer(server.url, {}).wait_ready(server.url + "/health", 30)
+    assert caught.value.kind == "refused"
+
+
+def test_a_server_without_a_list_of_models() -> None:
+    with ScriptedServer([sized(b"[]", kind="application/json")]) as server:
+        assert RemoteServer(server.url, {}).first_model() is None
+
+
+@pytest.mark.parametrize("text", [b"[" * 200_000, b'{"data": [{"id": ' + b"[" * 200_000, b"\xff", b"", b"[1"])
+def test_an_answer_that_is_no_json_of_ours_says_nothing(text: bytes) -> None:
+    with ScriptedServer([sized(text, kind="application/json")]) as server:
+        assert asked(server.url, {}) is None
+        assert RemoteServer(server.url, {}).first_model() is None
+
+
+def test_an_answer_in_chunks_or_packed_is_read() -> None:
+    with ScriptedServer([chunked([b'{"a":', b" 1}"])]) as server:
+        assert asked(server.url, {}) == {"a": 1}
+    packed = sized(gzip.compress(b'{"a": 1}'), "200 OK", "application/json", "Content-Encoding: gzip\r\n")
+    with ScriptedServer([packed]) as server:
+        assert asked(server.url, {}) == {"a": 1}
+
+
+ENDLESS = {
+    "flood": (chunk(b"x" * 65536), 0.0, f"the answer is longer than {4 * 2**20} bytes"),
+    "trickle": (chunk(b" "), 0.05, "no end of the answer within 1 s"),
+    "one chunk": (b"x" * 65536, 0.0, f"the answer is longer than {4 * 2**20} bytes"),
+}
+
+
+@pytest.mark.parametrize("how", ENDLESS)
+def test_an_answer_without_end_is_given_up(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_ANSWER_S", 1.0)
+    block, pause_s, words = ENDLESS[how]
+    first = b"7fffffff\r\n" if how == "one chunk" else b""
+    with ScriptedServer(lambda _: chain([HEAD, first], cycle([block, pause_s]))) as server:
+        assert probe.ask(server.url, {}) == (None, words)
+        assert RemoteServer(server.url, {}).first_model() is None
+        with pytest.raises(ServerError, match=f"did not answer 200 within 0.1 s: {words}"):
+            RemoteServer(server.url, {}).wait_ready(server.url + "/health", 0.1)
+
+
+def test_an_answer_that_is_cut_off_says_so() -> None:
+    with ScriptedServer([sized(b'{"a": 1}')[:-2], CLOSE]) as server:
+        assert probe.ask(server.url, {})[0] is None and asked(server.url, {}) is None
+
+
+def test_the_key_comes_from_the_environment() -> None:
+    assert key_headers(None, {}) == {}
+    assert key_headers("FAR_KEY", {"FAR_KEY": "abc"}) == {"Authorization": "Bearer abc"}
+    assert key_headers("FAR_KEY", {"FAR_KEY": "abc\r\n"}) == {"Authorization": "Bearer abc"}
+    with pytest.raises(ServerError, match="cannot stand in a header field") as caught:
+        key_headers("FAR_KEY", {"FAR_KEY": "a\nb"})
+    assert "a\nb" not in str(caught.value)
+    with pytest.raises(ServerError, match="api_key_env = FAR_KEY: no such environment variable"):
+        key_headers("FAR_KEY", {})
+
+
+@pytest.mark.parametrize(
+    ("url", "number", "at"),
+    [
+        ("http://10.0.0.5:8000", 1, "http://10.0.0.5:8001"),
+        ("http://[::1]:8000", 2, "http://[::1]:8002"),
+        ("https://host", 1, "https://host"),
+        ("http://host:8000", 0, "http://host:8000"),
+    ],
+)
+def test_ports_of_a_server_come_in_a_row(url: str, number: int, at: str) -> None:
+    assert at_port(url, number) == at

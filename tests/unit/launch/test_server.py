@@ -1,0 +1,120 @@
+"""A server ends when its job does, however that ends, and its death is noticed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from isolation import REPOSITORY
+from servegrid.host.ports import free_port
+from servegrid.launch.server import Server, ServerError, ending
+
+SCRIPTS = REPOSITORY / "workflow" / "scripts"
+
+
+def gone(pid: int, limit_s: float = 60) -> bool:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def number_in(path: Path, limit_s: float = 60) -> int:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return int(text)
+        time.sleep(0.02)
+    raise TimeoutError(path)
+
+
+def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="/nonexistent: No such file"), Server(["/nonexistent"], tmp_path / "log", 1):
+        pass
+
+
+def test_a_server_that_dies_at_start_is_noticed(tmp_path: Path) -> None:
+    with Server(["sh", "-c", "echo broken >&2; exit 3"], tmp_path / "log", free_port()) as server:
+        with pytest.raises(ServerError, match="exit status 3") as caught:
+            server.wait_ready(server.url + "/", 60)
+        assert caught.value.kind == "crashed"
+    assert (tmp_path / "log").read_text() == "broken\n"
+
+
+def test_a_server_that_never_gets_ready(tmp_path: Path) -> None:
+    with Server(["sleep", "60"], tmp_path / "log", free_port()) as server:
+        with pytest.raises(ServerError, match=r"not ready within 0.3 s \(server.start_timeout_s\)") as caught:
+            server.wait_ready(server.url + "/", 0.3)
+        assert caught.value.kind == "start-timeout"
+    assert gone(server.pid)
+
+
+def test_ready_then_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with Server(command, tmp_path / "log", port) as server:
+        server.wait_ready(server.url + "/", 60)
+        assert server.alive
+        start = server.start_up
+        assert start.listening_s is not None and start.ready_s is not None
+        assert start.launched_s <= start.listening_s <= start.ready_s
+    assert server.ended == {"signal": signal.SIGTERM}
+    assert not psutil.pid_exists(server.pid)
+
+
+def test_what_ignores_sigterm_or_left_its_session_is_killed(tmp_path: Path) -> None:
+    script = f"trap '' TERM; (setsid sh -c 'echo $$ > {tmp_path}/stray; exec sleep 1000' &); sleep 1001"
+    with Server(["sh", "-c", script], tmp_path / "log", 1, grace_s=0.2) as server:
+        stray = number_in(tmp_path / "stray")
+    assert server.ended == {"signal": signal.SIGKILL}
+    assert not psutil.pid_exists(stray)
+
+
+def test_a_job_killed_without_a_word_takes_its_server_along(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(SCRIPTS)!r})
+from pathlib import Path
+from servegrid.launch.server import Server
+script = "(setsid sh -c 'echo $$ > {tmp_path}/stray; exec sleep 1000' &); sleep 1001"
+server = Server(["sh", "-c", script], Path({str(tmp_path / "log")!r}), 1, grace_s=0.2).__enter__()
+print(server.pid, server._guard.pid, flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+        assert job.stdout
+        server, guard = map(int, job.stdout.readline().split())
+        stray = number_in(tmp_path / "stray")
+        job.kill()
+    assert gone(server) and gone(stray) and gone(guard)
+
+
+def test_a_guard_that_is_killed_takes_its_server_along(tmp_path: Path) -> None:
+    with Server(["sleep", "1000"], tmp_path / "log", 1) as server:
+        os.kill(server._guard.pid, signal.SIGKILL)
+        assert gone(server.pid)
+        assert not server.alive
+
+
+def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
+    dies = f"until [ -e {tmp_path}/now ]; do sleep 0.1; done; exit 4"
+    with Server(["sh", "-c", dies], tmp_path / "log", free_port()) as server:
+        assert not server.dies_within(0.0)
+        (tmp_path / "now").touch()
+        assert server.dies_within(60.0)
+    assert server.ended == {"exit": 4}
+
+
+def test_endings_in_words() -> None:
+    assert ending({"exit": 2}) == "exit status 2"
+    assert "out of memory" in ending({"signal": 9})

@@ -1,0 +1,127 @@
+"""Energy from made-up samples whose answer can be worked out by hand. No GPU was there to take real ones."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from servegrid.collect.aggregate import energy_per_token
+from servegrid.metrics.energy import energy_columns, energy_warnings, idle_power_w
+from servegrid.metrics.telemetry import Samples, Window
+from servegrid.records.schema import TELEMETRY
+
+Value = float | None | Callable[[float], float | None]
+
+
+def samples(device: str, times: list[float], **columns: Value) -> pd.DataFrame:
+    rows = [
+        dict.fromkeys(TELEMETRY.names)
+        | {"t_s": t, "device": device}
+        | {name: value(t) if callable(value) else value for name, value in columns.items()}
+        for t in times
+    ]
+    return pd.DataFrame(rows).astype({"power_w": float, "energy_j": float})
+
+
+def window(start_s: float, end_s: float, *frames: pd.DataFrame) -> Window:
+    return by_device(*frames).window(start_s, end_s)
+
+
+def by_device(*frames: pd.DataFrame) -> Samples:
+    return Samples({str(frame["device"].iloc[0]): frame for frame in frames if len(frame)}, {})
+
+
+TIMES = [n / 2 for n in range(100)]
+STEADY = samples("A", TIMES, power_w=100.0, energy_j=lambda t: 5000 + 100 * t)
+
+
+def test_the_counter_is_interpolated_at_both_edges() -> None:
+    found = energy_columns(window(4.25, 24.1, STEADY), ["A"], None)
+    assert found["energy_j"] == pytest.approx(1985.0)
+    assert found["energy_above_idle_j"] is None
+
+
+def test_a_counter_that_stands_still_is_none_and_the_power_counts() -> None:
+    stuck = samples("A", TIMES, power_w=100.0, energy_j=5000.0)
+    here = window(10, 30, stuck)
+    assert energy_columns(here, ["A"], None)["energy_j"] == pytest.approx(2000)
+    assert energy_warnings(here, ["A"]) == ["energy from power samples"]
+
+
+def session(energy_j: float | None, above_j: float | None, tokens: float | None) -> Any:
+    during = {"energy_j": energy_j, "idle_power_w": 30.0, "energy_above_idle_j": above_j}
+    return SimpleNamespace(during=during, counts={"output_tokens": tokens})
+
+
+def test_energy_per_token_is_that_of_the_sessions_that_know_it() -> None:
+    found = energy_per_token([session(4500.0, 1500.0, 480.0), session(None, None, 1440.0)])
+    assert found == {"j_per_output_token": 4500 / 480, "j_per_output_token_above_idle": 1500 / 480}
+    both = energy_per_token([session(4500.0, 1500.0, 480.0), session(1500.0, 100.0, 1440.0)])
+    assert both["j_per_output_token"] == 6000 / 1920
+    assert "j_per_output_token" not in energy_per_token([session(4500.0, None, None)])
+
+
+def test_above_idle_is_unknown_where_one_session_has_nothing_above() -> None:
+    found = energy_per_token([session(4500.0, 1500.0, 480.0), session(4000.0, None, 480.0)])
+    assert found == {"energy_above_idle_j": None, "j_per_output_token": 8500 / 960}
+
+
+def test_idle_is_subtracted() -> None:
+    found = energy_columns(window(10, 30, STEADY), ["A"], 30.0)
+    assert found == {"energy_j": pytest.approx(2000), "idle_power_w": 30.0, "energy_above_idle_j": pytest.approx(1400)}
+
+
+def test_less_than_idle_is_not_known() -> None:
+    assert energy_columns(window(10, 30, STEADY), ["A"], 130.0)["energy_above_idle_j"] is None
+
+
+def test_a_counter_that_begins_anew_is_not_believed() -> None:
+    anew = samples("A", TIMES, power_w=100.0, energy_j=lambda t: 5000 + 100 * t if t < 20 else 100 * t - 1000)
+    found = window(10, 30, anew)
+    assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(2000), "by the power"
+    assert energy_warnings(found, ["A"]) == ["energy from power samples"]
+
+
+def test_gpus_are_summed_and_one_unknown_makes_all_unknown() -> None:
+    other = samples("B", TIMES, power_w=50.0, energy_j=lambda t: 50 * t)
+    assert energy_columns(window(10, 30, STEADY, other), ["A", "B"], None)["energy_j"] == pytest.approx(3000)
+    assert energy_columns(window(10, 30, STEADY), ["A", "B"], None)["energy_j"] is None
+    assert energy_columns(window(10, 30, STEADY), [], None) == {}
+
+
+def test_without_a_counter_power_is_integrated() -> None:
+    ramp = samples("A", TIMES, power_w=lambda t: 10 * t, energy_j=None)
+    found = window(10.25, 30, ramp)
+    assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(5 * (30**2 - 10.25**2))
+    assert energy_warnings(found, ["A"]) == ["energy from power samples"]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "frame", "phrases"),
+    [
+        (10, 30, STEADY, []),
+        (10, 15, STEADY, ["energy window short"]),
+        (30, 60, STEADY, ["energy samples missing"]),
+        (10, 30, STEADY[(STEADY["t_s"] < 15) | (STEADY["t_s"] > 25)], ["energy samples missing"]),
+        (10, 30, STEADY[STEADY["t_s"] < 5], ["energy samples missing"]),
+        (10, 30, STEADY.assign(power_w=150.0), ["energy counter and power differ"]),
+        (10, 30, STEADY.assign(power_w=None, energy_j=None).astype({"power_w": float, "energy_j": float}), ["energy samples missing"]),
+    ],
+)  # fmt: skip
+def test_what_the_samples_do_not_carry_is_said(
+    start_s: float, end_s: float, frame: pd.DataFrame, phrases: list[str]
+) -> None:
+    assert energy_warnings(window(start_s, end_s, frame), ["A"]) == phrases
+    assert energy_warnings(window(start_s, end_s, frame), []) == []
+
+
+def test_idle_power_is_the_median_before_the_launch() -> None:
+    before = samples("A", [0, 1, 2, 3], power_w=lambda t: [20, 20, 80, 24][int(t)])
+    after = samples("A", [4, 5, 6], power_w=300.0)
+    both = by_device(pd.concat([before, after]))
+    assert idle_power_w(both, ["A"], 3.5) == 22
+    assert idle_power_w(both, ["A"], 1.5) is None, "two samples are too few"
+    assert idle_power_w(both, ["A", "B"], 3.5) is None
+    assert idle_power_w(both, ["A"], None) is None and idle_power_w(both, [], 3.5) is None

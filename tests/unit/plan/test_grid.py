@@ -1,0 +1,142 @@
+"""The grid is a pure function of the config: its points, their identity, and the reasons for what is left out."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from helpers.grids import DEFAULT, FACTS, MODEL, grid, servers
+from servegrid.engines.base import ModelRef
+from servegrid.plan.grid import Grid, Point
+from servegrid.plan.resolve import Facts
+
+
+def one(grid: Grid, **axes: Any) -> Point:
+    found = [point for point in grid.points if all(point.axes[axis] == value for axis, value in axes.items())]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def loads(grid: Grid) -> set[str]:
+    return {load.id for session in grid.sessions for load in session.loads}
+
+
+def test_the_product_of_the_axes() -> None:
+    whole = grid()
+    assert len(whole.points) == 2 * 4 * 3 * 2
+    skipped = [point for point in whole.points if point.skip]
+    assert {point.axes["engine"] for point in skipped} == {"ctranslate2"}
+    assert {point.skip.reason for point in skipped if point.skip} == {"CTranslate2 has no speculative decoding"}
+    assert len(servers(whole)) == 3 * 2 + 2
+    assert len(whole.sessions) == 8 * 2
+
+
+def test_sessions_run_round_by_round_and_always_in_the_same_order() -> None:
+    order = [session.id for session in grid().sessions]
+    assert [id[-1] for id in order] == ["1"] * 8 + ["2"] * 8
+    assert order == [session.id for session in grid().sessions]
+    assert [id[:-1] for id in order[:8]] != [id[:-1] for id in order[8:]]
+
+
+def test_every_other_round_has_the_loads_of_a_server_in_reverse() -> None:
+    threads = {session.rep: [load.threads for load in session.loads] for session in grid(repeats=3).sessions}
+    assert threads == {1: [1, 2, 4, 8], 2: [8, 4, 2, 1], 3: [1, 2, 4, 8]}
+
+
+def test_exclude_then_include() -> None:
+    excluded = grid(grid__exclude=[{"engine": "ctranslate2", "speculation": [2, 8]}, {"threads": 8}])
+    assert len(excluded.points) == 3 * (3 * 2 + 2)
+    extra = grid(grid__include=[{"engine": "llamacpp", "speculation": "draft:4", "quantization": "none"}])
+    added = [point for point in extra.points if point.axes["speculation"] == "draft:4"]
+    assert [point.axes["threads"] for point in added] == [1, 2, 4, 8]
+    again = grid(grid__include=[{"engine": "llamacpp", "speculation": 2, "quantization": "none"}])
+    assert len(again.points) == len(grid().points)
+
+
+def test_identity_is_content() -> None:
+    before = grid()
+    assert servers(grid(grid__threads=[1, 2])) == servers(before)
+    assert loads(grid(grid__threads=[1, 2, 4, 8, 16])) > loads(before)
+    assert servers(grid(report={"title": "x"}, repeats=2)) == servers(before)
+    assert loads(grid(load__time_limit_s=9)) == loads(before)
+    assert servers(grid(server__start_timeout_s=9)) == servers(before)
+    assert not servers(grid(server__concurrency=8)) & servers(before)
+    assert not loads(grid(prompts__output_tokens=33)) & loads(before)
+    assert not loads(grid(load__temperature=0.5)) & loads(before)
+
+
+def test_an_option_touches_its_engine_alone() -> None:
+    options = copy.deepcopy(DEFAULT["engines"])
+    options["llamacpp"]["options"]["batch-size"] = 64
+    changed = servers(grid()) ^ servers(grid(engines=options))
+    assert changed and all(id.startswith("llamacpp-") for id in changed)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FACTS, model=ModelRef("tiny", "r2", "c", "models/tiny")),
+        replace(FACTS, locks={"llamacpp": "2", "ctranslate2": "2"}),
+    ],
+)
+def test_a_new_model_or_engine_version_is_a_new_server(facts: Facts) -> None:
+    assert not servers(grid(facts)) & servers(grid())
+
+
+def test_another_prompt_set_is_another_load_of_the_same_server() -> None:
+    other = grid(replace(FACTS, prompts="prompts-2"))
+    assert servers(other) == servers(grid())
+    assert not loads(other) & loads(grid())
+
+
+def test_a_bare_length_is_the_engines_own_kind() -> None:
+    both = grid(grid__speculation=[2, "ngram:2", 0, "none"], grid__engine=["llamacpp"])
+    ids = {
+        str(point.axes["speculation"]): point.server.id for point in both.points if point.axes["quantization"] == "none"
+    }
+    assert ids["2"] == ids["ngram:2"]
+    assert ids["0"] == ids["none"]
+
+
+def test_further_axes_of_server_load_and_engine() -> None:
+    wide = grid(
+        **{"grid__concurrency": [2, 4], "grid__temperature": [0, 0.7], "grid__options.batch-size": [64, "default"]}
+    )
+    assert wide.axes[5:] == ["concurrency", "temperature", "options.batch-size"]
+    point = one(
+        wide, engine="llamacpp", threads=1, speculation=2, quantization="int8", concurrency=2, temperature=0.7,
+        **{"options.batch-size": 64},
+    )  # fmt: skip
+    assert point.server.spec.concurrency == 2
+    assert point.server.spec.options["batch-size"] == 64
+    assert point.load.options.temperature == 0.7
+    default = [point for point in wide.points if point.axes["options.batch-size"] == "default"]
+    assert not any("batch-size" in point.server.spec.options for point in default)
+
+
+def test_a_device_that_is_not_here_is_absent() -> None:
+    devices = {"cpu": {"kind": "cpu"}, "a6000": {"kind": "cuda", "name": "A6000"}}
+    facts = replace(FACTS, absent={"a6000": "no NVIDIA driver"})
+    engines = {"llamacpp": {"runtime": "command", "command": ["llama-server"], "version": "b1"}}
+    both = grid(facts, devices=devices, engines=engines, grid__engine=["llamacpp"], grid__gpu=["cpu", "a6000"])
+    skips = {point.skip for point in both.points if point.axes["gpu"] == "a6000"}
+    assert {(skip.status, skip.reason) for skip in skips if skip} == {("absent", "no NVIDIA driver")}
+
+
+def test_planned_arrivals_ignore_threads() -> None:
+    planned = grid(load={"arrival": "poisson", "rate": 5.0}, grid__engine=["llamacpp"])
+    assert all(point.load.threads is None for point in planned.points)
+    assert len(loads(planned)) == 1
+
+
+def test_ten_thousand_points_are_cheap_to_expand() -> None:
+    big = grid(grid__threads=list(range(1, 51)), **{"grid__options.batch-size": list(range(1, 18))})
+    assert len(big.points) > 10_000
+    assert len({point.server.id for point in big.points}) == 2 * 3 * 2 * 17
+
+
+def test_a_ready_checkpoint_is_another_servers_business() -> None:
+    plain = servers(grid())
+    named = replace(MODEL, quantized={"awq": "/models/m-awq"}, speculators={"eagle3": "/models/m-eagle3"})
+    assert servers(grid(replace(FACTS, model=named, ready={"/models/m-awq": "1"}))) == plain

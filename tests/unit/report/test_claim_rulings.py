@@ -1,0 +1,90 @@
+"""The verdicts as files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import claims as script
+from data.report.planted import planted
+from isolation import REPOSITORY
+from servegrid.config.judging import Claim
+from servegrid.report.evidence import MEASURED, Evidence
+from servegrid.report.format import DASH
+from servegrid.report.judge.claim_rulings import as_data, as_table, estimate_words
+from servegrid.report.judge.claims import rule
+from servegrid.report.page.sections import claim as shown
+from servegrid.report.settings import Settings
+from servegrid.report.tables.write import to_csv
+from servegrid.stats.intervals import Estimate
+from servegrid.util.files import write_json
+
+
+def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_path: Path) -> None:
+    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    article = yaml.safe_load((REPOSITORY / "config" / "article.yaml").read_text())
+    config["report"]["published"] = [str(REPOSITORY / "config" / "published" / "article.csv")]
+    hostile = {"says": "<script>alert(1)</script> | =cmd()", "better": {"threads": 4}, "than": {"threads": 1}}
+    write_json(tmp_path / "config.json", config | {"claims": [*article["claims"], hostile]})
+    points, sessions = planted({"threads": [1, 4]}, lambda place: 10.0 / place["threads"], sessions=3)
+    points.to_parquet(tmp_path / "points.parquet")
+    sessions.to_parquet(tmp_path / "sessions.parquet")
+    paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
+    script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
+
+    data = json.loads((tmp_path / "claims.json").read_text())
+    assert len(data) == 13 * 2
+    threads = next(one for one in data if one["source"] == "the article")
+    assert threads["counts"] == {"supported": 3, "contradicted": 1, "no difference shown": 0}
+    assert threads["deciding"]["first"]["axes"]["threads"] == "256" and threads["deciding"]["first"]["time_s"] == 568
+    assert threads["deciding"]["effect"]["low"] is None
+
+    with (tmp_path / "claims.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shared = next(row for row in rows if "sharing one card" in row["claim"] and row["rows of"] == "the article")
+    assert shared["second row"].startswith("2 times ") and float(shared["second"]) == 596
+    own = next(row for row in rows if "script" in row["claim"] and row["rows of"] == "measured")
+    assert own["verdict"] == "supported"
+    assert float(own["effect low (times)"]) < float(own["effect (times)"]) < float(own["effect high (times)"])
+    assert "<script>alert" not in (tmp_path / "claims.html").read_text()
+    assert "<script>" not in (tmp_path / "claims.md").read_text()
+
+
+def test_no_claims_make_an_empty_table_that_says_so(tmp_path: Path) -> None:
+    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    write_json(tmp_path / "config.json", config)
+    points, sessions = planted({}, sessions=2)
+    points.to_parquet(tmp_path / "points.parquet")
+    sessions.to_parquet(tmp_path / "sessions.parquet")
+    paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
+    script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
+    assert "The config states no claims." in (tmp_path / "claims.md").read_text()
+
+
+def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
+    points, sessions = planted({"engine": ["a", "b"]}, sessions=2)
+    goodput = {"goodput_requests_per_s": [4.0, 0.0]}
+    claim = Claim(says="a is ahead", metric="goodput_requests_per_s", better={"engine": "a"})
+    sessions = sessions.assign(goodput_requests_per_s=[4.0, 4.1, 0.0, 0.0])
+    evidence = Evidence.of(points.assign(**goodput), sessions, Settings())
+    rulings = [rule(claim, evidence, MEASURED)]
+    [entry] = as_data(rulings, evidence)
+    assert entry["verdict"] == "supported" and entry["deciding"]["effect"]["value"] is None
+    assert entry["deciding"]["effect"]["doubt"] == "0 in every session of one, in none of the other"
+    assert "inf" not in to_csv(as_table(rulings, evidence, "t"))
+    assert shown(entry)["effect"] == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (None, None, "145 tokens/s"),
+        (140.0, 150.0, f"145 (140{DASH}150) tokens/s"),
+        (1.27, 16_481.0, "145 (not known within a factor of 100) tokens/s"),
+        (-3.0, 4.0, f"145 (-3.00{DASH}4.00) tokens/s"),
+    ],
+)
+def test_an_interval_that_says_nothing_is_not_spelt_out(low: float | None, high: float | None, words: str) -> None:
+    assert estimate_words(Estimate(145.0, low, high, "how"), "tokens/s") == words

@@ -1,0 +1,94 @@
+"""The page's upper part, from the files of the rules that decide."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from servegrid.report.page.sections import answer, claim, question, read_parts
+
+FOUND: dict[str, Any] = {
+    "setting": {"engine": "llamacpp", "threads": "4"},
+    "unit": "output tokens/s",
+    "figure": {"value": 664.2, "low": 650.0, "high": 671.0, "doubt": "95 % t-interval over 3 sessions"},
+    "second": {
+        "setting": {"engine": "vllm", "threads": "4"},
+        "effect": {"value": 1.24, "low": None, "high": None, "doubt": "one session: no doubt known"},
+        "beaten": False,
+    },
+    "no_difference_shown": [],
+    "left_out": {},
+    "warnings": "",
+    "commands": [{"title": "Command", "text": "llama-server --port 8080"}],
+    "summary": [
+        "recommended for max throughput: engine llamacpp",
+        "664 tokens/s",
+        "1.24 times as good as the next best",
+    ],
+}
+
+
+def test_an_answer_has_its_figures_and_their_doubt() -> None:
+    shown = answer(FOUND)
+    assert shown and shown["lead"].startswith("Recommended for max throughput")
+    assert [figure["value"] for figure in shown["figures"]] == ["664", "1.24"]
+    assert shown["figures"][0]["doubt"].startswith("650\N{EN DASH}671")
+    assert shown["figures"][1]["doubt"] == "one session: no doubt known"
+    assert shown["commands"] == [{"title": "Command", "text": "llama-server --port 8080", "id": "command-0"}]
+
+
+def test_all_that_the_summary_says_is_shown() -> None:
+    more = [*FOUND["summary"], "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions"]
+    shown = answer(FOUND | {"summary": more})
+    assert shown and shown["over"][1] == "Limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions."
+
+
+def test_those_that_are_as_good_are_named() -> None:
+    shown = answer(FOUND | {"no_difference_shown": [FOUND["second"]] * 5})
+    assert shown and shown["over"][-1].startswith("No difference shown from: engine vllm, threads 4")
+    assert shown["over"][-1].endswith("and 2 more.")
+
+
+def test_nothing_to_recommend_is_no_answer() -> None:
+    assert answer(FOUND | {"setting": None}) is None
+
+
+def test_a_page_without_an_answer_begins_with_a_whole_sentence(tmp_path: Path) -> None:
+    nothing = FOUND | {"setting": None, "summary": ["nothing to recommend for max throughput: 10 absent"]}
+    (tmp_path / "recommendation.json").write_text(json.dumps(nothing))
+    (tmp_path / "claims.json").write_text("[]")
+    (tmp_path / "questions.md").write_text("")
+    assert read_parts(tmp_path)["unanswered"] == "Nothing to recommend for max throughput: 10 absent."
+
+
+def test_a_claim_that_was_not_measured_says_why() -> None:
+    entry = {
+        "claim": {"says": "x"},
+        "source": "measured",
+        "verdict": "not measured",
+        "because": "no row",
+        "deciding": None,
+    }
+    assert claim(entry) == {
+        "kind": "open",
+        "effect": "",
+        "rows": "measured: no row",
+        "verdict": "not measured",
+        "says": "x",
+    }
+
+
+def test_what_was_not_measured_needs_no_definition() -> None:
+    assert question(("More memory?", ["Not measured: one card.", "The slope of."]))["lines"] == [
+        "Not measured: one card."
+    ]
+    assert question(("More memory?", ["vllm: 0.9", "The slope of."]))["lines"] == ["vllm: 0.9", "The slope of."]
+
+
+def test_questions_keep_their_first_lines(tmp_path: Path) -> None:
+    (tmp_path / "recommendation.json").write_text(json.dumps(FOUND))
+    (tmp_path / "claims.json").write_text("[]")
+    lines = "\n".join(f"- line {number}" for number in range(30))
+    (tmp_path / "questions.md").write_text(f"# Four questions\n\n## How many?\n\n{lines}\n\nThe method.\n")
+    (shown,) = read_parts(tmp_path)["questions"]
+    assert shown["title"] == "How many?" and len(shown["lines"]) == 12
+    assert shown["lines"][0] == "line 0" and shown["lines"][-1] == "The method."

@@ -1,0 +1,94 @@
+import math
+import random
+
+import pytest
+
+from servegrid.stats.intervals import PAIRED_FROM, Estimate, mean, ratio, shared_level, slope, t_quantile
+
+
+@pytest.mark.parametrize(
+    ("level", "freedom", "t"),
+    [
+        (0.95, 1, 12.706),
+        (0.95, 2, 4.303),
+        (0.95, 3, 3.182),
+        (0.95, 4, 2.776),
+        (0.95, 5, 2.571),
+        (0.9, 7, 1.895),
+        (0.99, 10, 3.169),
+        (0.95, 30, 2.042),
+        (0.95, 120, 1.98),
+        (0.999, 6, 5.959),
+    ],
+)
+def test_quantiles_are_those_of_the_printed_tables(level: float, freedom: int, t: float) -> None:
+    assert t_quantile(level, freedom) == pytest.approx(t, abs=6e-4)
+
+
+def test_one_session_has_no_interval() -> None:
+    assert mean([5.0]) == Estimate(5.0)
+    assert not ratio({1: 2.0}, {1: 4.0, 2: 4.2}).doubted and ratio({1: 2.0}, {1: 4.0}).value == 0.5
+    assert not slope([0.3]).doubted and "no doubt known" in slope([0.3]).how
+
+
+def test_a_mean_of_something_that_was_zero_has_no_interval() -> None:
+    assert not mean([0.0, 1.0]).doubted and "zero" in mean([0.0, 1.0]).how
+
+
+@pytest.mark.parametrize("times", [1.0, 2.0])
+def test_a_side_that_is_always_zero_is_less_and_nothing_says_how_many_times(times: float) -> None:
+    zero, some = {1: 0.0, 2: 0.0}, {1: 3.0 * times, 2: 4.0}
+    assert ratio(zero, some).ends == (0, 0) and ratio(some, zero).ends == (math.inf, math.inf)
+    assert ratio(zero, some).inverse() == ratio(some, zero) and ratio(zero, some).doubted
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "value"),
+    [([0.0, 4.0], [1.0, 1.0], 2), ([0.0, 0.0], [0.0, 1.0], 0), ([0.0], [1.0, 1.0], 0), ([0.0, 0.0], [0.0, 0.0], 1)],
+)
+def test_some_zeros_or_one_session_of_them_tell_nothing(above: list[float], below: list[float], value: float) -> None:
+    found = ratio(dict(enumerate(above)), dict(enumerate(below)))
+    assert found.value == value and not found.doubted, "a session of 0 is not left out"
+    assert not found.inverse().doubted
+
+
+def test_a_ratio_by_hand() -> None:
+    """Logs of 10, 12.1 and of 10, 10: means apart by ln(1.1), pooled variance of half of 2 (ln(1.1))^2."""
+    found = ratio({1: 10.0, 2: 12.1}, {1: 10.0, 2: 10.0})
+    half = 4.3027 * math.log(1.1)
+    assert found.value == pytest.approx(1.1)
+    assert (found.low, found.high) == pytest.approx((1.1 * math.exp(-half), 1.1 * math.exp(half)), rel=1e-3)
+    assert "unpaired" in found.how
+
+
+def test_pairing_takes_out_what_the_rounds_share() -> None:
+    rounds = {rep: 10.0 + rep for rep in range(1, PAIRED_FROM + 1)}
+    faster = {rep: value * (1.05 + 0.001 * (rep % 2)) for rep, value in rounds.items()}
+    paired, other = ratio(faster, rounds), ratio(faster, {rep + 1: value for rep, value in rounds.items()})
+    assert paired.low and paired.low > 1.04 and "paired over" in paired.how
+    assert other.low and other.low < 1 and "unpaired" in other.how, "other rounds: not paired"
+
+
+def test_the_inverse_of_a_ratio_is_the_ratio_of_the_other_side() -> None:
+    above, below = {1: 3.0, 2: 3.3}, {1: 2.0, 2: 2.1}
+    there, back = ratio(above, below), ratio(below, above).inverse()
+    assert (there.value, there.low, there.high) == pytest.approx((back.value, back.low, back.high))
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (3, 3), (2, 5), (6, 6)])
+def test_intervals_cover_what_they_promise(first: int, second: int) -> None:
+    """Planted noise of 3 % and a planted ratio of 1.2: the interval misses it in 5 % of the cases, but for chance."""
+    draw = random.Random(7)
+    tries = 3000
+    missed = 0
+    for _ in range(tries):
+        above = {n: 1.2 * math.exp(draw.gauss(0, 0.03)) for n in range(first)}
+        below = {n: math.exp(draw.gauss(0, 0.03)) for n in range(second)}
+        found = ratio(above, below)
+        assert found.low is not None and found.high is not None
+        missed += not found.low <= 1.2 <= found.high
+    assert abs(missed / tries - 0.05) < 3 * math.sqrt(0.05 * 0.95 / tries)
+
+
+def test_several_comparisons_share_the_error() -> None:
+    assert shared_level(1) == pytest.approx(0.95) and shared_level(5) == pytest.approx(0.99)

@@ -1,0 +1,267 @@
+# From the table of points to tables, figures, verdicts and the page. Pure: an edit of what only they depend on redoes them alone.
+
+FIGURES = ["time_threads", "speculation", "engines", "latencies", "quantization", "sameness"]
+
+
+rule tables:
+    input:
+        points="<results>/points.parquet",
+        config="<results>/config.json",
+        published=SWEEP.published,
+    output:
+        expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
+        article=report(
+            "<reports>/tables/article.html",
+            caption="../report/article.rst",
+            category="Tables",
+            labels={"table": "time to complete"},
+        ),
+        comparison=report(
+            "<reports>/tables/comparison.html",
+            caption="../report/comparison.rst",
+            category="Tables",
+            labels={"table": "full comparison"},
+        ),
+        made=touch(SWEEP.made("tables")),
+    log:
+        "<logs>/tables.log",
+    params:
+        code=SWEEP.code("tables"),
+        out=subpath(output.article, parent=True),
+    message:
+        "Write the tables"
+    shell:
+        'python "$SCRIPTS"/tables.py --points {input.points:q} --config {input.config:q} --out {params.out:q}'
+        " > {log:q} 2>&1"
+
+
+rule figures:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        distributions="<results>/distributions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.published,
+    output:
+        expand("<reports>/figures/{figure}.png", figure=FIGURES),
+        time_threads=report(
+            "<reports>/figures/time_threads.svg",
+            caption="../report/time_threads.rst",
+            category="Figures",
+            labels={"figure": "time against client threads"},
+        ),
+        speculation=report(
+            "<reports>/figures/speculation.svg",
+            caption="../report/speculation.rst",
+            category="Figures",
+            labels={"figure": "speculation"},
+        ),
+        engines=report(
+            "<reports>/figures/engines.svg",
+            caption="../report/engines.rst",
+            category="Figures",
+            labels={"figure": "engines at their best"},
+        ),
+        latencies=report(
+            "<reports>/figures/latencies.svg",
+            caption="../report/latencies.rst",
+            category="Figures",
+            labels={"figure": "latency distributions"},
+        ),
+        quantization=report(
+            "<reports>/figures/quantization.svg",
+            caption="../report/quantization.rst",
+            category="Figures",
+            labels={"figure": "quantization"},
+        ),
+        sameness=report(
+            "<reports>/figures/sameness.svg",
+            caption="../report/sameness.rst",
+            category="Figures",
+            labels={"figure": "speed-up against sameness"},
+        ),
+        made=touch(SWEEP.made("figures")),
+    log:
+        "<logs>/figures.log",
+    params:
+        code=SWEEP.code("figures"),
+        out=subpath(output.engines, parent=True),
+    message:
+        "Draw the figures"
+    shell:
+        'python "$SCRIPTS"/figures.py --points {input.points:q} --sessions {input.sessions:q}'
+        " --distributions {input.distributions:q} --config {input.config:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.published,
+    output:
+        expand("<reports>/claims.{format}", format=["json", "csv", "md"]),
+        page=report(
+            "<reports>/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "claims"},
+        ),
+        made=touch(SWEEP.made("claims")),
+    log:
+        "<logs>/claims.log",
+    params:
+        code=SWEEP.code("claims"),
+        out=subpath(output.page, parent=True),
+    message:
+        "Judge the claims"
+    shell:
+        'python "$SCRIPTS"/claims.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule recommend:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+    output:
+        data="<reports>/recommendation.json",
+        words="<reports>/recommendation.md",
+        command="<reports>/recommendation.sh",
+        made=touch(SWEEP.made("recommend")),
+    log:
+        "<logs>/recommend.log",
+    params:
+        code=SWEEP.code("recommend"),
+        out=subpath(output.data, parent=True),
+    message:
+        "Recommend a setting"
+    shell:
+        'python "$SCRIPTS"/recommend.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule questions:
+    input:
+        points="<results>/points.parquet",
+        sessions="<results>/sessions.parquet",
+        config="<results>/config.json",
+        published=SWEEP.published,
+        devices=SWEEP.device_facts,
+    output:
+        data="<reports>/questions.json",
+        words="<reports>/questions.md",
+        made=touch(SWEEP.made("questions")),
+    log:
+        "<logs>/questions.log",
+    params:
+        code=SWEEP.code("questions"),
+        out=subpath(output.data, parent=True),
+    message:
+        "Answer the questions"
+    shell:
+        'python "$SCRIPTS"/questions.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
+        " --devices {input.devices:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule timelines:
+    input:
+        # not used itself, but written anew whenever a session was measured
+        points="<results>/points.parquet",
+        config="<results>/config.json",
+    output:
+        folder=report(
+            directory("<reports>/timelines"),
+            patterns=["{server}/{rep}.svg"],
+            caption="../report/timeline.rst",
+            category="Timelines",
+            labels={"server": "{server}", "session": "{rep}"},
+        ),
+        made=touch(SWEEP.made("timeline")),
+    log:
+        "<logs>/timelines.log",
+    params:
+        code=SWEEP.code("timeline"),
+        sessions=SWEEP.timeline_sessions,
+    message:
+        "Draw the timelines"
+    shell:
+        'mkdir -p {output.folder:q} && python "$SCRIPTS"/timeline.py {params.sessions:q} --config {input.config:q}'
+        " --out {output.folder:q} > {log:q} 2>&1"
+
+
+rule page:
+    input:
+        rules.figures.output,
+        rules.claims.output,
+        rules.recommend.output,
+        rules.questions.output,
+        timelines=[rules.timelines.output.folder] if SWEEP.config.report.timelines else [],
+        points="<results>/points.parquet",
+        ranges="<results>/sessions.parquet",
+        published=SWEEP.published,
+        config="<results>/config.json",
+    output:
+        page="<reports>/report.html",
+        made=touch(SWEEP.made("page")),
+    log:
+        "<logs>/page.log",
+    params:
+        code=SWEEP.code("page"),
+        sessions=subpath(input.points, parent=True),
+        reports=subpath(output.page, parent=True),
+    message:
+        "Write the page"
+    # The report: one page that needs nothing else.
+    shell:
+        'python "$SCRIPTS"/page.py --points {input.points:q} --config {input.config:q}'
+        " --sessions {params.sessions:q}/sessions --ranges {input.ranges:q} --reports {params.reports:q} --out {output.page:q}"
+        " > {log:q} 2>&1"
+
+
+rule snakemake_report:
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        rules.claims.output,
+        timelines=[rules.timelines.output.folder] if SWEEP.config.report.timelines else [],
+        config="<results>/config.json",
+        captions=SWEEP.captions,
+    output:
+        "<reports>/snakemake.html",
+    log:
+        "<logs>/snakemake_report.log",
+    params:
+        targets=lambda wildcards, input: [
+            rules.tables.output.article,
+            rules.figures.output.engines,
+            rules.claims.output.page,
+            *input.timelines,
+        ],
+    message:
+        "Write Snakemake's own report"
+    # Snakemake's own report of the run, made as a step of the run, so that it is there also when points failed.
+    shell:
+        'python -m snakemake --snakefile "$SNAKEFILE" --configfile {input.config:q} --cores 1'
+        " --report {output:q} {params.targets:q} > {log:q} 2>&1"
+
+
+rule verdict:
+    input:
+        points="<results>/points.csv",
+        report="<reports>/report.html",
+        recommendation="<reports>/recommendation.json",
+    output:
+        text="<reports>/verdict.txt",
+        made=touch(SWEEP.made("verdict")),
+    log:
+        "<logs>/verdict.log",
+    params:
+        code=SWEEP.code("verdict"),
+    message:
+        "Say how it went"
+    # Fails when points failed, after everything else was made: the exit status of the run tells.
+    shell:
+        'python "$SCRIPTS"/verdict.py --points {input.points:q} --report {input.report:q}'
+        " --recommendation {input.recommendation:q} --out {output.text:q} 2>&1 | tee {log:q} >&2"

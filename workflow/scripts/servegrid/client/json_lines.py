@@ -1,0 +1,44 @@
+"""Records as JSON lines: one object per request, times in s."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from servegrid.records.request import RequestRecord
+
+
+def json_lines(records: Iterable[RequestRecord]) -> bytes:
+    """One line per request, in order. Unknown is null."""
+    return b"".join(msgspec.json.encode(as_object(record)) + b"\n" for record in records)
+
+
+def as_object(record: RequestRecord) -> dict[str, Any]:
+    """A request's line.
+
+    `start`: when it was sent, on the monotonic clock; `ttft`: from there to the first event with output; `itl`: gaps between
+    the events with output; `e2e`: from `start` to the end of the answer; `tokens`: output tokens, by `tokens_from`;
+    `planned`: when it should have been sent (with planned arrivals); the rest as in the records.
+    """
+    sent_s = record.sent_s
+    return {
+        "id": record.request_id,
+        "start": sent_s,
+        "ttft": _after(sent_s, record.first_token_s),
+        "itl": [later - earlier for earlier, later in pairwise(record.chunk_offsets_s)],
+        "e2e": _after(sent_s, record.end_s),
+        "tokens": record.output_tokens,
+        "status": record.status,
+        "error": record.error,
+        "prompt_id": record.prompt_id,
+        "planned": record.planned_s,
+        "prompt_tokens": record.prompt_tokens,
+        "tokens_from": record.tokens_from,
+        "finish_reason": record.finish_reason,
+        "http_status": record.http_status,
+    }
+
+
+def _after(start_s: float | None, instant_s: float | None) -> float | None:
+    return None if start_s is None or instant_s is None else round(instant_s - start_s, 9)

@@ -1,0 +1,170 @@
+"""One load of one session, read back from disk, with all that is derived from it alone."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from servegrid import engines
+from servegrid.engines.base import Engine, Metrics
+from servegrid.metrics import request_metrics
+from servegrid.metrics.energy import energy_columns, idle_power_w
+from servegrid.metrics.telemetry import Samples, Window, hardware_columns, server_columns, startup_s
+from servegrid.metrics.texts import ANSWERS, Answers
+from servegrid.records.paths import launch_folder
+from servegrid.records.schema import read_table
+from servegrid.util.files import read_json, state
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A load's folder, its session's record and its own."""
+
+    folder: Path
+    session: dict[str, Any]
+    load: dict[str, Any]
+
+    @cached_property
+    def requests(self) -> request_metrics.Requests:
+        """All requests of the load."""
+        return request_metrics.Requests(read_table(self.folder / "requests.parquet", request_metrics.READ))
+
+    @cached_property
+    def time_s(self) -> float | None:
+        """Time to complete."""
+        return request_metrics.time_s(self.requests)
+
+    @cached_property
+    def counts(self) -> dict[str, float | None]:
+        """Requests and tokens, and rates over the time to complete."""
+        requests, seconds = self.requests, self.time_s
+        prompt, output = (request_metrics.tokens(requests, name) for name in ("prompt_tokens", "output_tokens"))
+        total = prompt + output if prompt is not None and output is not None else None
+        ok, short = len(requests.ok), requests.count("short")
+        return {
+            "requests_ok": ok,
+            "requests_short": short,
+            "requests_failed": len(requests.table) - ok - short,
+            "prompt_tokens": prompt,
+            "output_tokens": output,
+            "requests_per_s": request_metrics.per_second(ok, seconds),
+            "output_tokens_per_s": request_metrics.per_second(output, seconds),
+            "total_tokens_per_s": request_metrics.per_second(total, seconds),
+        }
+
+    @cached_property
+    def latencies(self) -> dict[str, request_metrics.Floats]:
+        """Every latency of metrics.LATENCIES: its values in ms, ascending."""
+        requests = self.requests
+        found = {
+            "ttft": request_metrics.ttft_ms(requests),
+            "itl": request_metrics.itl_ms(requests),
+            "chunk_gap": request_metrics.chunk_gaps_ms(requests),
+            "tpot": request_metrics.tpot_ms(requests),
+            "e2e": request_metrics.e2e_ms(requests),
+            "ttft_planned": request_metrics.after_planned_ms(requests, "first_token_s"),
+            "e2e_planned": request_metrics.after_planned_ms(requests, "end_s"),
+        }
+        return {name: request_metrics.ascending(values) for name, values in found.items()}
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Its texts, to be compared."""
+        path = self.folder / "requests.parquet"
+        return Answers(_answers(path, state(path)), self.folder)
+
+    @cached_property
+    def launch(self) -> dict[str, Any]:
+        """The launch of the server that the load ran on."""
+        launches: list[dict[str, Any]] = self.session["launches"]
+        return next(launch for launch in launches if launch["number"] == self.load["launch"])
+
+    @property
+    def gpus(self) -> list[str]:
+        """UUIDs of the GPUs that the server ran on."""
+        uuids: list[str] = self.launch["gpus"]
+        return uuids
+
+    @property
+    def launch_folder(self) -> Path:
+        """Where the telemetry of its launch lies."""
+        return launch_folder(self.folder.parents[1], self.load["launch"])
+
+    @cached_property
+    def text_files(self) -> list[Path]:
+        """The files that its answers are read from."""
+        return [self.folder / "requests.parquet", self.folder / "texts.parquet"]
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Every file that its numbers and warnings are derived from; some may be missing."""
+        records = [self.folder / "load.json", self.folder / "requests.parquet"]
+        samples = [self.launch_folder / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
+        return [self.folder.parents[1] / "session.json", *records, *samples]
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Telemetry of the whole launch."""
+        return Samples.of(self.launch_folder)
+
+    @cached_property
+    def window(self) -> Window:
+        """Telemetry during the load."""
+        return self.samples.window(self.load["start_s"], self.load["end_s"])
+
+    @property
+    def copies(self) -> int:
+        """How many servers stood behind the balancer; 1: no balancer."""
+        server = self.session["server"]
+        return int(server.get("replicas", 1) * server.get("sharing", 1))
+
+    @property
+    def _room(self) -> dict[str, float | None]:
+        """Tokens that the caches have room for, where the servers said so when they were asked; of copies the sum."""
+        parts = self.launch.get("copies") or [self.launch]
+        told = [(part.get("reported") or {}).get("kv_cache_tokens") for part in parts]
+        known = [float(room) for room in told if room is not None]
+        return {"kv_cache_tokens": sum(known)} if len(known) == len(told) else {}
+
+    def _metrics(self, engine: Engine) -> Metrics:
+        """Without speculation a server's acceptance is 0, which means nothing."""
+        speculates = self.session["server"]["speculation"]["kind"] != "none"
+        return (
+            engine.metrics
+            if speculates
+            else replace(engine.metrics, acceptance_rate=None, acceptance_length=None, drafts=None)
+        )
+
+    @cached_property
+    def during(self) -> dict[str, float | None]:
+        """What is known of the load beside its requests, and how steadily they ran."""
+        engine = engines.get(self.session["server"]["engine"])
+        idle_w = idle_power_w(self.samples, self.gpus, (self.launch.get("start_up") or {}).get("launched_s"))
+        return {
+            "startup_s": startup_s(self.launch),
+            "client_cpu_s": self.load["client_cpu_s"],
+            "turnaround_ms_p99": request_metrics.percentile(request_metrics.turnaround_ms(self.requests), 99),
+            "client_share": self.load.get("client_share"),
+            "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
+            "steady_s": request_metrics.steady_s(self.requests),
+            "steady_output_tokens_per_s": request_metrics.steady_output_tokens_per_s(self.requests),
+            **server_columns(self.window, self._metrics(engine), self.copies),
+            **self._room,
+            **hardware_columns(self.window, self.gpus),
+            **energy_columns(self.window, self.gpus, idle_w),
+        }
+
+    @cached_property
+    def first_of_launch(self) -> bool:
+        """Whether no other load ran on the server before."""
+        others = (read_json(path) for path in self.folder.parent.glob("*/load.json"))
+        here = [other["begun_s"] for other in others if other["launch"] == self.load["launch"]]
+        return bool(here) and self.load["begun_s"] <= min(here)
+
+
+@lru_cache(maxsize=32)
+def _answers(path: Path, _state: object) -> pa.Table:
+    """Hashes alone, kept for loads that are compared with several others, whose events would take much more memory."""
+    return read_table(path, ANSWERS)

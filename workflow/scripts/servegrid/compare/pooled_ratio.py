@@ -1,0 +1,48 @@
+"""How much slower all points are together: a small change at every point, that no point alone has the sessions to show.
+
+The loads of one server share its sessions: what one launch does to a session, it does to all of them. So points are not
+independent, and an interval over points would be too narrow by far. The doubt is taken over sessions instead, each with
+what its points have in common (a variance by clusters: Liang and Zeger 1986, Biometrika 73).
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from servegrid.compare.session_values import Values
+from servegrid.stats.intervals import Estimate, t_quantile
+
+LEAST_POINTS = 3
+"""Points from which they are compared together."""
+
+
+def mean_ratio(points: Sequence[Values], level: float) -> Estimate:
+    """after / before in the (geometric) mean over these points, each with two or more sessions in both runs, all above zero.
+
+    A t-interval over the sessions of all servers, whose logarithms are taken to vary by like shares. It is about these points:
+    one alone may differ.
+    """
+    deviations = [*_deviations(points, "before"), *_deviations(points, "after")]
+    freedom = sum(len(sessions) - 1 for sessions in deviations)
+    variance = sum(len(sessions) / (len(sessions) - 1) * sum(value**2 for value in sessions) for sessions in deviations)
+    centre = fmean(_mean_log(point.after) - _mean_log(point.before) for point in points)
+    half = t_quantile(level, freedom) * math.sqrt(variance)
+    how = f"{100 * level:.4g} % t-interval over the sessions ({freedom} degrees of freedom), mean over {len(points)} points"
+    return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), how)
+
+
+def _mean_log(values: Mapping[int, float]) -> float:
+    return fmean(map(math.log, values.values()))
+
+
+def _deviations(points: Sequence[Values], run: str) -> Iterator[list[float]]:
+    """By server: how far each of its sessions moves the mean over all points."""
+    servers: dict[tuple[str, ...], dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for point in points:
+        values: Mapping[int, float] = getattr(point, run)
+        centre, share = _mean_log(values), 1 / (len(values) * len(points))
+        for rep, value in values.items():
+            servers[point.server][rep] += share * (math.log(value) - centre)
+    for sessions in servers.values():
+        yield list(sessions.values())

@@ -1,0 +1,1 @@
+"""Questions before a sweep: plan and doctor."""

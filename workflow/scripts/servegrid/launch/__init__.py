@@ -1,0 +1,1 @@
+"""Start, watch and stop a server: a process, a container, a URL, several copies behind a balancer."""

@@ -1,0 +1,135 @@
+"""One life of a container: created, started, its log followed, stopped, removed. Run by scripts/run_container.py."""
+
+import ctypes
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.types import DeviceRequest, Mount, Ulimit
+from pydantic import TypeAdapter
+from requests.exceptions import RequestException
+
+from servegrid.launch.container import ContainerRun
+from servegrid.launch.docker.daemon import Unreachable, connected
+from servegrid.launch.docker.ownership import own_labels
+from servegrid.util.files import write_json
+
+RUN, STARTED, ENDED = "container.json", "started.json", "ended.json"
+REFUSED = 125  # exit status of `docker run` when the daemon could not do it
+_PR_SET_PDEATHSIG = 1
+_LOG_S = 5.0
+DESCRIPTION = TypeAdapter(ContainerRun)
+
+
+class ContainerLife:
+    """Looks after the container that `folder`/container.json describes, from its creation until it is removed.
+
+    Writes started.json (id, pid: of its first process as this host counts, or null) and in the end ended.json (exit, oom_killed,
+    error). Its log goes to standard output from the first byte. SIGTERM, or the death of the parent, stops it.
+    """
+
+    def __init__(self, folder: Path, stop_s: float) -> None:
+        self.folder, self.stop_s = folder, stop_s
+        self.run_ = DESCRIPTION.validate_json((folder / RUN).read_bytes())
+        self._over = threading.Event()  # the container ended, or is to end
+
+    def run(self) -> int:
+        """The container's exit status, or 125 when the daemon refused it."""
+        signal.signal(signal.SIGTERM, lambda *_: self._over.set())
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        try:
+            with connected() as client:
+                return self._life(client)
+        except ImageNotFound as error:
+            return self._ended(kind="image", error=f"the image is not there: {error.explanation}")
+        except APIError as error:
+            return self._ended(kind="launch", error=f"the daemon refused the container: {error.explanation or error}")
+        except (Unreachable, DockerException, RequestException) as error:
+            return self._ended(kind="launch", error=f"no container: {error}")
+
+    def _ended(self, status: int = REFUSED, **more: Any) -> int:
+        write_json(self.folder / ENDED, {"exit": status, **more})
+        return status
+
+    def _life(self, client: Any) -> int:
+        container = client.containers.create(**arguments(self.run_, os.environ, own_labels()))
+        try:
+            log = self._started(container)
+            self._over.wait()
+            container.stop(timeout=math.ceil(self.stop_s))  # does nothing when it has ended
+            log.join(_LOG_S)
+            container.reload()
+            state = container.attrs["State"]
+            # told before the removal, which can take seconds: whoever loads the server wants to know at once
+            return self._ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
+        finally:
+            with suppress(DockerException, RequestException):  # what stays is swept before the next launch
+                container.remove(force=True, v=True)
+
+    def _started(self, container: Any) -> threading.Thread:
+        """Attached before the start, so that not a byte of the log is missed."""
+        output = container.attach(stdout=True, stderr=True, stream=True)
+        container.start()
+        container.reload()
+        pid = _pid_here(container.id, container.attrs["State"].get("Pid") or 0)
+        write_json(self.folder / STARTED, {"id": container.id, "pid": pid})
+        threading.Thread(target=self._wait, args=(container,), daemon=True, name="wait").start()
+        log = threading.Thread(target=_copy, args=(output,), daemon=True, name="log")
+        log.start()
+        return log
+
+    def _wait(self, container: Any) -> None:
+        try:
+            container.wait()
+        except (DockerException, RequestException) as error:  # the daemon went away, and with it what it looked after
+            print(f"servegrid: waiting for the container failed: {error}", file=sys.stderr, flush=True)
+        self._over.set()
+
+
+def _copy(output: Iterable[bytes]) -> None:
+    with suppress(OSError, DockerException, RequestException):
+        for chunk in output:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+
+
+def _pid_here(container: str, pid: int) -> int | None:
+    """The pid, if it means the container here too; a daemon in a virtual machine counts other processes."""
+    try:
+        return pid if container in Path(f"/proc/{pid}/cgroup").read_text() else None
+    except OSError:
+        return None
+
+
+def arguments(run: ContainerRun, environment: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
+    """The container for `DockerClient.containers.create`; a variable without a value has that of `environment`."""
+    needs, cache = run.needs, run.needs.cache
+    mounts = [Mount(str(path), str(path), type="bind", read_only=True) for path in run.mounts]
+    mounts += [Mount(cache, run.cache_volume, type="volume")] if cache and run.cache_volume else []
+    gpus = [DeviceRequest(device_ids=list(run.gpus), capabilities=[["gpu"]])] if run.gpus else []
+    values = {name: environment.get(name) if value is None else value for name, value in run.environment.items()}
+    return {
+        "image": run.image,
+        "command": list(run.words),
+        "entrypoint": list(needs.entrypoint) if needs.entrypoint else None,
+        "environment": {name: value for name, value in values.items() if value is not None},
+        "ports": {f"{inside}/tcp": ("127.0.0.1", port) for inside, port in run.ports.items()},
+        "mounts": mounts,
+        "device_requests": gpus,
+        "shm_size": needs.shm_size,
+        "ipc_mode": needs.ipc,
+        "ulimits": [Ulimit(name=name, soft=limit, hard=limit) for name, limit in needs.ulimits.items()],
+        "devices": list(needs.devices),
+        "init": needs.init,
+        "privileged": needs.privileged,
+        "mem_limit": run.memory_limit,
+        "memswap_limit": run.memory_limit,  # the sum of both: no swap
+        "labels": {**run.labels, **labels},
+    }

@@ -1,0 +1,122 @@
+"""A server in a container, looked after by a program that runs under the guard as any server does."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from servegrid.launch.container import ContainerRun
+from servegrid.launch.docker.daemon import Unreachable, connected
+from servegrid.launch.docker.image_record import ImageRecord, record_path, recorded
+from servegrid.launch.docker.images import ImageAbsent, have
+from servegrid.launch.docker.keeper import DESCRIPTION, ENDED, RUN, STARTED
+from servegrid.launch.docker.ownership import sweep
+from servegrid.launch.server import POLL_S, Server, ServerError
+from servegrid.util.clock import now_s
+from servegrid.util.files import read_json, write_atomic
+from servegrid.util.secret_env import is_secret
+
+_PROGRAM = Path(__file__).parents[3] / "run_container.py"
+_DAEMON_S = 20.0  # for what the daemon does beyond waiting for the server: kill, remove
+_SIGNALLED = 128  # exit statuses above it are signals, to the daemon as to a shell
+
+
+class ContainerServer(Server):
+    """As `Server`; its pid is that of the container's first process, or None where that is not one of this host."""
+
+    def __init__(
+        self, run: ContainerRun, folder: Path, log: Path, port: int, stop_s: float, headers: Mapping[str, str]
+    ) -> None:
+        secrets = {name: value for name, value in run.environment.items() if is_secret(name) and value is not None}
+        command = [sys.executable, str(_PROGRAM), str(folder), str(stop_s)]
+        super().__init__(command, log, port, secrets, grace_s=stop_s + _DAEMON_S, headers=headers)
+        self._folder = folder
+        self._run = replace(run, environment={**run.environment, **dict.fromkeys(secrets)})
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name in (STARTED, ENDED):
+            (self._folder / name).unlink(missing_ok=True)
+        write_atomic(self._folder / RUN, DESCRIPTION.dump_json(self._run, indent=1))
+        super().__enter__()
+        try:
+            self.pid = self._started()["pid"]
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _started(self) -> dict[str, Any]:
+        """What started.json says, once it is there; the daemon's own time limits end this wait."""
+        while not (self._folder / STARTED).exists():
+            if not self.alive:
+                ended = self.ended or {}
+                raise ServerError(
+                    ended.get("kind", "launch"), f"could not be launched: {ended.get('error', 'its keeper died')}"
+                )
+            time.sleep(POLL_S)
+        started: dict[str, Any] = read_json(self._folder / STARTED)
+        return started
+
+    @property
+    def alive(self) -> bool:
+        """Whether the container runs; known before it is removed and its keeper is gone."""
+        if self.ended is None:
+            self.ended = self._outcome()
+        return super().alive
+
+    def dies_within(self, limit_s: float) -> bool:
+        """Whether the container ended, or does within `limit_s` seconds."""
+        deadline_s = now_s() + limit_s
+        while self.alive and now_s() < deadline_s:
+            time.sleep(POLL_S)
+        return not self.alive
+
+    def _read_end(self) -> dict[str, Any]:
+        ended = super()._read_end()
+        return self._outcome() or ended
+
+    def _outcome(self) -> dict[str, Any] | None:
+        """How the container ended, if it was told already; an exit status that means a signal becomes one."""
+        told = self._folder / ENDED
+        if not told.exists():
+            return None
+        outcome: dict[str, Any] = read_json(told)
+        status = outcome["exit"]
+        how = {"signal": status - _SIGNALLED} if status > _SIGNALLED else {"exit": status}
+        return {**outcome, **how, "memory_limit": self._run.memory_limit}
+
+
+def usable(reference: str, resources: Path) -> ImageRecord:
+    """The image as recorded, and it is there.
+
+    Raises:
+        ServerError: `image` when it cannot be had, `launch` when the daemon does not answer.
+    """
+    path = resources / record_path(reference)
+    image = recorded(reference, resources)
+    if image is None or image.error:
+        reason = image.error if image else f"was not looked up ({path} is missing)"
+        raise ServerError("image", f"no image {reference}: {reason}")
+    try:
+        with connected() as client:
+            have(client, image)
+    except ImageAbsent as error:
+        raise ServerError("image", f"no image {reference}: {error}; remove {path} to look the name up anew") from error
+    except (Unreachable, DockerException, RequestException) as error:
+        raise ServerError("launch", f"no container: {error}") from error
+    return image
+
+
+def clear_away() -> list[str]:
+    """Remove containers that a run left behind when it was killed; a daemon that does not answer has none of ours to show."""
+    try:
+        with connected() as client:
+            return sweep(client)
+    except (Unreachable, DockerException, RequestException):
+        return []

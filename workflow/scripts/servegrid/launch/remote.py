@@ -1,0 +1,91 @@
+"""A server that runs already: asked whether it is there, and otherwise left alone."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from servegrid.launch.probe import ask, asked
+from servegrid.launch.server import ServerError, StartUp
+from servegrid.util.clock import now_s
+
+POLL_S = 0.5
+
+
+class RemoteServer:
+    """What `server.Server` is for a server that is launched here: a context manager, which here starts and stops nothing."""
+
+    pids: tuple[int, ...] = ()
+    alive = True  # as far as can be known from here; requests that fail are recorded as such
+    ended: Mapping[str, Any] | None = None
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.headers = dict(headers)
+        self.start_up = StartUp()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def dies_within(self, _limit_s: float) -> bool:
+        """Its death cannot be seen from here."""
+        return False
+
+    def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
+        """Wait until it answers 200 at `health_url`.
+
+        Raises:
+            ServerError: `refused` at once when it refuses the API key, `unreachable` after `limit_s` seconds.
+        """
+        said = "no answer"
+        while now_s() - self.start_up.launched_s < limit_s:
+            status, said = ask(health_url, self.headers)
+            if status == 200:
+                self.start_up.ready_s = now_s()
+                return
+            if status in (401, 403):
+                raise ServerError("refused", f"{self.url} refuses the API key: {said}")
+            tick()
+            time.sleep(POLL_S)
+        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {said}")
+
+    def first_model(self) -> str | None:
+        """The first model that it lists at /v1/models; None if it does not say."""
+        try:
+            return str(asked(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
+        except (LookupError, TypeError):
+            return None
+
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
+        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
+        return {path: asked((base or self.url) + path, self.headers) for path in paths}
+
+
+def at_port(url: str, number: int) -> str:
+    """The server's URL at the port that comes `number` after its first: servers with several have them in a row."""
+    parts = urlsplit(url)
+    if not number or parts.port is None:
+        return url
+    return url.replace(f":{parts.port}", f":{parts.port + number}", 1)
+
+
+def key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """The header field that carries the API key, from the environment variable of that name.
+
+    Raises:
+        ServerError: when the variable is not set.
+    """
+    if variable is None:
+        return {}
+    key = environment.get(variable, "").strip()
+    if not key:
+        raise ServerError("refused", f"api_key_env = {variable}: no such environment variable, or it is empty")
+    if not key.isascii() or not key.isprintable():
+        raise ServerError("refused", f"api_key_env = {variable}: its value cannot stand in a header field")
+    return {"Authorization": f"Bearer {key}"}

@@ -1,0 +1,175 @@
+"""Several servers behind a load balancer, which together are one server: ready when all are, dead when one is."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.server import POLL_S, ServerError, StartUp
+from servegrid.launch.server_log import tail
+from servegrid.util.clock import now_s
+
+
+class Part(Protocol):
+    """What is asked of a copy, and of the balancer: a context manager as `server.Server` is."""
+
+    start_up: StartUp
+    url: str
+    headers: dict[str, str]
+
+    @property
+    def ended(self) -> Mapping[str, Any] | None:
+        """How it ended; None while it runs."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None before the launch."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None]) -> None:
+        """As `Server.wait_ready`."""
+
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
+        """As `Server.answers`."""
+
+
+class ReplicatedServer:
+    """A context manager as `server.Server` is: entering launches the first copies, leaving stops all and the balancer.
+
+    Attributes:
+        copies: the servers, each with a log of its own.
+        ended: how the part ended that died first; `who` says which it was.
+    """
+
+    def __init__(
+        self, copies: Sequence[Part], logs: Sequence[Path], rounds: Sequence[Sequence[int]], balancer: Part, log: Path
+    ) -> None:
+        """`rounds`: the copies that start together, see `topology.rounds`; `log`: the balancer's."""
+        self.copies, self._balancer = list(copies), balancer
+        self._rounds, self._logs, self._log = rounds, list(logs), log
+        self.start_up = StartUp()
+        self.ended: dict[str, Any] | None = None
+        self.url, self.headers = balancer.url, dict(copies[0].headers)
+        self._started: list[tuple[str, Path | None, Part]] = []
+
+    def __enter__(self) -> Self:
+        self.start_up = StartUp()
+        try:
+            self._start_round(self._rounds[0])
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._started:
+            return
+        _ = self.alive  # who died first is known only before all are stopped
+        with ThreadPoolExecutor(len(self._started)) as pool:
+            list(pool.map(lambda started: started[2].__exit__(None, None, None), reversed(self._started)))
+        self.ended = self.ended or dict(self._started[0][2].ended or {})
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process of every copy that was launched; the balancer is not the server."""
+        return tuple(copy.pid for copy in self.copies if copy.pid is not None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether all that were started still run; never blocks. What the first dead said last goes to the log of all."""
+        if self.ended is None:
+            dead = next((started for started in self._started if not started[2].alive), None)
+            if dead:
+                name, log, part = dead
+                self.ended = {**(part.ended or {}), "who": name}
+                self._quote(name, log)
+        return self.ended is None
+
+    def dies_within(self, limit_s: float) -> bool:
+        """Whether a part is gone, or goes within `limit_s` seconds."""
+        until_s = now_s() + limit_s
+        while self.alive and now_s() < until_s:
+            time.sleep(POLL_S)
+        return not self.alive
+
+    def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
+        """Start what is still to be started and wait until every copy, and then the balancer, answers 200.
+
+        Args:
+            health_url: at the balancer; the copies are asked at the same path.
+            limit_s: from a copy's own launch, in s.
+            tick: called again and again meanwhile.
+
+        Raises:
+            ServerError: `crashed` at once when a part ends, `start-timeout` after `limit_s` seconds; says which.
+        """
+        path = health_url.removeprefix(self.url)
+
+        def look() -> None:
+            tick()
+            if not self.alive:
+                raise self._crash()
+
+        for number, together in enumerate(self._rounds):
+            if number:
+                self._start_round(together)
+            for copy in together:
+                self._wait(copy, path, limit_s, look)
+        self._start("the balancer", None, self._balancer)
+        self._wait(None, path, limit_s, look)
+        self.start_up.listening_s = self._balancer.start_up.listening_s
+        self.start_up.ready_s = self._balancer.start_up.ready_s
+
+    def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
+        """What the first copy answers at these paths; see `copies` for the others."""
+        return self.copies[0].answers(paths, base)
+
+    def _start_round(self, together: Sequence[int]) -> None:
+        for copy in together:
+            self._start(self._name(copy), self._logs[copy], self.copies[copy])
+
+    def _start(self, name: str, log: Path | None, part: Part) -> None:
+        try:
+            part.__enter__()
+        except ServerError as error:
+            raise ServerError(error.kind, f"{name}: {error}") from error
+        self._started.append((name, log, part))
+
+    def _wait(self, copy: int | None, path: str, limit_s: float, look: Callable[[], None]) -> None:
+        """`copy` None: for the balancer."""
+        part = self._balancer if copy is None else self.copies[copy]
+        try:
+            part.wait_ready(part.url + path, limit_s, look)
+        except ServerError as error:
+            if not self.alive:
+                raise self._crash() from error
+            name, log = ("the balancer", None) if copy is None else (self._name(copy), self._logs[copy])
+            self._quote(name, log)
+            raise ServerError(error.kind, f"{name}: {error}") from error
+
+    def _crash(self) -> ServerError:
+        return ServerError(kind(self.ended, self._log), f"ended before all were ready: {ending(self.ended, self._log)}")
+
+    def _name(self, copy: int) -> str:
+        return f"copy {copy + 1} of {len(self.copies)}"
+
+    def _quote(self, name: str, log: Path | None) -> None:
+        """Put the end of a part's log into the log of all, where reasons and reports look; the balancer's is there already."""
+        if log:
+            with suppress(OSError), self._log.open("a") as all_of_them:
+                all_of_them.writelines(f"{name}: {line}\n" for line in tail(log))

@@ -1,0 +1,105 @@
+"""Energy of the GPUs during a load, as far as the samples carry it. Untested on a GPU: no part of it has seen a real one.
+
+Two sources. The driver's energy counter (Volta and newer) is read at the window's edges. Where there is none, the sampled power
+is integrated. Both are coarse: NVML renews them every 20 to 100 ms, and on some GPUs the sensor looks only a part of the time
+(Yang, Adamek and Armour 2024, "Part-time Power Measurements: nvidia-smi's Lack of Attention", SC24), so short windows and few
+samples carry little; `energy_warnings` says which.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from servegrid.metrics.telemetry import Samples, Window
+
+SHORT_INTERVALS = 20
+"""Sample intervals that a window must have. The counter is interpolated at both edges, so each may be wrong by what one
+interval's power differs from the mean: at 20 intervals at most a tenth in all."""
+MISSING_SHARE = 0.2
+"""Share of the expected samples that may be missing."""
+DIFFERENT = 0.1
+"""By how much of the counter's value the integrated power may lie beside it."""
+IDLE_SAMPLES = 3
+"""Samples before the launch that an idle power takes, at least."""
+
+
+def energy_columns(window: Window, gpus: Sequence[str], idle_w: float | None) -> dict[str, float | None]:
+    """`energy_j`, `idle_power_w` and `energy_above_idle_j` of all GPUs together; {} without GPUs.
+
+    Args:
+        window: samples during the load.
+        gpus: UUIDs.
+        idle_w: power of the same GPUs with nothing launched, in W.
+    """
+    if not gpus:
+        return {}
+    energy = _energy_j(window, gpus)
+    seconds = window.end_s - window.start_s
+    above = None if energy is None or idle_w is None else energy - idle_w * seconds
+    above = above if above is not None and above > 0 else None  # below: one of the two is wrong
+    return {"energy_j": energy, "idle_power_w": idle_w, "energy_above_idle_j": above}
+
+
+def _energy_j(window: Window, gpus: Sequence[str]) -> float | None:
+    """By the counter, else by the integrated power; None if any GPU has neither over the whole window."""
+    total = sum(counted_j(window, gpu) for gpu in gpus)
+    total = total if np.isfinite(total) else sum(integrated_j(window, gpu) for gpu in gpus)
+    return float(total) if np.isfinite(total) else None
+
+
+def counted_j(window: Window, gpu: str) -> float:
+    """What the driver's counter grew by, in J; NaN where it is not there or stood still, which no GPU does."""
+    grown = window.growth(gpu, "energy_j")
+    return grown if grown > 0 else float("nan")
+
+
+def integrated_j(window: Window, gpu: str) -> float:
+    """The sampled power integrated over the window by the trapezoid rule, in J; NaN if an edge is not covered."""
+    rows = window.samples_of(gpu, "power_w")
+    if not len(rows) or rows["t_s"].iloc[0] > window.start_s or rows["t_s"].iloc[-1] < window.end_s:
+        return float("nan")
+    t, power = rows["t_s"].to_numpy(), rows["power_w"].to_numpy()
+    inside = t[(t > window.start_s) & (t < window.end_s)]
+    grid = np.concatenate([[window.start_s], inside, [window.end_s]])
+    return float(np.trapezoid(np.interp(grid, t, power), grid))
+
+
+def idle_power_w(samples: Samples, gpus: Sequence[str], launched_s: float | None) -> float | None:
+    """Power of the GPUs together before the server was launched, in W: the sum of medians; None with fewer than IDLE_SAMPLES.
+
+    A GPU takes seconds to calm down after the server before, so this is rather too high than too low, and what is left above it
+    rather too low.
+    """
+    if not gpus or launched_s is None or any(gpu not in samples.telemetry for gpu in gpus):
+        return None
+    rows = [samples.telemetry[gpu] for gpu in gpus]
+    powers = [row.loc[row["t_s"] < launched_s, "power_w"].dropna() for row in rows]
+    if min(map(len, powers)) < IDLE_SAMPLES:
+        return None
+    return float(sum(power.median() for power in powers))
+
+
+def energy_warnings(window: Window, gpus: Sequence[str]) -> list[str]:
+    """Which of the phrases about energy apply to the window (see phrases.PHRASES); none without GPUs."""
+    if not gpus:
+        return []
+    found = {warning for gpu in gpus for warning in _warnings_of(window, gpu)}
+    return sorted(found)
+
+
+def _warnings_of(window: Window, gpu: str) -> list[str]:
+    samples = window.device(gpu)
+    times = samples["t_s"].to_numpy() if len(samples) else np.empty(0)
+    if len(times) < 2:
+        return ["energy samples missing"]
+    interval, seconds = float(np.median(np.diff(times))), window.end_s - window.start_s
+    known = samples["energy_j"].notna() | samples["power_w"].notna()
+    counter, integral = counted_j(window, gpu), integrated_j(window, gpu)
+    told = {
+        "energy window short": seconds < SHORT_INTERVALS * interval,
+        "energy samples missing": known.sum() < (1 - MISSING_SHARE) * (seconds / interval - 1)
+        or not np.isfinite([counter, integral]).any(),
+        "energy from power samples": np.isnan(counter) and np.isfinite(integral),
+        "energy counter and power differ": abs(counter - integral) > DIFFERENT * abs(counter),
+    }
+    return [phrase for phrase, applies in told.items() if applies]

@@ -1,0 +1,254 @@
+"""The grid: from a config to points, servers, loads and sessions, with the reason for every point that cannot be. Pure."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+from servegrid import engines, protocols
+from servegrid.config import Config
+from servegrid.config.measuring import Load as LoadOptions
+from servegrid.config.models import further_axes
+from servegrid.config.parse import engine_of
+from servegrid.config.serving import Server as ServerOptions
+from servegrid.engines.base import ModelRef, ServerSpec
+from servegrid.engines.speculation import parse_speculation
+from servegrid.launch import layout
+from servegrid.plan import load_shape
+from servegrid.plan.resolve import Facts
+from servegrid.results.axes import AXES
+from servegrid.util.identity import digest, named
+
+Axes = Mapping[str, Any]
+S = TypeVar("S", ServerOptions, LoadOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a point is not measured: `unsupported` (engine or client cannot) or `absent` (this host lacks something)."""
+
+    status: Literal["unsupported", "absent"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the grid: what it is (`spec`) and the name of its folder, which ends in a hash of `spec`."""
+
+    name: str  # the entry of `engines`
+    gpu: str
+    spec: ServerSpec
+    id: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load of the grid: the options that apply to it and the name of its folder, which ends in a hash of them."""
+
+    threads: int | None  # None with planned arrivals
+    options: LoadOptions
+    definition: Mapping[str, Any]
+    id: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell of the grid."""
+
+    axes: Axes
+    server: Server
+    load: Load
+    skip: Skip | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One life of one server: all loads that any point asks of it, one after another."""
+
+    server: Server
+    rep: int
+    loads: tuple[Load, ...]
+
+    @property
+    def id(self) -> str:
+        """Its folder below results/sessions."""
+        return f"{self.server.id}/rep{self.rep}"
+
+
+class Grid:
+    """A config, expanded."""
+
+    def __init__(self, config: Config, facts: Facts) -> None:
+        self.config = config
+        self.facts = facts
+        self._servers: dict[tuple[Any, ...], Server] = {}
+        self._skips: dict[str, Skip | None] = {}
+        self._loads: dict[tuple[Any, ...], Load] = {}
+        self.axes = [*AXES, *further_axes(config.grid)]
+        self.points = [self._point(axes) for axes in _expand(config)]
+
+    @cached_property
+    def sessions(self) -> list[Session]:
+        """Sessions in the order they are to run: round by round, each round in a shuffled order that the names fix.
+
+        The rounds spread a drift of the machine over all servers instead of laying it on the last ones, and every other round
+        has each server's loads in reverse, so that a drift within sessions (heat, a cache that fills) falls on all of them and
+        shows as doubt. With `repeats: auto` they are those that there may be; see rounds.wanted.
+        """
+        loads: dict[str, dict[str, Load]] = {}
+        servers: dict[str, Server] = {}
+        for point in self.points:
+            if point.skip is None:
+                servers[point.server.id] = point.server
+                loads.setdefault(point.server.id, {})[point.load.id] = point.load
+        rounds = range(1, self.config.repeats.at_most + 1)
+        sessions = (
+            Session(server, rep, tuple(loads[id].values())[:: 1 if rep % 2 else -1])
+            for rep in rounds
+            for id, server in servers.items()
+        )
+        return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
+
+    def _point(self, axes: Axes) -> Point:
+        server, load = self._server(axes), self._load(axes)
+        return Point(axes, server, load, self._skips[server.id] or self._load_skip(server, load))
+
+    def _load_skip(self, server: Server, load: Load) -> Skip | None:
+        protocol = protocols.get(server.spec.protocol or engines.get(server.spec.engine).protocols[0])
+        if reason := load_shape.unsupported(load.options, protocol.transport):
+            return Skip("unsupported", reason)
+        if reason := self.facts.absent_clients.get(load.options.client):
+            return Skip("absent", reason)
+        return None
+
+    def _server(self, axes: Axes) -> Server:
+        key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in LOAD_AXES)
+        if key not in self._servers:
+            spec = self._spec(axes)
+            shown = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
+            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *shown))
+            self._servers[key] = server
+            self._skips[server.id] = self._skip(server)
+        return self._servers[key]
+
+    def _spec(self, axes: Axes) -> ServerSpec:
+        entry = self.config.engines[axes["engine"]]
+        kind = engine_of(axes["engine"], entry)
+        server = _overridden(self.config.server, axes)
+        speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
+        device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].defining()}
+        image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
+        options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
+        return ServerSpec(
+            engine=kind,
+            version=self._version(axes["engine"], kind, device["kind"]),
+            runtime=entry.runtime,
+            device=device,
+            speculation=speculation,
+            quantization=str(axes["quantization"]),
+            model=self._model(kind, str(axes["quantization"]), speculation.kind),
+            draft=self.facts.draft if speculation.kind == "draft" else None,
+            concurrency=server.concurrency,
+            context_tokens=server.context_tokens,
+            cpu_threads=server.cpu_threads,
+            prefix_cache=server.prefix_cache,
+            options={**entry.options, **{name: value for name, value in options.items() if value != "default"}},
+            env=entry.env,
+            command=tuple(entry.command) if entry.command else None,
+            url=entry.url,
+            served_model=entry.served_model,
+            image=image,
+            memory_limit=entry.memory_limit,
+            protocol=entry.protocol,
+            api_key_env=entry.api_key_env,
+            memory_fraction=server.memory_fraction,
+            tensor_parallel=server.tensor_parallel,
+            replicas=server.replicas,
+            sharing=server.sharing,
+            balancer=server.balancer if server.replicas * server.sharing > 1 else None,
+        )
+
+    def _model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
+        """The model with those of its ready parts alone that this server uses: another one's is not its business."""
+        names = {quantization, engines.get(engine).quantizations.get(quantization, quantization)}
+        model = self.facts.model
+        quantized = {name: path for name, path in (model.quantized or {}).items() if name in names} or None
+        speculators = {name: path for name, path in (model.speculators or {}).items() if name == speculation} or None
+        paths = [*(quantized or {}).values(), *(speculators or {}).values()]
+        local = {path: self.facts.ready[path] for path in paths if path in self.facts.ready}
+        revision = digest([model.revision, local]) if local else model.revision
+        return replace(model, revision=revision, quantized=quantized, speculators=speculators)
+
+    def _version(self, name: str, engine: str, device_kind: str) -> str:
+        """Of an environment its lock file; `none` where there is no lock file for this kind of device."""
+        if self.config.engines[name].runtime == "venv":
+            return self.facts.locks.get(engines.get(engine).lock(device_kind), "none")
+        return self.facts.engine_versions[name]
+
+    def _skip(self, server: Server) -> Skip | None:
+        spec, gpu_count = server.spec, self.config.devices[server.gpu].gpu_count
+        reason = engines.get(spec.engine).unsupported(spec) or self._no_environment(spec)
+        if reason := reason or layout.unsupported(spec, server.gpu, gpu_count):
+            return Skip("unsupported", reason)
+        if reason := self.facts.absent.get(server.gpu) or self.facts.absent_balancers.get(spec.balancer or ""):
+            return Skip("absent", reason)
+        return None
+
+    def _no_environment(self, spec: ServerSpec) -> str | None:
+        if spec.runtime != "venv" or spec.version != "none":
+            return None
+        engine = engines.get(spec.engine)
+        return f"{engine.title} has no environment of servegrid's for devices of kind {spec.kind}; use another runtime"
+
+    def _load(self, axes: Axes) -> Load:
+        key = tuple((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes)
+        if key not in self._loads:
+            options = _overridden(self.config.load, axes)
+            threads = int(axes["threads"]) if options.arrival == "closed" else None
+            definition = {"threads": threads, "prompts": self.facts.prompts}
+            definition |= load_shape.definition(options) | {"output_tokens": self.config.prompts.output_tokens}
+            if options.arrival == "trace":
+                definition["trace"] = self.facts.traces[str(options.trace)]
+            name = named(definition, load_shape.shown(options, threads))
+            self._loads[key] = Load(threads, options, definition, name)
+        return self._loads[key]
+
+
+LOAD_AXES = ("threads", *LoadOptions.model_fields)
+
+
+def _overridden(section: S, axes: Axes) -> S:
+    """A section of the config with the values that the point's further axes give to its keys."""
+    values = {axis: value for axis, value in axes.items() if axis in type(section).model_fields}
+    return type(section).model_validate(section.model_dump() | values) if values else section
+
+
+def _expand(config: Config) -> Iterator[Axes]:
+    """The product of the axes less `exclude`, then `include`; every point once."""
+    lists = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    product = (point for point in _product(lists) if not _matches_any(point, config.grid.exclude))
+    included = itertools.chain.from_iterable(_product(lists | _lists(entry)) for entry in config.grid.include)
+    seen: set[tuple[str, ...]] = set()
+    for point in itertools.chain(product, included):
+        key = tuple(map(str, point.values()))
+        if key not in seen:
+            seen.add(key)
+            yield point
+
+
+def _product(lists: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
+
+
+def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {axis: value if isinstance(value, list) else [value] for axis, value in entry.items()}
+
+
+def matches(point: Axes, entry: Mapping[str, Any]) -> bool:
+    """Whether the point has, on every axis that the entry names, one of the entry's values."""
+    return all(str(point[axis]) in map(str, values) for axis, values in _lists(entry).items())
+
+
+def _matches_any(point: Axes, entries: Iterable[Mapping[str, Any]]) -> bool:
+    return any(matches(point, entry) for entry in entries)

@@ -1,0 +1,44 @@
+"""What is already on disk: which loads of a session are settled, so that nothing is measured twice."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from servegrid.plan.grid import Load, Session
+from servegrid.records.paths import load_folder, session_folder
+from servegrid.util.files import read_json
+
+
+def missing(session: Session, results: Path, retry: Iterable[str] = ()) -> list[Load]:
+    """The loads of the session that have still to be measured, in order.
+
+    A load is settled when its load.json is there (ok or failed), or when its server failed to start. Outcomes named in
+    `retry` count as not settled.
+    """
+    folder = session_folder(results, session)
+    retry = set(retry)
+    if "failed" not in retry and failed_at_start(folder):
+        return []
+    return [load for load in session.loads if not _settled(load_folder(folder, load), retry)]
+
+
+def launches(session: Session, results: Path) -> int:
+    """How often the session's server was launched so far."""
+    path = session_folder(results, session) / "session.json"
+    return len(read_json(path)["launches"]) if path.exists() else 0
+
+
+def failed_at_start(folder: Path) -> dict[str, Any] | None:
+    """The session's record if its last launch never became ready, else None."""
+    path = folder / "session.json"
+    if not path.exists():
+        return None
+    record: dict[str, Any] = read_json(path)
+    return record if record["status"] == "failed" else None
+
+
+def _settled(folder: Path, retry: set[str]) -> bool:
+    path = folder / "load.json"
+    if not path.exists():
+        return False
+    return not retry or read_json(path)["status"] not in retry

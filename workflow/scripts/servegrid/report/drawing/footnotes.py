@@ -1,0 +1,103 @@
+"""The words for points that a figure cannot draw: how many, which, and why."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from servegrid.results.points import PUBLISHED, bound, drawable, levels, varying
+from servegrid.util.text import clip
+
+_GROUPS = 4
+_LEVELS = 4
+_REASON = 150
+_URGENCY = {"failed": 0, "absent": 2, "unsupported": 3}
+"""Which statuses are told first; any other stands between what failed and what is absent."""
+_INSTEAD = re.compile(r" \(it has [^)]*\)")
+"""What the engine has in place of what was asked for: of use in the table, too long for a footnote."""
+
+
+def not_drawn(
+    points: pd.DataFrame, metric: str, axes: Sequence[str], only: "pd.Series[bool] | bool" = True
+) -> list[str]:
+    """One line per status and reason among the points (in mask `only`) without a drawable `metric`.
+
+    What failed stands first and what is not supported last, each the commonest first. At most `_GROUPS` lines, then one that
+    counts the rest; the tables name every point.
+    """
+    gaps = points[~drawable(points, metric) & only]
+    if gaps.empty:
+        return []
+    own = points[points["status"] != PUBLISHED]
+    apart = varying(own, axes)
+    keyed = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
+    groups = sorted(keyed, key=lambda group: (_URGENCY.get(group[0], 1), -len(group[1])))
+    lines = [f"Not drawn: {_line(status, rows, own, apart)}" for status, rows in groups[:_GROUPS]]
+    if rest := [rows for _, rows in groups[_GROUPS:]]:
+        lines.append(_uncounted(pd.concat(rest)))
+    return lines
+
+
+def partial(points: pd.DataFrame, metric: str) -> list[str]:
+    """A line on the points drawn hollow because part of their requests or sessions failed."""
+    rows = points[drawable(points, metric) & (points["status"] == "partial")]
+    if rows.empty:
+        return []
+    reasons = [clip(reason, _REASON) for reason in dict.fromkeys(rows["reason"]) if reason]
+    why = (
+        ": " + "; ".join(reasons[:2]) + (f"; and {len(reasons) - 2} more" if len(reasons) > 2 else "")
+        if reasons
+        else ""
+    )
+    return [f"Hollow: {count(len(rows))} measured in part only{why}."]
+
+
+def limited(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
+    """A line on the points drawn hollow because the load client may have set their pace, or that `where` it says."""
+    rows = points[drawable(points, metric) & bound(points)]
+    if rows.empty:
+        return []
+    levels_there = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
+    named = f" ({levels_there})" if levels_there else ""
+    return [f"Hollow: {count(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
+
+
+def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
+    """A line on what the error bars are, with the number of sessions, or that there are none."""
+    sessions = points.loc[drawable(points, metric), "sessions"].dropna()
+    if sessions.empty or sessions.max() < 2:
+        return ["One session per point: no error bars."] if len(sessions) else []
+    low, high = int(sessions.min()), int(sessions.max())
+    return [f"Bars: {meaning.format(low if low == high else f'{low} to {high}')}."]
+
+
+def _uncounted(rows: pd.DataFrame) -> str:
+    statuses = ", ".join(
+        f"{number:,} {status or 'without status'}" for status, number in rows["status"].value_counts().items()
+    )
+    return f"Not drawn either: {count(len(rows))} for other reasons ({statuses}); see the table."
+
+
+def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[str]) -> str:
+    reason = str(rows["reason"].iloc[0])
+    if status in ("ok", "partial"):
+        reason = reason or "measured, but this number is unknown"
+    if status == "unsupported":
+        reason = _INSTEAD.sub("", reason)
+    where = "; ".join(part for axis in axes if (part := _restricted(rows, within, axis)))
+    named = f" ({where})" if where else ""
+    return f"{count(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
+
+
+def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
+    """The levels of `axis` in `rows`, or nothing if these are all there are."""
+    mine = levels(rows, axis)
+    if len(mine) == within[axis].nunique(dropna=False):
+        return ""
+    more = f" and {len(mine) - _LEVELS} more" if len(mine) > _LEVELS else ""
+    return f"{axis} {', '.join(clip(level, 40) for level in mine[:_LEVELS])}{more}"
+
+
+def count(number: int) -> str:
+    """`1 point`, `2,000 points`."""
+    return f"{number:,} point{'' if number == 1 else 's'}"

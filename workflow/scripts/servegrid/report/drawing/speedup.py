@@ -1,0 +1,56 @@
+"""How much faster a feature makes a server: speed-up of each level of one axis over the level without it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from servegrid.report.drawing.curves import Measure
+from servegrid.report.settings import Settings
+from servegrid.results.axes import NO_EFFECT
+from servegrid.results.columns import FLAGS
+from servegrid.results.points import WHOLE, bound, drawable, levels
+from servegrid.stats.intervals import Estimate, ratio
+
+BY_ROUND = "time_s_by_round"
+SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
+
+
+def reference_level(points: pd.DataFrame, axis: str, settings: Settings) -> str:
+    """The level of `axis` that others are held against: the baseline's, or the feature off, or the first measured."""
+    measured = levels(points[drawable(points, "time_s")], axis)
+    wanted = [settings.baseline_level(axis), *NO_EFFECT]
+    return next((level for level in wanted if level in measured), measured[0] if measured else "")
+
+
+def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, ...]) -> pd.DataFrame:
+    """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown.
+
+    The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
+    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known; the
+    speed-up is then that of the sessions, too. `client_bound`, where it is known, says so of either of the two times.
+    """
+    whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
+    base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
+    rounds = [BY_ROUND] if BY_ROUND in points else []
+    flags = [name for name in FLAGS if name in points]
+    joined = points[list(match)].merge(base[[*match, "time_s", *rounds, *flags]], on=list(match), how="left")
+    joined = joined.set_index(points.index)
+    good = drawable(points, "time_s")
+    table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
+    table = table.assign(**({"client_bound": bound(points) | bound(joined)} if flags else {}))
+    pairs = zip(joined[BY_ROUND], points[BY_ROUND], strict=True) if rounds else [(None, None)] * len(points)
+    found = [_doubt(above, below) for above, below in pairs]
+    for name, part in (("speedup", "value"), ("speedup_low", "low"), ("speedup_high", "high")):
+        of_sessions = pd.Series([getattr(one, part, None) for one in found], points.index, dtype="float64")
+        own = table["speedup"] if part == "value" else np.nan
+        table[name] = of_sessions.where(of_sessions.notna() & good, own)
+    return table
+
+
+def _doubt(above: Any, below: Any) -> Estimate | None:
+    """The ratio of the reference's session times to the point's; None where there are none, or only one."""
+    if not isinstance(above, Mapping) or not isinstance(below, Mapping) or min(len(above), len(below)) < 2:
+        return None
+    return ratio(above, below)

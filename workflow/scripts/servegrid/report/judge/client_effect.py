@@ -1,0 +1,40 @@
+"""What the load client does to the result: each further kind of client against the first, on points otherwise the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from servegrid.report.evidence import Evidence
+from servegrid.results.axes import label
+from servegrid.results.points import levels
+from servegrid.stats.intervals import Estimate, shared_level
+
+AXIS = "client"
+
+
+@dataclass(frozen=True)
+class ClientEffect:
+    """How many times shorter the time of one client is than that of the reference, at one point."""
+
+    place: dict[str, str]
+    client: str
+    reference: str
+    effect: Estimate
+
+
+def client_effects(evidence: Evidence) -> Iterator[ClientEffect]:
+    """One per point and client beside the reference, which is the first client of the grid. Client-bound rows are here too."""
+    if AXIS not in evidence.settings.all_axes:
+        return
+    rows = evidence.usable("time_s", client_bound=True)
+    axes = [axis for axis in evidence.settings.all_axes if axis != AXIS]
+    pairs = []
+    for key, group in rows.groupby(["source", *axes], sort=False, dropna=False):
+        found = {str(group.at[row, AXIS]): int(row) for row in group.index}
+        reference = next((level for level in levels(rows, AXIS) if level in found), "")
+        place = dict(zip(axes, map(label, list(key)[1:]), strict=True)) if isinstance(key, tuple) else {}
+        pairs += [
+            (place, client, reference, row, found[reference]) for client, row in found.items() if client != reference
+        ]
+    level = shared_level(len(pairs))
+    for place, client, reference, row, other in pairs:
+        yield ClientEffect(place, client, reference, evidence.times_better(row, other, "time_s", level))

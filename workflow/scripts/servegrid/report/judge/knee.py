@@ -1,0 +1,126 @@
+"""How many client threads are enough: the knee of throughput over threads, with its interval."""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+from servegrid.report.evidence import MEASURED, Evidence, direction
+from servegrid.results.axes import label
+from servegrid.results.session_values import IDS
+from servegrid.stats.intervals import Estimate, shared_level
+
+SHARE = 0.95
+DEFINITION = (
+    f"The knee is the smallest level of threads that gives at least {SHARE:.0%} of the throughput of the best level."
+    " Its interval goes from the smallest level that may give so much to the smallest that surely does, given the doubt in"
+    " each level's ratio to the best (95 % for all levels of all groups together); the best level itself surely does."
+)
+
+
+NOT_TRIED = ("unsupported", "absent")
+"""Statuses of levels that were left out before anything was launched."""
+
+
+@dataclass(frozen=True)
+class Knee:
+    """The knee of one group of rows that differ in threads alone.
+
+    Attributes:
+        source: `measured`, or who published.
+        place: the axes that the rows share.
+        metric: what throughput was taken from; `time_s` is read as its inverse.
+        shares: threads -> throughput as a share of the best level's.
+        best: the level with the most throughput.
+        knee: the knee.
+        low: lower end of its interval, None without doubt known.
+        high: upper end.
+        left_out: levels that are no evidence -> why: their status, `client-bound`, or what else Evidence.unfit has.
+        at_end: whether the best level is the highest tried: more might come beyond.
+    """
+
+    source: str
+    place: dict[str, str]
+    metric: str
+    shares: dict[float, Estimate]
+    best: float
+    knee: float
+    low: float | None
+    high: float | None
+    left_out: dict[float, str]
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows that differ in threads alone: level -> row, and level -> why its row is no evidence."""
+
+    metric: str
+    place: dict[str, str]
+    rows: dict[float, int]
+    left_out: dict[float, str]
+
+
+def knees(evidence: Evidence) -> Iterator[Knee]:
+    """The knee of every group with at least two levels of threads."""
+    groups = list(_groups(evidence))
+    measured = [group for group in groups if group.place["source"] == MEASURED]
+    level = shared_level(sum(len(group.rows) - 1 for group in measured))
+    for group in groups:
+        yield _knee(evidence, group, level)
+
+
+def _groups(evidence: Evidence) -> Iterator[_Group]:
+    axes = ["source", *(axis for axis in evidence.settings.all_axes if axis != "threads")]
+    for metric in ("output_tokens_per_s", "time_s"):
+        rows = evidence.usable(metric)
+        if metric == "time_s":
+            rows = rows[evidence.rows.loc[rows.index, "output_tokens_per_s"].isna()]
+        rows = rows[rows["threads"].notna()]
+        ids = evidence.rows.loc[rows.index, IDS]
+        rows = rows[~(ids.duplicated() & (ids != "").all(axis=1))]  # with planned arrivals threads mean nothing
+        left_out = _left_out(evidence, metric, axes)
+        for key, group in rows.groupby(axes, sort=False):
+            if group["threads"].nunique() > 1 and isinstance(key, tuple):
+                place = dict(zip(axes, map(label, key), strict=True))
+                levels = dict(zip(map(float, group["threads"]), map(int, group.index), strict=True))
+                yield _Group(metric, place, levels, left_out.get(key, {}))
+
+
+def _left_out(evidence: Evidence, metric: str, axes: list[str]) -> dict[tuple[Hashable, ...], dict[float, str]]:
+    """Place of a group -> level -> why its row is no evidence."""
+    unfit, found = evidence.unfit(metric), dict[tuple[Hashable, ...], dict[float, str]]()
+    rows = evidence.rows[(unfit != "") & evidence.rows["threads"].notna()].sort_values("threads")
+    for row, threads, *place in zip(rows.index, rows["threads"], *(rows[axis] for axis in axes), strict=True):
+        found.setdefault(tuple(place), {})[float(threads)] = unfit[row]
+    return found
+
+
+def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
+    rows, metric = group.rows, group.metric
+    levels = evidence.rows.loc[list(rows.values())]
+    order = levels.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
+    best = float(order["threads"].to_numpy()[0])
+    shares = {best: Estimate(1.0, 1.0, 1.0, "the best level")} | {
+        threads: evidence.times_better(row, rows[best], metric, level)
+        for threads, row in rows.items()
+        if threads != best
+    }
+    known = all(share.doubted for share in shares.values())
+    tried = [*rows, *(threads for threads, why in group.left_out.items() if why not in NOT_TRIED)]
+    place = dict(group.place)
+    return Knee(
+        place.pop("source"), place, metric, dict(sorted(shares.items())), best,
+        min(threads for threads, share in shares.items() if share.value >= SHARE),
+        min(threads for threads, share in shares.items() if (share.high or 0) >= SHARE) if known else None,
+        min(threads for threads, share in shares.items() if (share.low or 0) >= SHARE) if known else None,
+        group.left_out,
+        best == max(tried),
+    )  # fmt: skip
+
+
+def doubt(knee: Knee) -> str:
+    """The doubt in words, where there is no interval."""
+    if knee.low is not None:
+        return ""
+    if knee.source != MEASURED:
+        return "published: no repeats"
+    return next(share.how for share in knee.shares.values() if not share.doubted)

@@ -1,0 +1,119 @@
+"""What stands above the table: the answer, the claims and the questions, from the files that other rules wrote."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from servegrid.report.format import ends, number
+from servegrid.util.files import read_json
+from servegrid.util.text import clip
+
+_KINDS = {"supported": "supported", "contradicted": "contradicted", "no difference shown": "unclear"}
+_MOST_LINES = 12
+_UNMEASURED = "Not measured:"
+
+
+def read_parts(reports: Path) -> dict[str, Any]:
+    """All parts for the template: `answer`, `claims`, `questions`; empty where there is nothing to say."""
+    return {
+        "answer": answer(found := read_json(reports / "recommendation.json")),
+        "unanswered": _sentence(found["summary"][0]),
+        "claims": [claim(entry) for entry in read_json(reports / "claims.json")],
+        "questions": [question(entry) for entry in _questions(reports / "questions.md")],
+    }
+
+
+def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The recommended setting, its figure and its doubt, what it beats by how much, and the commands."""
+    if not found["setting"]:
+        return None
+    lead, _, *over = map(_sentence, found["summary"])
+    commands = [form | {"id": f"command-{place}"} for place, form in enumerate(found["commands"])]
+    return {
+        "lead": lead,
+        "figures": [_figure(found["unit"], found["figure"]), *_second(found["second"])],
+        "over": [*over, *_undecided(found["no_difference_shown"]), *_caveats(found)],
+        "commands": commands,
+    }
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}" + ("" if line.endswith(".") else ".")
+
+
+def _figure(unit: str, estimate: Mapping[str, Any]) -> dict[str, str]:
+    return {"name": unit, "value": number(estimate["value"]), "unit": "", "doubt": _doubt(estimate)}
+
+
+def _second(second: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    if second is None:
+        return []
+    effect = second["effect"]
+    return [{"name": "times the next best", "value": number(effect["value"]), "unit": "", "doubt": _doubt(effect)}]
+
+
+def _doubt(estimate: Mapping[str, Any]) -> str:
+    if estimate["low"] is None:
+        return str(estimate["doubt"])
+    return f"{ends(estimate['low'], estimate['high'])}, {estimate['doubt']}"
+
+
+def _undecided(rivals: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rivals:
+        return []
+    named = "; ".join(_setting(rival["setting"]) for rival in rivals[:3])
+    rest = f" and {len(rivals) - 3} more" if len(rivals) > 3 else ""
+    return [f"No difference shown from: {named}{rest}."]
+
+
+def _caveats(found: Mapping[str, Any]) -> list[str]:
+    parts = ", ".join(f"{count} {reason}" for reason, count in found["left_out"].items())
+    said = [f"Warnings: {found['warnings']}."] if found["warnings"] else []
+    return [*said, f"Not considered: {parts}."] if parts else said
+
+
+def _setting(setting: Mapping[str, str]) -> str:
+    return ", ".join(f"{axis} {value}" for axis, value in setting.items())
+
+
+def claim(entry: Mapping[str, Any]) -> dict[str, str]:
+    """One row of the claims."""
+    deciding = entry["deciding"]
+    rows = f"{entry['source']}: {entry['because']}"
+    effect = ""
+    if deciding:
+        rows += f"; deciding: {_against(deciding['first']['axes'], deciding['second']['axes'])}"
+    if deciding and deciding["effect"]["value"] is not None:
+        effect = f"{number(deciding['effect']['value'])} times"
+        effect += f" ({_doubt(deciding['effect'])})" if deciding["effect"]["low"] is not None else ""
+    kind = _KINDS.get(entry["verdict"], "open")
+    said = {"verdict": entry["verdict"], "says": entry["claim"]["says"]}
+    return {"kind": kind, "effect": effect, "rows": clip(rows, 400), **said}
+
+
+def _against(first: Mapping[str, str], second: Mapping[str, str]) -> str:
+    """Two places by what tells them apart, then what they share."""
+    apart = [axis for axis in first if first[axis] != second.get(axis)]
+    sides = " against ".join(_setting({axis: side[axis] for axis in apart if axis in side}) for side in (first, second))
+    shared = _setting({axis: value for axis, value in first.items() if axis not in apart})
+    return f"{sides}, both with {shared}" if shared else sides
+
+
+def _questions(path: Path) -> list[tuple[str, list[str]]]:
+    """Headings and paragraphs of the answers as they were written for readers."""
+    found: list[tuple[str, list[str]]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            found.append((line.removeprefix("## "), []))
+        elif line and found:
+            found[-1][1].append(line.removeprefix("- "))
+    return found
+
+
+def question(entry: tuple[str, list[str]]) -> dict[str, Any]:
+    """One question with its first lines; questions.md has the rest. Where nothing was measured, nothing needs a definition."""
+    title, lines = entry
+    if len(lines) > 1 and all(line.startswith(_UNMEASURED) for line in lines[:-1]):
+        lines = lines[:-1]
+    shown = lines[: _MOST_LINES - 1] + lines[-1:] if len(lines) > _MOST_LINES else lines
+    return {"title": title, "lines": shown}

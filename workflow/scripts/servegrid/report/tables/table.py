@@ -1,0 +1,82 @@
+"""A table as rows of cells that know their text and their value, before it is written in any format."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, and the number behind it (None: text, or unknown)."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        header: its name with the unit.
+        cells: from top to bottom.
+        numeric: whether cells hold numbers and are written as such to CSV.
+        keep: whether it stays when it is empty or the same in every row.
+        csv_only: whether only CSV has it, because another column shows it to readers.
+    """
+
+    header: str
+    cells: tuple[Cell, ...]
+    numeric: bool = False
+    keep: bool = False
+    csv_only: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Whether readers find it aligned right: numbers, and texts that stand for one."""
+        return self.numeric or any(cell.value is not None for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption, what a reader has to know about it, and which rows were measured."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    measured: tuple[bool, ...]
+
+    @property
+    def rows(self) -> list[tuple[Cell, ...]]:
+        """The cells row by row."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+    def shown(self) -> "Table":
+        """The table without the columns that are for CSV only."""
+        return replace(self, columns=tuple(column for column in self.columns if not column.csv_only))
+
+
+def condense(table: Table) -> Table:
+    """The table without columns that say nothing: empty ones, and texts that are the same in all rows (then a note)."""
+    kept: list[Column] = []
+    empty: list[str] = []
+    same: list[str] = []
+    for column in table.columns:
+        known = {cell.text for cell in column.cells} - {""}
+        if column.keep or column.csv_only or not column.cells:
+            kept.append(column)
+        elif not known:
+            empty.append(column.header)
+        elif (
+            len(known) == 1
+            and not column.numeric
+            and len(column.cells) > 1
+            and column.header not in ("reason", "warnings")
+        ):
+            same.append(f"{column.header} {known.pop()}")
+        else:
+            kept.append(column)
+    notes = [*_listed("The same wherever known: ", same), *_listed("Unknown for every point: ", empty)]
+    return replace(table, columns=tuple(kept), notes=(*table.notes, *notes))
+
+
+def _listed(start: str, parts: list[str]) -> list[str]:
+    return [start + "; ".join(parts) + "."] if parts else []

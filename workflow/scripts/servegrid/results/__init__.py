@@ -1,0 +1,1 @@
+"""The result tables: columns, axes, how they are read."""
