@@ -11,7 +11,7 @@ import pytest
 from servegrid.config import Device
 from servegrid.host import devices
 from servegrid.telemetry import Telemetry, npu, rbln_smi
-from standins.rbln_smi import ANSWER
+from standins.rbln_smi import ANSWER, CONTEXT
 
 
 def changed(**fields: Any) -> dict[str, Any]:
