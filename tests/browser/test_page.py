@@ -13,6 +13,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from data.report.synthetic import default_sweep, sweep
 from servegrid.report.page.build import page
+from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.util.files import write_json
 
@@ -22,7 +23,9 @@ HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>docume
 def made(folder: Path, points: pd.DataFrame, parts: dict[str, Any] | None = None, title: str = "A sweep") -> str:
     folders = {name: folder / name for name in ("sessions", "timelines", "figures")}
     path = folder / "report.html"
-    path.write_text(page(points, Settings(title), parts or {}, folders, '{"model": "builtin"}'), encoding="utf-8")
+    path.write_text(
+        page(ResultTable.of(points, Settings(title)), parts or {}, folders, '{"model": "builtin"}'), encoding="utf-8"
+    )
     return path.as_uri()
 
 

@@ -7,6 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from data.report.synthetic import Row, sweep
+from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import comparison_table
 from servegrid.report.tables.table import condense
@@ -26,7 +27,7 @@ def lacking(row: Row) -> Row:
 def opened(browser: WebDriver, folder: Path) -> WebDriver:
     points = sweep(engine=["vllm", "llamacpp"], gpu=["a", "b"], quantization=["none", "q8_0"], change=lacking)
     path = folder / "comparison.html"
-    path.write_text(to_html(condense(comparison_table(points, Settings("A sweep")))), encoding="utf-8")
+    path.write_text(to_html(condense(comparison_table(ResultTable.of(points, Settings("A sweep"))))), encoding="utf-8")
     wide = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", wide)  # type: ignore[attr-defined]
     browser.get(path.as_uri())

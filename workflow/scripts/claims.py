@@ -22,16 +22,14 @@ def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> 
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.claim_rulings import as_data, as_table
     from servegrid.report.judge.claims import rule
-    from servegrid.report.settings import Settings
+    from servegrid.report.result_table import ResultTable
     from servegrid.report.tables.write import to_csv, to_html, to_markdown
-    from servegrid.results.points import read_points
     from servegrid.util.files import write_atomic, write_json
 
-    settings = Settings.read(config_path)
-    evidence = Evidence.of(read_points(points), read_points(sessions), settings)
+    evidence = Evidence.of(ResultTable.read(points, config_path, sessions))
     claims = load_config(config_path).claims
     rulings = [rule(claim, evidence, source) for claim in claims for source in evidence.sources]
-    table = as_table(rulings, evidence, settings.title)
+    table = as_table(rulings, evidence, evidence.settings.title)
     write_json(out / "claims.json", as_data(rulings, evidence))
     for name, render in (("csv", to_csv), ("md", to_markdown), ("html", to_html)):
         write_atomic(out / f"claims.{name}", render(table))

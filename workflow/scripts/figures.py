@@ -44,22 +44,21 @@ def write_figures(
         SystemExit: a name in `only` is not a figure.
     """
     from servegrid.report.figures import FIGURES
-    from servegrid.report.published import marked, with_published
-    from servegrid.report.settings import Settings
+    from servegrid.report.published import marked
+    from servegrid.report.result_table import ResultTable
     from servegrid.results.latency_distributions import with_spreads
     from servegrid.results.points import read_points
     from servegrid.results.session_values import with_ranges, with_rounds
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
-    points = read_points(points_path)
+    table = ResultTable.read(points_path, config, sessions)
+    settings, rows = table.settings, table.rows
     if sessions is not None:
-        found = read_points(sessions)
-        points = with_ranges(with_rounds(points, found), found, ["output_tokens_per_s"])
+        rows = with_ranges(with_rounds(rows, table.sessions), table.sessions, ["output_tokens_per_s"])
     if distributions is not None:
-        points = with_spreads(points, read_points(distributions))
-    points, settings = with_published(points, Settings.read(config))
-    points = marked(points)
+        rows = with_spreads(rows, read_points(distributions))
+    points = marked(rows)
     names = only or list(FIGURES)
     workers = min(len(os.sched_getaffinity(0)), len(names))
     if len(points) < MANY or workers < 2:

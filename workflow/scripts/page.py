@@ -25,18 +25,16 @@ def write_page(arguments: argparse.Namespace) -> None:
     from servegrid.report.page.build import page
     from servegrid.report.page.sections import read_parts
     from servegrid.report.page.summary import facts
-    from servegrid.report.settings import Settings
-    from servegrid.results.points import read_points
+    from servegrid.report.result_table import ResultTable
     from servegrid.util.files import read_json, write_atomic
 
     reports: Path = arguments.reports
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
     config = read_json(arguments.config)
-    settings = Settings.of(config)
-    points, sessions = (None if path is None else read_points(path) for path in (arguments.points, arguments.ranges))
-    parts = read_parts(reports) | {"facts": facts(points, settings, config, arguments.sessions)}
+    table = ResultTable.read(arguments.points, arguments.config, arguments.ranges)
+    parts = read_parts(reports) | {"facts": facts(table.measured, config, arguments.sessions)}
     text = json.dumps(config, indent=2, sort_keys=True)
-    write_atomic(arguments.out, page(points, settings, parts, folders, text, sessions))
+    write_atomic(arguments.out, page(table, parts, folders, text))
 
 
 if __name__ == "__main__":

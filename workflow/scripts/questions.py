@@ -26,8 +26,7 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
     from servegrid.report.judge.model_size import size_of
     from servegrid.report.judge.questions import answers, as_data, as_markdown
     from servegrid.report.judge.roofline import read_devices
-    from servegrid.report.settings import Settings
-    from servegrid.results.points import read_points
+    from servegrid.report.result_table import ResultTable
     from servegrid.util.files import write_atomic, write_json
 
     config = load_config(config_path)
@@ -35,7 +34,7 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
     points_of = Grid(config, gather(config)).points  # those of absent devices too, which another host may have measured
     servers = {one.server.id: one.server.spec for one in points_of if not one.skip or one.skip.status != "unsupported"}
     sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
-    evidence = Evidence.of(read_points(points), read_points(sessions), Settings.read(config_path))
+    evidence = Evidence.of(ResultTable.read(points, config_path, sessions))
     found = answers(evidence, read_devices(devices), sizes)
     write_json(out / "questions.json", as_data(found))
     write_atomic(out / "questions.md", as_markdown(found))

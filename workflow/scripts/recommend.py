@@ -22,17 +22,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write_recommendation(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
     """Choose, and write all forms, each file whole or not at all."""
-    from dataclasses import replace
-
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.recommendation import recommend
     from servegrid.report.judge.recommendation_text import as_data, as_markdown
-    from servegrid.report.settings import Settings
-    from servegrid.results.points import read_points
+    from servegrid.report.result_table import ResultTable
     from servegrid.util.files import write_atomic, write_json
 
-    settings = replace(Settings.read(config_path), published=())  # what was not measured here is not recommended
-    evidence = Evidence.of(read_points(points), read_points(sessions), settings)
+    # what was not measured here is not recommended
+    evidence = Evidence.of(ResultTable.read(points, config_path, sessions, published=False))
     chosen = recommend(evidence)
     server = None if chosen.row is None else str(evidence.rows["server_id"].iloc[chosen.row])
     forms = [] if server is None else _forms(server, config_path)

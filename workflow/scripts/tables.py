@@ -19,16 +19,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write_tables(points_path: Path, config: Path, out: Path) -> None:
     """Write all tables, each file whole or not at all."""
-    from servegrid.report.settings import Settings
+    from servegrid.report.result_table import ResultTable
     from servegrid.report.tables.point_tables import article_table, comparison_table
     from servegrid.report.tables.table import condense
     from servegrid.report.tables.write import to_csv, to_html, to_markdown
-    from servegrid.results.points import read_points
     from servegrid.util.files import write_atomic
 
-    settings = Settings.read(config)
-    points = read_points(points_path)
-    for name, table in zip(NAMES, (article_table(points, settings), comparison_table(points, settings)), strict=True):
+    rows = ResultTable.read(points_path, config)
+    for name, table in zip(NAMES, (article_table(rows), comparison_table(rows)), strict=True):
         condensed = condense(table) if name == "comparison" else table
         write_atomic(out / f"{name}.csv", to_csv(table))
         write_atomic(out / f"{name}.md", to_markdown(condensed))

@@ -9,9 +9,10 @@ import yaml
 
 import claims as script
 from data.report.planted import planted
+from helpers.evidence import evidence_of
 from isolation import REPOSITORY
 from servegrid.config.judging import Claim
-from servegrid.report.evidence import MEASURED, Evidence
+from servegrid.report.evidence import MEASURED
 from servegrid.report.format import DASH
 from servegrid.report.judge.claim_rulings import as_data, as_table, estimate_words
 from servegrid.report.judge.claims import rule
@@ -68,7 +69,7 @@ def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
     goodput = {"goodput_requests_per_s": [4.0, 0.0]}
     claim = Claim(says="a is ahead", metric="goodput_requests_per_s", better={"engine": "a"})
     sessions = sessions.assign(goodput_requests_per_s=[4.0, 4.1, 0.0, 0.0])
-    evidence = Evidence.of(points.assign(**goodput), sessions, Settings())
+    evidence = evidence_of(points.assign(**goodput), sessions, Settings())
     rulings = [rule(claim, evidence, MEASURED)]
     [entry] = as_data(rulings, evidence)
     assert entry["verdict"] == "supported" and entry["deciding"]["effect"]["value"] is None

@@ -21,7 +21,7 @@ SETTINGS = Settings("A sweep")
 
 
 def drawn(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
-    rows = with_ranges(prepare(points, SETTINGS.all_axes), sessions, RANGED)
+    rows = with_ranges(prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, RANGED)
     return {plot["id"]: plot for plot in plots(rows, SETTINGS)}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import recommend as script
 from data.report.planted import planted
+from helpers.evidence import evidence_of
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import Evidence
 from servegrid.report.judge.claims import rule
@@ -28,7 +29,7 @@ def tables(sessions: int = 4, noise: float = 0.01) -> Tables:
 
 
 def chosen(points: pd.DataFrame, sessions: pd.DataFrame, **settings: Any) -> tuple[Recommendation, Evidence]:
-    evidence = Evidence.of(points, sessions, Settings(**settings))
+    evidence = evidence_of(points, sessions, Settings(**settings))
     return recommend(evidence), evidence
 
 

@@ -8,6 +8,7 @@ from isolation import REPOSITORY
 from servegrid.report.drawing.style import engine_looks
 from servegrid.report.figures.time_threads import draw
 from servegrid.report.published import marked, read_published, with_published
+from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table
 from servegrid.results.points import prepare
@@ -110,11 +111,11 @@ def test_memory_that_is_not_stated_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_table_says_what_is_published() -> None:
-    table = article_table(measured(), SETTINGS)
+    table = article_table(ResultTable.of(measured(), SETTINGS))
     headers = [column.header for column in table.columns]
     assert {"published in", "measured / published time"} <= set(headers)
     assert "10 rows are published, not measured here" in " ".join(table.notes)
-    plain = article_table(measured(), Settings())
+    plain = article_table(ResultTable.of(measured(), Settings()))
     assert "published in" not in [column.header for column in plain.columns]
 
 

@@ -10,6 +10,7 @@ import pytest
 import questions as script
 from data.report.planted import TOKENS, planted
 from data.results import made_config
+from helpers.evidence import evidence_of
 from isolation import REPOSITORY
 from servegrid.report.evidence import Evidence
 from servegrid.report.judge.client_effect import client_effects
@@ -29,11 +30,11 @@ EMPTY = planted({}, sessions=2)
 
 def levels_of(thread_speeds: dict[int, float], noise: float = 0.005) -> Evidence:
     tables = planted({"threads": list(thread_speeds)}, lambda place: TOKENS / thread_speeds[place["threads"]], noise, 4)
-    return Evidence.of(*tables, Settings())
+    return evidence_of(*tables, Settings())
 
 
 def test_the_article_s_knee() -> None:
-    (knee,) = list(knees(Evidence.of(*EMPTY, ARTICLE)))
+    (knee,) = list(knees(evidence_of(*EMPTY, ARTICLE)))
     assert (knee.best, knee.knee, knee.low, knee.at_end) == (128, 64, None, False)
     assert knee.shares[64].value == pytest.approx(554 / 561)
 
@@ -69,7 +70,7 @@ def test_a_level_that_is_no_evidence_is_named_beside_the_knee(
     change: dict[str, list[Any]], at_end: bool, words: str
 ) -> None:
     points, sessions = planted({"threads": [1, 2, 4]}, lambda place: 10.0 / place["threads"], 0.005, 4)
-    evidence = Evidence.of(points.assign(**change), sessions, Settings())
+    evidence = evidence_of(points.assign(**change), sessions, Settings())
     (knee,) = list(knees(evidence))
     assert knee.at_end == at_end and words in as_markdown(answers(evidence, DEVICES, {}))
     [answer] = as_data(answers(evidence, DEVICES, {}))[0]["answers"]
@@ -79,18 +80,18 @@ def test_a_level_that_is_no_evidence_is_named_beside_the_knee(
 def test_a_knee_names_only_the_levels_of_its_own_group() -> None:
     points, sessions = planted({"engine": ["a", "b"], "threads": [1, 2, 4]}, noise=0.005)
     points = points.assign(status=["ok", "ok", "failed", "ok", "ok", "ok"])
-    found = {knee.place["engine"]: knee for knee in knees(Evidence.of(points, sessions, Settings()))}
+    found = {knee.place["engine"]: knee for knee in knees(evidence_of(points, sessions, Settings()))}
     assert found["a"].left_out == {4.0: "failed"} and found["b"].left_out == {}
 
 
 def test_the_knees_of_all_groups_share_the_doubt() -> None:
     tables = planted({"engine": list("abcde"), "threads": [1, 2, 4]}, noise=0.01)
-    share = next(knees(Evidence.of(*tables, Settings()))).shares
+    share = next(knees(evidence_of(*tables, Settings()))).shares
     assert [one.how.split(" %")[0] for one in share.values() if one.value != 1] == ["99.5"] * 2
 
 
 def test_the_article_s_memory_share() -> None:
-    (found,) = list(elasticities(Evidence.of(*EMPTY, ARTICLE)))
+    (found,) = list(elasticities(evidence_of(*EMPTY, ARTICLE)))
     assert found.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not found.slope.doubted
     assert found.levels == (0.5, 1.0)
 
@@ -101,7 +102,7 @@ def test_the_article_s_memory_share() -> None:
 )
 def test_a_planted_elasticity_is_found(power: float, words: str) -> None:
     tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** -power, 0.01, 5)
-    evidence = Evidence.of(*tables, Settings(axes=("memory_fraction",)))
+    evidence = evidence_of(*tables, Settings(axes=("memory_fraction",)))
     (found,) = list(elasticities(evidence))
     assert found.slope.low is not None and found.slope.high is not None
     assert found.slope.low < power < found.slope.high
@@ -122,7 +123,7 @@ def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: flo
         table = tmp_path / "t.csv"
         rows = f"paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n"
         table.write_text(f"source,gpu,vram,engine,threads,time_s\n{rows}")
-        evidence = Evidence.of(*EMPTY, Settings(published=(str(table),)))
+        evidence = evidence_of(*EMPTY, Settings(published=(str(table),)))
         assert words in as_markdown(answers(evidence, DEVICES, {})), whole
 
 
@@ -132,7 +133,7 @@ def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> No
     tries, wrong = 60, 0
     for seed in range(tries):
         tables = planted(axes, noise=0.02, sessions=3, seed=seed)
-        found = list(elasticities(Evidence.of(*tables, Settings(axes=("memory_fraction",)))))
+        found = list(elasticities(evidence_of(*tables, Settings(axes=("memory_fraction",)))))
         assert {one.slope.how for one in found} == {"99.75 % t-interval over 3 rounds"}
         wrong += any(one.slope.ends[0] > 0 or one.slope.ends[1] < 0 for one in found)
     assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
@@ -140,13 +141,13 @@ def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> No
 
 def test_a_planted_loss_hurts() -> None:
     tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** 0.5, 0.01, 5)
-    evidence = Evidence.of(*tables, Settings(axes=("memory_fraction",)))
+    evidence = evidence_of(*tables, Settings(axes=("memory_fraction",)))
     assert ": more hurts;" in as_markdown(answers(evidence, DEVICES, {}))
 
 
 def on(gpu_name: str, **more: Any) -> Evidence:
     points, sessions = planted({}, lambda place: 10.0, 0.0, 2)
-    return Evidence.of(points.assign(gpu_name=gpu_name, **more), sessions, Settings())
+    return evidence_of(points.assign(gpu_name=gpu_name, **more), sessions, Settings())
 
 
 def test_shares_of_the_roofline_by_hand() -> None:
@@ -183,7 +184,7 @@ def test_another_device_is_not_taken_for_one_of_the_table(name: str) -> None:
 
 
 def test_the_article_s_devices() -> None:
-    evidence = Evidence.of(*EMPTY, ARTICLE)
+    evidence = evidence_of(*EMPTY, ARTICLE)
     found = {one.device: one for one in contrasts(evidence, list(shares(evidence, DEVICES, {})))}
     assert found["RTX 4090"].throughput.value == pytest.approx(596 / 481)
     assert found["RTX 3090"].throughput.value == pytest.approx(596 / 741)
@@ -200,7 +201,7 @@ def test_the_kind_of_client() -> None:
     tables = planted({"client": ["stream", "parallel"]}, lambda p: 10.0 * (1 + (p["client"] == "parallel")), 0.01, 4)
     points, sessions = tables
     points = points.assign(client_bound=[False, True])
-    (found,) = list(client_effects(Evidence.of(points, sessions, Settings(axes=("client",)))))
+    (found,) = list(client_effects(evidence_of(points, sessions, Settings(axes=("client",)))))
     assert (found.client, found.reference) == ("parallel", "stream")
     assert found.effect.value == pytest.approx(0.5, rel=0.05) and found.effect.doubted
 
@@ -209,29 +210,29 @@ def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:
     axes = {"threads": [1, 2, 4], "memory_fraction": [0.3, 0.9], "client": ["stream", "parallel"]}
     points, sessions = planted(axes, noise=0.01)
     points = points.assign(warnings="latency drifts; garbled texts", gpu_name="RTX A6000")
-    evidence = Evidence.of(points, sessions, Settings(axes=("memory_fraction", "client")))
+    evidence = evidence_of(points, sessions, Settings(axes=("memory_fraction", "client")))
     found = as_data(answers(evidence, DEVICES, {}))
     assert [one["answers"] for one in found] == [[]] * 4
     assert [one["left_out"] for one in found] == [{"garbled texts": 12}] * 4
     assert as_markdown(answers(evidence, DEVICES, {})).count("Left out: 12 garbled texts.") == 4
-    other = Evidence.of(points.assign(warnings=["garbled texts", *[None] * 11]), sessions, evidence.settings)
+    other = evidence_of(points.assign(warnings=["garbled texts", *[None] * 11]), sessions, evidence.settings)
     assert {len(one.shares) for one in knees(other)} == {2, 3}
 
 
 def test_what_was_not_measured_is_said_as_such() -> None:
-    found = as_data(answers(Evidence.of(*EMPTY, Settings()), DEVICES, {}))
+    found = as_data(answers(evidence_of(*EMPTY, Settings()), DEVICES, {}))
     assert len(found) == 4 and all(one["answers"] == [] and one["not_measured"] for one in found)
 
 
 def test_published_answers_say_so() -> None:
-    page = as_markdown(answers(Evidence.of(*EMPTY, ARTICLE), DEVICES, {}))
+    page = as_markdown(answers(evidence_of(*EMPTY, ARTICLE), DEVICES, {}))
     assert "knee at 64 threads (published: no repeats), with 98.8% of the most; the most is at 128" in page
     assert "slope 0.246" in page and "less than linearly" in page
 
 
 def test_nothing_measured_at_all() -> None:
     points, sessions = EMPTY
-    evidence = Evidence.of(points.assign(status="failed"), sessions.iloc[:0], Settings())
+    evidence = evidence_of(points.assign(status="failed"), sessions.iloc[:0], Settings())
     assert all(not one.lines for one in answers(evidence, pd.DataFrame(DEVICES), {}))
 
 

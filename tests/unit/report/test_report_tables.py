@@ -12,6 +12,7 @@ import pytest
 
 from data.report.synthetic import sweep
 from isolation import TESTS
+from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table, comparison_table
 from servegrid.report.tables.screen_order import for_reading, without_reasons
@@ -38,12 +39,12 @@ def points() -> pd.DataFrame:
 
 @pytest.fixture
 def article(points: pd.DataFrame) -> Table:
-    return article_table(points, SETTINGS)
+    return article_table(ResultTable.of(points, SETTINGS))
 
 
 @pytest.fixture
 def comparison(points: pd.DataFrame) -> Table:
-    return comparison_table(points, SETTINGS)
+    return comparison_table(ResultTable.of(points, SETTINGS))
 
 
 def test_golden_csv(article: Table, comparison: Table) -> None:
@@ -86,7 +87,7 @@ def test_vram_is_empty_when_unknown_and_a_hole_is_marked() -> None:
     table = sweep(engine=["a", "b", "c"], threads=[1])
     table["vram_used_gib"] = [None, 20.317, None]
     table["vram_total_gib"] = [None, 24.0, 48.0]
-    column = article_table(table, Settings()).columns[2]
+    column = article_table(ResultTable.of(table, Settings())).columns[2]
     assert [cell.text for cell in column.cells] == ["", "20.3/24", "?/48"]
 
 
@@ -100,12 +101,12 @@ def test_condensing_names_what_it_leaves_out(comparison: Table) -> None:
 
 
 def test_one_row_keeps_its_constants() -> None:
-    condensed = condense(comparison_table(sweep(engine=["a"], threads=[1]), Settings()))
+    condensed = condense(comparison_table(ResultTable.of(sweep(engine=["a"], threads=[1]), Settings())))
     assert "host" in {column.header for column in condensed.columns}
 
 
 def test_no_points_at_all() -> None:
-    table = article_table(sweep().iloc[:0], Settings())
+    table = article_table(ResultTable.of(sweep().iloc[:0], Settings()))
     assert to_csv(table).count("\n") == 1
     assert "<tbody>" in to_html(condense(table))
 
@@ -177,7 +178,7 @@ def test_html_is_a_table_for_every_reader(article: Table) -> None:
 
 def test_names_and_reasons_cannot_become_markup(points: pd.DataFrame) -> None:
     points["engine"] = "</td><img src=x onerror=alert(1)>"
-    page = _Page(to_html(article_table(points, Settings(title="</title><script>1</script>"))))
+    page = _Page(to_html(article_table(ResultTable.of(points, Settings(title="</title><script>1</script>")))))
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert sum(tag == "script" for tag, _ in page.tags) == 1
 
@@ -198,7 +199,7 @@ def test_sorting_has_the_number_behind_every_formatted_cell(article: Table) -> N
 
 
 def test_notes_on_the_load_client(points: pd.DataFrame) -> None:
-    said = " ".join(article_table(points.assign(client_bound=True, client="parallel"), SETTINGS).notes)
+    said = " ".join(article_table(ResultTable.of(points.assign(client_bound=True, client="parallel"), SETTINGS)).notes)
     assert f"{len(points):,} points are client-bound" in said and "shell and curl for every request" in said
-    quiet = " ".join(article_table(points.assign(client_bound=False, client="stream"), SETTINGS).notes)
+    quiet = " ".join(article_table(ResultTable.of(points.assign(client_bound=False, client="stream"), SETTINGS)).notes)
     assert "client" not in quiet

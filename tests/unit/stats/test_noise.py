@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from data.report.planted import planted
-from servegrid.report.evidence import Evidence
+from helpers.evidence import evidence_of
 from servegrid.report.judge.recommendation import recommend
 from servegrid.report.settings import Settings
 from servegrid.stats.intervals import mean, ratio, shared_level
@@ -86,6 +86,6 @@ def test_a_tenth_is_mostly_found_with_two_sessions_of_eight_points() -> None:
     found = 0
     for seed in range(50):
         tables = planted({"threads": range(1, 9)}, lambda p: 9.0 if p["threads"] == 3 else 10.0, 0.01, 2, seed)
-        best = recommend(Evidence.of(*tables, Settings()))
+        best = recommend(evidence_of(*tables, Settings()))
         found += not best.undecided
     assert found >= 35

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from servegrid.report.published import with_published
+from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.results.axes import label
 from servegrid.results.columns import BETTER
-from servegrid.results.points import PUBLISHED, WHOLE, bound, prepare
+from servegrid.results.points import PUBLISHED, WHOLE, bound
 from servegrid.results.session_values import IDS, Ids, Rounds, by_point, known
 from servegrid.results.warnings import distrust
 from servegrid.stats import intervals
@@ -40,12 +40,10 @@ class Evidence:
     settings: Settings
 
     @classmethod
-    def of(cls, points: pd.DataFrame, sessions: pd.DataFrame, settings: Settings) -> "Evidence":
-        """From the result tables as they are on disk."""
-        points, wider = with_published(points, settings)
-        rows = prepare(points, wider.all_axes)
-        rows["source"] = rows["source"].where(rows["status"] == PUBLISHED, MEASURED)
-        return cls(rows, sessions, wider)
+    def of(cls, table: ResultTable) -> "Evidence":
+        """Take the rows of a report, measured and published."""
+        source = table.rows["source"].where(table.rows["status"] == PUBLISHED, MEASURED)
+        return cls(table.rows.assign(source=source), table.sessions, table.settings)
 
     @property
     def sources(self) -> list[str]:

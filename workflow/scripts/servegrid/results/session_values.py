@@ -38,16 +38,14 @@ def with_rounds(points: pd.DataFrame, sessions: pd.DataFrame, metric: str = "tim
     return points.assign(**{f"{metric}_by_round": values})
 
 
-def with_ranges(points: pd.DataFrame, sessions: pd.DataFrame | None, metrics: Iterable[str]) -> pd.DataFrame:
+def with_ranges(points: pd.DataFrame, sessions: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """The points with columns `<metric>_low` and `<metric>_high`: lowest and highest of results/sessions.
 
-    NaN where fewer than two sessions know the metric, and everywhere without `sessions`.
+    NaN where fewer than two sessions know the metric.
     """
     names = list(metrics)
-    table = (
-        pd.DataFrame(columns=IDS) if sessions is None else sessions.drop_duplicates([*IDS, "rep"])
-    )  # points may share a load
-    numbers = table.reindex(columns=names).apply(pd.to_numeric, errors="coerce").astype("float64")
+    table = sessions.reindex(columns=[*IDS, "rep", *names]).drop_duplicates([*IDS, "rep"])  # points may share a load
+    numbers = table[names].apply(pd.to_numeric, errors="coerce").astype("float64")
     grouped = numbers.groupby([table[name] for name in IDS])
     several = grouped.count() >= 2
     ends = {"low": grouped.min().where(several), "high": grouped.max().where(several)}

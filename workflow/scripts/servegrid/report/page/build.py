@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from servegrid.report.page.plotly_marks import Plot
 from servegrid.report.page.plots import RANGED, plots
 from servegrid.report.page.point_details import servers
 from servegrid.report.page.start_up import start_ups
-from servegrid.report.published import marked, with_published
+from servegrid.report.published import marked
+from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import comparison_table
 from servegrid.report.tables.screen_order import FIRST, for_reading
 from servegrid.report.tables.table import Column, Table, condense
-from servegrid.results.points import prepare, varying
+from servegrid.results.points import varying
 from servegrid.results.session_values import with_ranges
 
 _HERE = Path(__file__).parent
@@ -31,28 +31,22 @@ _LONG_HEADER = 20
 
 
 def page(
-    points: pd.DataFrame,
-    settings: Settings,
+    table: ResultTable,
     parts: Mapping[str, Any],
     folders: Mapping[str, Path],
     config: str,
-    sessions: pd.DataFrame | None = None,
 ) -> str:
     """The whole page as HTML.
 
     Args:
-        points: results/points.
-        settings: the report part of the config.
+        table: the rows; with its sessions figures draw ranges, without them only times have one.
         parts: what the template shows above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
         folders: `sessions`, `timelines` and `figures`.
         config: the resolved config of the run, as text.
-        sessions: results/sessions, for the ranges that figures draw; without it only times have one.
     """
-    points, settings = with_published(points, settings)
-    settings = replace(settings, published=())  # they are among the points now
-    rows = prepare(points, settings.all_axes)
-    table = condense(comparison_table(points, settings))
-    seen = with_ranges(marked(rows), sessions, RANGED)
+    rows, settings = table.rows, table.settings
+    comparison = condense(comparison_table(table))
+    seen = with_ranges(marked(rows), table.sessions, RANGED)
     drawn = [*plots(seen, settings), *start_ups(rows, folders["sessions"], settings)]
     given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
     text: str = _template().render(
@@ -62,11 +56,11 @@ def page(
         counts=_counts(rows),
         unanswered=parts.get("unanswered", "No point was measured well enough to recommend one."),
         same=in_common(rows, settings.all_axes),
-        notes=table.notes,
+        notes=comparison.notes,
         plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
         pictures=_pictures(folders["figures"]),
         config=config,
-        data=_json(_data(rows, settings, table, drawn, folders)),
+        data=_json(_data(rows, settings, comparison, drawn, folders)),
         **_code(),
     )
     return text

@@ -10,24 +10,20 @@ import pandas as pd
 from servegrid.config.measuring import Prompts
 from servegrid.config.serving import Model
 from servegrid.report.format import DASH, count, short
-from servegrid.report.settings import Settings
-from servegrid.results.points import prepare
 from servegrid.util.files import read_json
 from servegrid.util.text import clip
 
 _MOST = 120  # characters of a fact that comes from outside
 
 
-def facts(points: pd.DataFrame, settings: Settings, config: Mapping[str, Any], sessions: Path) -> list[str]:
+def facts(rows: pd.DataFrame, config: Mapping[str, Any], sessions: Path) -> list[str]:
     """One text per fact; a fact that nobody knows is left out.
 
     Args:
-        points: results/points, without published rows.
-        settings: the report part of the config.
+        rows: of the result table, without published ones.
         config: the resolved config: what was to be measured.
         sessions: folder of the sessions' records.
     """
-    rows = prepare(points, settings.all_axes)
     records = list(_records(sessions, rows["server_id"]))
     done = rows[rows["requests_ok"] > 0]
     found = {

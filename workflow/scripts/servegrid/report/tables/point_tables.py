@@ -8,21 +8,19 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.format import count, number, short, spread
-from servegrid.report.published import with_published
-from servegrid.report.settings import Settings
+from servegrid.report.result_table import ResultTable
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.results.columns import COMPARISON, Kind
-from servegrid.results.points import DRAWN, PUBLISHED, bound, prepare
+from servegrid.results.points import DRAWN, PUBLISHED, bound
 from servegrid.results.warnings import PHRASES
 
 
-def article_table(points: pd.DataFrame, settings: Settings) -> Table:
+def article_table(table: ResultTable) -> Table:
     """No, GPU, vRAM, engine, threads, time and speculation as in the article, then what tells the rows apart further.
 
     Every point is a row; what was not measured has no time, a status and a reason.
     """
-    points, settings = with_published(points, settings)
-    rows = prepare(points, settings.all_axes)
+    rows, settings = table.rows, table.settings
     columns = [
         _numbering(rows),
         _text(rows, "gpu", "GPU"),
@@ -40,10 +38,9 @@ def article_table(points: pd.DataFrame, settings: Settings) -> Table:
     return _table(f"{settings.title}: time to complete", columns, rows)
 
 
-def comparison_table(points: pd.DataFrame, settings: Settings) -> Table:
+def comparison_table(table: ResultTable) -> Table:
     """Everything known about each point: axes, outcome, time, throughput, latency, memory, energy, trust, provenance."""
-    points, settings = with_published(points, settings)
-    rows = prepare(points, settings.all_axes)
+    rows, settings = table.rows, table.settings
     axes = [_column(rows, a, a, "count") if a == "threads" else _text(rows, a, a) for a in settings.all_axes]
     columns = [
         _numbering(rows),

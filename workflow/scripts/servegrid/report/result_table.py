@@ -1,0 +1,47 @@
+"""The rows of a report: every point of the sweep, with what was published beside it, read once for whoever shows them."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from servegrid.report.published import with_published
+from servegrid.report.settings import Settings
+from servegrid.results.points import PUBLISHED, prepare, read_points
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """The result tables and how they are to be shown.
+
+    Attributes:
+        rows: points in the form that `results.points.prepare` gives them, each published row after the measured one of the same
+            point; `source` names who published, empty for what was measured.
+        settings: of the report, with the axes that only published rows have.
+        sessions: results/sessions, one row per point and session; without rows where it was not asked for.
+    """
+
+    rows: pd.DataFrame
+    settings: Settings
+    sessions: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def of(cls, points: pd.DataFrame, settings: Settings, sessions: pd.DataFrame | None = None) -> "ResultTable":
+        """Make it from results/points and, where doubt is asked for, results/sessions."""
+        points, settings = with_published(points, settings)
+        return cls(prepare(points, settings.all_axes), settings, pd.DataFrame() if sessions is None else sessions)
+
+    @classmethod
+    def read(cls, points: Path, config: Path, sessions: Path | None = None, published: bool = True) -> "ResultTable":
+        """Read the files of a results folder; without `published`, what was measured alone.
+
+        Raises:
+            OSError, ValueError: a file cannot be read, or a published table is not one.
+        """
+        settings = Settings.read(config) if published else replace(Settings.read(config), published=())
+        return cls.of(read_points(points), settings, None if sessions is None else read_points(sessions))
+
+    @property
+    def measured(self) -> pd.DataFrame:
+        """The rows without what was published."""
+        return self.rows[self.rows["status"] != PUBLISHED]
