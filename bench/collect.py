@@ -101,7 +101,7 @@ def steps(folder: Path) -> dict[str, list[str]]:
     distributions = str(results / "distributions.parquet")
     collect = ["--config", config, "--csv", str(results / "points.csv"), "--parquet", points[1], "--sessions", sessions]
     held = [*points, "--sessions", sessions, "--config", config, "--out", reports]
-    page = [*points, "--settings", config, "--config", config, "--sessions", str(results / "sessions")]
+    page = [*points, "--config", config, "--sessions", str(results / "sessions")]
     return {
         "collect.py": [
             *collect,
@@ -112,14 +112,14 @@ def steps(folder: Path) -> dict[str, list[str]]:
             "--token-file",
             str(folder / "token"),
         ],
-        "tables.py": [*points, "--settings", config, "--out", f"{reports}/tables"],
+        "tables.py": [*points, "--config", config, "--out", f"{reports}/tables"],
         "figures.py": [
             *points,
             "--sessions",
             sessions,
             "--distributions",
             distributions,
-            "--settings",
+            "--config",
             config,
             "--out",
             f"{reports}/figures",

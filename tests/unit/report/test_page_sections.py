@@ -19,11 +19,8 @@ FOUND: dict[str, Any] = {
     "left_out": {},
     "warnings": "",
     "commands": [{"title": "Command", "text": "llama-server --port 8080"}],
-    "summary": [
-        "recommended for max throughput: engine llamacpp",
-        "664 tokens/s",
-        "1.24 times as good as the next best",
-    ],
+    "lead": "recommended for max throughput: engine llamacpp",
+    "details": ["1.24 times as good as the next best"],
 }
 
 
@@ -37,8 +34,8 @@ def test_an_answer_has_its_figures_and_their_doubt() -> None:
 
 
 def test_all_that_the_summary_says_is_shown() -> None:
-    more = [*FOUND["summary"], "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions"]
-    shown = answer(FOUND | {"summary": more})
+    more = [*FOUND["details"], "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions"]
+    shown = answer(FOUND | {"details": more})
     assert shown and shown["over"][1] == "Limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions."
 
 
@@ -53,10 +50,10 @@ def test_nothing_to_recommend_is_no_answer() -> None:
 
 
 def test_a_page_without_an_answer_begins_with_a_whole_sentence(tmp_path: Path) -> None:
-    nothing = FOUND | {"setting": None, "summary": ["nothing to recommend for max throughput: 10 absent"]}
+    nothing = FOUND | {"setting": None, "lead": "nothing to recommend for max throughput: 10 absent", "details": []}
     (tmp_path / "recommendation.json").write_text(json.dumps(nothing))
     (tmp_path / "claims.json").write_text("[]")
-    (tmp_path / "questions.md").write_text("")
+    (tmp_path / "questions.json").write_text("[]")
     assert read_parts(tmp_path)["unanswered"] == "Nothing to recommend for max throughput: 10 absent."
 
 
@@ -78,17 +75,24 @@ def test_a_claim_that_was_not_measured_says_why() -> None:
 
 
 def test_what_was_not_measured_needs_no_definition() -> None:
-    assert question(("More memory?", ["Not measured: one card.", "The slope of."]))["lines"] == [
-        "Not measured: one card."
+    nothing = {"question": "More memory?", "method": "The slope of.", "lines": [], "left_out": {}, "answers": []}
+    assert question(nothing | {"not_measured": "one card"})["lines"] == ["Not measured: one card."]
+    assert question(nothing | {"lines": ["vllm: 0.9"], "left_out": {"failed": 2}})["lines"] == [
+        "vllm: 0.9",
+        "Left out: 2 failed.",
+        "The slope of.",
     ]
-    assert question(("More memory?", ["vllm: 0.9", "The slope of."]))["lines"] == ["vllm: 0.9", "The slope of."]
 
 
 def test_questions_keep_their_first_lines(tmp_path: Path) -> None:
     (tmp_path / "recommendation.json").write_text(json.dumps(FOUND))
     (tmp_path / "claims.json").write_text("[]")
-    lines = "\n".join(f"- line {number}" for number in range(30))
-    (tmp_path / "questions.md").write_text(f"# Four questions\n\n## How many?\n\n{lines}\n\nThe method.\n")
+    entry = {"question": "How many?", "method": "The method.", "left_out": {}, "answers": []}
+    (tmp_path / "questions.json").write_text(json.dumps([entry | {"lines": [f"line {n}" for n in range(30)]}]))
     (shown,) = read_parts(tmp_path)["questions"]
     assert shown["title"] == "How many?" and len(shown["lines"]) == 12
-    assert shown["lines"][0] == "line 0" and shown["lines"][-1] == "The method."
+    assert (
+        shown["lines"][0] == "line 0"
+        and shown["lines"][-2] == "and 20 more, in questions.json"
+        and shown["lines"][-1] == "The method."
+    )

@@ -39,12 +39,14 @@ def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, Model
 
 
 def as_data(found: Iterable[Answer]) -> list[dict[str, Any]]:
-    """The answers in plain values."""
-    return [
-        {"question": one.question, "method": one.method, "answers": list(one.data), "left_out": dict(one.left_out)}
-        | ({} if one.data else {"not_measured": one.missing})
-        for one in found
-    ]
+    """Return the answers in plain values; `lines` are those of the answers in words."""
+    return [_entry(answer) for answer in found]
+
+
+def _entry(answer: Answer) -> dict[str, Any]:
+    entry: dict[str, Any] = {"question": answer.question, "method": answer.method, "answers": list(answer.data)}
+    entry |= {"lines": list(answer.lines), "left_out": dict(answer.left_out)}
+    return entry if answer.data else entry | {"not_measured": answer.missing}
 
 
 def as_markdown(found: Iterable[Answer]) -> str:

@@ -14,7 +14,8 @@ _SHOWN = 5
 
 
 def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -> dict[str, Any]:
-    """The recommendation in plain values; `summary` is what a terminal shows."""
+    """Return the recommendation in plain values; `summary`, `lead` and what follows it, is what a terminal shows."""
+    lead, *rest = summary(chosen, evidence)
     return {
         "objective": chosen.objective,
         "slo": dict(evidence.settings.slo),
@@ -31,7 +32,9 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
         "warnings": _warnings(chosen, evidence),
         "command": forms[0].text if forms else None,
         "commands": [asdict(form) for form in forms],
-        "summary": list(summary(chosen, evidence)),
+        "lead": lead,
+        "details": rest[1:],
+        "summary": [lead, *rest],
     }
 
 

@@ -4,22 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from servegrid.report.format import ends, number
+from servegrid.report.format import counted, ends, number
 from servegrid.util.files import read_json
 from servegrid.util.text import clip
 
 _KINDS = {"supported": "supported", "contradicted": "contradicted", "no difference shown": "unclear"}
-_MOST_LINES = 12
-_UNMEASURED = "Not measured:"
+_MOST_LINES = 10
 
 
 def read_parts(reports: Path) -> dict[str, Any]:
     """All parts for the template: `answer`, `claims`, `questions`; empty where there is nothing to say."""
     return {
         "answer": answer(found := read_json(reports / "recommendation.json")),
-        "unanswered": _sentence(found["summary"][0]),
+        "unanswered": _sentence(found["lead"]),
         "claims": [claim(entry) for entry in read_json(reports / "claims.json")],
-        "questions": [question(entry) for entry in _questions(reports / "questions.md")],
+        "questions": [question(entry) for entry in read_json(reports / "questions.json")],
     }
 
 
@@ -27,12 +26,11 @@ def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
     """The recommended setting, its figure and its doubt, what it beats by how much, and the commands."""
     if not found["setting"]:
         return None
-    lead, _, *over = map(_sentence, found["summary"])
     commands = [form | {"id": f"command-{place}"} for place, form in enumerate(found["commands"])]
     return {
-        "lead": lead,
+        "lead": _sentence(found["lead"]),
         "figures": [_figure(found["unit"], found["figure"]), *_second(found["second"])],
-        "over": [*over, *_undecided(found["no_difference_shown"]), *_caveats(found)],
+        "over": [*map(_sentence, found["details"]), *_undecided(found["no_difference_shown"]), *_caveats(found)],
         "commands": commands,
     }
 
@@ -99,21 +97,13 @@ def _against(first: Mapping[str, str], second: Mapping[str, str]) -> str:
     return f"{sides}, both with {shared}" if shared else sides
 
 
-def _questions(path: Path) -> list[tuple[str, list[str]]]:
-    """Headings and paragraphs of the answers as they were written for readers."""
-    found: list[tuple[str, list[str]]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
-            found.append((line.removeprefix("## "), []))
-        elif line and found:
-            found[-1][1].append(line.removeprefix("- "))
-    return found
-
-
-def question(entry: tuple[str, list[str]]) -> dict[str, Any]:
-    """One question with its first lines; questions.md has the rest. Where nothing was measured, nothing needs a definition."""
-    title, lines = entry
-    if len(lines) > 1 and all(line.startswith(_UNMEASURED) for line in lines[:-1]):
-        lines = lines[:-1]
-    shown = lines[: _MOST_LINES - 1] + lines[-1:] if len(lines) > _MOST_LINES else lines
-    return {"title": title, "lines": shown}
+def question(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Title and lines of one question, the first of many; where nothing was measured, nothing needs a definition."""
+    if "not_measured" in entry:
+        lines, method = [f"Not measured: {entry['not_measured']}."], []
+    else:
+        lines, method = list(entry["lines"]), [entry["method"]]
+    if (rest := len(lines) - _MOST_LINES) > 0:
+        lines = [*lines[:_MOST_LINES], f"and {rest:,} more, in questions.json"]
+    left_out = [f"Left out: {counted(entry['left_out'])}."] if entry["left_out"] else []
+    return {"title": entry["question"], "lines": [*lines, *left_out, *method]}
