@@ -27,7 +27,7 @@ rule all:
     default_target: True
     input:
         SWEEP.todo_marks,
-        [getattr(rules, rule).output.made for rule in SWEEP.made_by],
+        rules.resolve.output.known,
         "<results>/points.csv",
         "<reports>/report.html",
         "<reports>/snakemake.html",
@@ -35,3 +35,5 @@ rule all:
         "<reports>/questions.md",
         "<reports>/recommendation.md",
         "<reports>/verdict.txt",
+    message:
+        "The report is <reports>/report.html"

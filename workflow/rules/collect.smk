@@ -11,7 +11,6 @@ rule collect:
         sessions="<results>/sessions.parquet",
         distributions="<results>/distributions.parquet",
         token="<results>/collected.txt",
-        made=touch(SWEEP.made("collect")),
     log:
         "<logs>/collect.log",
     params:
@@ -21,6 +20,6 @@ rule collect:
     message:
         "Collect the records into points.csv"
     shell:
-        'python "$SCRIPTS"/collect.py --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}'
+        'python "$SCRIPTS/collect.py" --config {input.config:q} --csv {output.csv:q} --parquet {output.parquet:q}'
         " --sessions {output.sessions:q} --distributions {output.distributions:q}"
         " --token {params.token} --token-file {output.token:q} > {log:q} 2>&1"

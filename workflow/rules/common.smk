@@ -70,7 +70,9 @@ localrules:
 rule resolve:
     output:
         config="<results>/config.json",
-        made=touch(SWEEP.made("resolve")),
+        # Where one of these is missing, Snakemake does not know what made the results (they came from another folder, or its own
+        # records are gone) and sees no param that changed: then all is made anew from the records.
+        known=touch(SWEEP.known_here),
     log:
         "<logs>/resolve.log",
     params:

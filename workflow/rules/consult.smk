@@ -9,7 +9,7 @@ rule plan:
     message:
         "Say what this sweep would do"
     shell:
-        'python "$SCRIPTS"/plan.py --config {params.config:q} 2>&1 | tee {log:q}'
+        'python "$SCRIPTS/plan.py" --config {params.config:q} 2>&1 | tee {log:q}'
 
 
 rule doctor:
@@ -20,4 +20,4 @@ rule doctor:
     message:
         "Check whether this host can run this sweep"
     shell:
-        'python "$SCRIPTS"/doctor.py --config {params.config:q} 2>&1 | tee {log:q}'
+        'python "$SCRIPTS/doctor.py" --config {params.config:q} 2>&1 | tee {log:q}'

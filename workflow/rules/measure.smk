@@ -15,7 +15,7 @@ rule calibrate:
         "Calibrate the load client {wildcards.client} on {wildcards.host}"
     # Once per host and kind of client: what it can carry here, so that a row can say how near it came.
     shell:
-        'python "$SCRIPTS"/calibrate.py --client {wildcards.client} --out {output:q} 2>&1 | tee {log:q} >&2'
+        'python "$SCRIPTS/calibrate.py" --client {wildcards.client} --out {output:q} 2>&1 | tee {log:q} >&2'
 
 
 rule measure:
@@ -35,5 +35,5 @@ rule measure:
     message:
         "Measure {wildcards.server}, session {wildcards.rep}"
     shell:
-        'python "$SCRIPTS"/measure.py --config "$RESULTS"/config.json --prompts "$PROMPTS"'
+        'python "$SCRIPTS/measure.py" --config "$RESULTS/config.json" --prompts "$PROMPTS"'
         " --session {wildcards.server:q}/rep{wildcards.rep} --log {log:q} --retry $RETRY"

@@ -12,7 +12,7 @@ rule engine_environment:
     message:
         "Build the environment {wildcards.environment}"
     shell:
-        'python "$SCRIPTS"/build_environment.py --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1'
+        'python "$SCRIPTS/build_environment.py" --lock {params.lock:q} --out {params.folder:q} > {log:q} 2>&1'
 
 
 # An image that cannot be had is recorded with the reason; the sessions that need it become rows, and the sweep goes on. The
@@ -28,7 +28,7 @@ rule image:
     message:
         "Look up the container image {params.reference}"
     shell:
-        'python "$SCRIPTS"/pull_image.py --reference {params.reference:q} --out {params.record:q} 2>&1 | tee {log:q} >&2'
+        'python "$SCRIPTS/pull_image.py" --reference {params.reference:q} --out {params.record:q} 2>&1 | tee {log:q} >&2'
 
 
 rule checkpoint:
@@ -56,7 +56,7 @@ rule gguf:
     message:
         "Convert {wildcards.model} to GGUF, {wildcards.quantization}"
     shell:
-        'python "$SCRIPTS"/to_gguf.py --checkpoint {input.checkpoint:q} --quantization {wildcards.quantization:q}'
+        'python "$SCRIPTS/to_gguf.py" --checkpoint {input.checkpoint:q} --quantization {wildcards.quantization:q}'
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -86,7 +86,7 @@ rule checkpoint_no_eos:
     message:
         "Copy {wildcards.model} without its end of text"
     shell:
-        'python "$SCRIPTS"/checkpoint_no_eos.py --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1'
+        'python "$SCRIPTS/checkpoint_no_eos.py" --checkpoint {input.checkpoint:q} --out {output:q} > {log:q} 2>&1'
 
 
 rule rbln:
@@ -106,7 +106,7 @@ rule rbln:
         "Compile {wildcards.model} for Rebellions' NPUs"
     # For Rebellions' NPUs; what it is compiled for stands in its name.
     shell:
-        '{params.python:q} "$SCRIPTS"/compile_rbln.py --checkpoint {input.checkpoint:q} --batch {wildcards.batch}'
+        '{params.python:q} "$SCRIPTS/compile_rbln.py" --checkpoint {input.checkpoint:q} --batch {wildcards.batch}'
         " --length {wildcards.length} --devices {wildcards.devices} --out {output:q} > {log:q} 2>&1"
 
 
@@ -122,4 +122,4 @@ rule prompts:
     message:
         "Generate the prompts"
     shell:
-        'python "$SCRIPTS"/build_prompts.py {params.what} --out {output:q} > {log:q} 2>&1'
+        'python "$SCRIPTS/build_prompts.py" {params.what} --out {output:q} > {log:q} 2>&1'

@@ -7,7 +7,6 @@ rule tables:
     input:
         points="<results>/points.parquet",
         config="<results>/config.json",
-        published=SWEEP.published,
     output:
         expand("<reports>/tables/{table}.{format}", table=["article", "comparison"], format=["csv", "md"]),
         article=report(
@@ -22,16 +21,16 @@ rule tables:
             category="Tables",
             labels={"table": "full comparison"},
         ),
-        made=touch(SWEEP.made("tables")),
     log:
         "<logs>/tables.log",
     params:
         code=SWEEP.code("tables"),
+        published=SWEEP.published,
         out=subpath(output.article, parent=True),
     message:
         "Write the tables"
     shell:
-        'python "$SCRIPTS"/tables.py --points {input.points:q} --config {input.config:q} --out {params.out:q}'
+        'python "$SCRIPTS/tables.py" --points {input.points:q} --config {input.config:q} --out {params.out:q}'
         " > {log:q} 2>&1"
 
 
@@ -41,7 +40,6 @@ rule figures:
         sessions="<results>/sessions.parquet",
         distributions="<results>/distributions.parquet",
         config="<results>/config.json",
-        published=SWEEP.published,
     output:
         expand("<reports>/figures/{figure}.png", figure=FIGURES),
         time_threads=report(
@@ -80,16 +78,16 @@ rule figures:
             category="Figures",
             labels={"figure": "speed-up against sameness"},
         ),
-        made=touch(SWEEP.made("figures")),
     log:
         "<logs>/figures.log",
     params:
         code=SWEEP.code("figures"),
+        published=SWEEP.published,
         out=subpath(output.engines, parent=True),
     message:
         "Draw the figures"
     shell:
-        'python "$SCRIPTS"/figures.py --points {input.points:q} --sessions {input.sessions:q}'
+        'python "$SCRIPTS/figures.py" --points {input.points:q} --sessions {input.sessions:q}'
         " --distributions {input.distributions:q} --config {input.config:q} --out {params.out:q} > {log:q} 2>&1"
 
 
@@ -98,7 +96,6 @@ rule claims:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
         config="<results>/config.json",
-        published=SWEEP.published,
     output:
         expand("<reports>/claims.{format}", format=["json", "csv", "md"]),
         page=report(
@@ -107,16 +104,16 @@ rule claims:
             category="Claims",
             labels={"table": "claims"},
         ),
-        made=touch(SWEEP.made("claims")),
     log:
         "<logs>/claims.log",
     params:
         code=SWEEP.code("claims"),
+        published=SWEEP.published,
         out=subpath(output.page, parent=True),
     message:
         "Judge the claims"
     shell:
-        'python "$SCRIPTS"/claims.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
+        'python "$SCRIPTS/claims.py" --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
         " --out {params.out:q} > {log:q} 2>&1"
 
 
@@ -129,7 +126,6 @@ rule recommend:
         data="<reports>/recommendation.json",
         words="<reports>/recommendation.md",
         command="<reports>/recommendation.sh",
-        made=touch(SWEEP.made("recommend")),
     log:
         "<logs>/recommend.log",
     params:
@@ -138,7 +134,7 @@ rule recommend:
     message:
         "Recommend a setting"
     shell:
-        'python "$SCRIPTS"/recommend.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
+        'python "$SCRIPTS/recommend.py" --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
         " --out {params.out:q} > {log:q} 2>&1"
 
 
@@ -147,22 +143,21 @@ rule questions:
         points="<results>/points.parquet",
         sessions="<results>/sessions.parquet",
         config="<results>/config.json",
-        published=SWEEP.published,
-        devices=SWEEP.device_facts,
     output:
         data="<reports>/questions.json",
         words="<reports>/questions.md",
-        made=touch(SWEEP.made("questions")),
     log:
         "<logs>/questions.log",
     params:
         code=SWEEP.code("questions"),
+        devices=SWEEP.device_facts,
+        published=SWEEP.published,
         out=subpath(output.data, parent=True),
     message:
         "Answer the questions"
     shell:
-        'python "$SCRIPTS"/questions.py --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
-        " --devices {input.devices:q} --out {params.out:q} > {log:q} 2>&1"
+        'python "$SCRIPTS/questions.py" --points {input.points:q} --sessions {input.sessions:q} --config {input.config:q}'
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 rule timelines:
@@ -178,7 +173,6 @@ rule timelines:
             category="Timelines",
             labels={"server": "{server}", "session": "{rep}"},
         ),
-        made=touch(SWEEP.made("timeline")),
     log:
         "<logs>/timelines.log",
     params:
@@ -187,7 +181,7 @@ rule timelines:
     message:
         "Draw the timelines"
     shell:
-        'mkdir -p {output.folder:q} && python "$SCRIPTS"/timeline.py {params.sessions:q} --config {input.config:q}'
+        'mkdir -p {output.folder:q} && python "$SCRIPTS/timeline.py" {params.sessions:q} --config {input.config:q}'
         " --out {output.folder:q} > {log:q} 2>&1"
 
 
@@ -200,22 +194,21 @@ rule page:
         timelines=[rules.timelines.output.folder] if SWEEP.config.report.timelines else [],
         points="<results>/points.parquet",
         ranges="<results>/sessions.parquet",
-        published=SWEEP.published,
         config="<results>/config.json",
     output:
         page="<reports>/report.html",
-        made=touch(SWEEP.made("page")),
     log:
         "<logs>/page.log",
     params:
         code=SWEEP.code("page"),
+        published=SWEEP.published,
         sessions=subpath(input.points, parent=True),
         reports=subpath(output.page, parent=True),
     message:
         "Write the page"
     # The report: one page that needs nothing else.
     shell:
-        'python "$SCRIPTS"/page.py --points {input.points:q} --config {input.config:q}'
+        'python "$SCRIPTS/page.py" --points {input.points:q} --config {input.config:q}'
         " --sessions {params.sessions:q}/sessions --ranges {input.ranges:q} --reports {params.reports:q} --out {output.page:q}"
         " > {log:q} 2>&1"
 
@@ -227,12 +220,12 @@ rule snakemake_report:
         rules.claims.output,
         timelines=[rules.timelines.output.folder] if SWEEP.config.report.timelines else [],
         config="<results>/config.json",
-        captions=SWEEP.captions,
     output:
         "<reports>/snakemake.html",
     log:
         "<logs>/snakemake_report.log",
     params:
+        captions=SWEEP.captions,
         targets=lambda wildcards, input: [
             rules.tables.output.article,
             rules.figures.output.engines,
@@ -254,7 +247,6 @@ rule verdict:
         recommendation="<reports>/recommendation.json",
     output:
         text="<reports>/verdict.txt",
-        made=touch(SWEEP.made("verdict")),
     log:
         "<logs>/verdict.log",
     params:
@@ -263,5 +255,5 @@ rule verdict:
         "Say how it went"
     # Fails when points failed, after everything else was made: the exit status of the run tells.
     shell:
-        'python "$SCRIPTS"/verdict.py --points {input.points:q} --report {input.report:q}'
+        'python "$SCRIPTS/verdict.py" --points {input.points:q} --report {input.report:q}'
         " --recommendation {input.recommendation:q} --out {output.text:q} 2>&1 | tee {log:q} >&2"

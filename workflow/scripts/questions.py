@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+DEVICES = Path(__file__).resolve().parents[2] / "config" / "published" / "devices.csv"
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write `<out>/questions.json` and `.md`."""
@@ -11,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
     parser.add_argument("--sessions", type=Path, required=True, help="results/sessions.parquet")
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
-    parser.add_argument("--devices", type=Path, required=True, help="table of device facts")
+    parser.add_argument("--devices", type=Path, default=DEVICES, help="table of device facts")
     parser.add_argument("--out", type=Path, required=True, help="folder for the answers")
     args = parser.parse_args(argv)
     write_answers(args.points, args.sessions, args.config, args.devices, args.out)

@@ -21,7 +21,7 @@ from servegrid.plan.pending import launches, missing
 from servegrid.plan.repeats import by_server, wanted
 from servegrid.records.paths import session_folder
 from servegrid.util.code_digest import ROOT as SCRIPTS
-from servegrid.util.code_digest import code_digest
+from servegrid.util.code_digest import code_digest, content_digest
 from servegrid.util.files import named_or_shipped
 from servegrid.util.hub import is_hub_name
 from servegrid.util.identity import digest
@@ -119,7 +119,10 @@ class Sweep:
         session = self._session(wildcards)
         kinds = {load.options.client for load in session.loads}
         calibrations = [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
-        return [str(self._results / "config.json"), self.prompt_file, *self._parts(session.server.spec), *calibrations]
+        needs = [str(self._results / "config.json"), self.prompt_file, *self._parts(session.server.spec), *calibrations]
+        return [
+            path for path in needs if "{" not in path or not Path(path).exists()
+        ]  # Snakemake takes braces for wildcards
 
     def _parts(self, spec: ServerSpec) -> list[str]:
         parts = [str(path) for path in needed_files(spec, self._resources).values() if not is_hub_name(path)]
@@ -226,24 +229,11 @@ class Sweep:
         """Params function: the digest of a script and of all that it imports. Its edit makes anew what the script makes."""
         return lambda _wildcards: code_digest(SCRIPTS / f"{script}.py")
 
-    def made(self, stage: str) -> str:
-        """An output named by what made it, the code and, of the first stages, the config.
-
-        All of them are wanted by `rule all`: where results came here without Snakemake's own records (.snakemake), it does not know of
-        code and params that changed, and misses a file that is not there.
-        """
-        told = {
-            "resolve": lambda: [self._resolved],
-            "collect": lambda: [code_digest(SCRIPTS / "collect.py"), self._digest],
-        }
-        what = told[stage]() if stage in told else [code_digest(SCRIPTS / f"{stage}.py")]
-        return f"<results>/made/{stage}-{digest(what, 8)}"
-
     @property
-    def made_by(self) -> list[str]:
-        """The rules with such an output."""
-        report = ["tables", "figures", "claims", "recommend", "questions", "page", "verdict"]
-        return ["resolve", "collect", *report, *(["timelines"] if self.config.report.timelines else [])]
+    def known_here(self) -> list[str]:
+        """Marks that Snakemake's records of what made the results are here: one lies beside these records, one among the results."""
+        name = digest([str(Path.cwd()), str(self._results)], 8)
+        return [f".snakemake/servegrid/{name}", str(self._results / "made_in" / name)]
 
     def collect_token(self, _wildcards: Any) -> str:
         """Differs from that of the last collect as long as something is to be measured; else it is that of the last collect.
@@ -282,17 +272,17 @@ class Sweep:
             {key: value for key, value in self._raw.items() if key not in ("commands", "retry")}, sort_keys=True
         )
 
-    def published(self, _wildcards: Any) -> list[str]:
-        """The published tables, where they are."""
-        return [str(named_or_shipped(name)) for name in self.config.report.published]
+    def published(self, _wildcards: Any) -> list[str | None]:
+        """Params function: digests of the published tables. (A path is no input where it may hold braces: Snakemake takes them for wildcards.)"""
+        return [content_digest(named_or_shipped(name)) for name in self.config.report.published]
 
-    def device_facts(self, _wildcards: Any) -> str:
-        """The table of what devices can do."""
-        return str(self._basedir / "config" / "published" / "devices.csv")
+    def device_facts(self, _wildcards: Any) -> str | None:
+        """Params function: digest of the table of what devices can do."""
+        return content_digest(self._basedir / "config" / "published" / "devices.csv")
 
-    def captions(self, _wildcards: Any) -> list[str]:
-        """Texts of Snakemake's own report."""
-        return [str(path) for path in sorted((self._basedir / "workflow" / "report").glob("*.rst"))]
+    def captions(self, _wildcards: Any) -> list[str | None]:
+        """Params function: digests of the texts of Snakemake's own report."""
+        return [content_digest(path) for path in sorted((self._basedir / "workflow" / "report").glob("*.rst"))]
 
     def timeline_sessions(self, wildcards: Any) -> list[str]:
         """Folders of the sessions whose telemetry is drawn: the first of each server, up to the number in the config."""

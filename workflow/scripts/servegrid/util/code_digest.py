@@ -21,7 +21,7 @@ def code_digest(script: Path, root: Path = ROOT) -> str:
     """
     hashed = hashlib.sha256()
     for path in closure(script, root):
-        hashed.update(f"{path.relative_to(root).as_posix()}\0{_file_digest(path)}\n".encode())
+        hashed.update(f"{path.relative_to(root).as_posix()}\0{content_digest(path)}\n".encode())
     return hashed.hexdigest()[:16]
 
 
@@ -89,5 +89,6 @@ def _data(folder: Path) -> Iterable[Path]:
 
 
 @cache
-def _file_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def content_digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file's content in hex; None where there is no such file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
