@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
 
 
 class Project:
-    """A fresh clone in `folder`; models and engine environments are those of `ground.RESOURCES`."""
+    """A fresh clone in `folder`; models and engine environments are those of `isolation.RESOURCES`."""
 
     def __init__(self, folder: Path, changes: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
@@ -75,6 +75,11 @@ class Project:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def adopt(self, other: "Project", *folders: str) -> None:
+        """Copy folders of another clone, dates and all."""
+        for name in folders:
+            shutil.copytree(other.folder / name, self.folder / name)
 
     def loads(self) -> dict[str, int]:
         """Every finished load on disk, with the instant it was written: a load measured again has a new one."""

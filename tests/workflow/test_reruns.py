@@ -21,7 +21,7 @@ def test_nothing_changed_code_edited_or_fresh_checkout(project: Make) -> None:
     assert len(before) == 2
     assert NOTHING in clone.run()
 
-    session = clone.folder / "workflow" / "scripts" / "servegrid" / "session.py"
+    session = clone.folder / "workflow" / "scripts" / "servegrid" / "measure" / "session.py"
     session.write_text(session.read_text() + "\n# edited\n")
     rule = clone.folder / "workflow" / "rules" / "measure.smk"
     rule.write_text(rule.read_text().replace("--session ", "  --session "))
@@ -45,7 +45,7 @@ def test_report_edited_level_added_taken_out_put_back(project: Make) -> None:
     first = clone.loads()
 
     clone.configure({"report": {"title": "Another title"}})
-    assert "rule measure" not in clone.run()
+    assert "Measure " not in clone.run()
     assert "Another title" in (clone.folder / "reports" / "report.html").read_text()
     assert clone.loads() == first
 
@@ -56,12 +56,12 @@ def test_report_edited_level_added_taken_out_put_back(project: Make) -> None:
     assert list(clone.points()["threads"]) == [1, 2, 3]
 
     clone.configure({"grid": {"threads": [1, 3]}})
-    assert "rule measure" not in clone.measure()
+    assert "Measure " not in clone.measure()
     assert clone.loads() == second
     assert list(clone.points()["threads"]) == [1, 3]
 
     clone.configure({"grid": {"threads": [1, 2, 3]}})
-    assert "rule measure" not in clone.measure()
+    assert "Measure " not in clone.measure()
     assert clone.loads() == second
     assert list(clone.points()["status"]) == ["ok"] * 3
 
