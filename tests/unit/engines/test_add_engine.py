@@ -12,6 +12,8 @@ from servegrid.plan.resolve import lock_file
 from servegrid.util.identity import digest
 from workflow.project import Project
 
+pytestmark = pytest.mark.slow
+
 ENGINE = '''"""A newcomer: llama-server under another name, with the flags of its own that this file gives it."""
 
 from servegrid.engines.base import Engine, Launch, Metrics, ServerSpec, flags

@@ -140,6 +140,7 @@ def test_a_row_under_another_name_is_no_rival() -> None:
     assert best.rivals == ()
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out() -> None:
     """Of 200 sweeps of six settings that differ in nothing, the first is said to be beaten in at most 5 %, but for chance."""
     tries, ruled_out = 200, 0
