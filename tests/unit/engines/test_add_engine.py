@@ -1,4 +1,4 @@
-"""The README's "Add an engine", followed to the letter in a clone of the project: one engine file and its lock, nothing else."""
+"""What docs/engines.md says of adding an engine, followed to the letter in a clone: one engine file and its lock, nothing else."""
 
 import hashlib
 import json

@@ -158,6 +158,7 @@ def test_the_page_begins_with_the_answer_and_has_the_command() -> None:
     assert "```sh\nserve --fast\n```" in page and "No difference shown from (with 95 %" in page
 
 
+@pytest.mark.slow
 def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is a line that a shell takes apart into the program and what the engine was started with."""
     from servegrid.config import load_config

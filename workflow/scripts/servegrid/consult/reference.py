@@ -89,7 +89,9 @@ def _engine_row(engine: Engine) -> tuple[str, ...]:
 
 def images() -> str:
     """Return the table of the images that runtime docker uses where the config names none."""
-    found = ((engines.get(name), kind, image) for name in engines.names() for kind, image in engines.get(name).images.items())
+    found = (
+        (engines.get(name), kind, image) for name in engines.names() for kind, image in engines.get(name).images.items()
+    )
     rows = ((_code(engine.name), kind, _code(image)) for engine, kind, image in found if "docker" in engine.runtimes)
     return table(("name", "device", "image"), rows)
 
