@@ -75,4 +75,4 @@ reference: .venv/harness
 	$(BIN)/python workflow/scripts/reference.py
 
 clean:
-	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

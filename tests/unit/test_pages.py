@@ -87,6 +87,22 @@ def test_files_named_in_the_pages_are_there() -> None:
     assert absent <= made and len(named) > 60
 
 
+def test_hooks_run_what_make_check_runs() -> None:
+    recipe = (REPOSITORY / "Makefile").read_text().partition("\ncheck: .venv/dev\n")[2].partition("\n\n")[0]
+    checked = {" ".join(words.split()[:2]).rstrip(" .") for words in re.findall(r"\$\(BIN\)/(.*)", recipe)}
+    [repo] = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = " ".join(hook["entry"] for hook in repo["hooks"])
+    assert len(checked) == 6 and [tool for tool in checked if f".venv/bin/{tool}" not in hooks] == []
+
+
+def test_the_citation_and_the_catalog_can_be_read() -> None:
+    citation, catalog = (
+        yaml.safe_load((REPOSITORY / name).read_text()) for name in ("CITATION.cff", ".snakemake-workflow-catalog.yml")
+    )
+    assert citation["cff-version"] == "1.2.0" and citation["authors"] == [{"name": "the servegrid authors"}]
+    assert set(catalog["usage"]) == {"mandatory-flags", "software-stack-deployment", "report"}
+
+
 def _section(page: str, title: str) -> str:
     return TEXTS[page].partition(f"## {title}\n")[2].partition("\n## ")[0]
 
