@@ -12,7 +12,7 @@ from servegrid.plan.resolve import lock_file
 from servegrid.util.identity import digest
 from workflow.project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # environments may have to be built first
 
 ENGINE = '''"""A newcomer: llama-server under another name, with the flags of its own that this file gives it."""
 
