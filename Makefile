@@ -1,8 +1,15 @@
-# make: set up and run the default sweep.  make test: set up and test.  make check: lint, types, format.
+# make            set up in .venv and run the default sweep
+# make test       set up and run all tests
+# make test-fast  unit tests that start no processes and simulate nothing: under a minute on two cores
+# make check      linters, formats, types, import layers
+# make reference  write what comes from the code: config/README.md, tables in docs/results.md and docs/engines.md
+# make lock       write the lock files anew from envs/*.in
+# make clean      remove environment and caches; resources, results and reports stay
+# Another Python: make PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: run setup test check lock config-reference clean
+.PHONY: run setup test test-fast check lock reference clean
 
 run: setup
 	$(BIN)/snakemake --cores 1
@@ -13,10 +20,14 @@ setup: .venv/harness
 test: .venv/dev
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+test-fast: .venv/dev
+	$(BIN)/pytest tests/unit -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+
 check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=workflow/scripts $(BIN)/lint-imports
 	$(BIN)/snakefmt --check --diff Snakefile workflow
 	$(BIN)/snakemake --lint 2>&1 | $(BIN)/python tests/snakemake_lint.py
 
@@ -60,8 +71,8 @@ lock:
 	uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes --no-header \
 		envs/vllm.in -o envs/vllm.txt
 
-config-reference: .venv/harness
-	$(BIN)/python workflow/scripts/config_reference.py
+reference: .venv/harness
+	$(BIN)/python workflow/scripts/reference.py
 
 clean:
-	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

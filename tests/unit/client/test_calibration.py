@@ -12,6 +12,8 @@ from servegrid.client.kinds import missing
 from servegrid.client.shape import KINDS, Kind
 from servegrid.util.identity import readable
 
+pytestmark = pytest.mark.slow
+
 SMALL = Size(8, 16, 8, 4)
 
 

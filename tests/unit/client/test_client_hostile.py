@@ -25,6 +25,8 @@ from servegrid.records.request import RequestRecord
 from standins.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, completion, event, events, sized, usage
 from standins.scripted import CLOSE, HOLD, READ, RESET, ScriptedServer, Seen, Step
 
+pytestmark = pytest.mark.slow
+
 SOURCES = TESTS.parent / "workflow" / "scripts"
 PATH = "/v1/completions"
 TOKENS = 3

@@ -25,6 +25,8 @@ from servegrid.records.request import RequestRecord
 from standins.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, completion, event, events, sized
 from standins.scripted import CERTIFICATE, CLOSE, HOLD, READ, RESET, ScriptedServer, Seen, Step
 
+pytestmark = pytest.mark.slow
+
 PROTOCOL = protocols.get("openai-completions")
 GOOD = chunked(events(3))
 LACKING = missing()

@@ -17,6 +17,8 @@ from standins.answers import END, HEAD, chunk, events
 from standins.loads import GOOD, TOKENS, load
 from standins.scripted import HOLD, READ, ScriptedServer, Seen, Step
 
+pytestmark = pytest.mark.slow
+
 
 def test_threads_of_work_share_one_queue() -> None:
     def slow_to_the_first(seen: Seen) -> Iterator[Step]:

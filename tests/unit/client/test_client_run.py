@@ -19,6 +19,8 @@ from standins.answers import CLOSE_HEAD, DONE, END, HEAD, chunk, chunked, comple
 from standins.loads import GOOD, PROTOCOL, TIMES_OUT, TOKENS, load, one, requests
 from standins.scripted import CERTIFICATE, CLOSE, HOLD, READ, RESET, ScriptedServer, Seen, Step
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_good_answer() -> None:
     pieces = (step for each in events(TOKENS) for step in (chunk(each), READ, 0.02))

@@ -12,6 +12,8 @@ from servegrid import protocols
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 
+pytestmark = pytest.mark.slow
+
 CORPUS = sorted((TESTS / "fuzz" / "corpus").iterdir())
 
 

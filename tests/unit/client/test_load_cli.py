@@ -20,6 +20,8 @@ from servegrid.records.schema import REQUESTS
 from standins.answers import HEAD, chunk, chunked, events, sized
 from standins.scripted import HOLD, ScriptedServer
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(load.__file__)
 GOOD = chunked(events(3))
 

@@ -264,6 +264,7 @@ def test_a_record_written_anew_is_read_anew_though_size_and_date_are_the_same(tm
     assert (before, after) == (20 * 60, 30 * 60)
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = made_grid(grid=SWEEP, repeats=2)
     write_results(grid, tmp_path)

@@ -58,6 +58,7 @@ def test_finds_what_was_planted_and_nothing_else(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_noise_alone_is_no_change_in_nearly_all_runs(tmp_path: Path) -> None:
     alarms = 0
     for seed in range(30):
@@ -211,6 +212,7 @@ def joint(found: list[Change]) -> list[Change]:
     return [change for change in found if change.points > 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("launch", "engines"), [(0.0, 2), (0.02, 2), (0.02, 1)])
 def test_noise_is_worse_in_at_most_one_run_in_twenty(launch: float, engines: int) -> None:
     runs = [of_numbers(pairs(seed, launch, engines=engines), ("time_s", "e2e_ms_p50"), 0.0) for seed in range(200)]
@@ -218,6 +220,7 @@ def test_noise_is_worse_in_at_most_one_run_in_twenty(launch: float, engines: int
     assert sum(any(change.verdict == "worse" for change in found) for found in runs) <= 10
 
 
+@pytest.mark.slow
 def test_what_is_slower_everywhere_is_found_where_no_point_shows_it() -> None:
     runs = [of_numbers(pairs(seed, 0.0, 1.1), METRICS, 0.0) for seed in range(50)]
     assert sum(all(change.verdict == "worse" for change in joint(found)) for found in runs) >= 45

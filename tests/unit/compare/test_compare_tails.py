@@ -52,10 +52,12 @@ def shown(found: list[Change]) -> set[str]:
     return {change.metric for change in found if change.verdict in ("better", "worse")}
 
 
+@pytest.mark.slow
 def test_noise_changes_something_in_at_most_one_run_in_twenty() -> None:
     assert sum(bool(shown(compared(seed))) for seed in range(200)) <= 10
 
 
+@pytest.mark.slow
 def test_a_tail_that_grows_is_found_where_the_median_stays() -> None:
     runs = [compared(seed, tail=4) for seed in range(20)]
     tails = {"ttft_ms_p99", "itl_ms_p99", "e2e_ms_p99"}
@@ -63,6 +65,7 @@ def test_a_tail_that_grows_is_found_where_the_median_stays() -> None:
     assert not any(shown(found) & {"ttft_ms_p50", "itl_ms_p50", "e2e_ms_p50"} for found in runs[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_a_start_that_grows_is_found_once_for_a_server(rounds: int) -> None:
     runs = [[one for one in compared(seed, rounds, start=30) if one.metric == "startup_s"] for seed in range(20)]
@@ -171,11 +174,13 @@ def stalled(seed: int, rounds: int) -> list[Change]:
     return of_numbers([Pair(place, side(), side()) for place in places], METRICS, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_sessions_that_agree_on_stalls_by_chance_are_no_change(rounds: int) -> None:
     assert sum(bool(shown(stalled(seed, rounds))) for seed in range(200)) <= 10
 
 
+@pytest.mark.slow
 def test_the_tail_of_one_point_is_found() -> None:
     def found(seed: int) -> list[Change]:
         chance = np.random.default_rng(seed)

@@ -8,7 +8,6 @@ import yaml
 
 from isolation import REPOSITORY
 from servegrid.config import ConfigError, parse_config
-from servegrid.config.reference import reference
 
 DEFAULT: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
 
@@ -129,14 +128,6 @@ def test_all_mistakes_come_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(raw)
     assert len(caught.value.mistakes) == 2
-
-
-def test_the_reference_is_in_step() -> None:
-    assert (REPOSITORY / "config" / "README.md").read_text() == reference(), "run: make config-reference"
-
-
-def test_every_key_is_described() -> None:
-    assert "|  |" not in reference()
 
 
 def test_the_article_s_claims_go_with_the_default_config() -> None:

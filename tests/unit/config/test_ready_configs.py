@@ -86,6 +86,7 @@ def test_the_articles_rows() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READY)
 def test_snakemake_takes_it(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "all", "--snakefile", str(REPOSITORY / "Snakefile")]

@@ -1,4 +1,4 @@
-"""The README's "Add an engine", followed to the letter in a clone of the project: one engine file and its lock, nothing else."""
+"""What docs/engines.md says of adding an engine, followed to the letter in a clone: one engine file and its lock, nothing else."""
 
 import hashlib
 import json
@@ -11,6 +11,8 @@ from isolation import REPOSITORY, RESOURCES
 from servegrid.plan.resolve import lock_file
 from servegrid.util.identity import digest
 from workflow.project import Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # environments may have to be built first
 
 ENGINE = '''"""A newcomer: llama-server under another name, with the flags of its own that this file gives it."""
 

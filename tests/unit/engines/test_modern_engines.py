@@ -21,6 +21,8 @@ from standins.openai_like import StandIn, serving
 from standins.sglang_server import SGLang
 from standins.tensorrt_llm_server import TensorRTLLM
 
+pytestmark = pytest.mark.slow
+
 STAND_INS: Mapping[str, type[StandIn]] = {
     "sglang": SGLang,
     "tensorrt-llm": TensorRTLLM,

@@ -28,6 +28,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
     assert list(read_json(tmp_path / "x.json")) == ["b", "a"]
 
 
+@pytest.mark.slow
 def test_a_device_is_held_by_one_and_freed_by_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code = f"""

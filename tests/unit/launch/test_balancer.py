@@ -21,6 +21,8 @@ from standins.answers import HEAD, chunk, completion, event, usage
 from standins.loads import PROTOCOL, load
 from standins.scripted import CLOSE, HOLD, ScriptedServer, Seen, Step
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("nginx", "haproxy")
 GAP_S = 0.05
 

@@ -105,6 +105,7 @@ def test_the_plan_shows_every_copy_and_the_balancer() -> None:
     assert "least_conn;" in text and "server 127.0.0.1:8081 max_fails=0;" in text
 
 
+@pytest.mark.slow
 def test_metrics_of_all_copies_are_one_sample() -> None:
     answers = [sized(b'm{a="1"} %d\nn 2\n' % number, kind="text/plain") for number in (3, 4)]
     with ScriptedServer([answers[0]]) as first, ScriptedServer([answers[1]]) as second:
@@ -118,6 +119,7 @@ def test_metrics_of_all_copies_are_one_sample() -> None:
     assert [row["labels"] for row in alone] == ['{"a":"1"}', "{}"]
 
 
+@pytest.mark.slow
 def test_a_copy_without_metrics_makes_the_sample_fail() -> None:
     with ExitStack() as stack:
         answers = (sized(b"m 1\n", kind="text/plain"), sized(b"", "404 Not Found"))

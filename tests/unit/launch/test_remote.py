@@ -14,6 +14,8 @@ from servegrid.launch.server import ServerError
 from standins.answers import HEAD, chunk, chunked, sized
 from standins.scripted import CLOSE, ScriptedServer
 
+pytestmark = pytest.mark.slow
+
 MODELS = sized(json.dumps({"object": "list", "data": [{"id": "a/b"}, {"id": "c"}]}).encode(), kind="application/json")
 
 

@@ -14,6 +14,8 @@ from isolation import REPOSITORY
 from servegrid.host.ports import free_port
 from servegrid.launch.server import Server, ServerError, ending
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 
 

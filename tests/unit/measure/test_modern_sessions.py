@@ -26,6 +26,8 @@ from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
 from servegrid.util.terminal import Progress
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = {
     "sglang": ("sglang_server", "ngram:2", 0.5),
     "tensorrt-llm": ("tensorrt_llm_server", "ngram:2", 0.5),

@@ -36,6 +36,8 @@ from standins.scripted import ScriptedServer
 from standins.standin import StandIn
 from standins.tgi import Tgi
 
+pytestmark = pytest.mark.slow
+
 FAKES = TESTS / "standins"
 WORDS = "one two three"
 

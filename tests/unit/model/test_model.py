@@ -33,6 +33,7 @@ def test_the_same_bytes_again(tiny_model: Path, tiny_draft: Path) -> None:
         assert found == dict(pins)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_on_an_older_cpu(tmp_path: Path) -> None:
     """Without the vector instructions that numpy picks where it finds them; the command fails on other bytes."""
     dispatched = [feature for feature in __cpu_dispatch__ if __cpu_features__.get(feature)]

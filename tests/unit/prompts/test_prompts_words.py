@@ -110,6 +110,7 @@ def test_warm_up_begins_as_no_measured_prompt_does() -> None:
         warmup_prompts(1, 0, source_for(None), [Prompt(c, c) for c in "1234567890#@%&*+=~"])
 
 
+@pytest.mark.slow
 def test_command_line(builtin_tokenizer: Path, tmp_path: Path) -> None:
     script = REPOSITORY / "workflow" / "scripts" / "build_prompts.py"
     command = [sys.executable, script, "--tokenizer", builtin_tokenizer, "--count", "5", "--input-mean", "20"]

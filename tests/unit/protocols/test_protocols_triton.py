@@ -17,6 +17,8 @@ from servegrid.protocols.base import GenerationSettings, Reading
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = GenerationSettings(4, "any", extra={"top_k": 1, "return_finish_reason": None})
 SAMPLING = {"max_tokens": 4, "temperature": 0.0, "ignore_eos": True, "min_tokens": 4, "top_k": 1}
 GREEK = "Ω".encode()

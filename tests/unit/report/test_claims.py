@@ -349,6 +349,7 @@ def test_no_time_is_no_reading() -> None:
     assert ruling.verdict == "not measured"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sessions", "levels"), [(2, [1]), (3, [1, 2, 4]), (5, [1]), (4, [1, 2, 4, 8])])
 def test_noise_alone_is_rarely_taken_for_an_effect(sessions: int, levels: list[int]) -> None:
     """200 claims about two engines that differ in nothing: at most the 5 % of wrong verdicts that the intervals state,

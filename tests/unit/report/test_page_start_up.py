@@ -71,6 +71,7 @@ def test_servers_of_one_name_have_bars_of_their_own(tmp_path: Path) -> None:
     assert len(set(plot["data"][0]["y"])) == 2 and max(plot["data"][-1]["x"]) == pytest.approx(2)
 
 
+@pytest.mark.slow
 def test_only_the_slowest_servers_are_shown(tmp_path: Path) -> None:
     rows = started(tmp_path, {f"e{n}": [1 + n / 100] for n in range(MOST_SERVERS + 2)})
     (plot,) = start_ups(rows, tmp_path, SETTINGS)

@@ -141,6 +141,7 @@ def test_a_row_under_another_name_is_no_rival() -> None:
     assert best.rivals == ()
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out() -> None:
     """Of 200 sweeps of six settings that differ in nothing, the first is said to be beaten in at most 5 %, but for chance."""
     tries, ruled_out = 200, 0
@@ -158,6 +159,7 @@ def test_the_page_begins_with_the_answer_and_has_the_command() -> None:
     assert "```sh\nserve --fast\n```" in page and "No difference shown from (with 95 %" in page
 
 
+@pytest.mark.slow
 def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is a line that a shell takes apart into the program and what the engine was started with."""
     from servegrid.config import load_config

@@ -12,6 +12,8 @@ from data.report.session import write_session
 from data.report.synthetic import sweep
 from isolation import TESTS
 
+pytestmark = pytest.mark.slow
+
 DATA = TESTS / "data" / "report"
 SCRIPTS = Path(tables.__file__).parent
 

@@ -297,6 +297,7 @@ def ten_thousand() -> pd.DataFrame:
     return sweep(axes, speculation=["none", "2", "4", "8"], quantization=["none", "int8"])
 
 
+@pytest.mark.slow
 def test_ten_thousand_points_stay_a_page(draw: Draw, ten_thousand: pd.DataFrame) -> None:
     assert len(ten_thousand) == 10_000
     figure = draw(ten_thousand, PLAIN)

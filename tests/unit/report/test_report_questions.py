@@ -127,6 +127,7 @@ def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: flo
         assert words in as_markdown(answers(evidence, DEVICES, {})), whole
 
 
+@pytest.mark.slow
 def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> None:
     """Sweeps of 20 groups in which memory does nothing: in 5 % an effect is stated anywhere, but for chance."""
     axes: dict[str, Any] = {"memory_fraction": ["0.5", "1"], "threads": [1, 4, 16, 64], "quantization": list("abcde")}

@@ -12,6 +12,8 @@ import pytest
 import build_environment
 from build_environment import pip_settings, uv_settings
 
+pytestmark = pytest.mark.slow
+
 LISTED = r"""global.cert='/a.pem'
 global.find-links='one two'
 install.find-links='three\nfour'

@@ -75,6 +75,7 @@ def test_the_inverse_of_a_ratio_is_the_ratio_of_the_other_side() -> None:
     assert (there.value, there.low, there.high) == pytest.approx((back.value, back.low, back.high))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(2, 2), (3, 3), (2, 5), (6, 6)])
 def test_intervals_cover_what_they_promise(first: int, second: int) -> None:
     """Planted noise of 3 % and a planted ratio of 1.2: the interval misses it in 5 % of the cases, but for chance."""

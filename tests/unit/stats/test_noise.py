@@ -68,6 +68,7 @@ def test_moderated_by_hand() -> None:
     assert NONE.moderated(2.0, 2) == (1.0, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [alike, spread, mixed])
 @pytest.mark.parametrize("points", [8, 32])
 def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out(points: int, sigma: Sigma) -> None:
@@ -82,6 +83,7 @@ def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out(points: int, 
     assert ruled_out / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
 
 
+@pytest.mark.slow
 def test_a_tenth_is_mostly_found_with_two_sessions_of_eight_points() -> None:
     found = 0
     for seed in range(50):

@@ -19,6 +19,8 @@ from servegrid.records.schema import SERVER_METRICS, TELEMETRY
 from servegrid.telemetry import Telemetry
 from servegrid.util.clock import now_s
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 BURN = "import time\nwhile time.process_time() < 600: pass"
 SESSION = f"""

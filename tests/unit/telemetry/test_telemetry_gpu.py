@@ -13,6 +13,8 @@ from data.nvml.fake_driver import MIB, UUIDS, FakeDriver, compile_driver
 from servegrid.telemetry import Telemetry
 from servegrid.util.clock import now_s
 
+pytestmark = pytest.mark.slow
+
 GPU_COLUMNS = [
     "memory_bytes",
     "memory_total_bytes",

@@ -13,6 +13,8 @@ import pytest
 
 from data.nvml.fake_driver import MIB, UUIDS, FakeDriver, compile_driver
 
+pytestmark = pytest.mark.slow
+
 GIB = 1024 * MIB
 
 

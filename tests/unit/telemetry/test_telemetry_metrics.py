@@ -22,6 +22,8 @@ from servegrid.telemetry.exposition import CACHED, LONGEST, parse
 from servegrid.telemetry.scraper import ScrapeFailed, Scraper
 from servegrid.util.clock import now_s
 
+pytestmark = pytest.mark.slow
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 

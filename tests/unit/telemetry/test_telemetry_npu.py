@@ -13,6 +13,8 @@ from servegrid.host import devices
 from servegrid.telemetry import Telemetry, npu, rbln_smi
 from standins.rbln_smi import ANSWER, CONTEXT
 
+pytestmark = pytest.mark.slow
+
 
 def changed(**fields: Any) -> dict[str, Any]:
     answer = copy.deepcopy(ANSWER)

@@ -15,6 +15,8 @@ from servegrid.telemetry.cpu import CpuMeter
 from servegrid.telemetry.host import HostSampler
 from servegrid.telemetry.tree import ProcessTree
 
+pytestmark = pytest.mark.slow
+
 TOLD = """
 import json, os, signal, subprocess, sys, time
 BURN = [sys.executable, "-c", "import time\\nwhile time.process_time() < 0.2: pass"]

@@ -25,7 +25,7 @@ Mappings merge with the default, lists replace it. Single values can be given on
 `snakemake --cores 1 --config repeats=3`. An unknown key or a wrong value stops the run before anything starts.
 `snakemake plan` shows what a config would do, `snakemake doctor` whether this host can do it.
 
-The tables below are written from the code that checks the config: `make config-reference`.
+The tables below are written from the code that checks the config: `make reference`.
 """
 ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
     "engines": ("engines.<name>", EngineConfig),
