@@ -41,6 +41,7 @@ def test_the_default_config_is_accepted() -> None:
         ("grid/threads", [1, "many"], ["grid.threads[1] = 'many'", "integer"]),
         ("grid/threads", [1, 2, 1], ["grid.threads[2] = 1", "twice"]),
         ("grid/threads", [], ["grid.threads = []", "at least 1"]),
+        ("pathvars/results", "a {x}", ["pathvars.results = 'a {x}'", "takes for wildcards"]),
         ("grid/engine", ["vlm"], ["grid.engine[0] = 'vlm'", "ctranslate2, llamacpp"]),
         ("grid/gpu", ["a6000"], ["grid.gpu[0] = 'a6000'", "cpu"]),
         ("grid/quantization", ["fp9"], ["grid.quantization[0] = 'fp9'", "int8"]),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from servegrid.config.judging import Claim, Report
 from servegrid.config.measuring import Grid, Load, Prompts, Repeats, Sessions
@@ -10,13 +10,22 @@ from servegrid.config.section import Name, Section, from_command_line
 from servegrid.config.serving import Device, EngineConfig, Model, Server
 
 
+def _without_braces(path: str) -> str:
+    if set("{}<>") & set(path):
+        raise ValueError("must have none of { } < >, which Snakemake takes for wildcards and path variables")
+    return path
+
+
+Folder = Annotated[str, AfterValidator(_without_braces)]
+
+
 class PathVars(Section):
     """Where things go; Snakemake's own path variables."""
 
-    results: str = Field("results", description="Raw records and result tables.")
-    reports: str = Field("reports", description="Tables, figures, the report page.")
-    resources: str = Field("resources", description="Models, prompts and engine environments made by the run.")
-    logs: str = Field("logs", description="Logs of the jobs that prepare and compare.")
+    results: Folder = Field("results", description="Raw records and result tables.")
+    reports: Folder = Field("reports", description="Tables, figures, the report page.")
+    resources: Folder = Field("resources", description="Models, prompts and engine environments made by the run.")
+    logs: Folder = Field("logs", description="Logs of the jobs that prepare and compare.")
 
 
 class Config(Section):

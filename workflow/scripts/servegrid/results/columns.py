@@ -342,8 +342,8 @@ TABLE: tuple[Column, ...] = (
     Column(
         "text_distance",
         "distance of differing texts (0 to 1)",
-        "How far answers that differ from the baseline's lie from them: 1 - the share of character trigrams in common "
-        "(Broder 1997, resemblance).",
+        "How far answers that differ from the baseline's lie from them: q-gram distance of their character trigrams over its largest "
+        "possible value (Ukkonen 1992, Theoretical Computer Science 92).",
     ),
     Column(
         "text_distance_floor",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 GARBLED = "garbled texts"
 PHRASES: dict[str, str] = {
     "latency drifts": "Requests became slower or faster while the load ran, by a tenth or more and beyond chance: the load was not "
-    "in a steady state (see trend.py), and a longer one would give another number.",
+    "in a steady state, and a longer one would give another number.",
     "throttled by heat": "The driver lowered a GPU's clocks because it was hot, in 5 % of the samples or more. Untested on a GPU.",
     "slowed by hardware": "The GPU's hardware lowered its clocks (power brake, heat or supply), in 5 % of the samples or more. "
     "Untested on a GPU.",
@@ -30,7 +30,7 @@ PHRASES: dict[str, str] = {
     "quantization may change texts": "More answers differ from those without quantization than between repeats, but too few to "
     "tell; or any do, and there is one session.",
     GARBLED: "The answers that differ from the baseline's are not in its language any more: rather garbage than another "
-    "good answer (see garble.py).",
+    "good answer.",
 }
 """Every phrase and what it means, in the order they are listed."""
 _ENERGY = ("energy samples missing", "energy counter and power differ")
