@@ -87,7 +87,7 @@ def test_an_image_that_cannot_be_had_is_a_row_until_it_can(own: Make, daemon: An
     assert points.loc["boxed", "status"] == "failed"
     assert f"no image {missing}: cannot be pulled" in points.loc["boxed", "reason"]
     assert record(clone, "boxed")["launches"][0]["kind"] == "image"
-    assert "rule image" not in clone.measure()
+    assert "Look up the container image" not in clone.measure()
 
     daemon.images.get(image).tag(missing)
     try:

@@ -55,7 +55,7 @@ def test_death_at_start(project: Make) -> None:
     assert "out of luck: cannot allocate" in json.loads(session.read_text())["launches"][-1]["log_tail"]
 
     before, written = clone.loads(), session.stat().st_mtime_ns
-    assert "rule measure" not in clone.run(status=1), "a failure is kept until somebody asks for another try"
+    assert "Measure " not in clone.run(status=1), "a failure is kept until somebody asks for another try"
     assert clone.loads() == before
     clone.run("--config", "retry=[failed]", status=1)
     assert session.stat().st_mtime_ns > written

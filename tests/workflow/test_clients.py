@@ -31,7 +31,7 @@ def test_a_sweep_whose_only_axis_is_the_client(project: Make) -> None:
     clone.config["pathvars"]["resources"] = str(own_calibration(clone))
     clone.configure({})
     first = clone.run()
-    assert first.count("rule calibrate:") == 3
+    assert first.count("Calibrate the load client") == 3
     points = clone.points().set_index("client")
     assert list(points["status"]) == ["ok"] * 3
     assert (points["client_share"] > 0).all() and (points["stamp_late_ms_p99"] > 0).all()
@@ -40,7 +40,7 @@ def test_a_sweep_whose_only_axis_is_the_client(project: Make) -> None:
     assert answered["stream"] == answered["requests"] == answered["parallel"]
     assert "client" in (clone.folder / "reports" / "tables" / "comparison.html").read_text()
     again = clone.run("--forcerun", "collect")
-    assert "rule calibrate:" not in again and "rule measure:" not in again
+    assert "Calibrate " not in again and "Measure " not in again
 
 
 def own_calibration(clone: Project) -> Path:
