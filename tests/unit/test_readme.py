@@ -11,7 +11,7 @@ from helpers.configs import merged
 from servegrid import engines
 from servegrid.config import parse_config
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -29,7 +29,7 @@ def test_a_config_of_the_readme_is_one(text: str, tmp_path: Path) -> None:
     for entry in config["engines"].values():
         entry |= {"command": [str(server)]} if entry.get("runtime") == "command" else {}
     parsed = parse_config(config)
-    assert Grid(parsed, gather(parsed)).points
+    assert Grid(parsed, resolve(parsed)).points
 
 
 def test_there_are_configs() -> None:

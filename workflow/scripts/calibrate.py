@@ -6,7 +6,7 @@ from pathlib import Path
 
 from servegrid.client.calibration import calibrate
 from servegrid.client.shape import KINDS
-from servegrid.host.device_lock import Busy, holding
+from servegrid.host.device_lock import DeviceBusy, hold_device
 from servegrid.util.files import write_atomic
 
 
@@ -17,9 +17,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="where the result goes (JSON)")
     options = parser.parse_args()
     try:
-        with holding("cpu"):
+        with hold_device("cpu"):
             found = calibrate(options.client)
-    except (Busy, RuntimeError, OSError) as error:
+    except (DeviceBusy, RuntimeError, OSError) as error:
         print(f"calibrate.py: {error}", file=sys.stderr)
         return 1
     write_atomic(options.out, found.as_json())

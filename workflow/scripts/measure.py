@@ -8,14 +8,14 @@ from types import FrameType
 
 from servegrid.config import Config, ConfigError, load_config
 from servegrid.host import parent_watch
-from servegrid.host.device_lock import Busy
-from servegrid.measure.folders import Places
+from servegrid.host.device_lock import DeviceBusy
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
 from servegrid.plan.duration import History
 from servegrid.plan.grid import Grid, Session
-from servegrid.plan.pending import missing
-from servegrid.plan.repeats import by_server, needed_of
-from servegrid.plan.resolve import gather
+from servegrid.plan.pending import pending_loads
+from servegrid.plan.repeats import needed_of_server, sessions_by_server
+from servegrid.plan.resolve import resolve
 from servegrid.util.terminal import Progress
 
 
@@ -27,18 +27,20 @@ def main() -> int:
     """Read the arguments, measure; exit 0 also when the server failed, for a failure is a result."""
     arguments = _arguments()
     _end_on_signals()
-    parent_watch.follow()
+    parent_watch.terminate_with_parent()
     config = load_config(arguments.config)
-    grid = Grid(config, gather(config))
+    grid = Grid(config, resolve(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
     progress = _progress(grid, session, config, arguments)
-    if session not in needed_of(by_server(grid)[session.server.id], Path(config.pathvars.results), grid):
+    if session not in needed_of_server(
+        sessions_by_server(grid)[session.server.id], Path(config.pathvars.results), grid
+    ):
         progress.close("not needed: its server's numbers are as precise as asked")
         return 0
-    places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
+    places = RunFolders(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
         SessionRun(session, config, places, progress).run(arguments.retry)
-    except Busy as busy:
+    except DeviceBusy as busy:
         return _gave_up(progress, f"not measured: {busy}", 1)
     except (Interrupted, KeyboardInterrupt) as signalled:
         return _gave_up(progress, f"interrupted{_named(signalled)}; finished loads are kept", 130)
@@ -71,7 +73,7 @@ def _end_on_signals() -> None:
 
 def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.Namespace) -> Progress:
     results = Path(config.pathvars.results)
-    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, arguments.retry))}
+    open_loads = {one.id: loads for one in grid.sessions if (loads := pending_loads(one, results, arguments.retry))}
     history = History.read(results)
     left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
     done = len(grid.sessions) - len(open_loads)

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from servegrid.launch.docker.images import look_up
+from servegrid.launch.docker.images import resolve_image
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--reference", required=True, help="such as vllm/vllm-openai:v0.33.0")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the record")
     arguments = parser.parse_args()
-    record = look_up(arguments.reference)
+    record = resolve_image(arguments.reference)
     record.write(arguments.out)
     found = f"no image {record.reference}: {record.error}" if record.error else f"{record.reference} is {record.name}"
     print(found, file=sys.stderr)

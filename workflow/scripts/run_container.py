@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from servegrid.launch.docker.keeper import ContainerLife
+from servegrid.launch.docker.keeper import ContainerKeeper
 
 
 def main() -> int:
@@ -13,9 +13,9 @@ def main() -> int:
     parser.add_argument(
         "folder", type=Path, help="where container.json lies; started.json and ended.json are written there"
     )
-    parser.add_argument("stop_s", type=float, help="seconds that the server may take to stop by itself")
+    parser.add_argument("stop_timeout_s", type=float, help="seconds that the server may take to stop by itself")
     arguments = parser.parse_args()
-    return ContainerLife(arguments.folder, arguments.stop_s).run()
+    return ContainerKeeper(arguments.folder, arguments.stop_timeout_s).run()
 
 
 if __name__ == "__main__":

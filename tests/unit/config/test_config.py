@@ -8,7 +8,7 @@ import yaml
 
 from isolation import REPOSITORY
 from servegrid.config import ConfigError, parse_config
-from servegrid.config.reference import reference
+from servegrid.config.reference import config_reference
 
 DEFAULT: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
 
@@ -132,11 +132,11 @@ def test_all_mistakes_come_at_once() -> None:
 
 
 def test_the_reference_is_in_step() -> None:
-    assert (REPOSITORY / "config" / "README.md").read_text() == reference(), "run: make config-reference"
+    assert (REPOSITORY / "config" / "README.md").read_text() == config_reference(), "run: make config-reference"
 
 
 def test_every_key_is_described() -> None:
-    assert "|  |" not in reference()
+    assert "|  |" not in config_reference()
 
 
 def test_the_article_s_claims_go_with_the_default_config() -> None:
@@ -147,7 +147,7 @@ def test_the_article_s_claims_go_with_the_default_config() -> None:
 
 
 def test_a_published_table_that_is_not_there_is_named() -> None:
-    from servegrid.plan.resolve import gather
+    from servegrid.plan.resolve import resolve
 
     with pytest.raises(ConfigError, match=r"report.published\[0\] = 'no.csv': is not there"):
-        gather(parse_config(with_value("report/published", ["no.csv"])))
+        resolve(parse_config(with_value("report/published", ["no.csv"])))

@@ -13,7 +13,7 @@ from servegrid import engines
 from servegrid.engines import Engine
 from servegrid.engines.base import ServerSpec
 from servegrid.engines.speculation import Speculation, parse_speculation
-from servegrid.launch.command_line import chosen_gpus, nominal_launch, shown
+from servegrid.launch.command_line import configured_gpus, nominal_launch, shell_line
 
 GOLDEN = TESTS / "data" / "commands"
 
@@ -67,7 +67,7 @@ def line(name: str, engine: Engine, spec: ServerSpec) -> str:
         return f"# {name}\nunsupported: {reason}\n"
     launch = nominal_launch(spec, RESOURCES)
     written = [f"# {path}: {json.dumps(text)}\n" for path, text in engine.written(spec, launch).items()]
-    return "".join([f"# {name}\n", *written, shown(spec, RESOURCES, launch, chosen_gpus(spec)), "\n"])
+    return "".join([f"# {name}\n", *written, shell_line(spec, RESOURCES, launch, configured_gpus(spec)), "\n"])
 
 
 def lines(name: str) -> str:

@@ -202,7 +202,7 @@ def test_ready_only_when_loaded_and_what_it_says_of_itself(engine: str) -> None:
     with serving(made(engine, loading_s=0.3)) as url, RemoteServer(url, {}) as remote:
         assert remote.answers([kind.health_path]) == {kind.health_path: None}
         remote.wait_ready(url + kind.health_path, 20)
-        reported = kind.reported(remote.answers(kind.facts_paths))
+        reported = kind.reported(remote.answers(kind.info_paths))
         assert remote.first_model() == "tiny"
     wanted = {"sglang": ("0.5.23", 64, 4, 4096), "tensorrt-llm": ("1.2.1", None, None, None)}
     found = (reported.version, reported.context_tokens, reported.concurrency, reported.kv_cache_tokens)

@@ -20,5 +20,5 @@ def test_none_that_somebody_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
         port = taken.getsockname()[1]
         monkeypatch.setattr(ports, "_LOWEST_PORT", port)
         only = type("Range", (), {"exists": lambda: True, "read_text": lambda: f"{port + 1} 60999"})
-        monkeypatch.setattr(ports, "_EPHEMERAL", only)
+        monkeypatch.setattr(ports, "_EPHEMERAL_RANGE", only)
         assert ports.free_port() != port

@@ -15,7 +15,7 @@ import pytest
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.shape import ClosedLoop, Timeouts
 from servegrid.host.ports import free_port
-from servegrid.launch.balancer import Balancer, missing, workers
+from servegrid.launch.balancer import Balancer, why_missing, worker_count
 from servegrid.launch.server import Server
 from standins.answers import HEAD, chunk, completion, event, usage
 from standins.loads import PROTOCOL, load
@@ -27,7 +27,7 @@ GAP_S = 0.05
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    if reason := missing(request.param):
+    if reason := why_missing(request.param):
         pytest.skip(reason)
     return str(request.param)
 
@@ -193,4 +193,4 @@ def test_it_runs_as_an_ordinary_user(kind: str, tmp_path: Path) -> None:
 
 
 def test_few_workers() -> None:
-    assert [workers(cores) for cores in (1, 2, 8, 16, 128)] == [1, 1, 1, 2, 16]
+    assert [worker_count(cores) for cores in (1, 2, 8, 16, 128)] == [1, 1, 1, 2, 16]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from helpers.grids import DEFAULT, FACTS, grid, servers
+from helpers.grids import DEFAULT, RESOLVED, grid, servers
 from helpers.specs import DEVICES, SPEC
 from servegrid import engines
 from servegrid.config import ConfigError, parse_config
-from servegrid.consult.preview import plan
+from servegrid.consult.preview import plan_text
 from servegrid.launch import layout as layout_module
 from servegrid.telemetry.scraper import CopiesScraper, ScrapeFailed
 from standins.answers import sized
@@ -49,10 +49,10 @@ def test_gpus_of_each_copy(
 
 
 def test_sharing_starts_one_after_the_other_and_replicas_at_once() -> None:
-    assert layout_module.rounds(spec(replicas=3)) == [[0, 1, 2]]
-    assert layout_module.rounds(spec(sharing=3)) == [[0], [1], [2]]
-    assert layout_module.rounds(spec(replicas=2, sharing=2)) == [[0, 2], [1, 3]]
-    assert [layout_module.place(spec(replicas=2, sharing=2), copy) for copy in range(4)] == [0, 1, 0, 1]
+    assert layout_module.start_rounds(spec(replicas=3)) == [[0, 1, 2]]
+    assert layout_module.start_rounds(spec(sharing=3)) == [[0], [1], [2]]
+    assert layout_module.start_rounds(spec(replicas=2, sharing=2)) == [[0, 2], [1, 3]]
+    assert [layout_module.position_on_device(spec(replicas=2, sharing=2), copy) for copy in range(4)] == [0, 1, 0, 1]
 
 
 def test_too_few_gpus_are_a_reason_before_anything_is_launched() -> None:
@@ -88,9 +88,9 @@ def test_a_count_that_says_nothing(device: dict[str, Any], words: str) -> None:
 
 
 def test_a_balancer_that_is_missing_makes_absent_rows() -> None:
-    facts = replace(FACTS, absent_balancers={"haproxy": "haproxy is not installed"})
+    resolved = replace(RESOLVED, absent_balancers={"haproxy": "haproxy is not installed"})
     axes = {"grid__engine": ["llamacpp"], "grid__replicas": [1, 2], "grid__balancer": ["nginx", "haproxy"]}
-    skips = {(point.axes["replicas"], point.axes["balancer"]): point.skip for point in grid(facts, **axes).points}
+    skips = {(point.axes["replicas"], point.axes["balancer"]): point.skip for point in grid(resolved, **axes).points}
     assert skips[1, "haproxy"] is skips[2, "nginx"] is None
     assert skips[2, "haproxy"] and skips[2, "haproxy"].status == "absent"
     assert skips[2, "haproxy"].reason == "haproxy is not installed"
@@ -98,7 +98,7 @@ def test_a_balancer_that_is_missing_makes_absent_rows() -> None:
 
 def test_the_plan_shows_every_copy_and_the_balancer() -> None:
     axes = {"grid__engine": ["llamacpp"], "grid__speculation": ["none"], "grid__quantization": ["none"]}
-    text = plan(grid(commands=True, grid__replicas=[2], grid__threads=[4], **axes))
+    text = plan_text(grid(commands=True, grid__replicas=[2], grid__threads=[4], **axes))
     assert "# copy 1 of 2:" in text and "# copy 2 of 2:" in text
     assert "--port 8080" in text and "--port 8081" in text
     assert "on port 8082, nginx with balancer/nginx.conf:" in text

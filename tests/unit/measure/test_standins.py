@@ -19,11 +19,11 @@ from servegrid.client.run import run
 from servegrid.client.shape import ClosedLoop
 from servegrid.config import parse_config
 from servegrid.engines.base import ServerSpec
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
 from servegrid.model import without_end
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.request import RequestRecord
@@ -196,15 +196,15 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
         "telemetry_interval_s": 0.1,
     }
     config = parse_config(raw)
-    facts = gather(config)
-    (resources / facts.model.folder).mkdir(parents=True)
-    (resources / facts.model.checkpoint).symlink_to(checkpoint)
-    without_end.make(checkpoint, resources / facts.model.folder / "checkpoint-no-eos")
-    (resources / facts.model.folder / "f32.gguf").touch()
-    [session] = Grid(config, facts).sessions
+    resolved = resolve(config)
+    (resources / resolved.model.folder).mkdir(parents=True)
+    (resources / resolved.model.checkpoint).symlink_to(checkpoint)
+    without_end.make(checkpoint, resources / resolved.model.folder / "checkpoint-no-eos")
+    (resources / resolved.model.folder / "f32.gguf").touch()
+    [session] = Grid(config, resolved).sessions
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"id": f"p{n}", "prompt": f"{WORDS} {n}"}) + "\n" for n in range(4)))
-    places = Places(tmp_path / "results", resources, prompts)
+    places = RunFolders(tmp_path / "results", resources, prompts)
     SessionRun(session, config, places, Progress("test", "[1/1]", 0.0, tmp_path / "log")).run()
     folder = session_folder(places.results, session)
     return read_json(folder / "session.json"), pq.read_table(load_folder(folder, session.loads[0]) / "requests.parquet")

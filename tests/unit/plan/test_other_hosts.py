@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helpers.grids import DEFAULT, FACTS
+from helpers.grids import DEFAULT, RESOLVED
 from servegrid.collect.tables import collect
 from servegrid.config import ConfigError, parse_config
 from servegrid.plan.grid import Grid, Session
@@ -25,7 +25,7 @@ def grid(absent: set[str], also_from: list[Path]) -> Grid:
     raw["engines"] = ENGINES
     raw["grid"] = {"engine": ["llamacpp"], "gpu": list(CARDS), "threads": [4]}
     raw["report"] = {"also_from": [str(folder) for folder in also_from], "baseline": {"gpu": "a6000"}}
-    return Grid(parse_config(raw), replace(FACTS, absent={name: f"no {name} here" for name in absent}))
+    return Grid(parse_config(raw), replace(RESOLVED, absent_devices={name: f"no {name} here" for name in absent}))
 
 
 def measured_on(host: str, device: str, results: Path, rounds: int = 2) -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers.grids import DEFAULT, grid
 from servegrid.launch.docker.image_record import ImageRecord, record_path
 from servegrid.plan.grid import Session
-from servegrid.plan.pending import missing
+from servegrid.plan.pending import pending_loads
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.sweep import Sweep
 from servegrid.util.files import REPOSITORY, write_json
@@ -30,7 +30,7 @@ def session() -> Session:
 
 
 def names(session: Session, results: Path, *retry: str) -> list[Any]:
-    return [load.threads for load in missing(session, results, retry)]
+    return [load.threads for load in pending_loads(session, results, retry)]
 
 
 def test_nothing_is_measured_yet(session: Session, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from helpers.grids import DEFAULT, grid
 from servegrid.config import ConfigError
 from servegrid.plan.grid import Grid
-from servegrid.plan.repeats import expected, is_precise, needed_of, wanted
+from servegrid.plan.repeats import expected_sessions, is_precise, needed_of_server, needed_sessions
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.stats import intervals
 from servegrid.sweep import Sweep
@@ -39,13 +39,13 @@ def measured(one: Grid, results: Path, *rounds: Sequence[float | None]) -> None:
 
 
 def count(one: Grid, results: Path) -> int:
-    return len(needed_of(one.sessions, results, one))
+    return len(needed_of_server(one.sessions, results, one))
 
 
 def test_a_number_is_that_many_whatever_they_say(tmp_path: Path) -> None:
     one = grid(repeats=3, grid=AXES)
     measured(one, tmp_path, [1, 1], [1, 1], [1, 1])
-    assert [session.rep for session in wanted(one, tmp_path)] == [1, 2, 3]
+    assert [session.rep for session in needed_sessions(one, tmp_path)] == [1, 2, 3]
 
 
 def test_nothing_measured_leaves_all_that_there_may_be(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_session_that_could_not_be_measured_is_no_reason_for_more(tmp_path: Pa
     one = auto()
     measured(one, tmp_path, [1, 2], [1, 2], [1, 2])
     shutil.rmtree(session_folder(tmp_path, one.sessions[1]))
-    assert [session.rep for session in wanted(one, tmp_path)] == [1, 3]
+    assert [session.rep for session in needed_sessions(one, tmp_path)] == [1, 3]
 
 
 def test_each_load_keeps_the_sessions_that_it_was_measured_in(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_each_load_keeps_the_sessions_that_it_was_measured_in(tmp_path: Path) ->
     first, second = one.sessions[0].loads
     measured(one, tmp_path, [1, 2], [1, 2], [1], [1])
     found = [
-        [session.rep for session in expected(load, one.sessions, tmp_path, one.config.repeats)]
+        [session.rep for session in expected_sessions(load, one.sessions, tmp_path, one.config.repeats)]
         for load in (first, second)
     ]
     assert found == [[1, 2, 3, 4], [1, 2]]
@@ -97,8 +97,8 @@ def test_each_load_keeps_the_sessions_that_it_was_measured_in(tmp_path: Path) ->
 def test_what_is_to_be_tried_again_may_need_more(tmp_path: Path) -> None:
     one = auto()
     measured(one, tmp_path, [1, None], [1, None])
-    assert len(wanted(one, tmp_path)) == 2
-    assert len(wanted(one, tmp_path, ["failed"])) == 5
+    assert len(needed_sessions(one, tmp_path)) == 2
+    assert len(needed_sessions(one, tmp_path, ["failed"])) == 5
 
 
 def test_marks_change_with_what_was_measured_of_the_server(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_servers_are_looked_at_one_by_one(tmp_path: Path) -> None:
     for session in steady[:2]:
         for its in session.loads:
             write_json(load_folder(session_folder(tmp_path, session), its) / "load.json", load(1.0))
-    left = wanted(one_more, tmp_path)
+    left = needed_sessions(one_more, tmp_path)
     assert [session.server.spec.quantization for session in left].count("none") == 2
     assert [session.server.spec.quantization for session in left].count("q8_0") == 5
     assert [session.rep for session in left] == sorted(session.rep for session in left), "round by round"

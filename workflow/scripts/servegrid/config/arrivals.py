@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from servegrid.config.measuring import Load
+from servegrid.config.measuring import LoadConfig
 
 
-def mistake(options: Load) -> str | None:
+def arrival_mistake(options: LoadConfig) -> str | None:
     """What is missing or too much in the options, as a line of a config error; None if nothing is."""
     kind = options.arrival
     if kind not in ("closed", "trace") and options.rate is None:

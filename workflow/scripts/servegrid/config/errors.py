@@ -24,7 +24,7 @@ def from_validation(error: ValidationError) -> ConfigError:
     by_key: dict[str, dict[str, Any]] = {}
     for finding in error.errors():
         by_key.setdefault(key_of(finding["loc"]), dict(finding))
-    return ConfigError(_words(key, finding) for key, finding in by_key.items())
+    return ConfigError(_mistake(key, finding) for key, finding in by_key.items())
 
 
 def key_of(location: Iterable[str | int]) -> str:
@@ -41,9 +41,9 @@ def key_of(location: Iterable[str | int]) -> str:
 _UNION_MEMBERS = {"str", "int", "float", "bool", "none"}
 
 
-def _words(key: str, finding: dict[str, Any]) -> str:
+def _mistake(key: str, finding: dict[str, Any]) -> str:
     if finding["type"] == "extra_forbidden":
-        return unknown_key(key, _siblings(finding["loc"]))
+        return unknown_key(key, _allowed_keys(finding["loc"]))
     if finding["type"] == "missing":
         return f"{key}: is missing and has no default"
     value = finding["input"]
@@ -53,7 +53,7 @@ def _words(key: str, finding: dict[str, Any]) -> str:
         .replace("Input should be", "must be")
         .replace("List should", "must")
     )
-    return f"{key} = {shown(value)}: {said}{yaml_hint(value)}"
+    return f"{key} = {yaml_text(value)}: {said}{yaml_hint(value)}"
 
 
 def unknown_key(key: str, allowed: Iterable[str]) -> str:
@@ -64,9 +64,11 @@ def unknown_key(key: str, allowed: Iterable[str]) -> str:
     return f"{key}: there is no such key{hint} (allowed: {', '.join(allowed)})"
 
 
-def shown(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """A value as the reader of a YAML file would write it, cut if long."""
-    text = {None: "null", True: "true", False: "false"}.get(value, repr(value)) if _plain(value) else repr(value)
+    text = (
+        {None: "null", True: "true", False: "false"}.get(value, repr(value)) if _is_null_or_bool(value) else repr(value)
+    )
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -77,16 +79,16 @@ def yaml_hint(value: Any) -> str:
         return f" (YAML reads a bare {word} as {str(value).lower()}; put quotes around a word)"
     if isinstance(value, float):
         return " (YAML drops a trailing zero: 0.10 is read as 0.1; put quotes around a version)"
-    if isinstance(value, str) and _number(value):
+    if isinstance(value, str) and _is_number(value):
         return f" (this is text, not a number; YAML reads 1e3 and quoted numbers as text: write {float(value):g})"
     return ""
 
 
-def _plain(value: Any) -> bool:
+def _is_null_or_bool(value: Any) -> bool:
     return value is None or isinstance(value, bool)
 
 
-def _number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
@@ -94,7 +96,7 @@ def _number(text: str) -> bool:
     return True
 
 
-def _siblings(location: tuple[str | int, ...]) -> list[str]:
+def _allowed_keys(location: tuple[str | int, ...]) -> list[str]:
     """The keys allowed where the unknown key at `location` stands."""
     section: Any = Config
     for part in location[:-1]:

@@ -24,7 +24,7 @@ class Prompts(Section):
     seed: Annotated[int, Field(ge=0)] = Field(1, description="Seed of the generated prompts.")
 
 
-class Grid(BaseModel):
+class GridConfig(BaseModel):
     """The axes. A key beyond the five is a further axis: a key of `server` or `load`, or `options.<flag>` of the engines.
 
     Of an axis `options.<flag>`, the value `default` leaves the flag out.
@@ -58,7 +58,7 @@ class Grid(BaseModel):
     )
 
 
-class Load(Section):
+class LoadConfig(Section):
     """How the server is loaded. Every key but the time limits can be an axis of the grid."""
 
     client: Literal["stream", "requests", "parallel"] = Field(

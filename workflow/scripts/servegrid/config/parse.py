@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from servegrid.config.arrivals import mistake
+from servegrid.config.arrivals import arrival_mistake
 from servegrid.config.claim_checks import claim_mistakes
-from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
-from servegrid.config.measuring import Load
+from servegrid.config.errors import ConfigError, from_validation, unknown_key, yaml_hint, yaml_text
+from servegrid.config.measuring import LoadConfig
 from servegrid.config.models import Config, further_axes, section_of
 from servegrid.config.section import Section
-from servegrid.config.serving import EngineConfig, Server
+from servegrid.config.serving import EngineConfig, ServerConfig
 from servegrid.engines.speculation import TRAINED, parse_speculation
 from servegrid.results.axes import AXES
 from servegrid.results.columns import LATENCY_COLUMNS
@@ -50,18 +50,18 @@ def engine_of(name: str, entry: EngineConfig) -> str:
 
 def _mistakes(config: Config) -> Iterator[str]:
     yield from _unknown_names(config)
-    yield from _engines(config)
-    yield from _further(config)
+    yield from _engine_mistakes(config)
+    yield from _further_axis_mistakes(config)
     yield from _duplicates(config)
-    yield from _selectors(config)
-    yield from _objective(config)
-    yield from claim_mistakes(config.claims, [*AXES, *further_axes(config.grid), *_axis_names()])
-    yield from _arrivals(config)
-    yield from _speculation(config)
-    yield from _quantization(config)
-    yield from _speculators(config)
-    yield from _lengths(config)
-    yield from _other_folders(config)
+    yield from _selector_mistakes(config)
+    yield from _objective_mistakes(config)
+    yield from claim_mistakes(config.claims, [*AXES, *further_axes(config.grid), *_section_axes()])
+    yield from _arrival_mistakes(config)
+    yield from _speculation_mistakes(config)
+    yield from _quantization_mistakes(config)
+    yield from _speculator_mistakes(config)
+    yield from _length_mistakes(config)
+    yield from _result_folder_mistakes(config)
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
@@ -69,33 +69,33 @@ def _unknown_names(config: Config) -> Iterator[str]:
         for index, value in enumerate(getattr(config.grid, axis)):
             if value not in known:
                 section = {"engine": "engines", "gpu": "devices"}[axis]
-                yield f"grid.{axis}[{index}] = {shown(value)}: is not one of {section} ({', '.join(sorted(known))})"
+                yield f"grid.{axis}[{index}] = {yaml_text(value)}: is not one of {section} ({', '.join(sorted(known))})"
 
 
-def _engines(config: Config) -> Iterator[str]:
+def _engine_mistakes(config: Config) -> Iterator[str]:
     from servegrid import engines
 
     for name, entry in config.engines.items():
         known = engine_of(name, entry)
         if known not in engines.names():
             key = f"engines.{name}.engine" if entry.engine else f"engines.{name}"
-            yield f"{key} = {shown(known)}: is not an engine servegrid knows ({', '.join(engines.names())})"
+            yield f"{key} = {yaml_text(known)}: is not an engine servegrid knows ({', '.join(engines.names())})"
         elif entry.runtime not in engines.get(known).runtimes:
             allowed = ", ".join(engines.get(known).runtimes)
-            yield f"engines.{name}.runtime = {shown(entry.runtime)}: {known} runs from {allowed}"
+            yield f"engines.{name}.runtime = {yaml_text(entry.runtime)}: {known} runs from {allowed}"
         elif entry.protocol not in (None, *engines.get(known).protocols):
             allowed = ", ".join(engines.get(known).protocols)
-            yield f"engines.{name}.protocol = {shown(entry.protocol)}: {known} speaks {allowed}"
+            yield f"engines.{name}.protocol = {yaml_text(entry.protocol)}: {known} speaks {allowed}"
         for key in ("image", "memory_limit"):
             if getattr(entry, key) is not None and entry.runtime != "docker":
-                yield f"engines.{name}.{key} = {shown(getattr(entry, key))}: goes with runtime docker, and with no other"
-        yield from _bare_secrets(name, entry)
+                yield f"engines.{name}.{key} = {yaml_text(getattr(entry, key))}: goes with runtime docker, and with no other"
+        yield from _secret_mistakes(name, entry)
         if (entry.runtime == "command") != (entry.command is not None):
-            yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
+            yield f"engines.{name}.command = {yaml_text(entry.command)}: goes with runtime command, and with no other"
         yield from _url_mistakes(name, entry)
 
 
-def _bare_secrets(name: str, entry: EngineConfig) -> Iterator[str]:
+def _secret_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
     """A secret in a config would end up in its records and in the report."""
     for variable, value in entry.env.items():
         if is_secret(variable) and not REFERENCE.fullmatch(value):
@@ -106,52 +106,52 @@ def _url_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
     for key in ("url", "served_model"):
         value = getattr(entry, key)
         if value is not None and entry.runtime != "url":
-            yield f"engines.{name}.{key} = {shown(value)}: goes with runtime url, and with no other"
+            yield f"engines.{name}.{key} = {yaml_text(value)}: goes with runtime url, and with no other"
     if entry.runtime == "url":
-        yield from _bad_url(f"engines.{name}.url", entry.url or "")
+        yield from _url_text_mistakes(f"engines.{name}.url", entry.url or "")
     for key in ("options", "env"):
         if entry.runtime == "url" and getattr(entry, key):
             yield f"engines.{name}.{key}: a server that runs already takes no {key}"
 
 
-def _bad_url(key: str, url: str) -> Iterator[str]:
+def _url_text_mistakes(key: str, url: str) -> Iterator[str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        yield f"{key} = {shown(url)}: must be http://host:port or https://host"
+        yield f"{key} = {yaml_text(url)}: must be http://host:port or https://host"
     elif parts.username or parts.password or parts.query or parts.fragment:
         yield f"{key}: must have no user, password, query or fragment; a key goes into the variable named in api_key_env"
 
 
-def _further(config: Config) -> Iterator[str]:
+def _further_axis_mistakes(config: Config) -> Iterator[str]:
     for axis, values in further_axes(config.grid).items():
         section = section_of(axis)
         if axis.startswith("options."):
-            yield from _option_values(axis, values)
+            yield from _option_value_mistakes(axis, values)
             continue
         if section is None:
-            yield unknown_key(f"grid.{axis}", [*AXES, "include", "exclude", *_axis_names(), "options.<flag>"])
+            yield unknown_key(f"grid.{axis}", [*AXES, "include", "exclude", *_section_axes(), "options.<flag>"])
             continue
-        yield from _axis_values(config, section, axis, values)
+        yield from _axis_value_mistakes(config, section, axis, values)
 
 
-def _axis_values(config: Config, section: type[Section], axis: str, values: list[Any]) -> Iterator[str]:
-    present = config.server if section is Server else config.load
+def _axis_value_mistakes(config: Config, section: type[Section], axis: str, values: list[Any]) -> Iterator[str]:
+    present = config.server if section is ServerConfig else config.load
     for index, value in enumerate(values):
         try:
             section.model_validate(present.model_dump() | {axis: value})
         except ValidationError as error:
             said = from_validation(error).mistakes[0].partition(": ")[2]
-            yield f"grid.{axis}[{index}] = {shown(value)}: {said}"
+            yield f"grid.{axis}[{index}] = {yaml_text(value)}: {said}"
 
 
-def _option_values(axis: str, values: list[Any]) -> Iterator[str]:
+def _option_value_mistakes(axis: str, values: list[Any]) -> Iterator[str]:
     for index, value in enumerate(values):
         if isinstance(value, bool):
-            yield f"grid.{axis}[{index}] = {shown(value)}: must be text, a number, null (the flag alone) or default{yaml_hint(value)}"
+            yield f"grid.{axis}[{index}] = {yaml_text(value)}: must be text, a number, null (the flag alone) or default{yaml_hint(value)}"
 
 
-def _axis_names() -> list[str]:
-    return [key for section in (Server, Load) for key in section.model_fields if section_of(key)]
+def _section_axes() -> list[str]:
+    return [key for section in (ServerConfig, LoadConfig) for key in section.model_fields if section_of(key)]
 
 
 def _duplicates(config: Config) -> Iterator[str]:
@@ -162,34 +162,34 @@ def _duplicates(config: Config) -> Iterator[str]:
         seen: list[Any] = []
         for index, value in enumerate(values):
             if str(value) in seen:
-                yield f"grid.{axis}[{index}] = {shown(value)}: stands twice"
+                yield f"grid.{axis}[{index}] = {yaml_text(value)}: stands twice"
             seen.append(str(value))
 
 
-def _selectors(config: Config) -> Iterator[str]:
+def _selector_mistakes(config: Config) -> Iterator[str]:
     axes = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
     entries = [("grid.include", config.grid.include), ("grid.exclude", config.grid.exclude)]
     for key, points in [*entries, ("report.baseline", [config.report.baseline])]:
         for index, point in enumerate(points):
             where = key if key == "report.baseline" else f"{key}[{index}]"
             yield from (unknown_key(f"{where}.{axis}", axes) for axis in point if axis not in axes)
-            yield from _neither_name_nor_number(where, point)
+            yield from _axis_type_mistakes(where, point)
             if not point and key != "report.baseline":
                 yield f"{where} = {{}}: names no axis"
             if key == "grid.include":
-                yield from _include_names(config, where, point)
+                yield from _include_mistakes(config, where, point)
             elif key == "grid.exclude":
-                yield from _matches_nothing(where, point, axes)
+                yield from _exclude_mistakes(where, point, axes)
 
 
-def _neither_name_nor_number(where: str, point: dict[str, Any]) -> Iterator[str]:
+def _axis_type_mistakes(where: str, point: dict[str, Any]) -> Iterator[str]:
     for axis in AXES:
         for value in _as_list(point.get(axis, [])):
             if value is None or isinstance(value, bool):
-                yield f"{where}.{axis} = {shown(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
+                yield f"{where}.{axis} = {yaml_text(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
 
 
-def _objective(config: Config) -> Iterator[str]:
+def _objective_mistakes(config: Config) -> Iterator[str]:
     yield from (
         unknown_key(f"report.slo.{name}", LATENCY_COLUMNS) for name in config.report.slo if name not in LATENCY_COLUMNS
     )
@@ -197,57 +197,57 @@ def _objective(config: Config) -> Iterator[str]:
         yield "report.slo = {}: needs at least one limit for the objective max_throughput_under_slo"
 
 
-def _include_names(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:
+def _include_mistakes(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:
     for axis, known in (("engine", config.engines), ("gpu", config.devices)):
         for value in _as_list(point.get(axis, [])):
             if value not in known:
-                yield f"{where}.{axis} = {shown(value)}: is not one of {', '.join(sorted(known))}"
+                yield f"{where}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(known))}"
     for value in _as_list(point.get("threads", [])):
         if not isinstance(value, int) or value < 1:
-            yield f"{where}.threads = {shown(value)}: must be a whole number, at least 1"
+            yield f"{where}.threads = {yaml_text(value)}: must be a whole number, at least 1"
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _arrivals(config: Config) -> Iterator[str]:
+def _arrival_mistakes(config: Config) -> Iterator[str]:
     """For every combination of the load's axes: has it all it needs?"""
-    axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in Load.model_fields}
+    axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in LoadConfig.model_fields}
     found: list[str] = []
     for values in itertools.product(*axes.values()):
         try:
-            options = Load.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
+            options = LoadConfig.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
         except ValidationError:
             return  # said by _axis_values
-        found += [words] if (words := mistake(options)) else []
+        found += [words] if (words := arrival_mistake(options)) else []
     yield from dict.fromkeys(found)
 
 
-def _matches_nothing(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
+def _exclude_mistakes(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
     for axis, value in point.items():
         known = list(map(str, axes.get(axis, [])))
         for one in _as_list(value):
             if known and str(one) not in known:
-                yield f"{where}.{axis} = {shown(one)}: leaves nothing out; the axis has {', '.join(known)}"
+                yield f"{where}.{axis} = {yaml_text(one)}: leaves nothing out; the axis has {', '.join(known)}"
 
 
-def _each(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
+def _keyed_axis_values(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
     """Every value that the grid gives to `axis`, with the key it stands at."""
     yield from ((f"grid.{axis}[{index}]", value) for index, value in enumerate(getattr(config.grid, axis)))
     for index, point in enumerate(config.grid.include):
         yield from ((f"grid.include[{index}].{axis}", value) for value in _as_list(point.get(axis, [])))
 
 
-def _speculation(config: Config) -> Iterator[str]:
-    for key, value in _each(config, "speculation"):
+def _speculation_mistakes(config: Config) -> Iterator[str]:
+    for key, value in _keyed_axis_values(config, "speculation"):
         try:
             parse_speculation(value, "ngram")
         except ValueError as error:
-            yield f"{key} = {shown(value)}: must be {error}{yaml_hint(value)}"
+            yield f"{key} = {yaml_text(value)}: must be {error}{yaml_hint(value)}"
 
 
-def _quantization(config: Config) -> Iterator[str]:
+def _quantization_mistakes(config: Config) -> Iterator[str]:
     """A name that no engine of the config knows is a slip; one that some engine lacks is an unsupported point."""
     from servegrid import engines
 
@@ -256,24 +256,24 @@ def _quantization(config: Config) -> Iterator[str]:
         {name for engine in used for name in engines.get(engine).quantizations}
         | {*config.model.gguf, *config.model.quantized}
     )
-    for key, value in _each(config, "quantization"):
+    for key, value in _keyed_axis_values(config, "quantization"):
         if str(value) not in known:
-            yield f"{key} = {shown(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"
+            yield f"{key} = {yaml_text(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"
 
 
-def _speculators(config: Config) -> Iterator[str]:
+def _speculator_mistakes(config: Config) -> Iterator[str]:
     for kind in config.model.speculators:
         if kind not in TRAINED:
             yield f"model.speculators.{kind}: is no kind with weights of its own (allowed: {', '.join(TRAINED)})"
 
 
-def _other_folders(config: Config) -> Iterator[str]:
+def _result_folder_mistakes(config: Config) -> Iterator[str]:
     for index, folder in enumerate(config.report.also_from):
         if not (Path(folder) / "sessions").is_dir():
-            yield f"report.also_from[{index}] = {shown(folder)}: must be a folder of results, with a folder sessions in it"
+            yield f"report.also_from[{index}] = {yaml_text(folder)}: must be a folder of results, with a folder sessions in it"
 
 
-def _lengths(config: Config) -> Iterator[str]:
+def _length_mistakes(config: Config) -> Iterator[str]:
     """Lengths that contradict each other, or do not fit the context of any server."""
     wanted = config.prompts
     if wanted.source != "generated":

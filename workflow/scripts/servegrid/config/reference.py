@@ -34,28 +34,28 @@ ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
 }
 
 
-def reference() -> str:
+def config_reference() -> str:
     """The whole page, in Markdown."""
-    return "\n".join([HEAD, *_section("", Config)])
+    return "\n".join([HEAD, *_section_lines("", Config)])
 
 
-def _section(path: str, section: type[BaseModel]) -> Iterator[str]:
+def _section_lines(path: str, section: type[BaseModel]) -> Iterator[str]:
     yield f"## {path or 'Top level'}\n"
     yield f"{(section.__doc__ or '').strip().splitlines()[0]}\n"
     yield "| key | type | default | meaning |"
     yield "| --- | --- | --- | --- |"
     for name, field in section.model_fields.items():
-        yield f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {_cell(field.description or '')} |"
+        yield f"| `{name}` | {_type_text(field.annotation)} | {_default_text(field)} | {_escape_cell(field.description or '')} |"
     yield ""
     for name, field in section.model_fields.items():
         key = f"{path}.{name}" if path else name
         if key in ENTRIES:
-            yield from _section(*ENTRIES[key])
+            yield from _section_lines(*ENTRIES[key])
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _section(key, field.annotation)
+            yield from _section_lines(key, field.annotation)
 
 
-def _default(field: FieldInfo) -> str:
+def _default_text(field: FieldInfo) -> str:
     if field.default_factory is not None:
         value: Any = field.get_default(call_default_factory=True, validated_data={})
         if isinstance(value, dict) and value:
@@ -68,21 +68,21 @@ def _code(value: Any) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def _type(annotation: Any) -> str:
+def _type_text(annotation: Any) -> str:
     """A type as a reader of YAML knows it."""
     if annotation == AxisValue:
         return "value"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _type(arguments[0])
+        return _type_text(arguments[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_type(one) for one in arguments))
+        return " or ".join(dict.fromkeys(_type_text(one) for one in arguments))
     if origin is list:
-        return f"list of {_type(arguments[0])}"
+        return f"list of {_type_text(arguments[0])}"
     if origin is dict:
-        return f"mapping to {_type(arguments[1])}"
+        return f"mapping to {_type_text(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}[
@@ -90,5 +90,5 @@ def _type(annotation: Any) -> str:
     ]
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|")

@@ -11,7 +11,7 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-def from_command_line(value: Any) -> Any:
+def parse_command_line_bool(value: Any) -> Any:
     """Snakemake hands `--config key=true` over as text."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 

@@ -141,7 +141,7 @@ class Device(Section):
         return self
 
 
-class Server(Section):
+class ServerConfig(Section):
     """What every engine's server is given, each in its own spelling. Every key but the time limits can be an axis of the grid."""
 
     concurrency: Positive = Field(

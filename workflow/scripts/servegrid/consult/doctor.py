@@ -15,7 +15,7 @@ from servegrid.host.devices import gpu_uuids, why_busy
 from servegrid.host.ports import free_port
 from servegrid.launch import balancer
 from servegrid.launch.command_line import environment_folder, needed_files
-from servegrid.launch.remote import RemoteServer, key_headers
+from servegrid.launch.remote import RemoteServer, api_key_headers
 from servegrid.launch.server import ServerError
 from servegrid.plan.grid import Grid
 from servegrid.prompts import files as prompt_files
@@ -25,40 +25,40 @@ GIB = 1024**3
 RESULTS_GIB = 2.0
 
 
-def examine(grid: Grid) -> list[Finding]:
+def check_host(grid: Grid) -> list[Finding]:
     """All findings for this config on this host."""
     checks: list[Callable[[Grid], Iterator[Finding]]] = [
-        _disk,
-        _ports,
-        _engines,
-        _containers,
-        _model,
-        _prompts,
-        _clients,
-        _balancers,
-        _devices,
-        _quiet,
+        _check_disk,
+        _check_ports,
+        _check_engines,
+        _check_containers,
+        _check_model,
+        _check_prompts,
+        _check_clients,
+        _check_balancers,
+        _check_devices,
+        _check_background_load,
     ]
     return [finding for check in checks for finding in check(grid)]
 
 
-def _disk(grid: Grid) -> Iterator[Finding]:
+def _check_disk(grid: Grid) -> Iterator[Finding]:
     for subject, name in (("results", grid.config.pathvars.results), ("resources", grid.config.pathvars.resources)):
-        free = shutil.disk_usage(_existing(Path(name))).free / GIB
+        free = shutil.disk_usage(_nearest_existing(Path(name))).free / GIB
         if free < RESULTS_GIB:
             remedy = f"free some space, or point pathvars.{subject} at another disk"
             yield Finding("miss", f"disk for {subject}", f"{free:.1f} GiB free, {RESULTS_GIB:g} GiB wanted", remedy)
-        elif not os.access(_existing(Path(name)), os.W_OK):
+        elif not os.access(_nearest_existing(Path(name)), os.W_OK):
             yield Finding("miss", f"disk for {subject}", f"{name} cannot be written", "change its owner or pathvars")
         else:
             yield Finding("good", f"disk for {subject}", f"{free:.0f} GiB free")
 
 
-def _existing(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     return next(parent for parent in [path.absolute(), *path.absolute().parents] if parent.exists())
 
 
-def _ports(_grid: Grid) -> Iterator[Finding]:
+def _check_ports(_grid: Grid) -> Iterator[Finding]:
     try:
         free_port()
     except OSError as error:
@@ -69,36 +69,36 @@ def _ports(_grid: Grid) -> Iterator[Finding]:
         yield Finding("good", "ports", "servers get a free port of 127.0.0.1 at launch")
 
 
-def _engines(grid: Grid) -> Iterator[Finding]:
+def _check_engines(grid: Grid) -> Iterator[Finding]:
     for name in grid.config.grid.engine:
         entry = grid.config.engines[name]
         if entry.runtime == "url":
-            yield _remote(name, entry)
+            yield _check_remote(name, entry)
         elif entry.runtime == "command":
-            yield _command(name, (entry.command or [""])[0])
+            yield _check_command(name, (entry.command or [""])[0])
         elif entry.runtime == "venv":
             specs = [point.server.spec for point in grid.points if point.server.name == name and not point.skip]
             for folder in dict.fromkeys(map(environment_folder, specs)):
-                yield _environment(name, Path(grid.config.pathvars.resources) / folder)
+                yield _check_environment(name, Path(grid.config.pathvars.resources) / folder)
 
 
-def _containers(grid: Grid) -> Iterator[Finding]:
+def _check_containers(grid: Grid) -> Iterator[Finding]:
     if any(session.server.spec.runtime == "docker" for session in grid.sessions):
-        from servegrid.consult.containers import check
+        from servegrid.consult.containers import check_containers
 
-        yield from check(grid)
+        yield from check_containers(grid)
 
 
-def _remote(name: str, entry: EngineConfig) -> Finding:
+def _check_remote(name: str, entry: EngineConfig) -> Finding:
     try:
-        server = RemoteServer(entry.url or "", key_headers(entry.api_key_env, os.environ))
+        server = RemoteServer(entry.url or "", api_key_headers(entry.api_key_env, os.environ))
         server.wait_ready(server.url + engines.get(entry.engine or name).health_path, limit_s=3.0)
     except ServerError as error:
         return Finding("miss", f"engine {name}", str(error), f"start it, or correct engines.{name}.url or api_key_env")
     return Finding("good", f"engine {name}", f"answers at {entry.url}")
 
 
-def _command(name: str, program: str) -> Finding:
+def _check_command(name: str, program: str) -> Finding:
     found = shutil.which(program)
     if found is None:
         remedy = f"install it, or give its whole path in engines.{name}.command"
@@ -106,7 +106,7 @@ def _command(name: str, program: str) -> Finding:
     return Finding("good", f"engine {name}", f"runs {found}")
 
 
-def _environment(name: str, folder: Path) -> Finding:
+def _check_environment(name: str, folder: Path) -> Finding:
     if not (folder / "ready").exists():
         return Finding("good", f"engine {name}", f"its environment will be built in {folder} (needs the package index)")
     version = subprocess.run([folder / "bin" / "python", "--version"], capture_output=True, text=True, check=False)
@@ -116,12 +116,12 @@ def _environment(name: str, folder: Path) -> Finding:
     return Finding("good", f"engine {name}", f"environment ready in {folder} ({version.stdout.strip()})")
 
 
-def _model(grid: Grid) -> Iterator[Finding]:
+def _check_model(grid: Grid) -> Iterator[Finding]:
     resources, source = Path(grid.config.pathvars.resources), grid.config.model.source
     if source == "builtin":
         yield Finding("good", "model", "built on this machine when first needed")
     elif not Path(source).exists():
-        there = (resources / grid.facts.model.checkpoint).exists()
+        there = (resources / grid.resolved.model.checkpoint).exists()
         yield (
             Finding("good", "model", "fetched before")
             if there
@@ -134,17 +134,17 @@ def _model(grid: Grid) -> Iterator[Finding]:
         )
     files = {path for session in grid.sessions for path in needed_files(session.server.spec, resources).values()}
     yield from (
-        _model_file(path) for path in sorted(files) if not (path.is_relative_to(resources) or is_hub_name(path))
+        _check_model_file(path) for path in sorted(files) if not (path.is_relative_to(resources) or is_hub_name(path))
     )
 
 
-def _model_file(path: Path) -> Finding:
+def _check_model_file(path: Path) -> Finding:
     if path.exists():
         return Finding("good", "model file", f"{path}")
     return Finding("miss", "model file", f"{path} is not there", "correct the path under model.gguf")
 
 
-def _prompts(grid: Grid) -> Iterator[Finding]:
+def _check_prompts(grid: Grid) -> Iterator[Finding]:
     wanted = grid.config.prompts
     if wanted.source == "generated":
         yield Finding("good", "prompts", f"{wanted.count} generated on this machine")
@@ -160,31 +160,31 @@ def _prompts(grid: Grid) -> Iterator[Finding]:
         yield Finding("good", "prompts", f"{wanted.count} of the {count} in {wanted.source}")
 
 
-def _clients(grid: Grid) -> Iterator[Finding]:
+def _check_clients(grid: Grid) -> Iterator[Finding]:
     for kind in sorted({point.load.options.client for point in grid.points}):
-        if reason := grid.facts.absent_clients.get(kind):
+        if reason := grid.resolved.absent_clients.get(kind):
             yield Finding("note", f"client {kind}", reason, "its points become rows with status absent until then")
             continue
         known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
         yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
 
 
-def _balancers(grid: Grid) -> Iterator[Finding]:
+def _check_balancers(grid: Grid) -> Iterator[Finding]:
     for kind in sorted({point.server.spec.balancer for point in grid.points if point.server.spec.balancer}):
-        if reason := grid.facts.absent_balancers.get(kind):
+        if reason := grid.resolved.absent_balancers.get(kind):
             yield Finding("note", f"balancer {kind}", reason, "its points become rows with status absent until then")
         else:
-            yield Finding("good", f"balancer {kind}", f"runs {balancer.program(kind)}")
+            yield Finding("good", f"balancer {kind}", f"runs {balancer.find_program(kind)}")
 
 
-def _devices(grid: Grid) -> Iterator[Finding]:
+def _check_devices(grid: Grid) -> Iterator[Finding]:
     for name in grid.config.grid.gpu:
         device = grid.config.devices[name]
         if device.kind == "remote":
             yield Finding("note", f"device {name}", "elsewhere: nothing of it is sampled")
             continue
         if device.kind == "cpu":
-            facts = describe.describe()
+            facts = describe.describe_host()
             yield Finding("good", f"device {name}", f"{facts['cpu']}, {facts['logical_cpus']} CPUs")
             continue
         try:
@@ -193,17 +193,17 @@ def _devices(grid: Grid) -> Iterator[Finding]:
             remedy = "its points become rows with status absent; correct devices if that is not meant"
             yield Finding("note", f"device {name}", str(error), remedy)
             continue
-        yield _gpu(name, uuids)
+        yield _check_gpu(name, uuids)
 
 
-def _gpu(name: str, uuids: list[str]) -> Finding:
+def _check_gpu(name: str, uuids: list[str]) -> Finding:
     if reason := why_busy(uuids):
         return Finding("miss", f"device {name}", reason, "wait, or end what uses it")
     return Finding("good", f"device {name}", f"{', '.join(uuids)}, idle")
 
 
-def _quiet(_grid: Grid) -> Iterator[Finding]:
-    facts = describe.describe()
+def _check_background_load(_grid: Grid) -> Iterator[Finding]:
+    facts = describe.describe_host()
     load, cpus = facts["load_average_1min"], facts["logical_cpus"]
     if load > 0.3 * cpus:
         remedy = "wait until the machine is quiet; other work falsifies a measurement"

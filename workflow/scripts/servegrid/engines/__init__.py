@@ -10,7 +10,7 @@ __all__ = ["Engine", "get", "names"]
 
 
 @functools.cache
-def _found() -> dict[str, Engine]:
+def _engines() -> dict[str, Engine]:
     modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
     kinds = [kind for module in modules for kind in vars(module).values() if _is_engine(kind, module.__name__)]
     return {kind.name: kind() for kind in sorted(kinds, key=lambda kind: str(kind.name))}
@@ -22,9 +22,9 @@ def _is_engine(thing: object, module: str) -> bool:
 
 def names() -> list[str]:
     """The engines servegrid knows."""
-    return list(_found())
+    return list(_engines())
 
 
 def get(name: str) -> Engine:
     """The engine of this name (KeyError if there is none)."""
-    return _found()[name]
+    return _engines()[name]

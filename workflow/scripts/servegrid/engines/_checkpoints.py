@@ -5,7 +5,7 @@ from collections.abc import Collection
 from servegrid.engines.base import ServerSpec
 
 
-def without_checkpoint(spec: ServerSpec, ready: Collection[str]) -> str | None:
+def missing_checkpoint(spec: ServerSpec, ready: Collection[str]) -> str | None:
     """Why this quantization cannot be served: it is one of `ready` and no checkpoint is named for it; None if it can."""
     if spec.quantization in ready and spec.quantization not in (spec.model.quantized or {}):
         return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
@@ -22,7 +22,7 @@ def unequal_shares(spec: ServerSpec, title: str) -> str | None:
     )
 
 
-def ready_checkpoint(spec: ServerSpec, ready: Collection[str]) -> dict[str, str]:
+def checkpoint_files(spec: ServerSpec, ready: Collection[str]) -> dict[str, str]:
     """The files `model` (quantized, where `ready` has it) and, if another model drafts, `draft`."""
     quantized, speculators = spec.model.quantized or {}, spec.model.speculators or {}
     files = {"model": quantized[spec.quantization] if spec.quantization in ready else spec.model.checkpoint}

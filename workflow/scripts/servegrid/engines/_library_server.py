@@ -14,7 +14,7 @@ METRICS = Metrics(
 )
 
 
-def arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:
+def common_arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:
     """The part of the command line that is the same for every backend; at most `concurrency` requests are in a batch."""
     line = ["--backend", backend, "--model", str(launch.files["model"])]
     line += ["--host", launch.host, "--port", str(launch.port), "--device", spec.kind]
@@ -28,7 +28,7 @@ def engine_arguments(settings: Mapping[str, Any]) -> list[str]:
     return ["--engine-arguments", json.dumps(named)] if named else []
 
 
-def reported(answers: Mapping[str, Any]) -> Reported:
+def parse_version(answers: Mapping[str, Any]) -> Reported:
     """What it says at /version."""
     facts = answers.get("/version") or {}
     return Reported(facts.get("engine_version"), facts.get("max_model_len"), facts.get("max_batch_size"))

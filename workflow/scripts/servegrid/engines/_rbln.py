@@ -28,8 +28,8 @@ class Rbln(Vllm):
             return f"{self.title} does not speculate: vllm-rbln refuses a speculative_config for models compiled beforehand"
         if reason := super().unsupported(spec):
             return reason
-        if spec.runtime != "url" and len(numbers(spec)) != spec.tensor_parallel:
-            there = len(numbers(spec))
+        if spec.runtime != "url" and len(npu_numbers(spec)) != spec.tensor_parallel:
+            there = len(npu_numbers(spec))
             return (
                 f"the model is compiled for {spec.tensor_parallel} NPUs (tensor_parallel), and the device has {there}"
             )
@@ -40,12 +40,12 @@ class Rbln(Vllm):
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The compiled folder; of old, the checkpoint too."""
         compiled = f"{spec.model.folder}/rbln-b{spec.concurrency}-l{spec.context_tokens}-d{spec.tensor_parallel}"
-        return {"model": spec.model.checkpoint, "compiled": compiled} if is_old(spec) else {"model": compiled}
+        return {"model": spec.model.checkpoint, "compiled": compiled} if is_tutorial_fork(spec) else {"model": compiled}
 
     def settings(self, spec: ServerSpec, launch: Launch) -> dict[str, Setting]:
         """Everything else is in the compiled folder."""
         sizes: dict[str, Setting] = {"max-num-seqs": spec.concurrency, "max-model-len": spec.context_tokens}
-        if is_old(spec):
+        if is_tutorial_fork(spec):
             whole = {"max-num-batched-tokens": spec.context_tokens, "block-size": spec.context_tokens}
             sizes |= {"device": "rbln", "compiled-model-dir": str(launch.files["compiled"]), **whole}
         else:
@@ -55,16 +55,16 @@ class Rbln(Vllm):
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
         """Only the device's NPUs are seen."""
-        variable = "RBLN_DEVICES" if is_old(spec) else "RBLN_VISIBLE_DEVICES"
-        return {variable: ",".join(map(str, numbers(spec)))} | super().environment(spec)
+        variable = "RBLN_DEVICES" if is_tutorial_fork(spec) else "RBLN_VISIBLE_DEVICES"
+        return {variable: ",".join(map(str, npu_numbers(spec)))} | super().environment(spec)
 
 
-def numbers(spec: ServerSpec) -> list[object]:
+def npu_numbers(spec: ServerSpec) -> list[object]:
     """Numbers of the device's NPUs."""
     ids = spec.device.get("ids")
     return list(ids) if isinstance(ids, (list, tuple)) and ids else [0]
 
 
-def is_old(spec: ServerSpec) -> bool:
+def is_tutorial_fork(spec: ServerSpec) -> bool:
     """Whether this is the fork of the tutorial's time."""
     return spec.options.get(ERA) == "tutorial"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.speculation import Speculation
 
@@ -20,7 +20,7 @@ class Aphrodite(Engine):
     runtimes = ("docker", "command", "url")
     images: ClassVar[Mapping[str, str]] = {"cuda": "alpindale/aphrodite-openai:latest"}
     protocols = ("openai-completions", "openai-chat")
-    facts_paths = ("/version", "/v1/models")
+    info_paths = ("/version", "/v1/models")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "suffix", "eagle", "eagle3", "medusa", "mlp", "mtp")
     quantizations: ClassVar[Mapping[str, str]] = {
@@ -51,11 +51,11 @@ class Aphrodite(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, or the quantized one; and what speculation needs beside it."""
-        return ready_checkpoint(spec, READY)
+        return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The image's entry point is `aphrodite run`; a command of the user's has to say that itself."""

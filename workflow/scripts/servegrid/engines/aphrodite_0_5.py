@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
@@ -22,7 +22,7 @@ class Aphrodite05(Engine):
     title = "Aphrodite 0.5"
     runtimes = ("docker", "url")
     images: ClassVar[Mapping[str, str]] = {"cuda": "alpindale/aphrodite-engine:latest"}
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     devices = ("cuda",)
     quantizations: ClassVar[Mapping[str, str]] = {"none": "", **AT_LOAD, **{own: own for own in READY}}
     has_memory_fraction = True
@@ -41,11 +41,11 @@ class Aphrodite05(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, or the quantized one."""
-        return ready_checkpoint(spec, READY)
+        return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Variables for `env`, then the image's own entry point."""

@@ -147,7 +147,7 @@ class Engine(ABC):
     health_path: ClassVar[str] = "/health"
     metrics_path: ClassVar[str | None] = "/metrics"
     metrics: ClassVar[Metrics] = Metrics()
-    facts_paths: ClassVar[tuple[str, ...]] = ()  # asked once the server is ready; see `reported`
+    info_paths: ClassVar[tuple[str, ...]] = ()  # asked once the server is ready; see `reported`
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     speculation_kinds: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[Mapping[str, str]]  # the grid's name -> the engine's own
@@ -161,7 +161,7 @@ class Engine(ABC):
     def unsupported(self, spec: ServerSpec) -> str | None:
         """Why this engine cannot be this server, in words, or None if it can. Decided before anything is launched."""
         if spec.runtime == "url" or spec.kind == "remote":
-            return _not_remote(spec)
+            return _unsupported_remote(spec)
         if spec.kind not in self.devices:
             return f"{self.title} is not set up here for devices of kind {spec.kind}"
         if spec.runtime == "docker" and not spec.image:
@@ -235,7 +235,7 @@ class Engine(ABC):
         return {}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the server says of itself, from its answers (JSON) at `facts_paths`."""
+        """What the server says of itself, from its answers (JSON) at `info_paths`."""
         return Reported()
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
@@ -247,7 +247,7 @@ class Engine(ABC):
         return passive | dict(spec.env) | key  # the client sends this one
 
 
-def _not_remote(spec: ServerSpec) -> str | None:
+def _unsupported_remote(spec: ServerSpec) -> str | None:
     """A server that runs already is what it is."""
     if spec.runtime != "url":
         return "a device of kind remote goes with runtime url: nothing can be launched there"

@@ -16,7 +16,7 @@ class CTranslate2(Engine):
     program = "servers/library_server"
     quantizations = {"none": "float32", "int8": "int8", "int16": "int16"}
     has_prefix_cache = False  # nothing is kept from one prompt for the next
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     metrics = _library_server.METRICS
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -25,7 +25,7 @@ class CTranslate2(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """One batch at a time."""
-        line = _library_server.arguments("ctranslate2", spec, launch)
+        line = _library_server.common_arguments("ctranslate2", spec, launch)
         line += ["--compute-type", self.quantizations[spec.quantization]]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
@@ -33,4 +33,4 @@ class CTranslate2(Engine):
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
-        return _library_server.reported(answers)
+        return _library_server.parse_version(answers)

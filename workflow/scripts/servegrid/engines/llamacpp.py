@@ -25,7 +25,7 @@ class LlamaCpp(Engine):
         **{own: own for own in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
         **{own: own for own in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
     }
-    facts_paths = ("/props",)
+    info_paths = ("/props",)
     metrics = Metrics(
         running="llamacpp:requests_processing",
         waiting="llamacpp:requests_deferred",

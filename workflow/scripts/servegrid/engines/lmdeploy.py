@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, unequal_shares, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
 READY = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
@@ -47,11 +47,11 @@ class LMDeploy(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return unequal_shares(spec, self.title) or without_checkpoint(spec, READY)
+        return unequal_shares(spec, self.title) or missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and that of what drafts."""
-        return ready_checkpoint(spec, READY)
+        return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Without `--generation-config lmdeploy` the checkpoint's own sampling settings would stand in for what is not asked."""

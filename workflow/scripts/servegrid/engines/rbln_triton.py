@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servegrid.engines._rbln import Rbln, is_old
+from servegrid.engines._rbln import Rbln, is_tutorial_fork
 from servegrid.engines.base import Container, ServerSpec
 from servegrid.engines.triton_vllm import TritonVllm
 from servegrid.protocols._triton import SWITCHES
@@ -17,7 +17,7 @@ class RblnTriton(Rbln, TritonVllm):
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
         """The tutorial's backend (24.01) can tell neither counts nor why it stopped."""
-        return dict.fromkeys(SWITCHES) if is_old(spec) else {}
+        return dict.fromkeys(SWITCHES) if is_tutorial_fork(spec) else {}
 
     def container(self, spec: ServerSpec) -> Container:
         """Privileged, as Rebellions' guide has it: its driver's devices are asked for by the runtime."""

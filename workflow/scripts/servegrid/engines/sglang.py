@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "modelopt_fp8", "modelopt_fp4")
@@ -28,7 +28,7 @@ class SGLang(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "lmsysorg/sglang:v0.5.23"}
     protocols = ("openai-completions", "sglang-generate", "openai-chat")
     health_path = "/ready"
-    facts_paths = ("/server_info", "/model_info")
+    info_paths = ("/server_info", "/model_info")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "mtp")
     quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in ("fp8", "mxfp8", *READY)}}
@@ -53,11 +53,11 @@ class SGLang(Engine):
             return (
                 f"{spec.sharing} x {spec.memory_fraction:g} of the memory leaves SGLang none for activations; take less"
             )
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and that of what drafts."""
-        return ready_checkpoint(spec, READY)
+        return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Concurrency above the limit waits in a queue without end (`max-queued-requests` sets one)."""
@@ -70,7 +70,7 @@ class SGLang(Engine):
             own["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
             own["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
-        return flags(own | _speculation(spec, launch) | dict(spec.options))
+        return flags(own | _speculation_flags(spec, launch) | dict(spec.options))
 
     def container(self, spec: ServerSpec) -> Container:
         """As its documentation has it."""
@@ -93,7 +93,7 @@ def _static_share(fraction: float, copy: int) -> float:
     return round(fraction / (1 - copy * fraction), 4)
 
 
-def _speculation(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
+def _speculation_flags(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
     length, kind = spec.speculation.length, spec.speculation.kind
     if kind == "none":
         return {}

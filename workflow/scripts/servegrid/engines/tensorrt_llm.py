@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 import yaml
 
-from servegrid.engines._checkpoints import ready_checkpoint, unequal_shares, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
-SETTINGS = "trtllm.yaml"
-OF_SETTINGS = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype
+SETTINGS_FILE = "trtllm.yaml"
+SETTINGS_PREFIX = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype
 MAX_NUM_TOKENS = 8192  # its default; longer prompts it refuses
 READY = ("fp8", "nvfp4", "awq", "gptq")
 
@@ -31,7 +31,7 @@ class TensorRTLLM(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"}
     protocols = ("openai-completions", "openai-chat")
     metrics_path = "/prometheus/metrics"  # /metrics is JSON, and each reading of it takes the numbers away
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle3", "mtp")
     quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in READY}}
@@ -54,19 +54,21 @@ class TensorRTLLM(Engine):
             return reason
         if unequal := unequal_shares(spec, self.title):
             return f"{unequal} and set config.kv_cache_config.max_tokens among its options"
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and that of what drafts."""
-        return ready_checkpoint(spec, READY)
+        return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """What is not a flag stands in the file of settings."""
         line = [str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
         line += ["--max_batch_size", str(spec.concurrency), "--max_seq_len", str(spec.context_tokens)]
         line += ["--max_num_tokens", str(max(MAX_NUM_TOKENS, spec.context_tokens))]
-        line += ["--tp_size", str(spec.tensor_parallel), "--extra_llm_api_options", str(launch.folder / SETTINGS)]
-        return line + flags({name: value for name, value in spec.options.items() if not name.startswith(OF_SETTINGS)})
+        line += ["--tp_size", str(spec.tensor_parallel), "--extra_llm_api_options", str(launch.folder / SETTINGS_FILE)]
+        return line + flags(
+            {name: value for name, value in spec.options.items() if not name.startswith(SETTINGS_PREFIX)}
+        )
 
     def written(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
         """The file of settings."""
@@ -74,11 +76,11 @@ class TensorRTLLM(Engine):
         if spec.memory_fraction is not None:
             cache["free_gpu_memory_fraction"] = spec.memory_fraction
         settings: dict[str, Any] = {"kv_cache_config": cache, "enable_iter_perf_stats": True}
-        settings |= {"return_perf_metrics": True, **_speculation(spec, launch)}
+        settings |= {"return_perf_metrics": True, **_speculation_settings(spec, launch)}
         for name, value in spec.options.items():
-            if name.startswith(OF_SETTINGS):
-                _set(settings, name.removeprefix(OF_SETTINGS).split("."), value)
-        return {SETTINGS: yaml.safe_dump(settings, sort_keys=False)}
+            if name.startswith(SETTINGS_PREFIX):
+                _set_nested(settings, name.removeprefix(SETTINGS_PREFIX).split("."), value)
+        return {SETTINGS_FILE: yaml.safe_dump(settings, sort_keys=False)}
 
     def container(self, spec: ServerSpec) -> Container:
         """As its documentation has it."""
@@ -93,7 +95,7 @@ class TensorRTLLM(Engine):
 DECODING = {"ngram": "NGram", "draft": "DraftTarget", "eagle3": "Eagle3", "mtp": "MTP"}
 
 
-def _speculation(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
+def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
     """`speculative_config`; n-grams and draft models do not go with the overlapping scheduler."""
     kind, length = spec.speculation.kind, spec.speculation.length
     if kind == "none":
@@ -108,7 +110,7 @@ def _speculation(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
     return {"speculative_config": own, "disable_overlap_scheduler": kind in ("ngram", "draft")}
 
 
-def _set(settings: dict[str, Any], path: list[str], value: Option) -> None:
+def _set_nested(settings: dict[str, Any], path: list[str], value: Option) -> None:
     """Put a value where its path says; text is read as YAML, so that "true" is true."""
     for name in path[:-1]:
         settings = settings.setdefault(name, {})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
@@ -32,7 +32,7 @@ class TGI(Engine):
     runtimes = ("docker", "command", "url")
     images: ClassVar[Mapping[str, str]] = {"cuda": f"{IMAGE}:3.3.7", "cpu": f"{IMAGE}:3.3.5-intel-cpu"}
     protocols: ClassVar[tuple[str, ...]] = ("tgi-generate", "openai-completions", "openai-chat")
-    facts_paths = ("/info",)
+    info_paths = ("/info",)
     devices: ClassVar[tuple[str, ...]] = ("cuda", "cpu")
     speculation_kinds: ClassVar[tuple[str, ...]] = ("ngram", "medusa", "mlp")
     quantizations: ClassVar[Mapping[str, str]] = {
@@ -73,14 +73,14 @@ class TGI(Engine):
             return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {own}"
         if own and "dtype" in spec.options:
             return f"{self.title} takes a dtype or a quantization, not both"
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint; with heads their folder, whose config.json names the checkpoint beside it (base_model_name_or_path)."""
         if spec.speculation.kind in HEADS:
             return {"model": (spec.model.speculators or {})[spec.speculation.kind], "base": spec.model.checkpoint}
         if spec.quantization in READY:
-            return ready_checkpoint(spec, READY)
+            return checkpoint_files(spec, READY)
         return {"model": f"{spec.model.folder}/checkpoint-no-eos"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:

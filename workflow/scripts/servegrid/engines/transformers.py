@@ -15,7 +15,7 @@ class Transformers(Engine):
     runtimes = ("venv",)
     program = "servers/library_server"
     devices = ("cpu", "cuda")
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     quantizations = {"none": "float32"}
     has_prefix_cache = False
     key_variable = "SERVER_API_KEY"
@@ -31,7 +31,7 @@ class Transformers(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """One batch at a time; full precision on a CPU, the checkpoint's own elsewhere."""
-        line = _library_server.arguments("transformers", spec, launch)
+        line = _library_server.common_arguments("transformers", spec, launch)
         line += ["--compute-type", "float32" if spec.kind == "cpu" else "default"]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
@@ -39,4 +39,4 @@ class Transformers(Engine):
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
-        return _library_server.reported(answers)
+        return _library_server.parse_version(answers)

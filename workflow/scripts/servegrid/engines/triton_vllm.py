@@ -31,7 +31,7 @@ class TritonVllm(Vllm):
     images = {"cuda": "nvcr.io/nvidia/tritonserver:26.07-vllm-python-py3"}
     protocols = ("triton-grpc", "triton-generate")
     health_path = "/v2/health/ready"
-    facts_paths = ("/v2",)
+    info_paths = ("/v2",)
     port_count = 3
     key_variable = ""  # it knows no keys
     metrics = Metrics(prompt_tokens="vllm:prompt_tokens_total", output_tokens="vllm:generation_tokens_total")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
 
 Setting = Option | bool | Mapping[str, Any]
@@ -35,7 +35,7 @@ class Vllm(Engine):
         "cpu": "vllm/vllm-openai-cpu:latest-x86_64",
     }
     protocols: ClassVar[tuple[str, ...]] = ("openai-completions", "openai-chat")
-    facts_paths: ClassVar[tuple[str, ...]] = ("/version", "/v1/models")
+    info_paths: ClassVar[tuple[str, ...]] = ("/version", "/v1/models")
     speculation_kinds: ClassVar[tuple[str, ...]] = ("ngram", "draft", "eagle", "eagle3", "suffix")
     quantizations = {
         "none": "",
@@ -71,7 +71,7 @@ class Vllm(Engine):
             return f"{self.title} is set up here for {spec.quantization} on GPUs alone"
         if spec.speculation.kind == "suffix" and spec.runtime == "venv":
             return "suffix speculation needs the package arctic-inference, which the locked environment does not have"
-        return without_checkpoint(spec, self.ready_checkpoints)
+        return missing_checkpoint(spec, self.ready_checkpoints)
 
     def lock(self, device_kind: str) -> str:
         """vLLM for the CPU is another wheel."""
@@ -87,7 +87,7 @@ class Vllm(Engine):
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, ready quantized or plain, and the weights of what speculates."""
-        return ready_checkpoint(spec, self.ready_checkpoints)
+        return checkpoint_files(spec, self.ready_checkpoints)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """`vllm serve MODEL …`; the module takes the model as a flag."""

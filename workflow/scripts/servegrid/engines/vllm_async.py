@@ -20,7 +20,7 @@ class VllmAsync(Vllm):
     program = "servers/library_server"
     images = {}
     protocols = ("openai-completions",)
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     key_variable = "SERVER_API_KEY"
     metrics = _library_server.METRICS
 
@@ -29,9 +29,9 @@ class VllmAsync(Vllm):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The engine's settings go to the library as they are, under the names of its AsyncEngineArgs."""
-        line = _library_server.arguments("async_llm_engine", spec, launch)
+        line = _library_server.common_arguments("async_llm_engine", spec, launch)
         return line + _library_server.engine_arguments(self.settings(spec, launch))
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the small server says."""
-        return _library_server.reported(answers)
+        return _library_server.parse_version(answers)

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 
-def describe() -> dict[str, Any]:
+def describe_host() -> dict[str, Any]:
     """Name, kernel, CPU model, cores, governor and memory of this host; None where the host does not tell."""
     return {
         "name": platform.node(),

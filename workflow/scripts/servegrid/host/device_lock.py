@@ -11,12 +11,12 @@ from pathlib import Path
 from servegrid.util.identity import readable
 
 
-class Busy(Exception):
+class DeviceBusy(Exception):
     """The device is in use by somebody else; the text says by whom."""
 
 
 @contextmanager
-def holding(device: str, wait_s: float = 30.0) -> Iterator[int]:
+def hold_device(device: str, wait_s: float = 30.0) -> Iterator[int]:
     """Hold the host-wide lock of `device` and give its file descriptor.
 
     Waits a little, because a sweep that was killed a moment ago may still be clearing away its server.
@@ -43,7 +43,7 @@ def _acquire(handle: int, path: Path, device: str, wait_s: float) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 holder = path.read_text().strip() or "another process"
-                raise Busy(
+                raise DeviceBusy(
                     f"device {device} is being measured by {holder}; two sweeps on it would falsify each other"
                 ) from None
         time.sleep(0.1)

@@ -25,18 +25,18 @@ def gpu_uuids(device: Device) -> list[str]:
         LookupError: in words, when there is no driver or no such GPU.
     """
     if device.kind == "npu":
-        return _npus(device.ids or [0])
+        return _npu_names(device.ids or [0])
     if device.kind != "cuda":
         return []
     from servegrid.telemetry import nvml
 
     try:
-        return _found(device)
+        return _cuda_uuids(device)
     except nvml.DriverAbsent as absent:
         raise LookupError(str(absent)) from absent
 
 
-def _npus(numbers: list[int]) -> list[str]:
+def _npu_names(numbers: list[int]) -> list[str]:
     from servegrid.telemetry import rbln_smi
 
     there = {npu.number: npu.name for npu in rbln_smi.ask().npus}
@@ -46,13 +46,13 @@ def _npus(numbers: list[int]) -> list[str]:
     return [there[number] for number in numbers]
 
 
-def _split(devices: list[str]) -> tuple[list[str], list[str]]:
+def _split_kinds(devices: list[str]) -> tuple[list[str], list[str]]:
     """GPUs, and NPUs."""
     npus = [name for name in devices if is_npu(name)]
     return [name for name in devices if name not in npus], npus
 
 
-def _found(device: Device) -> list[str]:
+def _cuda_uuids(device: Device) -> list[str]:
     from servegrid.telemetry import nvml
 
     if selectors := device.uuids or device.ids:
@@ -61,22 +61,24 @@ def _found(device: Device) -> list[str]:
     fitting = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
     if not fitting:
         there = ", ".join(gpu.name for gpu in gpus) or "none"
-        raise LookupError(f"no GPU named {device.name!r} here (there is: {there}{_silent()})")
+        raise LookupError(f"no GPU named {device.name!r} here (there is: {there}{_unreachable_text()})")
     if len(fitting) < device.count:
-        raise LookupError(f"{len(fitting)} GPUs named {device.name!r} here{_silent()}, count = {device.count} wanted")
+        raise LookupError(
+            f"{len(fitting)} GPUs named {device.name!r} here{_unreachable_text()}, count = {device.count} wanted"
+        )
     return [gpu.uuid for gpu in fitting[: device.count]]
 
 
-def _silent() -> str:
+def _unreachable_text() -> str:
     """In words, the GPUs that the driver counts but that do not answer."""
     from servegrid.telemetry import nvml
 
     return "".join(f"; GPU {index} does not answer: {words}" for index, words in nvml.unreachable().items())
 
 
-def describe(uuids: list[str]) -> list[dict[str, Any]]:
+def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
     """What the driver says about these GPUs: name, memory, power limit, clocks, driver version; of NPUs what it says now."""
-    gpus, npus = _split(uuids)
+    gpus, npus = _split_kinds(uuids)
     if npus:
         from servegrid.telemetry import rbln_smi
 
@@ -92,7 +94,7 @@ def describe(uuids: list[str]) -> list[dict[str, Any]]:
 
 def why_busy(uuids: list[str]) -> str | None:
     """Who is on these GPUs, in words; None if nobody is."""
-    gpus, npus = _split(uuids)
+    gpus, npus = _split_kinds(uuids)
     if npus:
         from servegrid.telemetry import rbln_smi
 
@@ -111,7 +113,7 @@ def why_busy(uuids: list[str]) -> str | None:
 
 def memory_used(uuids: list[str]) -> dict[str, int | None]:
     """Memory in use on each GPU, in bytes; None where the driver does not say. NPUs are not waited for, and left out."""
-    gpus, _ = _split(uuids)
+    gpus, _ = _split_kinds(uuids)
     if not gpus:
         return {}
     from servegrid.telemetry import nvml

@@ -5,7 +5,7 @@ import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST_PORT = 20000
 """Most well-known services listen below it."""
 _PORT_TRIES = 100
@@ -23,11 +23,11 @@ def free_ports(count: int) -> tuple[int, ...]:
     connection of anybody nor another server that lets the kernel choose may have taken it.
     """
     with ExitStack() as stack:
-        return tuple(_bound(stack.enter_context(socket.socket())) for _ in range(count))
+        return tuple(_bind_free_port(stack.enter_context(socket.socket())) for _ in range(count))
 
 
-def _bound(probe: socket.socket) -> int:
-    given = _EPHEMERAL.read_text().split() if _EPHEMERAL.exists() else ["32768"]
+def _bind_free_port(probe: socket.socket) -> int:
+    given = _EPHEMERAL_RANGE.read_text().split() if _EPHEMERAL_RANGE.exists() else ["32768"]
     below = range(_LOWEST_PORT, int(given[0]))
     for port in random.SystemRandom().sample(below, min(_PORT_TRIES, len(below))):
         with suppress(OSError):

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
-CONNECTIONS = 8192  # of clients; each has one to a server too
+MAX_CONNECTIONS = 8192  # of clients; each has one to a server too
 CORES_PER_WORKER = 8
-_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's PATH
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Balancer:
     @property
     def command(self) -> list[str]:
         """The command line; it stays in the foreground."""
-        name = program(self.kind) or self.kind
+        name = find_program(self.kind) or self.kind
         if self.kind == "nginx":
             return [name, "-p", str(self.folder), "-c", str(self.file)]
         return [name, "-db", "-f", str(self.file)]
@@ -50,38 +50,38 @@ class Balancer:
     @property
     def config(self) -> str:
         """The text of its config."""
-        return _nginx(self) if self.kind == "nginx" else _haproxy(self)
+        return _nginx_config(self) if self.kind == "nginx" else _haproxy_config(self)
 
 
-def workers(cores: int) -> int:
+def worker_count(cores: int) -> int:
     """Processes (nginx) or threads (HAProxy) on a host with so many cores: few, for they take from the servers."""
     return max(1, cores // CORES_PER_WORKER)
 
 
-def program(kind: str) -> str | None:
+def find_program(kind: str) -> str | None:
     """Where the balancer's program is on this host; None if it is missing."""
-    return shutil.which(kind, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_PLACES]))
+    return shutil.which(kind, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS]))
 
 
-def missing(kind: str) -> str | None:
+def why_missing(kind: str) -> str | None:
     """What this host lacks for it, in words; None if nothing."""
-    if program(kind):
+    if find_program(kind):
         return None
     return f"the load balancer {kind} is not installed (Debian: apt-get install {PACKAGES[kind]})"
 
 
-def _nginx(wanted: Balancer) -> str:
+def _nginx_config(wanted: Balancer) -> str:
     """Without the shared zone every worker would count its own requests alone."""
     longest_s = round(wanted.longest_s)
     servers = _lines(f"        server 127.0.0.1:{port} max_fails=0;" for port in wanted.servers)
     return f"""\
 daemon off;
 worker_processes {wanted.workers};
-worker_rlimit_nofile {2 * CONNECTIONS};
-pid {_quoted(wanted.folder / "nginx.pid")};
+worker_rlimit_nofile {2 * MAX_CONNECTIONS};
+pid {_quote_path(wanted.folder / "nginx.pid")};
 error_log stderr error;
 events {{
-    worker_connections {CONNECTIONS};
+    worker_connections {MAX_CONNECTIONS};
 }}
 http {{
     access_log off;
@@ -90,7 +90,7 @@ http {{
     client_body_timeout {longest_s}s;
     keepalive_timeout {longest_s}s;
     keepalive_requests 1000000000;
-{_lines(f"    {kind}_temp_path {_quoted(wanted.folder / 'temporary')};" for kind in _TEMPORARY)}
+{_lines(f"    {kind}_temp_path {_quote_path(wanted.folder / 'temporary')};" for kind in _TEMPORARY_KINDS)}
     upstream servers {{
         zone servers 256k;
         least_conn;
@@ -114,17 +114,17 @@ http {{
 """
 
 
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+_TEMPORARY_KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
-def _haproxy(wanted: Balancer) -> str:
+def _haproxy_config(wanted: Balancer) -> str:
     """`no strict-limits`: where this user may open fewer files, there are fewer connections and not none."""
     longest_s = round(wanted.longest_s)
     servers = _lines(f"    server copy{number} 127.0.0.1:{port}" for number, port in enumerate(wanted.servers, start=1))
     return f"""\
 global
     nbthread {wanted.workers}
-    maxconn {CONNECTIONS}
+    maxconn {MAX_CONNECTIONS}
     no strict-limits
 defaults
     mode http
@@ -139,7 +139,7 @@ defaults
     timeout queue {longest_s}s
 frontend all
     bind 127.0.0.1:{wanted.port} backlog 4096
-    maxconn {CONNECTIONS}
+    maxconn {MAX_CONNECTIONS}
     default_backend servers
 backend servers
     balance leastconn
@@ -151,7 +151,7 @@ def _lines(lines: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _quoted(path: Path) -> str:
+def _quote_path(path: Path) -> str:
     """A path as nginx reads it, blanks and all."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

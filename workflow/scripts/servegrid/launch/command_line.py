@@ -10,13 +10,13 @@ from typing import Any
 from servegrid import engines
 from servegrid.engines.base import Launch, ServerSpec
 from servegrid.launch import balancer, layout
-from servegrid.launch.container import described, docker_run
+from servegrid.launch.container import describe_container, docker_run_command
 from servegrid.telemetry.npu import is_npu
 from servegrid.util.hub import is_hub_name
 from servegrid.util.identity import digest, readable
 from servegrid.util.secret_env import assignment, is_secret, reference
 
-BEYOND_S = 60.0  # that a balancer waits longer than the client
+BALANCER_EXTRA_TIMEOUT_S = 60.0  # that a balancer waits longer than the client
 NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at launch
 
 
@@ -45,21 +45,23 @@ def nominal_launches(spec: ServerSpec, resources: Path) -> list[Launch]:
     if spec.copies == 1:
         return [nominal_launch(spec, resources)]
     launches = [nominal_launch(spec, resources, Path(f"server-{copy + 1}"), copy) for copy in range(spec.copies)]
-    return [replace(launch, copy=layout.place(spec, copy)) for copy, launch in enumerate(launches)]
+    return [replace(launch, copy=layout.position_on_device(spec, copy)) for copy, launch in enumerate(launches)]
 
 
 def nominal_balancer(spec: ServerSpec, launches: Sequence[Launch], request_timeout_s: float) -> balancer.Balancer:
     """The balancer as a plan shows it."""
-    return described_balancer(spec, launches, launches[-1].ports[-1] + 1, Path("balancer"), request_timeout_s)
+    return make_balancer(spec, launches, launches[-1].ports[-1] + 1, Path("balancer"), request_timeout_s)
 
 
-def described_balancer(
+def make_balancer(
     spec: ServerSpec, launches: Sequence[Launch], port: int, folder: Path, request_timeout_s: float
 ) -> balancer.Balancer:
     """The balancer in front of these copies, on this host."""
     ports = tuple(launch.ports[engines.get(spec.engine).port_of("api", spec)] for launch in launches)
-    workers = balancer.workers(len(os.sched_getaffinity(0)))
-    return balancer.Balancer(spec.balancer or "", port, ports, folder, request_timeout_s + BEYOND_S, workers)
+    workers = balancer.worker_count(len(os.sched_getaffinity(0)))
+    return balancer.Balancer(
+        spec.balancer or "", port, ports, folder, request_timeout_s + BALANCER_EXTRA_TIMEOUT_S, workers
+    )
 
 
 def command_line(
@@ -67,7 +69,7 @@ def command_line(
 ) -> list[str]:
     """The whole command line: the engine's program in its environment, or the user's command, and the arguments; a container's as `docker run`."""
     if spec.runtime == "docker":
-        return docker_run(described(spec, launch, gpus, environment(spec), image))
+        return docker_run_command(describe_container(spec, launch, gpus, server_environment(spec), image))
     engine = engines.get(spec.engine)
     arguments = engine.arguments(spec, launch)
     if spec.runtime == "command":
@@ -76,18 +78,24 @@ def command_line(
     return [str(python), *engine.started_by(), *arguments]
 
 
-def shown(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str] = ()) -> str:
+def shell_line(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str] = ()) -> str:
     """The server as one line for a shell: what is run, secrets as the variables that hold them."""
     if spec.runtime == "url":
         return f"# runs already at {spec.url}"
     if spec.runtime == "docker":
-        elsewhere = [assignment(name, value) for name, value in environment(spec).items() if _is_elsewhere(name, value)]
+        elsewhere = [
+            assignment(name, value)
+            for name, value in server_environment(spec).items()
+            if _is_renamed_secret(name, value)
+        ]
         return " ".join([*elsewhere, shlex.join(command_line(spec, resources, launch, gpus))])
-    variables = [assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]
+    variables = [
+        assignment(name, value) for name, value in {**gpu_environment(gpus), **server_environment(spec)}.items()
+    ]
     return " ".join([*variables, shlex.join(command_line(spec, resources, launch))])
 
 
-def chosen_gpus(spec: ServerSpec) -> list[str]:
+def configured_gpus(spec: ServerSpec) -> list[str]:
     """The GPUs as the config names them, for a plan; the launch finds their UUIDs."""
     if spec.kind != "cuda":
         return []
@@ -95,17 +103,17 @@ def chosen_gpus(spec: ServerSpec) -> list[str]:
     return [str(name) for name in named]
 
 
-def visible(gpus: Sequence[str]) -> dict[str, str]:
+def gpu_environment(gpus: Sequence[str]) -> dict[str, str]:
     """A server outside a container sees the device's GPUs, by UUID, and no others; its NPUs are its engine's to name."""
     named = [gpu for gpu in gpus if not is_npu(gpu)]
     return {"CUDA_VISIBLE_DEVICES": ",".join(named)} if named else {}
 
 
-def _is_elsewhere(name: str, value: str) -> bool:
+def _is_renamed_secret(name: str, value: str) -> bool:
     """A secret that the shell holds under another name than the server looks for."""
     return is_secret(name) and reference(name, value) != name
 
 
-def environment(spec: ServerSpec) -> Mapping[str, str]:
+def server_environment(spec: ServerSpec) -> Mapping[str, str]:
     """Environment variables of the server beyond those of the run."""
     return engines.get(spec.engine).environment(spec)

@@ -10,17 +10,20 @@ from servegrid import engines
 from servegrid.engines.base import ServerSpec
 
 
-def place(spec: ServerSpec, copy: int) -> int:
+def position_on_device(spec: ServerSpec, copy: int) -> int:
     """Which of the servers on its device this copy is, counted from 0."""
     return copy % spec.sharing
 
 
-def rounds(spec: ServerSpec) -> list[list[int]]:
+def start_rounds(spec: ServerSpec) -> list[list[int]]:
     """The copies in the order of their start: those of a round at once, a round when the one before is ready.
 
     Engines measure the free memory when they start, so two must not start on one device at the same time.
     """
-    return [[copy for copy in range(spec.copies) if place(spec, copy) == first] for first in range(spec.sharing)]
+    return [
+        [copy for copy in range(spec.copies) if position_on_device(spec, copy) == first]
+        for first in range(spec.sharing)
+    ]
 
 
 def gpus_of(spec: ServerSpec, gpus: Sequence[str], copy: int) -> list[str]:

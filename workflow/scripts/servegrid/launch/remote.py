@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from servegrid.launch.probe import ask, asked
+from servegrid.launch.probe import get_json, get_text
 from servegrid.launch.server import ServerError, StartUp
 from servegrid.util.clock import now_s
 
@@ -45,7 +45,7 @@ class RemoteServer:
         """
         said = "no answer"
         while now_s() - self.start_up.launched_s < limit_s:
-            status, said = ask(health_url, self.headers)
+            status, said = get_text(health_url, self.headers)
             if status == 200:
                 self.start_up.ready_s = now_s()
                 return
@@ -58,16 +58,16 @@ class RemoteServer:
     def first_model(self) -> str | None:
         """The first model that it lists at /v1/models; None if it does not say."""
         try:
-            return str(asked(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
+            return str(get_json(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
         except (LookupError, TypeError):
             return None
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
         """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
-        return {path: asked((base or self.url) + path, self.headers) for path in paths}
+        return {path: get_json((base or self.url) + path, self.headers) for path in paths}
 
 
-def at_port(url: str, number: int) -> str:
+def url_at_port(url: str, number: int) -> str:
     """The server's URL at the port that comes `number` after its first: servers with several have them in a row."""
     parts = urlsplit(url)
     if not number or parts.port is None:
@@ -75,7 +75,7 @@ def at_port(url: str, number: int) -> str:
     return url.replace(f":{parts.port}", f":{parts.port + number}", 1)
 
 
-def key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+def api_key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:
     """The header field that carries the API key, from the environment variable of that name.
 
     Raises:

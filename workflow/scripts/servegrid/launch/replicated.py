@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.exit_reason import describe_exit, failure_kind
 from servegrid.launch.server import POLL_S, ServerError, StartUp
 from servegrid.launch.server_log import tail
 from servegrid.util.clock import now_s
 
 
-class Part(Protocol):
+class Member(Protocol):
     """What is asked of a copy, and of the balancer: a context manager as `server.Server` is."""
 
     start_up: StartUp
@@ -55,7 +55,12 @@ class ReplicatedServer:
     """
 
     def __init__(
-        self, copies: Sequence[Part], logs: Sequence[Path], rounds: Sequence[Sequence[int]], balancer: Part, log: Path
+        self,
+        copies: Sequence[Member],
+        logs: Sequence[Path],
+        rounds: Sequence[Sequence[int]],
+        balancer: Member,
+        log: Path,
     ) -> None:
         """`rounds`: the copies that start together, see `topology.rounds`; `log`: the balancer's."""
         self.copies, self._balancer = list(copies), balancer
@@ -63,7 +68,7 @@ class ReplicatedServer:
         self.start_up = StartUp()
         self.ended: dict[str, Any] | None = None
         self.url, self.headers = balancer.url, dict(copies[0].headers)
-        self._started: list[tuple[str, Path | None, Part]] = []
+        self._started: list[tuple[str, Path | None, Member]] = []
 
     def __enter__(self) -> Self:
         self.start_up = StartUp()
@@ -143,7 +148,7 @@ class ReplicatedServer:
         for copy in together:
             self._start(self._name(copy), self._logs[copy], self.copies[copy])
 
-    def _start(self, name: str, log: Path | None, part: Part) -> None:
+    def _start(self, name: str, log: Path | None, part: Member) -> None:
         try:
             part.__enter__()
         except ServerError as error:
@@ -163,7 +168,9 @@ class ReplicatedServer:
             raise ServerError(error.kind, f"{name}: {error}") from error
 
     def _crash(self) -> ServerError:
-        return ServerError(kind(self.ended, self._log), f"ended before all were ready: {ending(self.ended, self._log)}")
+        return ServerError(
+            failure_kind(self.ended, self._log), f"ended before all were ready: {describe_exit(self.ended, self._log)}"
+        )
 
     def _name(self, copy: int) -> str:
         return f"copy {copy + 1} of {len(self.copies)}"

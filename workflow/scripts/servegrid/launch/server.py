@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from servegrid.launch.exit_reason import ending, kind
-from servegrid.launch.probe import asked
+from servegrid.launch.exit_reason import describe_exit, failure_kind
+from servegrid.launch.probe import get_json
 from servegrid.util import guard
 from servegrid.util.clock import now_s
 
@@ -48,7 +48,7 @@ class Server:
         log: Path,
         port: int,
         env: Mapping[str, str] | None = None,
-        grace_s: float = 10.0,
+        stop_timeout_s: float = 10.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.command = list(command)
@@ -56,11 +56,20 @@ class Server:
         self.ended: dict[str, Any] | None = None
         self.pid: int | None = None
         self.url, self.headers = f"http://127.0.0.1:{port}", dict(headers or {})
-        self._log, self._env, self._grace_s = log, env, grace_s
+        self._log, self._env, self._stop_timeout_s = log, env, stop_timeout_s
 
     def __enter__(self) -> Self:
         reading, writing = os.pipe()
-        program = [sys.executable, "-I", "-S", guard.__file__, str(self._grace_s), str(writing), "--", *self.command]
+        program = [
+            sys.executable,
+            "-I",
+            "-S",
+            guard.__file__,
+            str(self._stop_timeout_s),
+            str(writing),
+            "--",
+            *self.command,
+        ]
         with self._log.open("ab") as log:
             self.start_up = StartUp()
             self._guard = subprocess.Popen(
@@ -124,7 +133,8 @@ class Server:
         while now_s() - self.start_up.launched_s < limit_s:
             if not self.alive:
                 raise ServerError(
-                    kind(self.ended, self._log), f"ended before it was ready: {ending(self.ended, self._log)}"
+                    failure_kind(self.ended, self._log),
+                    f"ended before it was ready: {describe_exit(self.ended, self._log)}",
                 )
             if self._healthy(health_url):
                 self.start_up.ready_s = now_s()
@@ -135,7 +145,7 @@ class Server:
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
         """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
-        return {path: asked((base or self.url) + path, self.headers) for path in paths}
+        return {path: get_json((base or self.url) + path, self.headers) for path in paths}
 
     def _healthy(self, url: str) -> bool:
         parts = urlsplit(url)

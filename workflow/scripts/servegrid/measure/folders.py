@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Places:
+class RunFolders:
     """Where a run reads and writes."""
 
     results: Path

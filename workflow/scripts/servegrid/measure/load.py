@@ -15,10 +15,10 @@ from servegrid.client.run import Progress as ClientProgress
 from servegrid.client.shape import ClosedLoop, Shape, Timeouts
 from servegrid.config import Config
 from servegrid.launch.build import AnyServer
-from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.exit_reason import describe_exit, failure_kind
 from servegrid.launch.server import ServerError
 from servegrid.launch.server_log import last_words
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.plan import load_shape
 from servegrid.plan.grid import Load, Session
 from servegrid.prompts import files as prompt_files
@@ -32,14 +32,14 @@ from servegrid.util.clock import now_s
 from servegrid.util.files import write_json
 from servegrid.util.terminal import Progress
 
-DEATH_S = 2.0  # from the first lost connection to the end of the server's last process
+DEATH_WAIT_S = 2.0  # from the first lost connection to the end of the server's last process
 
 
 class LoadRunner:
     """The loads of one session; prompts and request bodies are made once."""
 
     def __init__(
-        self, session: Session, config: Config, places: Places, folder: Path, progress: Progress, model: str
+        self, session: Session, config: Config, places: RunFolders, folder: Path, progress: Progress, model: str
     ) -> None:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self._model = model  # as the server knows it
@@ -60,7 +60,7 @@ class LoadRunner:
             ServerError: when the server died meanwhile; the load is recorded as failed then.
         """
         begun_s = now_s()
-        name = load_shape.shown(load.options, load.threads).replace("-", " ", 1)
+        name = load_shape.readable_name(load.options, load.threads).replace("-", " ", 1)
         if load.options.warmup_requests:
             self._warm_up(load, server, f"{name}, warming up")
         options, wanted = load.options, load_shape.shape(load.options, load.threads or 1, len(self.prompts))
@@ -111,13 +111,13 @@ class LoadRunner:
 
     def _death(self, server: AnyServer) -> ServerError:
         log = self.folder / "server.log"
-        how = ending(server.ended, log)
-        return ServerError(kind(server.ended, log), f"the server died under this load: {how}{last_words(log)}")
+        how = describe_exit(server.ended, log)
+        return ServerError(failure_kind(server.ended, log), f"the server died under this load: {how}{last_words(log)}")
 
     def _write(self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None) -> None:
         folder = load_folder(self.folder, load)
         write_requests(folder, result.records)
-        status, reason = outcome(result.records, death)
+        status, reason = load_outcome(result.records, death)
         record: dict[str, Any] = {
             "format": FORMAT,
             "id": load.id,
@@ -151,10 +151,10 @@ class LoadRunner:
 def _is_dead(server: AnyServer, result: LoadResult) -> bool:
     """Refused connections tell of a death before the process itself is seen to be gone."""
     lost = any(record.status == "disconnected" for record in result.records)
-    return server.dies_within(DEATH_S) if lost else not server.alive
+    return server.dies_within(DEATH_WAIT_S) if lost else not server.alive
 
 
-def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
+def load_outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
     """Status of a load (ok, partial, failed) and the reason in words."""
     good = sum(record.status == "ok" for record in records)
     if death:

@@ -10,19 +10,19 @@ from servegrid import engines
 from servegrid.config import Config
 from servegrid.engines.base import Launch
 from servegrid.host import describe, devices
-from servegrid.host.device_lock import Busy, holding
+from servegrid.host.device_lock import DeviceBusy, hold_device
 from servegrid.launch import build, layout, record
 from servegrid.launch.balancer import Balancer
 from servegrid.launch.build import AnyServer
-from servegrid.launch.remote import RemoteServer, at_port
+from servegrid.launch.remote import RemoteServer, url_at_port
 from servegrid.launch.replicated import ReplicatedServer
 from servegrid.launch.server import ServerError
 from servegrid.launch.server_log import last_words, tail
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.load import LoadRunner
 from servegrid.metrics.energy import IDLE_SAMPLES
 from servegrid.plan.grid import Load, Session
-from servegrid.plan.pending import missing
+from servegrid.plan.pending import pending_loads
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import FORMAT
 from servegrid.telemetry import Telemetry
@@ -31,13 +31,13 @@ from servegrid.util.files import read_json, write_json
 from servegrid.util.secret_env import hidden
 from servegrid.util.terminal import Progress
 
-MOST_IDLE_S = 10.0
+MAX_IDLE_S = 10.0
 
 
 class SessionRun:
     """One job of the measure rule."""
 
-    def __init__(self, session: Session, config: Config, places: Places, progress: Progress) -> None:
+    def __init__(self, session: Session, config: Config, places: RunFolders, progress: Progress) -> None:
         self.session, self.config, self.places, self.progress = session, config, places, progress
         self.engine = engines.get(session.server.spec.engine)
         self.folder = session_folder(places.results, session)
@@ -52,7 +52,7 @@ class SessionRun:
             Busy: when the device is in use by somebody else; nothing is recorded then.
         """
         retry = set(again)
-        while pending := missing(self.session, self.places.results, retry):
+        while pending := pending_loads(self.session, self.places.results, retry):
             retry.clear()  # what was asked for is in `pending` now; a load that fails again stays failed
             for load in pending:
                 shutil.rmtree(load_folder(self.folder, load), ignore_errors=True)
@@ -70,14 +70,14 @@ class SessionRun:
             "gpu": server.gpu,
             "rep": self.session.rep,
             "server": asdict(server.spec) | {"env": hidden(server.spec.env)},
-            "host": describe.describe(),
+            "host": describe.describe_host(),
             "launches": launches,
         }
 
     def _one_life(self, pending: list[Load]) -> None:
         """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
-        with holding(self.session.server.gpu):
-            build.clear_away(self.config)
+        with hold_device(self.session.server.gpu):
+            build.remove_orphaned_containers(self.config)
             gpus, memory_before = self._free_gpus()
             launch = self._new_launch(gpus)
             with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
@@ -86,7 +86,7 @@ class SessionRun:
                     self._guarded_serve(launch, telemetry, pending)
                 finally:
                     launch["memory_not_back"] = devices.wait_memory_back(memory_before)
-                    launch["others_on_gpu"] = _others(gpus)
+                    launch["others_on_gpu"] = _other_gpu_users(gpus)
             notes = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
             launch["telemetry"] = notes
             self._write()
@@ -95,7 +95,7 @@ class SessionRun:
         """Let the telemetry see what the GPUs draw with nothing launched, which their energy is held against."""
         if gpus:
             self.progress("sampling the idle GPU")
-            time.sleep(min(MOST_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
+            time.sleep(min(MAX_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
 
     def _free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
         """The GPUs of the device that the server takes and the memory in use on each before the launch; raises Busy when somebody is on them."""
@@ -104,9 +104,9 @@ class SessionRun:
             gpus = layout.used_gpus(self.session.server.spec, found)
             reason, used = devices.why_busy(gpus), devices.memory_used(gpus)
         except LookupError as error:
-            raise Busy(str(error)) from error
+            raise DeviceBusy(str(error)) from error
         if reason:
-            raise Busy(reason)
+            raise DeviceBusy(reason)
         return gpus, used
 
     def _guarded_serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
@@ -132,7 +132,7 @@ class SessionRun:
             telemetry.watch(*server.pids)  # copies that share a device were started since
             if self.engine.metrics_path:
                 telemetry.scrape(*self._metrics_urls(server), headers=server.headers)
-            launch["answers"] = server.answers(self.engine.facts_paths, self._facts_base(server))
+            launch["answers"] = server.answers(self.engine.info_paths, self._info_base_url(server))
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             if isinstance(server, ReplicatedServer):
                 self._ask_copies(launch, server)
@@ -149,9 +149,9 @@ class SessionRun:
 
     def _server(self, gpus: list[str]) -> AnyServer:
         spec = self.session.server.spec
-        log, grace_s = self.folder / "server.log", self.config.server.stop_timeout_s
+        log, stop_timeout_s = self.folder / "server.log", self.config.server.stop_timeout_s
         resources = self.places.resources
-        return build.whole(spec, self._launches, self._balancer, gpus, resources, log, grace_s)
+        return build.build_server(spec, self._launches, self._balancer, gpus, resources, log, stop_timeout_s)
 
     def _health_url(self, server: AnyServer) -> str:
         return self._base("health", server) + self.engine.health_path
@@ -166,9 +166,9 @@ class SessionRun:
         if len(self._launches) == 1:
             return self._address(what, self._launches[0])
         spec = self.session.server.spec
-        return at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
+        return url_at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
 
-    def _facts_base(self, server: AnyServer) -> str:
+    def _info_base_url(self, server: AnyServer) -> str:
         """Of several copies the first is asked."""
         return self._address("health", self._launches[0]) if self._launches else self._base("health", server)
 
@@ -178,7 +178,7 @@ class SessionRun:
     def _ask_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
         """What each copy says of itself: two on one device need not have taken the same."""
         for entry, one, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
-            answers = copy.answers(self.engine.facts_paths, self._address("health", one))
+            answers = copy.answers(self.engine.info_paths, self._address("health", one))
             entry["reported"] = asdict(self.engine.reported(answers))
 
     def _model_name(self, server: AnyServer) -> str:
@@ -190,12 +190,12 @@ class SessionRun:
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
         self._set_aside_earlier()
         spec, resources, folder = self.session.server.spec, self.places.resources, self.folder
-        self._launches = build.prepared(spec, resources, folder / "server") if spec.runtime != "url" else []
+        self._launches = build.prepare_launches(spec, resources, folder / "server") if spec.runtime != "url" else []
         longest_s = self.config.load.request_timeout_s
-        self._balancer = build.balancer_before(spec, self._launches, folder / "balancer", longest_s)
+        self._balancer = build.prepare_balancer(spec, self._launches, folder / "balancer", longest_s)
         number = len(self.record["launches"]) + 1
         launch = {"number": number, "status": "running", "anchor": wall_anchor()}
-        launch |= record.of(spec, self._launches, self._balancer, gpus, resources)
+        launch |= record.launch_record(spec, self._launches, self._balancer, gpus, resources)
         self.record["launches"].append(launch)
         self.record |= {"status": "running", "reason": None}
         self._write()
@@ -223,7 +223,7 @@ class SessionRun:
         self.folder.mkdir(parents=True, exist_ok=True)
 
 
-def _others(gpus: list[str]) -> str | None:
+def _other_gpu_users(gpus: list[str]) -> str | None:
     """Who is on the GPUs after the server's end, in words; None if nobody, or if they do not answer."""
     try:
         return devices.why_busy(gpus)

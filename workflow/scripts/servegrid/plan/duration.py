@@ -11,7 +11,7 @@ from servegrid.plan.grid import Load, Session
 from servegrid.util.files import read_json
 
 GUESS_START_S, GUESS_LOAD_S = 5.0, 8.0  # used, and called a guess, where nothing comparable was measured
-MOST_SESSIONS_READ = 300  # enough to know the durations; a big sweep has thousands
+MAX_SESSIONS_READ = 300  # enough to know the durations; a big sweep has thousands
 
 
 @dataclass
@@ -25,7 +25,7 @@ class History:
     def read(cls, results: Path) -> "History":
         """Read the durations of at most MOST_SESSIONS_READ sessions on disk."""
         history = cls()
-        for path in itertools.islice(results.glob("sessions/*/rep*/session.json"), MOST_SESSIONS_READ):
+        for path in itertools.islice(results.glob("sessions/*/rep*/session.json"), MAX_SESSIONS_READ):
             history._add(path.parent, read_json(path))
         return history
 

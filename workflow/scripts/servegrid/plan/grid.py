@@ -8,20 +8,20 @@ from typing import Any, Literal, TypeVar
 
 from servegrid import engines, protocols
 from servegrid.config import Config
-from servegrid.config.measuring import Load as LoadOptions
+from servegrid.config.measuring import LoadConfig
 from servegrid.config.models import further_axes
 from servegrid.config.parse import engine_of
-from servegrid.config.serving import Server as ServerOptions
+from servegrid.config.serving import ServerConfig
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.engines.speculation import parse_speculation
 from servegrid.launch import layout
 from servegrid.plan import load_shape
-from servegrid.plan.resolve import Facts
+from servegrid.plan.resolve import Resolved
 from servegrid.results.axes import AXES
 from servegrid.util.identity import digest, named
 
 Axes = Mapping[str, Any]
-S = TypeVar("S", ServerOptions, LoadOptions)
+S = TypeVar("S", ServerConfig, LoadConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Load:
     """A load of the grid: the options that apply to it and the name of its folder, which ends in a hash of them."""
 
     threads: int | None  # None with planned arrivals
-    options: LoadOptions
+    options: LoadConfig
     definition: Mapping[str, Any]
     id: str
 
@@ -79,9 +79,9 @@ class Session:
 class Grid:
     """A config, expanded."""
 
-    def __init__(self, config: Config, facts: Facts) -> None:
+    def __init__(self, config: Config, resolved: Resolved) -> None:
         self.config = config
-        self.facts = facts
+        self.resolved = resolved
         self._servers: dict[tuple[Any, ...], Server] = {}
         self._skips: dict[str, Skip | None] = {}
         self._loads: dict[tuple[Any, ...], Load] = {}
@@ -118,7 +118,7 @@ class Grid:
         protocol = protocols.get(server.spec.protocol or engines.get(server.spec.engine).protocols[0])
         if reason := load_shape.unsupported(load.options, protocol.transport):
             return Skip("unsupported", reason)
-        if reason := self.facts.absent_clients.get(load.options.client):
+        if reason := self.resolved.absent_clients.get(load.options.client):
             return Skip("absent", reason)
         return None
 
@@ -135,7 +135,7 @@ class Grid:
     def _spec(self, axes: Axes) -> ServerSpec:
         entry = self.config.engines[axes["engine"]]
         kind = engine_of(axes["engine"], entry)
-        server = _overridden(self.config.server, axes)
+        server = _override(self.config.server, axes)
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
         device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].defining()}
         image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
@@ -148,7 +148,7 @@ class Grid:
             speculation=speculation,
             quantization=str(axes["quantization"]),
             model=self._model(kind, str(axes["quantization"]), speculation.kind),
-            draft=self.facts.draft if speculation.kind == "draft" else None,
+            draft=self.resolved.draft if speculation.kind == "draft" else None,
             concurrency=server.concurrency,
             context_tokens=server.context_tokens,
             cpu_threads=server.cpu_threads,
@@ -172,26 +172,30 @@ class Grid:
     def _model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
         """The model with those of its ready parts alone that this server uses: another one's is not its business."""
         names = {quantization, engines.get(engine).quantizations.get(quantization, quantization)}
-        model = self.facts.model
+        model = self.resolved.model
         quantized = {name: path for name, path in (model.quantized or {}).items() if name in names} or None
         speculators = {name: path for name, path in (model.speculators or {}).items() if name == speculation} or None
         paths = [*(quantized or {}).values(), *(speculators or {}).values()]
-        local = {path: self.facts.ready[path] for path in paths if path in self.facts.ready}
+        local = {
+            path: self.resolved.checkpoint_hashes[path] for path in paths if path in self.resolved.checkpoint_hashes
+        }
         revision = digest([model.revision, local]) if local else model.revision
         return replace(model, revision=revision, quantized=quantized, speculators=speculators)
 
     def _version(self, name: str, engine: str, device_kind: str) -> str:
         """Of an environment its lock file; `none` where there is no lock file for this kind of device."""
         if self.config.engines[name].runtime == "venv":
-            return self.facts.locks.get(engines.get(engine).lock(device_kind), "none")
-        return self.facts.engine_versions[name]
+            return self.resolved.lock_versions.get(engines.get(engine).lock(device_kind), "none")
+        return self.resolved.engine_versions[name]
 
     def _skip(self, server: Server) -> Skip | None:
         spec, gpu_count = server.spec, self.config.devices[server.gpu].gpu_count
         reason = engines.get(spec.engine).unsupported(spec) or self._no_environment(spec)
         if reason := reason or layout.unsupported(spec, server.gpu, gpu_count):
             return Skip("unsupported", reason)
-        if reason := self.facts.absent.get(server.gpu) or self.facts.absent_balancers.get(spec.balancer or ""):
+        if reason := self.resolved.absent_devices.get(server.gpu) or self.resolved.absent_balancers.get(
+            spec.balancer or ""
+        ):
             return Skip("absent", reason)
         return None
 
@@ -204,21 +208,21 @@ class Grid:
     def _load(self, axes: Axes) -> Load:
         key = tuple((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes)
         if key not in self._loads:
-            options = _overridden(self.config.load, axes)
+            options = _override(self.config.load, axes)
             threads = int(axes["threads"]) if options.arrival == "closed" else None
-            definition = {"threads": threads, "prompts": self.facts.prompts}
+            definition = {"threads": threads, "prompts": self.resolved.prompt_set_id}
             definition |= load_shape.definition(options) | {"output_tokens": self.config.prompts.output_tokens}
             if options.arrival == "trace":
-                definition["trace"] = self.facts.traces[str(options.trace)]
-            name = named(definition, load_shape.shown(options, threads))
+                definition["trace"] = self.resolved.trace_hashes[str(options.trace)]
+            name = named(definition, load_shape.readable_name(options, threads))
             self._loads[key] = Load(threads, options, definition, name)
         return self._loads[key]
 
 
-LOAD_AXES = ("threads", *LoadOptions.model_fields)
+LOAD_AXES = ("threads", *LoadConfig.model_fields)
 
 
-def _overridden(section: S, axes: Axes) -> S:
+def _override(section: S, axes: Axes) -> S:
     """A section of the config with the values that the point's further axes give to its keys."""
     values = {axis: value for axis, value in axes.items() if axis in type(section).model_fields}
     return type(section).model_validate(section.model_dump() | values) if values else section
@@ -228,7 +232,7 @@ def _expand(config: Config) -> Iterator[Axes]:
     """The product of the axes less `exclude`, then `include`; every point once."""
     lists = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
     product = (point for point in _product(lists) if not _matches_any(point, config.grid.exclude))
-    included = itertools.chain.from_iterable(_product(lists | _lists(entry)) for entry in config.grid.include)
+    included = itertools.chain.from_iterable(_product(lists | _value_lists(entry)) for entry in config.grid.include)
     seen: set[tuple[str, ...]] = set()
     for point in itertools.chain(product, included):
         key = tuple(map(str, point.values()))
@@ -241,13 +245,13 @@ def _product(lists: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
     return (dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
 
 
-def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _value_lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {axis: value if isinstance(value, list) else [value] for axis, value in entry.items()}
 
 
 def matches(point: Axes, entry: Mapping[str, Any]) -> bool:
     """Whether the point has, on every axis that the entry names, one of the entry's values."""
-    return all(str(point[axis]) in map(str, values) for axis, values in _lists(entry).items())
+    return all(str(point[axis]) in map(str, values) for axis, values in _value_lists(entry).items())
 
 
 def _matches_any(point: Axes, entries: Iterable[Mapping[str, Any]]) -> bool:

@@ -7,7 +7,7 @@ from servegrid.plan.grid import Grid, Load, Session
 from servegrid.records.paths import session_folder
 
 
-def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
+def sessions_of_other_hosts(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
     """Server id -> the first of `folders` that has a session of it, and its sessions, measured or not; of an open number
     those that there are.
 
@@ -25,11 +25,11 @@ def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Se
     for id, server in servers.items():
         rounds = range(1, grid.config.repeats.at_most + 1)
         sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
-        home = next((folder for folder in folders if _there(folder, sessions)), None)
+        home = next((folder for folder in folders if _recorded_sessions(folder, sessions)), None)
         if home:
-            found[id] = (home, _there(home, sessions) if grid.config.repeats.is_open else sessions)
+            found[id] = (home, _recorded_sessions(home, sessions) if grid.config.repeats.is_open else sessions)
     return found
 
 
-def _there(folder: Path, sessions: Iterable[Session]) -> list[Session]:
+def _recorded_sessions(folder: Path, sessions: Iterable[Session]) -> list[Session]:
     return [session for session in sessions if (session_folder(folder, session) / "session.json").exists()]

@@ -6,19 +6,23 @@ from typing import Any
 
 from servegrid.config.measuring import Repeats
 from servegrid.plan.grid import Grid, Load, Session
-from servegrid.plan.pending import failed_at_start, missing
+from servegrid.plan.pending import failed_at_start, pending_loads
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.stats import intervals
 from servegrid.util.files import read_json
 
 
-def wanted(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
+def needed_sessions(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
     """The sessions of the grid, in the order they run, less those that no load needs; outcomes in `retry` are no records here."""
-    needed = {one.id for sessions in by_server(grid).values() for one in needed_of(sessions, results, grid, retry)}
+    needed = {
+        one.id
+        for sessions in sessions_by_server(grid).values()
+        for one in needed_of_server(sessions, results, grid, retry)
+    }
     return [session for session in grid.sessions if session.id in needed]
 
 
-def by_server(grid: Grid) -> dict[str, list[Session]]:
+def sessions_by_server(grid: Grid) -> dict[str, list[Session]]:
     """All sessions that there may be, by the server's id."""
     found: dict[str, list[Session]] = {}
     for session in grid.sessions:
@@ -26,33 +30,33 @@ def by_server(grid: Grid) -> dict[str, list[Session]]:
     return found
 
 
-def needed_of(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
+def needed_of_server(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
     """Of one server's sessions those that any of its loads needs."""
     repeats = grid.config.repeats
     if not repeats.is_open:
         return sessions
-    unsettled = {session.id: missing(session, results, retry) for session in sessions}
+    unsettled = {session.id: pending_loads(session, results, retry) for session in sessions}
     loads = sessions[0].loads
-    needed = {one.id for load in loads for one in _of_load(load, sessions, unsettled, results, repeats)}
+    needed = {one.id for load in loads for one in _needed_of_load(load, sessions, unsettled, results, repeats)}
     return [session for session in sessions if session.id in needed]
 
 
-def expected(load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats) -> list[Session]:
+def expected_sessions(load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats) -> list[Session]:
     """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
     if not repeats.is_open:
         return list(sessions)
-    return _of_load(load, sessions, {one.id: missing(one, results) for one in sessions}, results, repeats)
+    return _needed_of_load(load, sessions, {one.id: pending_loads(one, results) for one in sessions}, results, repeats)
 
 
-def _of_load(
+def _needed_of_load(
     load: Load, sessions: Sequence[Session], unsettled: Mapping[str, list[Load]], results: Path, repeats: Repeats
 ) -> list[Session]:
     settled = [one for one in sessions if load not in unsettled[one.id]]
-    enough = len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
+    enough = len(settled) >= repeats.at_least and is_precise(_load_records(load, settled, results), repeats.precision)
     return settled if enough else list(sessions)
 
 
-def _records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
+def _load_records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
     """Of the load, in each of these sessions that had a server."""
     folders = [session_folder(results, session) for session in sessions]
     paths = [load_folder(folder, load) / "load.json" for folder in folders if not failed_at_start(folder)]
@@ -64,13 +68,13 @@ def is_precise(loads: Iterable[Mapping[str, Any]], precision: float) -> bool:
 
     One number alone has no interval. A load that has failed each time counts as precise: more sessions would tell nothing.
     """
-    rates = [rate for load in loads if load["status"] != "failed" and (rate := _rate(load)) > 0]
+    rates = [rate for load in loads if load["status"] != "failed" and (rate := _requests_per_s(load)) > 0]
     if not rates:
         return True
     mean = intervals.mean(rates)
     return mean.low is not None and mean.high is not None and (mean.high - mean.low) / 2 <= precision * mean.value
 
 
-def _rate(load: Mapping[str, Any]) -> float:
+def _requests_per_s(load: Mapping[str, Any]) -> float:
     seconds = load["end_s"] - load["start_s"]
     return load["requests"].get("ok", 0) / seconds if seconds > 0 else 0.0

@@ -40,7 +40,7 @@ def record_path(reference: str) -> str:
     return f"images/{readable(reference)}-{digest(reference, 8)}.json"
 
 
-def recorded(reference: str, resources: Path) -> ImageRecord | None:
+def read_image_record(reference: str, resources: Path) -> ImageRecord | None:
     """The record of this image; None if it was not looked up yet."""
     path = resources / record_path(reference)
     return ImageRecord(**read_json(path)) if path.exists() else None

@@ -11,38 +11,40 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from servegrid.launch.container import ContainerRun
-from servegrid.launch.docker.daemon import Unreachable, connected
-from servegrid.launch.docker.image_record import ImageRecord, record_path, recorded
-from servegrid.launch.docker.images import ImageAbsent, have
-from servegrid.launch.docker.keeper import DESCRIPTION, ENDED, RUN, STARTED
-from servegrid.launch.docker.ownership import sweep
+from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
+from servegrid.launch.docker.image_record import ImageRecord, read_image_record, record_path
+from servegrid.launch.docker.images import ImageAbsent, ensure_present
+from servegrid.launch.docker.keeper import ENDED_FILE, RUN_ADAPTER, RUN_FILE, STARTED_FILE
+from servegrid.launch.docker.ownership import remove_orphans
 from servegrid.launch.server import POLL_S, Server, ServerError
 from servegrid.util.clock import now_s
 from servegrid.util.files import read_json, write_atomic
 from servegrid.util.secret_env import is_secret
 
-_PROGRAM = Path(__file__).parents[3] / "run_container.py"
-_DAEMON_S = 20.0  # for what the daemon does beyond waiting for the server: kill, remove
-_SIGNALLED = 128  # exit statuses above it are signals, to the daemon as to a shell
+_KEEPER_SCRIPT = Path(__file__).parents[3] / "run_container.py"
+_DAEMON_TIMEOUT_S = 20.0  # for what the daemon does beyond waiting for the server: kill, remove
+_SIGNAL_OFFSET = 128  # exit statuses above it are signals, to the daemon as to a shell
 
 
 class ContainerServer(Server):
     """As `Server`; its pid is that of the container's first process, or None where that is not one of this host."""
 
     def __init__(
-        self, run: ContainerRun, folder: Path, log: Path, port: int, stop_s: float, headers: Mapping[str, str]
+        self, run: ContainerRun, folder: Path, log: Path, port: int, stop_timeout_s: float, headers: Mapping[str, str]
     ) -> None:
         secrets = {name: value for name, value in run.environment.items() if is_secret(name) and value is not None}
-        command = [sys.executable, str(_PROGRAM), str(folder), str(stop_s)]
-        super().__init__(command, log, port, secrets, grace_s=stop_s + _DAEMON_S, headers=headers)
+        command = [sys.executable, str(_KEEPER_SCRIPT), str(folder), str(stop_timeout_s)]
+        super().__init__(
+            command, log, port, secrets, stop_timeout_s=stop_timeout_s + _DAEMON_TIMEOUT_S, headers=headers
+        )
         self._folder = folder
         self._run = replace(run, environment={**run.environment, **dict.fromkeys(secrets)})
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for name in (STARTED, ENDED):
+        for name in (STARTED_FILE, ENDED_FILE):
             (self._folder / name).unlink(missing_ok=True)
-        write_atomic(self._folder / RUN, DESCRIPTION.dump_json(self._run, indent=1))
+        write_atomic(self._folder / RUN_FILE, RUN_ADAPTER.dump_json(self._run, indent=1))
         super().__enter__()
         try:
             self.pid = self._started()["pid"]
@@ -53,14 +55,14 @@ class ContainerServer(Server):
 
     def _started(self) -> dict[str, Any]:
         """What started.json says, once it is there; the daemon's own time limits end this wait."""
-        while not (self._folder / STARTED).exists():
+        while not (self._folder / STARTED_FILE).exists():
             if not self.alive:
                 ended = self.ended or {}
                 raise ServerError(
                     ended.get("kind", "launch"), f"could not be launched: {ended.get('error', 'its keeper died')}"
                 )
             time.sleep(POLL_S)
-        started: dict[str, Any] = read_json(self._folder / STARTED)
+        started: dict[str, Any] = read_json(self._folder / STARTED_FILE)
         return started
 
     @property
@@ -83,40 +85,40 @@ class ContainerServer(Server):
 
     def _outcome(self) -> dict[str, Any] | None:
         """How the container ended, if it was told already; an exit status that means a signal becomes one."""
-        told = self._folder / ENDED
+        told = self._folder / ENDED_FILE
         if not told.exists():
             return None
         outcome: dict[str, Any] = read_json(told)
         status = outcome["exit"]
-        how = {"signal": status - _SIGNALLED} if status > _SIGNALLED else {"exit": status}
+        how = {"signal": status - _SIGNAL_OFFSET} if status > _SIGNAL_OFFSET else {"exit": status}
         return {**outcome, **how, "memory_limit": self._run.memory_limit}
 
 
-def usable(reference: str, resources: Path) -> ImageRecord:
+def require_image(reference: str, resources: Path) -> ImageRecord:
     """The image as recorded, and it is there.
 
     Raises:
         ServerError: `image` when it cannot be had, `launch` when the daemon does not answer.
     """
     path = resources / record_path(reference)
-    image = recorded(reference, resources)
+    image = read_image_record(reference, resources)
     if image is None or image.error:
         reason = image.error if image else f"was not looked up ({path} is missing)"
         raise ServerError("image", f"no image {reference}: {reason}")
     try:
-        with connected() as client:
-            have(client, image)
+        with docker_client() as client:
+            ensure_present(client, image)
     except ImageAbsent as error:
         raise ServerError("image", f"no image {reference}: {error}; remove {path} to look the name up anew") from error
-    except (Unreachable, DockerException, RequestException) as error:
+    except (DaemonUnreachable, DockerException, RequestException) as error:
         raise ServerError("launch", f"no container: {error}") from error
     return image
 
 
-def clear_away() -> list[str]:
+def remove_orphaned_containers() -> list[str]:
     """Remove containers that a run left behind when it was killed; a daemon that does not answer has none of ours to show."""
     try:
-        with connected() as client:
-            return sweep(client)
-    except (Unreachable, DockerException, RequestException):
+        with docker_client() as client:
+            return remove_orphans(client)
+    except (DaemonUnreachable, DockerException, RequestException):
         return []
