@@ -66,7 +66,7 @@ def line(name: str, engine: Engine, spec: ServerSpec) -> str:
     if reason := engine.unsupported(spec):
         return f"# {name}\nunsupported: {reason}\n"
     launch = nominal_launch(spec, RESOURCES)
-    written = [f"# {path}: {json.dumps(text)}\n" for path, text in engine.written(spec, launch).items()]
+    written = [f"# {path}: {json.dumps(text)}\n" for path, text in engine.settings_files(spec, launch).items()]
     return "".join([f"# {name}\n", *written, shell_line(spec, RESOURCES, launch, configured_gpus(spec)), "\n"])
 
 

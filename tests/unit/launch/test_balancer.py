@@ -38,7 +38,7 @@ def balanced(kind: str, ports: list[int], folder: Path) -> Iterator[str]:
     folder = folder / "a folder, with blanks"
     folder.mkdir()
     balancer = Balancer(kind, free_port(), tuple(ports), folder, 30.0, 1)
-    balancer.file.write_text(balancer.config)
+    balancer.config_file.write_text(balancer.config)
     with Server(balancer.command, folder / "log", balancer.port) as server:
         try:
             server.wait_ready(f"{server.url}/health", 60)
@@ -175,7 +175,7 @@ def test_it_runs_as_an_ordinary_user(kind: str, tmp_path: Path) -> None:
     folder = Path("/tmp") / f"servegrid-test-{port}"
     balancer = Balancer(kind, port, (free_port(),), folder, 30.0, 1)
     folder.mkdir()
-    balancer.file.write_text(balancer.config)
+    balancer.config_file.write_text(balancer.config)
     os.chown(folder, uid, gid)
     as_nobody = {"user": uid, "group": gid, "extra_groups": []}
     with (

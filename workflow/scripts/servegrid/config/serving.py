@@ -119,7 +119,7 @@ class Device(Section):
         None, description="Price of the device per hour in US dollars, for cost per token."
     )
 
-    def defining(self) -> dict[str, Any]:
+    def identifying_fields(self) -> dict[str, Any]:
         """What makes a server on it another server; its price does not."""
         return self.model_dump(exclude={"usd_per_hour", *(["count"] if self.count == 1 else [])})
 

@@ -133,14 +133,14 @@ def _server_lines(grid: Grid, spec: ServerSpec) -> Iterator[str]:
         yield shell_line(spec, resources, launch, layout.gpus_of(spec, configured_gpus(spec), copy))
     if spec.balancer:
         balancer = nominal_balancer(spec, launches, grid.config.load.request_timeout_s)
-        yield f"# before them, on port {balancer.port}, {balancer.kind} with {balancer.file}:"
+        yield f"# before them, on port {balancer.port}, {balancer.kind} with {balancer.config_file}:"
         yield from (f"#     {line}" for line in balancer.config.splitlines())
         yield shlex.join(balancer.command)
 
 
 def _settings_file_lines(spec: ServerSpec, launch: Launch) -> Iterator[str]:
     """The files that the server reads its settings from, in comments."""
-    for name, text in engines.get(spec.engine).written(spec, launch).items():
+    for name, text in engines.get(spec.engine).settings_files(spec, launch).items():
         yield f"{launch.folder / name}:"
         yield from (f"    {line}" for line in text.splitlines())
 

@@ -81,7 +81,7 @@ class Launch:
 
     files: Mapping[str, Path]
     ports: tuple[int, ...]
-    folder: Path  # what `Engine.written` names lies there
+    folder: Path  # what `Engine.settings_files` names lies there
     host: str = "127.0.0.1"
     copy: int = 0  # which of the servers that share the device
 
@@ -166,9 +166,13 @@ class Engine(ABC):
             return f"{self.title} is not set up here for devices of kind {spec.kind}"
         if spec.runtime == "docker" and not spec.image:
             return f"servegrid knows no image of {self.title} for devices of kind {spec.kind}; name one as `image`"
-        return self._no_speculation(spec) or self._no_quantization(spec) or self._no_setting(spec)
+        return (
+            self._unsupported_speculation(spec)
+            or self._unsupported_quantization(spec)
+            or self._unsupported_setting(spec)
+        )
 
-    def _no_speculation(self, spec: ServerSpec) -> str | None:
+    def _unsupported_speculation(self, spec: ServerSpec) -> str | None:
         asked = spec.speculation
         if asked.kind not in ("none", *self.speculation_kinds):
             if not self.speculation_kinds:
@@ -180,12 +184,12 @@ class Engine(ABC):
             return f"{asked.kind} speculation needs weights of its own: name them under model.speculators.{asked.kind}"
         return None
 
-    def _no_quantization(self, spec: ServerSpec) -> str | None:
+    def _unsupported_quantization(self, spec: ServerSpec) -> str | None:
         if spec.quantization in self.quantizations:
             return None
         return f"{self.title} has no quantization {spec.quantization} (it has {', '.join(self.quantizations)})"
 
-    def _no_setting(self, spec: ServerSpec) -> str | None:
+    def _unsupported_setting(self, spec: ServerSpec) -> str | None:
         if spec.memory_fraction is not None and not self.has_memory_fraction:
             return f"{self.title} cannot be given a share of the device's memory"
         if spec.tensor_parallel > 1 and not self.has_tensor_parallel:
@@ -202,7 +206,7 @@ class Engine(ABC):
         """Name of the lock file in envs/ for this kind of device; engines may share one."""
         return self.name
 
-    def started_by(self) -> list[str]:
+    def python_arguments(self) -> list[str]:
         """The words after the environment's Python."""
         return [str(SCRIPTS / self.program)]
 
@@ -214,7 +218,7 @@ class Engine(ABC):
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The command line after the program, to serve on `launch.host` and `launch.port`."""
 
-    def written(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
+    def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
         """Files that are written into `launch.folder` before the start: relative path -> text."""
         return {}
 

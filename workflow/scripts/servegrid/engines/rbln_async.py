@@ -15,4 +15,4 @@ class RblnAsync(Rbln, VllmAsync):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The small server's program comes first: the user's command is a Python."""
-        return [*Engine.started_by(self), *VllmAsync.arguments(self, spec, launch)]
+        return [*Engine.python_arguments(self), *VllmAsync.arguments(self, spec, launch)]

@@ -70,7 +70,7 @@ class TensorRTLLM(Engine):
             {name: value for name, value in spec.options.items() if not name.startswith(SETTINGS_PREFIX)}
         )
 
-    def written(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
+    def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
         """The file of settings."""
         cache: dict[str, Any] = {"enable_block_reuse": spec.prefix_cache}
         if spec.memory_fraction is not None:

@@ -44,7 +44,7 @@ class TransformersServe(Engine):
         """With torch for this kind of device."""
         return "transformers-cpu" if device_kind == "cpu" else "transformers"
 
-    def started_by(self) -> list[str]:
+    def python_arguments(self) -> list[str]:
         """The program `transformers`, by its module."""
         return ["-m", "transformers.cli.transformers"]
 

@@ -55,7 +55,7 @@ class TritonVllm(Vllm):
         own = {name.removeprefix(PREFIX): value for name, value in spec.options.items() if name.startswith(PREFIX)}
         return [*line, *(f"--{name}" if value is None else f"--{name}={value}" for name, value in own.items())]
 
-    def written(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
+    def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
         """The model repository."""
         folder = f"repository/{MODEL}"
         settings = json.dumps(self.engine_arguments(spec, launch), indent=2)

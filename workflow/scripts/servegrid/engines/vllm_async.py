@@ -24,7 +24,7 @@ class VllmAsync(Vllm):
     key_variable = "SERVER_API_KEY"
     metrics = _library_server.METRICS
 
-    started_by = Engine.started_by
+    python_arguments = Engine.python_arguments
     container = Engine.container
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:

@@ -25,17 +25,17 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """What one is started with. `longest_s`: how long an answer may be silent, in s; `folder`: where its config lies."""
+    """What one is started with. `read_timeout_s`: how long an answer may be silent, in s; `folder`: where its config lies."""
 
     kind: str
     port: int
-    servers: tuple[int, ...]
+    server_ports: tuple[int, ...]
     folder: Path
-    longest_s: float
+    read_timeout_s: float
     workers: int
 
     @property
-    def file(self) -> Path:
+    def config_file(self) -> Path:
         """Its config."""
         return self.folder / {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[self.kind]
 
@@ -44,8 +44,8 @@ class Balancer:
         """The command line; it stays in the foreground."""
         name = find_program(self.kind) or self.kind
         if self.kind == "nginx":
-            return [name, "-p", str(self.folder), "-c", str(self.file)]
-        return [name, "-db", "-f", str(self.file)]
+            return [name, "-p", str(self.folder), "-c", str(self.config_file)]
+        return [name, "-db", "-f", str(self.config_file)]
 
     @property
     def config(self) -> str:
@@ -70,15 +70,15 @@ def why_missing(kind: str) -> str | None:
     return f"the load balancer {kind} is not installed (Debian: apt-get install {PACKAGES[kind]})"
 
 
-def _nginx_config(wanted: Balancer) -> str:
+def _nginx_config(balancer: Balancer) -> str:
     """Without the shared zone every worker would count its own requests alone."""
-    longest_s = round(wanted.longest_s)
-    servers = _lines(f"        server 127.0.0.1:{port} max_fails=0;" for port in wanted.servers)
+    read_timeout_s = round(balancer.read_timeout_s)
+    servers = _lines(f"        server 127.0.0.1:{port} max_fails=0;" for port in balancer.server_ports)
     return f"""\
 daemon off;
-worker_processes {wanted.workers};
+worker_processes {balancer.workers};
 worker_rlimit_nofile {2 * MAX_CONNECTIONS};
-pid {_quote_path(wanted.folder / "nginx.pid")};
+pid {_quote_path(balancer.folder / "nginx.pid")};
 error_log stderr error;
 events {{
     worker_connections {MAX_CONNECTIONS};
@@ -87,17 +87,17 @@ http {{
     access_log off;
     client_max_body_size 0;
     client_body_buffer_size 16m;
-    client_body_timeout {longest_s}s;
-    keepalive_timeout {longest_s}s;
+    client_body_timeout {read_timeout_s}s;
+    keepalive_timeout {read_timeout_s}s;
     keepalive_requests 1000000000;
-{_lines(f"    {kind}_temp_path {_quote_path(wanted.folder / 'temporary')};" for kind in _TEMPORARY_KINDS)}
+{_lines(f"    {kind}_temp_path {_quote_path(balancer.folder / 'temporary')};" for kind in _TEMPORARY_KINDS)}
     upstream servers {{
         zone servers 256k;
         least_conn;
 {servers}
     }}
     server {{
-        listen 127.0.0.1:{wanted.port} backlog=4096;
+        listen 127.0.0.1:{balancer.port} backlog=4096;
         location / {{
             proxy_pass http://servers;
             proxy_http_version 1.1;
@@ -106,8 +106,8 @@ http {{
             proxy_buffering off;
             proxy_next_upstream off;
             proxy_connect_timeout 60s;
-            proxy_send_timeout {longest_s}s;
-            proxy_read_timeout {longest_s}s;
+            proxy_send_timeout {read_timeout_s}s;
+            proxy_read_timeout {read_timeout_s}s;
         }}
     }}
 }}
@@ -117,13 +117,15 @@ http {{
 _TEMPORARY_KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
-def _haproxy_config(wanted: Balancer) -> str:
+def _haproxy_config(balancer: Balancer) -> str:
     """`no strict-limits`: where this user may open fewer files, there are fewer connections and not none."""
-    longest_s = round(wanted.longest_s)
-    servers = _lines(f"    server copy{number} 127.0.0.1:{port}" for number, port in enumerate(wanted.servers, start=1))
+    read_timeout_s = round(balancer.read_timeout_s)
+    servers = _lines(
+        f"    server copy{number} 127.0.0.1:{port}" for number, port in enumerate(balancer.server_ports, start=1)
+    )
     return f"""\
 global
-    nbthread {wanted.workers}
+    nbthread {balancer.workers}
     maxconn {MAX_CONNECTIONS}
     no strict-limits
 defaults
@@ -132,13 +134,13 @@ defaults
     option http-server-close
     retries 0
     timeout connect 60s
-    timeout client {longest_s}s
-    timeout server {longest_s}s
-    timeout http-request {longest_s}s
-    timeout http-keep-alive {longest_s}s
-    timeout queue {longest_s}s
+    timeout client {read_timeout_s}s
+    timeout server {read_timeout_s}s
+    timeout http-request {read_timeout_s}s
+    timeout http-keep-alive {read_timeout_s}s
+    timeout queue {read_timeout_s}s
 frontend all
-    bind 127.0.0.1:{wanted.port} backlog 4096
+    bind 127.0.0.1:{balancer.port} backlog 4096
     maxconn {MAX_CONNECTIONS}
     default_backend servers
 backend servers

@@ -48,7 +48,7 @@ def _prepare_launch(spec: ServerSpec, resources: Path, folder: Path, ports: tupl
         role: path if is_hub_name(path) else path.absolute() for role, path in needed_files(spec, resources).items()
     }
     launch = Launch(files, ports, folder.absolute(), copy=copy)
-    for name, text in engine.written(spec, launch).items():
+    for name, text in engine.settings_files(spec, launch).items():
         path = launch.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -65,7 +65,7 @@ def prepare_balancer(
     port = next(port for port in free_ports(len(taken) + 1) if port not in taken)
     found = make_balancer(spec, launches, port, folder.absolute(), request_timeout_s)
     found.folder.mkdir(parents=True, exist_ok=True)
-    found.file.write_text(found.config)
+    found.config_file.write_text(found.config)
     return found
 
 

@@ -75,7 +75,7 @@ def command_line(
     if spec.runtime == "command":
         return [*(spec.command or ()), *arguments]
     python = resources / environment_folder(spec) / "bin" / "python"
-    return [str(python), *engine.started_by(), *arguments]
+    return [str(python), *engine.python_arguments(), *arguments]
 
 
 def shell_line(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str] = ()) -> str:

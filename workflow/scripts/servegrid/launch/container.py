@@ -40,7 +40,7 @@ def describe_container(
     needs = engine.container(spec)
     inside = _launch_inside(launch, needs)
     files = [path for path in inside.files.values() if not is_hub_name(path)]
-    written = [inside.folder] if engine.written(spec, inside) else []
+    written = [inside.folder] if engine.settings_files(spec, inside) else []
     return ContainerRun(
         image=image or spec.image or "",
         words=(*needs.program, *engine.arguments(spec, inside)),

@@ -66,13 +66,13 @@ def _replicated_script(spec: ServerSpec, resources: Path, folder: Path) -> str:
         lines += [*_settings_file_lines(spec, launch), f"{shell_line(spec, resources, launch, gpus)} &"]
     # two on one device must not measure its free memory at the same time
     lines.insert(0, "# start each server when the one before it is ready") if spec.sharing > 1 else None
-    return "\n".join([*lines, *_write_file_lines(balancer.file, balancer.config), shlex.join(balancer.command)])
+    return "\n".join([*lines, *_write_file_lines(balancer.config_file, balancer.config), shlex.join(balancer.command)])
 
 
 def _settings_file_lines(spec: ServerSpec, launch: Launch) -> list[str]:
     """Shell lines that write the engine's files."""
     lines: list[str] = []
-    for name, text in engines.get(spec.engine).written(spec, launch).items():
+    for name, text in engines.get(spec.engine).settings_files(spec, launch).items():
         lines += _write_file_lines(launch.folder / name, text)
     return lines
 

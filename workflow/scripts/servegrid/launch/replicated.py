@@ -1,4 +1,4 @@
-"""Several servers behind a load balancer, which together are one server: ready when all are, dead when one is."""
+"""Several servers behind a load balancer, which round_copies are one server: ready when all are, dead when one is."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,7 +62,7 @@ class ReplicatedServer:
         balancer: Member,
         log: Path,
     ) -> None:
-        """`rounds`: the copies that start together, see `topology.rounds`; `log`: the balancer's."""
+        """`rounds`: the copies that start round_copies, see `topology.rounds`; `log`: the balancer's."""
         self.copies, self._balancer = list(copies), balancer
         self._rounds, self._logs, self._log = rounds, list(logs), log
         self.start_up = StartUp()
@@ -102,13 +102,13 @@ class ReplicatedServer:
             if dead:
                 name, log, part = dead
                 self.ended = {**(part.ended or {}), "who": name}
-                self._quote(name, log)
+                self._append_log_tail(name, log)
         return self.ended is None
 
     def dies_within(self, limit_s: float) -> bool:
         """Whether a part is gone, or goes within `limit_s` seconds."""
-        until_s = now_s() + limit_s
-        while self.alive and now_s() < until_s:
+        deadline_s = now_s() + limit_s
+        while self.alive and now_s() < deadline_s:
             time.sleep(POLL_S)
         return not self.alive
 
@@ -125,18 +125,18 @@ class ReplicatedServer:
         """
         path = health_url.removeprefix(self.url)
 
-        def look() -> None:
+        def check_alive() -> None:
             tick()
             if not self.alive:
-                raise self._crash()
+                raise self._crash_error()
 
-        for number, together in enumerate(self._rounds):
+        for number, round_copies in enumerate(self._rounds):
             if number:
-                self._start_round(together)
-            for copy in together:
-                self._wait(copy, path, limit_s, look)
+                self._start_round(round_copies)
+            for copy in round_copies:
+                self._wait_until_ready(copy, path, limit_s, check_alive)
         self._start("the balancer", None, self._balancer)
-        self._wait(None, path, limit_s, look)
+        self._wait_until_ready(None, path, limit_s, check_alive)
         self.start_up.listening_s = self._balancer.start_up.listening_s
         self.start_up.ready_s = self._balancer.start_up.ready_s
 
@@ -144,9 +144,9 @@ class ReplicatedServer:
         """What the first copy answers at these paths; see `copies` for the others."""
         return self.copies[0].answers(paths, base)
 
-    def _start_round(self, together: Sequence[int]) -> None:
-        for copy in together:
-            self._start(self._name(copy), self._logs[copy], self.copies[copy])
+    def _start_round(self, round_copies: Sequence[int]) -> None:
+        for copy in round_copies:
+            self._start(self._copy_name(copy), self._logs[copy], self.copies[copy])
 
     def _start(self, name: str, log: Path | None, part: Member) -> None:
         try:
@@ -155,28 +155,28 @@ class ReplicatedServer:
             raise ServerError(error.kind, f"{name}: {error}") from error
         self._started.append((name, log, part))
 
-    def _wait(self, copy: int | None, path: str, limit_s: float, look: Callable[[], None]) -> None:
+    def _wait_until_ready(self, copy: int | None, path: str, limit_s: float, check_alive: Callable[[], None]) -> None:
         """`copy` None: for the balancer."""
         part = self._balancer if copy is None else self.copies[copy]
         try:
-            part.wait_ready(part.url + path, limit_s, look)
+            part.wait_ready(part.url + path, limit_s, check_alive)
         except ServerError as error:
             if not self.alive:
-                raise self._crash() from error
-            name, log = ("the balancer", None) if copy is None else (self._name(copy), self._logs[copy])
-            self._quote(name, log)
+                raise self._crash_error() from error
+            name, log = ("the balancer", None) if copy is None else (self._copy_name(copy), self._logs[copy])
+            self._append_log_tail(name, log)
             raise ServerError(error.kind, f"{name}: {error}") from error
 
-    def _crash(self) -> ServerError:
+    def _crash_error(self) -> ServerError:
         return ServerError(
             failure_kind(self.ended, self._log), f"ended before all were ready: {describe_exit(self.ended, self._log)}"
         )
 
-    def _name(self, copy: int) -> str:
+    def _copy_name(self, copy: int) -> str:
         return f"copy {copy + 1} of {len(self.copies)}"
 
-    def _quote(self, name: str, log: Path | None) -> None:
-        """Put the end of a part's log into the log of all, where reasons and reports look; the balancer's is there already."""
+    def _append_log_tail(self, name: str, log: Path | None) -> None:
+        """Put the end of a part's log into the log of all, where reasons and reports check_alive; the balancer's is there already."""
         if log:
-            with suppress(OSError), self._log.open("a") as all_of_them:
-                all_of_them.writelines(f"{name}: {line}\n" for line in tail(log))
+            with suppress(OSError), self._log.open("a") as common_log:
+                common_log.writelines(f"{name}: {line}\n" for line in tail(log))

@@ -96,7 +96,7 @@ class Server:
         assert self._guard.stdin
         self._guard.stdin.close()
         if self.ended is None:
-            self.ended = self._read_end()
+            self.ended = self._read_exit()
         self._guard.wait()
         self._status.close()
 
@@ -104,10 +104,10 @@ class Server:
     def alive(self) -> bool:
         """Whether the server's process still runs; never blocks."""
         if self.ended is None and select.select([self._status], [], [], 0)[0]:
-            self.ended = self._read_end()
+            self.ended = self._read_exit()
         return self.ended is None
 
-    def _read_end(self) -> dict[str, Any]:
+    def _read_exit(self) -> dict[str, Any]:
         """How it ended, from the guard; a guard that says nothing was killed, and its server with it."""
         line = self._status.readline()
         ended: dict[str, Any] = json.loads(line) if line else {"signal": 9}

@@ -65,8 +65,8 @@ class LoadRunner:
             self._warm_up(load, server, f"{name}, warming up")
         options, wanted = load.options, load_shape.shape(load.options, load.threads or 1, len(self.prompts))
         result = self._send(load, server, self.prompts, wanted, name, kind=options.client, workers=options.workers)
-        death = self._death(server) if _is_dead(server, result) else None
-        self._write(load, launch, begun_s, result, death)
+        death = self._death_error(server) if _is_dead(server, result) else None
+        self._write_records(load, launch, begun_s, result, death)
         if death:
             raise death
 
@@ -109,12 +109,14 @@ class LoadRunner:
         settings = GenerationSettings(tokens, self._model, temperature=load.options.temperature, extra=extra)
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
 
-    def _death(self, server: AnyServer) -> ServerError:
+    def _death_error(self, server: AnyServer) -> ServerError:
         log = self.folder / "server.log"
         how = describe_exit(server.ended, log)
         return ServerError(failure_kind(server.ended, log), f"the server died under this load: {how}{last_words(log)}")
 
-    def _write(self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None) -> None:
+    def _write_records(
+        self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None
+    ) -> None:
         folder = load_folder(self.folder, load)
         write_requests(folder, result.records)
         status, reason = load_outcome(result.records, death)
@@ -132,11 +134,11 @@ class LoadRunner:
             "end_s": result.end_s,
             "client_cpu_s": result.client_cpu_s,
             "unsent": result.unsent,
-            **self._grade(load, result),
+            **self._client_limits(load, result),
         }
         write_json(folder / "load.json", record)
 
-    def _grade(self, load: Load, result: LoadResult) -> dict[str, float | None]:
+    def _client_limits(self, load: Load, result: LoadResult) -> dict[str, float | None]:
         """How near the load came to what this client can carry on this host; unknown where it was not calibrated, as over gRPC."""
         found, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
         if found is None or seconds <= 0 or self.protocol.transport != "http":

@@ -41,7 +41,7 @@ class SessionRun:
         self.session, self.config, self.places, self.progress = session, config, places, progress
         self.engine = engines.get(session.server.spec.engine)
         self.folder = session_folder(places.results, session)
-        self.record = self._opened_record()
+        self.record = self._new_record()
         self._launches: list[Launch] = []
         self._balancer: Balancer | None = None
 
@@ -56,9 +56,9 @@ class SessionRun:
             retry.clear()  # what was asked for is in `pending` now; a load that fails again stays failed
             for load in pending:
                 shutil.rmtree(load_folder(self.folder, load), ignore_errors=True)
-            self._one_life(pending)
+            self._run_launch(pending)
 
-    def _opened_record(self) -> dict[str, Any]:
+    def _new_record(self) -> dict[str, Any]:
         server = self.session.server
         path = self.folder / "session.json"
         launches = read_json(path)["launches"] if path.exists() else []
@@ -74,22 +74,22 @@ class SessionRun:
             "launches": launches,
         }
 
-    def _one_life(self, pending: list[Load]) -> None:
+    def _run_launch(self, pending: list[Load]) -> None:
         """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
         with hold_device(self.session.server.gpu):
             build.remove_orphaned_containers(self.config)
-            gpus, memory_before = self._free_gpus()
+            gpus, memory_before = self._require_free_gpus()
             launch = self._new_launch(gpus)
             with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
                 self._sample_idle(gpus)
                 try:
-                    self._guarded_serve(launch, telemetry, pending)
+                    self._serve_recording_errors(launch, telemetry, pending)
                 finally:
                     launch["memory_not_back"] = devices.wait_memory_back(memory_before)
                     launch["others_on_gpu"] = _other_gpu_users(gpus)
             notes = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
             launch["telemetry"] = notes
-            self._write()
+            self._write_record()
 
     def _sample_idle(self, gpus: list[str]) -> None:
         """Let the telemetry see what the GPUs draw with nothing launched, which their energy is held against."""
@@ -97,7 +97,7 @@ class SessionRun:
             self.progress("sampling the idle GPU")
             time.sleep(min(MAX_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
 
-    def _free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
+    def _require_free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
         """The GPUs of the device that the server takes and the memory in use on each before the launch; raises Busy when somebody is on them."""
         try:
             found = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
@@ -109,20 +109,20 @@ class SessionRun:
             raise DeviceBusy(reason)
         return gpus, used
 
-    def _guarded_serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
+    def _serve_recording_errors(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
         """Serve; a dead server is recorded and done with, an interruption is recorded and goes on upwards."""
         try:
             self._serve(launch, telemetry, pending)
         except ServerError as error:
-            self._ended(launch, "failed", error.kind, f"{error}{last_words(self.folder / 'server.log')}")
+            self._record_end(launch, "failed", error.kind, f"{error}{last_words(self.folder / 'server.log')}")
         except BaseException as error:
-            self._ended(launch, "interrupted", None, f"{type(error).__name__}: {error}")
+            self._record_end(launch, "interrupted", None, f"{type(error).__name__}: {error}")
             raise
         else:
-            self._ended(launch, "ok", None, None)
+            self._record_end(launch, "ok", None, None)
 
     def _serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
-        with self._server(launch["gpus"]) as server:
+        with self._build_server(launch["gpus"]) as server:
             telemetry.watch(*server.pids)
             self.progress("starting the server" if server.pids else "asking for the server")
             try:
@@ -132,12 +132,12 @@ class SessionRun:
             telemetry.watch(*server.pids)  # copies that share a device were started since
             if self.engine.metrics_path:
                 telemetry.scrape(*self._metrics_urls(server), headers=server.headers)
-            launch["answers"] = server.answers(self.engine.info_paths, self._info_base_url(server))
+            launch["answers"] = server.answers(self.engine.info_paths, self._info_url(server))
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             if isinstance(server, ReplicatedServer):
-                self._ask_copies(launch, server)
+                self._record_copies(launch, server)
             launch["model"] = self._model_name(server)
-            self._write()
+            self._write_record()
             runner = LoadRunner(
                 self.session, self.config, self.places, self.folder, self.progress, str(launch["model"])
             )
@@ -147,38 +147,40 @@ class SessionRun:
             telemetry.scrape()
         launch["stopped_s"] = now_s()
 
-    def _server(self, gpus: list[str]) -> AnyServer:
+    def _build_server(self, gpus: list[str]) -> AnyServer:
         spec = self.session.server.spec
         log, stop_timeout_s = self.folder / "server.log", self.config.server.stop_timeout_s
         resources = self.places.resources
         return build.build_server(spec, self._launches, self._balancer, gpus, resources, log, stop_timeout_s)
 
     def _health_url(self, server: AnyServer) -> str:
-        return self._base("health", server) + self.engine.health_path
+        return self._base_url("health", server) + self.engine.health_path
 
     def _metrics_urls(self, server: AnyServer) -> list[str]:
         """Of every copy: behind a balancer each would be asked by chance."""
-        bases = [self._address("metrics", launch) for launch in self._launches] or [self._base("metrics", server)]
+        bases = [self._launch_url("metrics", launch) for launch in self._launches] or [
+            self._base_url("metrics", server)
+        ]
         return [f"{base}{self.engine.metrics_path}" for base in bases]
 
-    def _base(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
+    def _base_url(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
         """Where the server answers for this: mostly the port of its API; of several copies the balancer's."""
         if len(self._launches) == 1:
-            return self._address(what, self._launches[0])
+            return self._launch_url(what, self._launches[0])
         spec = self.session.server.spec
         return url_at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
 
-    def _info_base_url(self, server: AnyServer) -> str:
+    def _info_url(self, server: AnyServer) -> str:
         """Of several copies the first is asked."""
-        return self._address("health", self._launches[0]) if self._launches else self._base("health", server)
+        return self._launch_url("health", self._launches[0]) if self._launches else self._base_url("health", server)
 
-    def _address(self, what: Literal["health", "metrics"], launch: Launch) -> str:
+    def _launch_url(self, what: Literal["health", "metrics"], launch: Launch) -> str:
         return f"http://127.0.0.1:{launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
 
-    def _ask_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
+    def _record_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
         """What each copy says of itself: two on one device need not have taken the same."""
         for entry, one, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
-            answers = copy.answers(self.engine.info_paths, self._address("health", one))
+            answers = copy.answers(self.engine.info_paths, self._launch_url("health", one))
             entry["reported"] = asdict(self.engine.reported(answers))
 
     def _model_name(self, server: AnyServer) -> str:
@@ -188,7 +190,7 @@ class SessionRun:
         return self.engine.api_model(spec, self._launches[0]) if self._launches else spec.model.name
 
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
-        self._set_aside_earlier()
+        self._archive_previous_launch()
         spec, resources, folder = self.session.server.spec, self.places.resources, self.folder
         self._launches = build.prepare_launches(spec, resources, folder / "server") if spec.runtime != "url" else []
         longest_s = self.config.load.request_timeout_s
@@ -198,20 +200,20 @@ class SessionRun:
         launch |= record.launch_record(spec, self._launches, self._balancer, gpus, resources)
         self.record["launches"].append(launch)
         self.record |= {"status": "running", "reason": None}
-        self._write()
+        self._write_record()
         return launch
 
-    def _ended(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
+    def _record_end(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
         launch |= {"status": status, "kind": kind, "reason": reason, "log_tail": tail(self.folder / "server.log")}
         failed_at_start = status == "failed" and launch.get("start_up", {}).get("ready_s") is None
         outcome = "failed" if failed_at_start else "interrupted" if status == "interrupted" else "ok"
         self.record |= {"status": outcome, "reason": reason if outcome != "ok" else None}
-        self._write()
+        self._write_record()
 
-    def _write(self) -> None:
+    def _write_record(self) -> None:
         write_json(self.folder / "session.json", self.record)
 
-    def _set_aside_earlier(self) -> None:
+    def _archive_previous_launch(self) -> None:
         """Keep the files of the launch before under launches/<its number>/, where its loads find them."""
         number = len(self.record["launches"])
         logs = [path.name for path in self.folder.glob("server*.log")]

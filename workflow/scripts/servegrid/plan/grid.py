@@ -137,7 +137,7 @@ class Grid:
         kind = engine_of(axes["engine"], entry)
         server = _override(self.config.server, axes)
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
-        device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].defining()}
+        device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].identifying_fields()}
         image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
         options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
         return ServerSpec(

@@ -37,60 +37,62 @@ class ContainerKeeper:
 
     def __init__(self, folder: Path, stop_timeout_s: float) -> None:
         self.folder, self.stop_timeout_s = folder, stop_timeout_s
-        self.run_ = RUN_ADAPTER.validate_json((folder / RUN_FILE).read_bytes())
-        self._over = threading.Event()  # the container ended, or is to end
+        self.container_run = RUN_ADAPTER.validate_json((folder / RUN_FILE).read_bytes())
+        self._finished = threading.Event()  # the container ended, or is to end
 
     def run(self) -> int:
         """The container's exit status, or 125 when the daemon refused it."""
-        signal.signal(signal.SIGTERM, lambda *_: self._over.set())
+        signal.signal(signal.SIGTERM, lambda *_: self._finished.set())
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         try:
             with docker_client() as client:
-                return self._life(client)
+                return self._run_container(client)
         except ImageNotFound as error:
-            return self._ended(kind="image", error=f"the image is not there: {error.explanation}")
+            return self._write_ended(kind="image", error=f"the image is not there: {error.explanation}")
         except APIError as error:
-            return self._ended(kind="launch", error=f"the daemon refused the container: {error.explanation or error}")
+            return self._write_ended(
+                kind="launch", error=f"the daemon refused the container: {error.explanation or error}"
+            )
         except (DaemonUnreachable, DockerException, RequestException) as error:
-            return self._ended(kind="launch", error=f"no container: {error}")
+            return self._write_ended(kind="launch", error=f"no container: {error}")
 
-    def _ended(self, status: int = DAEMON_REFUSED, **more: Any) -> int:
+    def _write_ended(self, status: int = DAEMON_REFUSED, **more: Any) -> int:
         write_json(self.folder / ENDED_FILE, {"exit": status, **more})
         return status
 
-    def _life(self, client: Any) -> int:
-        container = client.containers.create(**create_arguments(self.run_, os.environ, owner_labels()))
+    def _run_container(self, client: Any) -> int:
+        container = client.containers.create(**create_arguments(self.container_run, os.environ, owner_labels()))
         try:
-            log = self._started(container)
-            self._over.wait()
+            log = self._start_and_follow(container)
+            self._finished.wait()
             container.stop(timeout=math.ceil(self.stop_timeout_s))  # does nothing when it has ended
             log.join(_LOG_TIMEOUT_S)
             container.reload()
             state = container.attrs["State"]
             # told before the removal, which can take seconds: whoever loads the server wants to know at once
-            return self._ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
+            return self._write_ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
         finally:
             with suppress(DockerException, RequestException):  # what stays is swept before the next launch
                 container.remove(force=True, v=True)
 
-    def _started(self, container: Any) -> threading.Thread:
+    def _start_and_follow(self, container: Any) -> threading.Thread:
         """Attached before the start, so that not a byte of the log is missed."""
         output = container.attach(stdout=True, stderr=True, stream=True)
         container.start()
         container.reload()
         pid = _local_pid(container.id, container.attrs["State"].get("Pid") or 0)
         write_json(self.folder / STARTED_FILE, {"id": container.id, "pid": pid})
-        threading.Thread(target=self._wait, args=(container,), daemon=True, name="wait").start()
+        threading.Thread(target=self._wait_for_end, args=(container,), daemon=True, name="wait").start()
         log = threading.Thread(target=_copy_log, args=(output,), daemon=True, name="log")
         log.start()
         return log
 
-    def _wait(self, container: Any) -> None:
+    def _wait_for_end(self, container: Any) -> None:
         try:
             container.wait()
         except (DockerException, RequestException) as error:  # the daemon went away, and with it what it looked after
             print(f"servegrid: waiting for the container failed: {error}", file=sys.stderr, flush=True)
-        self._over.set()
+        self._finished.set()
 
 
 def _copy_log(output: Iterable[bytes]) -> None:

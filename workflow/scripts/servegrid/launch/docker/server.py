@@ -47,13 +47,13 @@ class ContainerServer(Server):
         write_atomic(self._folder / RUN_FILE, RUN_ADAPTER.dump_json(self._run, indent=1))
         super().__enter__()
         try:
-            self.pid = self._started()["pid"]
+            self.pid = self._wait_until_started()["pid"]
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
-    def _started(self) -> dict[str, Any]:
+    def _wait_until_started(self) -> dict[str, Any]:
         """What started.json says, once it is there; the daemon's own time limits end this wait."""
         while not (self._folder / STARTED_FILE).exists():
             if not self.alive:
@@ -69,7 +69,7 @@ class ContainerServer(Server):
     def alive(self) -> bool:
         """Whether the container runs; known before it is removed and its keeper is gone."""
         if self.ended is None:
-            self.ended = self._outcome()
+            self.ended = self._read_outcome()
         return super().alive
 
     def dies_within(self, limit_s: float) -> bool:
@@ -79,11 +79,11 @@ class ContainerServer(Server):
             time.sleep(POLL_S)
         return not self.alive
 
-    def _read_end(self) -> dict[str, Any]:
-        ended = super()._read_end()
-        return self._outcome() or ended
+    def _read_exit(self) -> dict[str, Any]:
+        ended = super()._read_exit()
+        return self._read_outcome() or ended
 
-    def _outcome(self) -> dict[str, Any] | None:
+    def _read_outcome(self) -> dict[str, Any] | None:
         """How the container ended, if it was told already; an exit status that means a signal becomes one."""
         told = self._folder / ENDED_FILE
         if not told.exists():
