@@ -39,18 +39,18 @@ def pip_settings(listed: str) -> dict[str, str]:
 
 def uv_settings(pip: dict[str, str]) -> dict[str, str]:
     """pip's settings as uv's environment variables. Of several indexes all are looked at, as pip does: hashes tell what is meant."""
-    said = {
+    settings = {
         PIP_TO_UV[option][0]: PIP_TO_UV[option][1].join(pip[option].split()) for option in PIP_TO_UV if option in pip
     }
-    return {"UV_INDEX_STRATEGY": "unsafe-best-match", **said}
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", **settings}
 
 
 def install(lock: Path, python: Path) -> None:
     """Fills an environment with what a lock file names. What the user says to uv itself stands over what is said to pip."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
     settings = uv_settings(pip_settings(listed.stdout))
-    how = ["--no-deps", "--require-hashes", "--no-progress", "-r", lock]
-    command = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *how]
+    options = ["--no-deps", "--require-hashes", "--no-progress", "-r", lock]
+    command = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *options]
     subprocess.run(command, check=True, env=settings | os.environ)
 
 
@@ -64,9 +64,9 @@ def main() -> None:
     """Read the arguments and build; what is left of an earlier build is removed, but an environment that is filled further stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, required=True)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--out", type=Path, help="folder of the new environment")
-    where.add_argument("--into", type=Path, help="folder of an environment that is there")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="folder of the new environment")
+    target.add_argument("--into", type=Path, help="folder of an environment that is there")
     arguments = parser.parse_args()
     folder: Path = arguments.out or arguments.into
     if arguments.out:

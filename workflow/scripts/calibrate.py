@@ -18,14 +18,14 @@ def main() -> int:
     options = parser.parse_args()
     try:
         with hold_device("cpu"):
-            found = calibrate(options.client)
+            calibration = calibrate(options.client)
     except (DeviceBusy, RuntimeError, OSError) as error:
         print(f"calibrate.py: {error}", file=sys.stderr)
         return 1
-    write_atomic(options.out, found.as_json())
+    write_atomic(options.out, calibration.as_json())
     print(
-        f"client {found.kind}: {found.chunks_per_s:,.0f} chunks/s or {found.requests_per_s:,.0f} requests/s at most; "
-        f"stamps {found.stamp_late_ms_p50:.2f} ms late (p50), {found.stamp_late_ms_p99:.2f} ms (p99)"
+        f"client {calibration.kind}: {calibration.chunks_per_s:,.0f} chunks/s or {calibration.requests_per_s:,.0f} requests/s at most; "
+        f"stamps {calibration.stamp_late_ms_p50:.2f} ms late (p50), {calibration.stamp_late_ms_p99:.2f} ms (p99)"
     )
     return 0
 

@@ -24,9 +24,9 @@ def main() -> None:
         raise SystemExit(
             f"compile_rbln: {error}; name a Python that has optimum-rbln and rebel-compiler in RBLN_PYTHON"
         ) from None
-    wanted = {"batch_size": arguments.batch, "max_seq_len": arguments.length, "num_devices": arguments.devices}
+    sizes = {"batch_size": arguments.batch, "max_seq_len": arguments.length, "num_devices": arguments.devices}
     model = RBLNAutoModelForCausalLM.from_pretrained(
-        str(arguments.checkpoint), export=True, rbln_config={**wanted, "create_runtimes": False}
+        str(arguments.checkpoint), export=True, rbln_config={**sizes, "create_runtimes": False}
     )
     model.save_pretrained(str(arguments.out))
     for path in arguments.checkpoint.iterdir():  # vLLM looks for the tokenizer in the compiled folder

@@ -73,9 +73,11 @@ def _end_on_signals() -> None:
 
 def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.Namespace) -> Progress:
     results = Path(config.pathvars.results)
-    open_loads = {one.id: loads for one in grid.sessions if (loads := pending_loads(one, results, arguments.retry))}
+    open_loads = {
+        other.id: loads for other in grid.sessions if (loads := pending_loads(other, results, arguments.retry))
+    }
     history = History.read(results)
-    left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
+    left_s = sum(history.session_s(other, open_loads[other.id]) for other in grid.sessions if other.id in open_loads)
     done = len(grid.sessions) - len(open_loads)
     most = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
     axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
@@ -83,8 +85,8 @@ def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.
     return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
 
 
-def _gave_up(progress: Progress, words: str, status: int) -> int:
-    progress.close(words)
+def _gave_up(progress: Progress, message: str, status: int) -> int:
+    progress.close(message)
     return status
 
 

@@ -18,8 +18,8 @@ def main() -> None:
     arguments = parser.parse_args()
     record = resolve_image(arguments.reference)
     record.write(arguments.out)
-    found = f"no image {record.reference}: {record.error}" if record.error else f"{record.reference} is {record.name}"
-    print(found, file=sys.stderr)
+    summary = f"no image {record.reference}: {record.error}" if record.error else f"{record.reference} is {record.name}"
+    print(summary, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def test_the_plan_says_what_an_engine_does_above_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "repeats", "said"),
+    ("requests", "repeats", "note"),
     [
         (None, 1, "report.slo.ttft_ms_p99 will stay unknown: it takes 100 requests, and a load has 24 requests"),
         (9, 1, "report.slo.itl_ms_p99 will stay unknown: it takes 10 requests, and a load has 9 requests"),
@@ -33,8 +33,8 @@ def test_the_plan_says_what_an_engine_does_above_its_limit() -> None:
         (None, 5, None),
     ],
 )
-def test_the_plan_says_which_limit_has_too_few_requests(requests: int | None, repeats: int, said: str | None) -> None:
+def test_the_plan_says_which_limit_has_too_few_requests(requests: int | None, repeats: int, note: str | None) -> None:
     limits = {"ttft_ms_p99": 100, "itl_ms_p99": 10, "e2e_ms_p50": 1000}
     text = plan_text(grid(prompts={"count": 24}, load={"requests": requests}, repeats=repeats, report={"slo": limits}))
-    assert text.count("ttft_ms_p99 will stay unknown") == (said is not None)
-    assert said is None or said in text
+    assert text.count("ttft_ms_p99 will stay unknown") == (note is not None)
+    assert note is None or note in text

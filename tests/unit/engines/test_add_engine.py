@@ -93,5 +93,5 @@ def test_one_file_and_a_lock_are_an_engine(clone: Project) -> None:
 
 def test_a_name_that_no_file_defines_is_refused(clone: Project) -> None:
     (clone.folder / "workflow/scripts/servegrid/engines/newcomer.py").unlink()
-    said = clone.run("plan", status=1)
-    assert "newcomer" in said and "llamacpp" in said and "ctranslate2" in said
+    message = clone.run("plan", status=1)
+    assert "newcomer" in message and "llamacpp" in message and "ctranslate2" in message

@@ -21,8 +21,8 @@ GOLDEN = TESTS / "data" / "commands"
 def bases(engine: Engine) -> dict[str, ServerSpec]:
     """A plain server for every runtime and device that the engine can be launched on; the first is the one that is varied."""
     pairs = [(runtime, kind) for runtime in engine.runtimes if runtime != "url" for kind in engine.devices]
-    found = {f"{runtime} on {kind}": base(engine, runtime, kind) for runtime, kind in pairs}
-    return {name: spec for name, spec in found.items() if not engine.unsupported(spec)}
+    base_classes = {f"{runtime} on {kind}": base(engine, runtime, kind) for runtime, kind in pairs}
+    return {name: spec for name, spec in base_classes.items() if not engine.unsupported(spec)}
 
 
 def able(engine: Engine, plain: dict[str, ServerSpec], **changes: object) -> ServerSpec:
@@ -58,8 +58,8 @@ def rbln(spec: ServerSpec) -> dict[str, ServerSpec]:
     """What else is to be seen of servers on NPUs."""
     four = {"name": "atoms", "kind": "npu", "ids": [0, 1, 2, 3]}
     wide = replace(spec, device=four, tensor_parallel=4, context_tokens=4096)
-    wanted = {"four NPUs": wide, "tutorial's flags": replace(wide, options={"era": "tutorial"})}
-    return wanted if spec.kind == "npu" else {}
+    variants = {"four NPUs": wide, "tutorial's flags": replace(wide, options={"era": "tutorial"})}
+    return variants if spec.kind == "npu" else {}
 
 
 def line(name: str, engine: Engine, spec: ServerSpec) -> str:

@@ -62,8 +62,8 @@ def one(stand_in: StandIn, way: str, request: bytes) -> RequestRecord:
 
 
 def expected(tokens: int) -> str:
-    words = PROMPT.split()
-    return "".join(f" {words[n % len(words)]}{n}" for n in range(tokens))
+    prompt_words = PROMPT.split()
+    return "".join(f" {prompt_words[n % len(prompt_words)]}{n}" for n in range(tokens))
 
 
 @pytest.mark.parametrize("drafted", [0, 2])
@@ -204,9 +204,9 @@ def test_ready_only_when_loaded_and_what_it_says_of_itself(engine: str) -> None:
         remote.wait_ready(url + kind.health_path, 20)
         reported = kind.reported(remote.answers(kind.info_paths))
         assert remote.first_model() == "tiny"
-    wanted = {"sglang": ("0.5.23", 64, 4, 4096), "tensorrt-llm": ("1.2.1", None, None, None)}
-    found = (reported.version, reported.context_tokens, reported.concurrency, reported.kv_cache_tokens)
-    assert found == wanted.get(engine, (None, None, None, None))
+    expected_info = {"sglang": ("0.5.23", 64, 4, 4096), "tensorrt-llm": ("1.2.1", None, None, None)}
+    info = (reported.version, reported.context_tokens, reported.concurrency, reported.kv_cache_tokens)
+    assert info == expected_info.get(engine, (None, None, None, None))
 
 
 MEMORY = [
@@ -227,8 +227,8 @@ def test_the_share_of_each_server_on_a_device(
     kind = engines.get(engine)
     spec = replace(base(kind, "command", "cuda"), memory_fraction=fraction, sharing=sharing)
     assert kind.unsupported(spec) is None
-    words = kind.arguments(spec, nominal_launch(spec, RESOURCES, copy=copy))
-    assert words[words.index("--mem-fraction-static") + 1] == share
+    arguments = kind.arguments(spec, nominal_launch(spec, RESOURCES, copy=copy))
+    assert arguments[arguments.index("--mem-fraction-static") + 1] == share
 
 
 REFUSED = [
@@ -238,10 +238,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("engine", "fraction", "words"), REFUSED)
-def test_shares_that_cannot_be_given(engine: str, fraction: float, words: str) -> None:
+@pytest.mark.parametrize(("engine", "fraction", "reason"), REFUSED)
+def test_shares_that_cannot_be_given(engine: str, fraction: float, reason: str) -> None:
     spec = replace(base(engines.get(engine), "command", "cuda"), memory_fraction=fraction, sharing=2)
-    assert words in str(engines.get(engine).unsupported(spec))
+    assert reason in str(engines.get(engine).unsupported(spec))
 
 
 def test_turbomind_has_no_speculation() -> None:

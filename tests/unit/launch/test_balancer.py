@@ -45,10 +45,10 @@ def balanced(kind: str, ports: list[int], folder: Path) -> Iterator[str]:
             yield server.url
             assert server.alive
         finally:
-            said = (folder / "log").read_text()
+            log = (folder / "log").read_text()
     assert not [
-        line for line in said.splitlines() if "[emerg]" in line or ("[ALERT]" in line and "FD limit" not in line)
-    ], said
+        line for line in log.splitlines() if "[emerg]" in line or ("[ALERT]" in line and "FD limit" not in line)
+    ], log
 
 
 def stream(seen: Seen) -> Iterator[Step]:
@@ -68,8 +68,8 @@ def test_answers_are_handed_on_as_they_come(kind: str, tmp_path: Path) -> None:
     arrived = threading.Semaphore(0)
 
     def patient(seen: Seen) -> Iterator[Step]:
-        *words, last = stream(seen)
-        for word in words:
+        *streamed, last = stream(seen)
+        for word in streamed:
             yield word
             if word not in (HEAD, GAP_S) and not arrived.acquire(timeout=60):
                 yield CLOSE
@@ -123,7 +123,7 @@ def test_the_next_request_goes_to_the_server_with_the_fewest(kind: str, tmp_path
         slow, fast = (stack.enter_context(ScriptedServer(script)) for script in (stuck, stream))
         url = stack.enter_context(balanced(kind, [slow.port, fast.port], tmp_path))
         load(url, ClosedLoop(2), 9, timeouts=Timeouts(total_s=3.0))
-    posts = {name: sum(seen.line.startswith("POST") for seen in one.seen) for name, one in (("s", slow), ("f", fast))}
+    posts = {name: sum(seen.line.startswith("POST") for seen in stub.seen) for name, stub in (("s", slow), ("f", fast))}
     assert posts["s"] <= 2 and posts["s"] + posts["f"] == 9
 
 
@@ -185,11 +185,11 @@ def test_it_runs_as_an_ordinary_user(kind: str, tmp_path: Path) -> None:
         time.sleep(1.0)
         ended = it.poll()
         it.terminate()
-    said = (folder / "log").read_text()
+    output = (folder / "log").read_text()
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
-    assert ended is None, said
+    assert ended is None, output
 
 
 def test_few_workers() -> None:

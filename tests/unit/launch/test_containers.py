@@ -106,30 +106,30 @@ def test_progress_of_a_pull_ends_and_errors_are_told() -> None:
 
 def test_a_record_of_an_image(tmp_path: Path) -> None:
     assert read_image_record("an/image:1", tmp_path) is None
-    found = ImageRecord("an/image:1", id="sha256:0", digest="an/image@sha256:1")
-    found.write(tmp_path / record_path("an/image:1"))
-    assert read_image_record("an/image:1", tmp_path) == found
-    assert found.name == "an/image@sha256:1" and found.provenance == "sha256:1"
+    record = ImageRecord("an/image:1", id="sha256:0", digest="an/image@sha256:1")
+    record.write(tmp_path / record_path("an/image:1"))
+    assert read_image_record("an/image:1", tmp_path) == record
+    assert record.name == "an/image@sha256:1" and record.provenance == "sha256:1"
     assert ImageRecord("mine", id="sha256:0").name == ImageRecord("mine", id="sha256:0").provenance == "sha256:0"
     assert record_path("an/image:1") != record_path("an/image-1")
 
 
 def test_whose_a_container_is() -> None:
-    own = ownership.owner_labels()
-    assert not ownership.is_orphan(own, running=True)
-    assert ownership.is_orphan(own | {"servegrid.owner.start": "1"}, running=True), "the pid is another's by now"
+    labels = ownership.owner_labels()
+    assert not ownership.is_orphan(labels, running=True)
+    assert ownership.is_orphan(labels | {"servegrid.owner.start": "1"}, running=True), "the pid is another's by now"
     assert not ownership.is_orphan({}, running=True) and not ownership.is_orphan(
         {"servegrid.owner.pid": "1"}, running=False
     )
-    inside = own | {"servegrid.owner.pid_namespace": "pid:[1]", "servegrid.owner.start": "1"}
+    inside = labels | {"servegrid.owner.pid_namespace": "pid:[1]", "servegrid.owner.start": "1"}
     assert not ownership.is_orphan(inside, running=True), "its pids cannot be seen from here"
-    earlier = own | {"servegrid.owner.boot": "before"}
+    earlier = labels | {"servegrid.owner.boot": "before"}
     assert ownership.is_orphan(earlier, running=False) and not ownership.is_orphan(earlier, running=True)
     assert not ownership.is_orphan(earlier | {"servegrid.owner.host": "another"}, running=False)
 
 
 @pytest.mark.parametrize(
-    ("said", "wanted"),
+    ("line", "expected_kind"),
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "out-of-memory"),
         ("ggml_gallocr_reserve_n: failed to allocate CUDA0 buffer of size 1", "out-of-memory"),
@@ -137,10 +137,10 @@ def test_whose_a_container_is() -> None:
         ("error: unknown argument", "crashed"),
     ],
 )
-def test_the_log_tells_that_memory_ran_out(tmp_path: Path, said: str, wanted: str) -> None:
-    (tmp_path / "log").write_text(f"loading\n{said}\nbye\n")
-    assert failure_kind({"exit": 1}, tmp_path / "log") == wanted
-    assert ("out of memory" in describe_exit({"exit": 1}, tmp_path / "log")) == (wanted == "out-of-memory")
+def test_the_log_tells_that_memory_ran_out(tmp_path: Path, line: str, expected_kind: str) -> None:
+    (tmp_path / "log").write_text(f"loading\n{line}\nbye\n")
+    assert failure_kind({"exit": 1}, tmp_path / "log") == expected_kind
+    assert ("out of memory" in describe_exit({"exit": 1}, tmp_path / "log")) == (expected_kind == "out-of-memory")
 
 
 @pytest.mark.parametrize(

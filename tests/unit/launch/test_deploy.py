@@ -19,8 +19,8 @@ def in_a_container(**changes: Any) -> ServerSpec:
 
 
 def test_a_container_has_a_line_a_compose_file_and_its_own_words() -> None:
-    line, compose, own = deployment_forms(in_a_container(), Path("/srv/resources"))
-    assert line.text.startswith("docker run --rm --init") and own.text in line.text
+    line, compose, own_command = deployment_forms(in_a_container(), Path("/srv/resources"))
+    assert line.text.startswith("docker run --rm --init") and own_command.text in line.text
     service = yaml.safe_load(compose.text)["services"]["server"]
     assert service["image"] in line.text and service["init"] is True
     assert "127.0.0.1:8080:80" in service["ports"]

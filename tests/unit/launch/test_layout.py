@@ -43,9 +43,9 @@ def test_gpus_of_each_copy(
     layout: tuple[int, int, int], splits: bool, parts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(engines.get("llamacpp")), "has_tensor_parallel", splits)
-    one = spec(*layout)
-    assert ["".join(layout_module.gpus_of(one, GPUS, copy)) for copy in range(one.copies)] == parts
-    assert "".join(layout_module.used_gpus(one, GPUS)) == "".join(dict.fromkeys("".join(parts)))
+    server_spec = spec(*layout)
+    assert ["".join(layout_module.gpus_of(server_spec, GPUS, copy)) for copy in range(server_spec.copies)] == parts
+    assert "".join(layout_module.used_gpus(server_spec, GPUS)) == "".join(dict.fromkeys("".join(parts)))
 
 
 def test_sharing_starts_one_after_the_other_and_replicas_at_once() -> None:
@@ -61,29 +61,29 @@ def test_too_few_gpus_are_a_reason_before_anything_is_launched() -> None:
     points = grid(devices=devices, engines=COMMAND, **axes).points
     reasons = {(point.axes["gpu"], point.axes["replicas"]): point.skip and point.skip.reason for point in points}
     assert reasons["card", 1] is reasons["two", 1] is reasons["two", 2] is None
-    words = "2 replicas x 1 GPUs (tensor_parallel) are 2, the device card has 1 (devices.card: uuids, ids or count)"
-    assert reasons["card", 2] == words
+    reason = "2 replicas x 1 GPUs (tensor_parallel) are 2, the device card has 1 (devices.card: uuids, ids or count)"
+    assert reasons["card", 2] == reason
     assert "are 4, the device two has 2" in str(reasons["two", 4])
 
 
 def test_one_gpu_is_the_same_device_as_before() -> None:
-    one = {"card": {"kind": "cuda", "name": "A6000"}}
+    device = {"card": {"kind": "cuda", "name": "A6000"}}
     counted = {"card": {"kind": "cuda", "name": "A6000", "count": 1}}
     two = {"card": {"kind": "cuda", "name": "A6000", "count": 2}}
     ids = [servers(grid(devices=devices, engines=COMMAND, grid__gpu=["card"], grid__engine=["llamacpp"]))
-           for devices in (one, counted, two)]  # fmt: skip
+           for devices in (device, counted, two)]  # fmt: skip
     assert ids[0] == ids[1] and not ids[0] & ids[2]
 
 
 @pytest.mark.parametrize(
-    ("device", "words"),
+    ("device", "message"),
     [
         ({"kind": "cpu", "count": 2}, "takes no name, ids, uuids or count"),
         ({"kind": "cuda", "ids": [0, 1], "count": 2}, "count = 2 goes with a name alone"),
     ],
 )
-def test_a_count_that_says_nothing(device: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_a_count_that_says_nothing(device: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_config(DEFAULT | {"devices": {"cpu": {"kind": "cpu"}, "odd": device}})
 
 

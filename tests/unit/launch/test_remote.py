@@ -71,12 +71,12 @@ ENDLESS = {
 @pytest.mark.parametrize("how", ENDLESS)
 def test_an_answer_without_end_is_given_up(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_TIMEOUT_S", 1.0)
-    block, pause_s, words = ENDLESS[how]
+    block, pause_s, text = ENDLESS[how]
     first = b"7fffffff\r\n" if how == "one chunk" else b""
     with ScriptedServer(lambda _: chain([HEAD, first], cycle([block, pause_s]))) as server:
-        assert probe.get_text(server.url, {}) == (None, words)
+        assert probe.get_text(server.url, {}) == (None, text)
         assert RemoteServer(server.url, {}).first_model() is None
-        with pytest.raises(ServerError, match=f"did not answer 200 within 0.1 s: {words}"):
+        with pytest.raises(ServerError, match=f"did not answer 200 within 0.1 s: {text}"):
             RemoteServer(server.url, {}).wait_ready(server.url + "/health", 0.1)
 
 

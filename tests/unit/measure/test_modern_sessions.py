@@ -70,8 +70,8 @@ def test_a_whole_session(engine: str, tmp_path: Path) -> None:
     [row] = collect(whole, places.results).points.to_dict("records")
     assert (row["status"], row["output_tokens"], row["tokens_from"]) == ("ok", 24 * TOKENS, "usage")
     assert 0 < row["running_mean"] <= 4 and 0 < row["waiting_max"] <= 6 and 0 < row["kv_cache_max"] <= 1
-    wanted = PROGRAMS[engine][2]
-    if wanted is None:
+    expected_rate = PROGRAMS[engine][2]
+    if expected_rate is None:
         assert pd.isna(row["acceptance_rate"])
     else:
-        assert row["acceptance_rate"] == pytest.approx(wanted, abs=0.02)
+        assert row["acceptance_rate"] == pytest.approx(expected_rate, abs=0.02)

@@ -97,15 +97,15 @@ def test_what_tgi_refuses_while_it_answers_200(protocol: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "words"),
+    ("protocol", "message"),
     [("tgi-generate", "overloaded: Model is overloaded"), ("openai-completions", "Model is overloaded")],
 )
-def test_tgi_rejects_what_is_above_its_limit(protocol: str, words: str) -> None:
+def test_tgi_rejects_what_is_above_its_limit(protocol: str, message: str) -> None:
     with Tgi(max_concurrent_requests="2") as server:
         prompts = [f"{WORDS} {n}" for n in range(16)]
         records = send(server, "tgi", prompts, threads=8, tokens=20, protocol=protocol)
     rejected = [record for record in records if record.status == "rejected"]
-    assert rejected and {(r.http_status, r.error) for r in rejected} == {(200, words)}
+    assert rejected and {(r.http_status, r.error) for r in rejected} == {(200, message)}
     assert {record.status for record in records} == {"ok", "rejected"}
 
 

@@ -13,9 +13,9 @@ from servegrid.plan.resolve import Resolved
 
 
 def one(grid: Grid, **axes: Any) -> Point:
-    found = [point for point in grid.points if all(point.axes[axis] == value for axis, value in axes.items())]
-    assert len(found) == 1, found
-    return found[0]
+    points = [point for point in grid.points if all(point.axes[axis] == value for axis, value in axes.items())]
+    assert len(points) == 1, points
+    return points[0]
 
 
 def loads(grid: Grid) -> set[str]:

@@ -54,7 +54,7 @@ def test_a_trace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"),
+    ("keys", "message"),
     [
         ({"arrival": "poisson"}, "load.rate = null"),
         ({"arrival": "trace"}, "load.trace = null"),
@@ -64,9 +64,9 @@ def test_a_trace(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_what_is_missing(keys: dict[str, Any], words: str | None) -> None:
-    said = arrivals.arrival_mistake(options(**keys))
-    assert said is None if words is None else words in (said or "")
+def test_what_is_missing(keys: dict[str, Any], message: str | None) -> None:
+    mistake = arrivals.arrival_mistake(options(**keys))
+    assert mistake is None if message is None else message in (mistake or "")
 
 
 def test_what_a_kind_of_client_cannot_do_is_unsupported() -> None:

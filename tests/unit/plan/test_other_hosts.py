@@ -47,11 +47,11 @@ def _write(session: Session, host: str, results: Path) -> None:
     server = {"engine": "llamacpp", "version": "b1", "runtime": "command", "model": {"name": "m"}}
     server |= {"speculation": {"kind": "none", "length": 0}}
     for load in session.loads:
-        own = load_folder(folder, load)
-        own.mkdir(parents=True)
-        write_requests(own, [_record(number) for number in range(4)])
+        load_dir = load_folder(folder, load)
+        load_dir.mkdir(parents=True)
+        write_requests(load_dir, [_record(number) for number in range(4)])
         window = {"start_s": 0.0, "end_s": 5.0, "client_cpu_s": 0.1}
-        write_json(own / "load.json", {"format": FORMAT, "launch": 1, "status": "ok", "reason": None, **window})
+        write_json(load_dir / "load.json", {"format": FORMAT, "launch": 1, "status": "ok", "reason": None, **window})
     record = {"format": FORMAT, "status": "ok", "reason": None, "server": server, "host": {"name": host}}
     record["rep"] = session.rep
     write_json(folder / "session.json", record | {"launches": [launch]})
@@ -59,7 +59,7 @@ def _write(session: Session, host: str, results: Path) -> None:
 
 def _record(number: int) -> RequestRecord:
     times = {"sent_s": 1.0, "first_token_s": 1.5, "last_token_s": 2.0, "end_s": 2.0}
-    told = {"prompt_tokens": 5, "output_tokens": 2, "tokens_from": "usage", "text": f"t{number}"}
+    fields = {"prompt_tokens": 5, "output_tokens": 2, "tokens_from": "usage", "text": f"t{number}"}
     return RequestRecord(
         request_id=f"r{number}",
         prompt_id=f"p{number}",
@@ -67,7 +67,7 @@ def _record(number: int) -> RequestRecord:
         status="ok",
         chunk_offsets_s=[0.5, 1.0],
         **times,
-        **told,
+        **fields,
     )
 
 

@@ -13,9 +13,9 @@ OTHER_AXES = ("memory_fraction", "runs_at_once", "replicas", "tensor_parallel")
 
 def claim_mistakes(claims: Iterable[Claim], axes: Iterable[str]) -> Iterator[str]:
     """Every mistake in words; `axes` are those that this grid has or could have."""
-    known = list(dict.fromkeys([*axes, *OTHER_AXES]))
+    allowed_axes = list(dict.fromkeys([*axes, *OTHER_AXES]))
     for number, claim in enumerate(claims):
-        yield from _mistakes(f"claims[{number}]", claim, known)
+        yield from _mistakes(f"claims[{number}]", claim, allowed_axes)
 
 
 def _mistakes(key: str, claim: Claim, axes: list[str]) -> Iterator[str]:

@@ -47,13 +47,13 @@ def _mistake(key: str, finding: dict[str, Any]) -> str:
     if finding["type"] == "missing":
         return f"{key}: is missing and has no default"
     value = finding["input"]
-    said = (
+    message = (
         finding["msg"]
         .removeprefix("Value error, ")
         .replace("Input should be", "must be")
         .replace("List should", "must")
     )
-    return f"{key} = {yaml_text(value)}: {said}{yaml_hint(value)}"
+    return f"{key} = {yaml_text(value)}: {message}{yaml_hint(value)}"
 
 
 def unknown_key(key: str, allowed: Iterable[str]) -> str:

@@ -65,27 +65,27 @@ def _mistakes(config: Config) -> Iterator[str]:
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
-    for axis, known in (("engine", config.engines), ("gpu", config.devices)):
+    for axis, defined in (("engine", config.engines), ("gpu", config.devices)):
         for index, value in enumerate(getattr(config.grid, axis)):
-            if value not in known:
+            if value not in defined:
                 section = {"engine": "engines", "gpu": "devices"}[axis]
-                yield f"grid.{axis}[{index}] = {yaml_text(value)}: is not one of {section} ({', '.join(sorted(known))})"
+                yield f"grid.{axis}[{index}] = {yaml_text(value)}: is not one of {section} ({', '.join(sorted(defined))})"
 
 
 def _engine_mistakes(config: Config) -> Iterator[str]:
     from servegrid import engines
 
     for name, entry in config.engines.items():
-        known = engine_of(name, entry)
-        if known not in engines.names():
+        engine_name = engine_of(name, entry)
+        if engine_name not in engines.names():
             key = f"engines.{name}.engine" if entry.engine else f"engines.{name}"
-            yield f"{key} = {yaml_text(known)}: is not an engine servegrid knows ({', '.join(engines.names())})"
-        elif entry.runtime not in engines.get(known).runtimes:
-            allowed = ", ".join(engines.get(known).runtimes)
-            yield f"engines.{name}.runtime = {yaml_text(entry.runtime)}: {known} runs from {allowed}"
-        elif entry.protocol not in (None, *engines.get(known).protocols):
-            allowed = ", ".join(engines.get(known).protocols)
-            yield f"engines.{name}.protocol = {yaml_text(entry.protocol)}: {known} speaks {allowed}"
+            yield f"{key} = {yaml_text(engine_name)}: is not an engine servegrid knows ({', '.join(engines.names())})"
+        elif entry.runtime not in engines.get(engine_name).runtimes:
+            allowed = ", ".join(engines.get(engine_name).runtimes)
+            yield f"engines.{name}.runtime = {yaml_text(entry.runtime)}: {engine_name} runs from {allowed}"
+        elif entry.protocol not in (None, *engines.get(engine_name).protocols):
+            allowed = ", ".join(engines.get(engine_name).protocols)
+            yield f"engines.{name}.protocol = {yaml_text(entry.protocol)}: {engine_name} speaks {allowed}"
         for key in ("image", "memory_limit"):
             if getattr(entry, key) is not None and entry.runtime != "docker":
                 yield f"engines.{name}.{key} = {yaml_text(getattr(entry, key))}: goes with runtime docker, and with no other"
@@ -135,13 +135,13 @@ def _further_axis_mistakes(config: Config) -> Iterator[str]:
 
 
 def _axis_value_mistakes(config: Config, section: type[Section], axis: str, values: list[Any]) -> Iterator[str]:
-    present = config.server if section is ServerConfig else config.load
+    base = config.server if section is ServerConfig else config.load
     for index, value in enumerate(values):
         try:
-            section.model_validate(present.model_dump() | {axis: value})
+            section.model_validate(base.model_dump() | {axis: value})
         except ValidationError as error:
-            said = from_validation(error).mistakes[0].partition(": ")[2]
-            yield f"grid.{axis}[{index}] = {yaml_text(value)}: {said}"
+            message = from_validation(error).mistakes[0].partition(": ")[2]
+            yield f"grid.{axis}[{index}] = {yaml_text(value)}: {message}"
 
 
 def _option_value_mistakes(axis: str, values: list[Any]) -> Iterator[str]:
@@ -198,10 +198,10 @@ def _objective_mistakes(config: Config) -> Iterator[str]:
 
 
 def _include_mistakes(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:
-    for axis, known in (("engine", config.engines), ("gpu", config.devices)):
+    for axis, defined in (("engine", config.engines), ("gpu", config.devices)):
         for value in _as_list(point.get(axis, [])):
-            if value not in known:
-                yield f"{where}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(known))}"
+            if value not in defined:
+                yield f"{where}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(defined))}"
     for value in _as_list(point.get("threads", [])):
         if not isinstance(value, int) or value < 1:
             yield f"{where}.threads = {yaml_text(value)}: must be a whole number, at least 1"
@@ -214,22 +214,22 @@ def _as_list(value: Any) -> list[Any]:
 def _arrival_mistakes(config: Config) -> Iterator[str]:
     """For every combination of the load's axes: has it all it needs?"""
     axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in LoadConfig.model_fields}
-    found: list[str] = []
+    mistakes: list[str] = []
     for values in itertools.product(*axes.values()):
         try:
             options = LoadConfig.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
         except ValidationError:
             return  # said by _axis_values
-        found += [words] if (words := arrival_mistake(options)) else []
-    yield from dict.fromkeys(found)
+        mistakes += [mistake] if (mistake := arrival_mistake(options)) else []
+    yield from dict.fromkeys(mistakes)
 
 
 def _exclude_mistakes(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
-    for axis, value in point.items():
-        known = list(map(str, axes.get(axis, [])))
-        for one in _as_list(value):
-            if known and str(one) not in known:
-                yield f"{where}.{axis} = {yaml_text(one)}: leaves nothing out; the axis has {', '.join(known)}"
+    for axis, selected in point.items():
+        axis_values = list(map(str, axes.get(axis, [])))
+        for selected in _as_list(selected):
+            if axis_values and str(selected) not in axis_values:
+                yield f"{where}.{axis} = {yaml_text(selected)}: leaves nothing out; the axis has {', '.join(axis_values)}"
 
 
 def _keyed_axis_values(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
@@ -252,13 +252,13 @@ def _quantization_mistakes(config: Config) -> Iterator[str]:
     from servegrid import engines
 
     used = {engine_of(name, entry) for name, entry in config.engines.items()} & set(engines.names())
-    known = sorted(
+    allowed = sorted(
         {name for engine in used for name in engines.get(engine).quantizations}
         | {*config.model.gguf, *config.model.quantized}
     )
     for key, value in _keyed_axis_values(config, "quantization"):
-        if str(value) not in known:
-            yield f"{key} = {yaml_text(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"
+        if str(value) not in allowed:
+            yield f"{key} = {yaml_text(value)}: no engine of this config knows it (allowed: {', '.join(allowed)}){yaml_hint(value)}"
 
 
 def _speculator_mistakes(config: Config) -> Iterator[str]:
@@ -275,14 +275,14 @@ def _result_folder_mistakes(config: Config) -> Iterator[str]:
 
 def _length_mistakes(config: Config) -> Iterator[str]:
     """Lengths that contradict each other, or do not fit the context of any server."""
-    wanted = config.prompts
-    if wanted.source != "generated":
+    prompts = config.prompts
+    if prompts.source != "generated":
         return
-    if wanted.input_tokens > wanted.input_tokens_max:
-        yield f"prompts.input_tokens = {wanted.input_tokens}: is above prompts.input_tokens_max = {wanted.input_tokens_max}"
+    if prompts.input_tokens > prompts.input_tokens_max:
+        yield f"prompts.input_tokens = {prompts.input_tokens}: is above prompts.input_tokens_max = {prompts.input_tokens_max}"
     contexts = further_axes(config.grid).get("context_tokens", [config.server.context_tokens])
-    longest = wanted.input_tokens_max + wanted.output_tokens
+    longest = prompts.input_tokens_max + prompts.output_tokens
     for context in contexts:
         if isinstance(context, int) and context < longest:
-            words = f"prompts.input_tokens_max + prompts.output_tokens = {longest}"
-            yield f"server.context_tokens = {context}: is less than the longest request, {words}"
+            sum_text = f"prompts.input_tokens_max + prompts.output_tokens = {longest}"
+            yield f"server.context_tokens = {context}: is less than the longest request, {sum_text}"

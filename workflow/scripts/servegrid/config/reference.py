@@ -59,7 +59,7 @@ def _default_text(field: FieldInfo) -> str:
     if field.default_factory is not None:
         value: Any = field.get_default(call_default_factory=True, validated_data={})
         if isinstance(value, dict) and value:
-            value = {key: one.model_dump(exclude_none=True) for key, one in value.items()}
+            value = {key: entry.model_dump(exclude_none=True) for key, entry in value.items()}
         return "see below" if isinstance(value, BaseModel) else _code(value)
     return "required" if field.default is PydanticUndefined else _code(field.default)
 
@@ -78,7 +78,7 @@ def _type_text(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_type_text(one) for one in arguments))
+        return " or ".join(dict.fromkeys(_type_text(member) for member in arguments))
     if origin is list:
         return f"list of {_type_text(arguments[0])}"
     if origin is dict:

@@ -46,14 +46,14 @@ def _check_gpu_runtime(info: Mapping[str, Any]) -> Finding:
 
 
 def _check_image(client: Any, reference: str, resources: Path) -> Finding:
-    known = read_image_record(reference, resources)
-    name = known.name if known and not known.error else reference
+    record = read_image_record(reference, resources)
+    name = record.name if record and not record.error else reference
     subject = f"image {reference}"
     try:
         size = client.images.get(name).attrs.get("Size") or 0
     except ImageNotFound:
         return _missing_image(subject, resources / record_path(reference), made_here=name.startswith("sha256:"))
-    return Finding("good", subject, f"here, {size / 1024**3:.1f} GiB" + (f", used as {name}" if known else ""))
+    return Finding("good", subject, f"here, {size / 1024**3:.1f} GiB" + (f", used as {name}" if record else ""))
 
 
 def _missing_image(subject: str, record: Path, made_here: bool) -> Finding:

@@ -99,11 +99,11 @@ def _check_remote(name: str, entry: EngineConfig) -> Finding:
 
 
 def _check_command(name: str, program: str) -> Finding:
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         remedy = f"install it, or give its whole path in engines.{name}.command"
         return Finding("miss", f"engine {name}", f"{program} is not a program here", remedy)
-    return Finding("good", f"engine {name}", f"runs {found}")
+    return Finding("good", f"engine {name}", f"runs {path}")
 
 
 def _check_environment(name: str, folder: Path) -> Finding:
@@ -121,10 +121,10 @@ def _check_model(grid: Grid) -> Iterator[Finding]:
     if source == "builtin":
         yield Finding("good", "model", "built on this machine when first needed")
     elif not Path(source).exists():
-        there = (resources / grid.resolved.model.checkpoint).exists()
+        is_fetched = (resources / grid.resolved.model.checkpoint).exists()
         yield (
             Finding("good", "model", "fetched before")
-            if there
+            if is_fetched
             else Finding(
                 "note",
                 "model",
@@ -145,19 +145,19 @@ def _check_model_file(path: Path) -> Finding:
 
 
 def _check_prompts(grid: Grid) -> Iterator[Finding]:
-    wanted = grid.config.prompts
-    if wanted.source == "generated":
-        yield Finding("good", "prompts", f"{wanted.count} generated on this machine")
+    prompts = grid.config.prompts
+    if prompts.source == "generated":
+        yield Finding("good", "prompts", f"{prompts.count} generated on this machine")
         return
     try:
-        count = len(prompt_files.read(Path(wanted.source)))
+        count = len(prompt_files.read(Path(prompts.source)))
     except (prompt_files.PromptFileError, OSError) as error:
         yield Finding("miss", "prompts", str(error), "correct the file")
         return
-    if count < wanted.count:
-        yield Finding("miss", "prompts", f"{count} in the file, {wanted.count} wanted", "lower prompts.count")
+    if count < prompts.count:
+        yield Finding("miss", "prompts", f"{count} in the file, {prompts.count} wanted", "lower prompts.count")
     else:
-        yield Finding("good", "prompts", f"{wanted.count} of the {count} in {wanted.source}")
+        yield Finding("good", "prompts", f"{prompts.count} of the {count} in {prompts.source}")
 
 
 def _check_clients(grid: Grid) -> Iterator[Finding]:
@@ -165,8 +165,10 @@ def _check_clients(grid: Grid) -> Iterator[Finding]:
         if reason := grid.resolved.absent_clients.get(kind):
             yield Finding("note", f"client {kind}", reason, "its points become rows with status absent until then")
             continue
-        known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
-        yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
+        is_calibrated = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
+        yield Finding(
+            "good", f"client {kind}", "calibrated on this host" if is_calibrated else "will be calibrated first"
+        )
 
 
 def _check_balancers(grid: Grid) -> Iterator[Finding]:
@@ -184,8 +186,8 @@ def _check_devices(grid: Grid) -> Iterator[Finding]:
             yield Finding("note", f"device {name}", "elsewhere: nothing of it is sampled")
             continue
         if device.kind == "cpu":
-            facts = describe.describe_host()
-            yield Finding("good", f"device {name}", f"{facts['cpu']}, {facts['logical_cpus']} CPUs")
+            host = describe.describe_host()
+            yield Finding("good", f"device {name}", f"{host['cpu']}, {host['logical_cpus']} CPUs")
             continue
         try:
             uuids = gpu_uuids(device)
@@ -203,13 +205,13 @@ def _check_gpu(name: str, uuids: list[str]) -> Finding:
 
 
 def _check_background_load(_grid: Grid) -> Iterator[Finding]:
-    facts = describe.describe_host()
-    load, cpus = facts["load_average_1min"], facts["logical_cpus"]
+    host = describe.describe_host()
+    load, cpus = host["load_average_1min"], host["logical_cpus"]
     if load > 0.3 * cpus:
         remedy = "wait until the machine is quiet; other work falsifies a measurement"
         yield Finding("note", "load", f"{load:.1f} over the last minute on {cpus} CPUs", remedy)
     else:
         yield Finding("good", "load", f"{load:.1f} over the last minute on {cpus} CPUs")
-    if facts["governor"] not in (None, "performance"):
+    if host["governor"] not in (None, "performance"):
         remedy = "sudo cpupower frequency-set -g performance"
-        yield Finding("note", "CPU governor", f"{facts['governor']}; clock changes blur the results", remedy)
+        yield Finding("note", "CPU governor", f"{host['governor']}; clock changes blur the results", remedy)

@@ -150,11 +150,11 @@ def _duration_lines(grid: Grid) -> Iterator[str]:
     sessions = needed_sessions(grid, _results_folder(grid))
     todo = [(session, pending_loads(session, _results_folder(grid), grid.config.retry)) for session in sessions]
     seconds = sum(history.session_s(session, loads) for session, loads in todo if loads)
-    open_loads, most = sum(len(loads) for _, loads in todo), "at most " if grid.config.repeats.is_open else ""
+    open_loads, at_most = sum(len(loads) for _, loads in todo), "at most " if grid.config.repeats.is_open else ""
     yield ""
     if not grid.sessions:
         yield "Nothing can be measured here; the report will say why."
     elif not open_loads:
         yield "Everything is measured; only tables, figures and the report may have to be made."
     else:
-        yield f"To measure: {most}{open_loads} loads, {most}about {duration(seconds)} ({history.basis})."
+        yield f"To measure: {at_most}{open_loads} loads, {at_most}about {duration(seconds)} ({history.basis})."

@@ -30,5 +30,5 @@ def engine_arguments(settings: Mapping[str, Any]) -> list[str]:
 
 def parse_version(answers: Mapping[str, Any]) -> Reported:
     """What it says at /version."""
-    facts = answers.get("/version") or {}
-    return Reported(facts.get("engine_version"), facts.get("max_model_len"), facts.get("max_batch_size"))
+    version = answers.get("/version") or {}
+    return Reported(version.get("engine_version"), version.get("max_model_len"), version.get("max_batch_size"))

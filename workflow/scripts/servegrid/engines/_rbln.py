@@ -29,10 +29,8 @@ class Rbln(Vllm):
         if reason := super().unsupported(spec):
             return reason
         if spec.runtime != "url" and len(npu_numbers(spec)) != spec.tensor_parallel:
-            there = len(npu_numbers(spec))
-            return (
-                f"the model is compiled for {spec.tensor_parallel} NPUs (tensor_parallel), and the device has {there}"
-            )
+            npu_count = len(npu_numbers(spec))
+            return f"the model is compiled for {spec.tensor_parallel} NPUs (tensor_parallel), and the device has {npu_count}"
         if spec.options.get(ERA, ERAS[0]) not in ERAS:
             return f"option era: {spec.options[ERA]} is none of {', '.join(ERAS)}"
         return None
@@ -46,8 +44,8 @@ class Rbln(Vllm):
         """Everything else is in the compiled folder."""
         sizes: dict[str, Setting] = {"max-num-seqs": spec.concurrency, "max-model-len": spec.context_tokens}
         if is_tutorial_fork(spec):
-            whole = {"max-num-batched-tokens": spec.context_tokens, "block-size": spec.context_tokens}
-            sizes |= {"device": "rbln", "compiled-model-dir": str(launch.files["compiled"]), **whole}
+            one_block = {"max-num-batched-tokens": spec.context_tokens, "block-size": spec.context_tokens}
+            sizes |= {"device": "rbln", "compiled-model-dir": str(launch.files["compiled"]), **one_block}
         else:
             sizes |= {"generation-config": "vllm", "enable-prefix-caching": spec.prefix_cache}
         options: dict[str, Option] = {name: value for name, value in spec.options.items() if name != ERA}

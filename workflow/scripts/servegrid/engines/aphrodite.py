@@ -27,7 +27,7 @@ class Aphrodite(Engine):
         "none": "",
         "int8-weight": "int8_per_channel_weight_only",
         "nf4": "bitsandbytes",
-        **{own: own for own in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY)},
+        **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY)},
     }
     has_memory_fraction = True
     has_tensor_parallel = True
@@ -59,23 +59,23 @@ class Aphrodite(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """The image's entry point is `aphrodite run`; a command of the user's has to say that itself."""
-        own = self._server(spec, launch) | self._model(spec)
-        own["enable-prefix-caching" if spec.prefix_cache else "no-enable-prefix-caching"] = None
+        options = self._server(spec, launch) | self._model(spec)
+        options["enable-prefix-caching" if spec.prefix_cache else "no-enable-prefix-caching"] = None
         if spec.speculation.kind != "none":
-            own["speculative-config"] = json.dumps(self._speculative(spec.speculation, launch), sort_keys=True)
-        return [str(launch.files["model"]), *flags(own | dict(spec.options))]
+            options["speculative-config"] = json.dumps(self._speculative(spec.speculation, launch), sort_keys=True)
+        return [str(launch.files["model"]), *flags(options | dict(spec.options))]
 
     def _server(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         return {"host": launch.host, "port": launch.port, "served-model-name": spec.model.name}
 
     def _model(self, spec: ServerSpec) -> dict[str, Option]:
-        own: dict[str, Option] = {"max-model-len": spec.context_tokens, "max-num-seqs": spec.concurrency}
-        own["tensor-parallel-size"] = spec.tensor_parallel
+        options: dict[str, Option] = {"max-model-len": spec.context_tokens, "max-num-seqs": spec.concurrency}
+        options["tensor-parallel-size"] = spec.tensor_parallel
         if spec.quantization != "none":
-            own["quantization"] = self.quantizations[spec.quantization]
+            options["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            own["gpu-memory-utilization"] = spec.memory_fraction
-        return own
+            options["gpu-memory-utilization"] = spec.memory_fraction
+        return options
 
     def _speculative(self, asked: Speculation, launch: Launch) -> dict[str, Any]:
         config: dict[str, Any] = {"method": METHODS.get(asked.kind, asked.kind)}

@@ -24,7 +24,7 @@ class Aphrodite05(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "alpindale/aphrodite-engine:latest"}
     info_paths = ("/version",)
     devices = ("cuda",)
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **AT_LOAD, **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **AT_LOAD, **{native: native for native in READY}}
     has_memory_fraction = True
     has_tensor_parallel = True
     key_variable = "APHRODITE_API_KEY"
@@ -60,12 +60,12 @@ class Aphrodite05(Engine):
 
     def _further(self, spec: ServerSpec) -> list[str]:
         """Flags without a variable of their own."""
-        own: dict[str, Option] = {"served-model-name": spec.model.name, "max-num-seqs": spec.concurrency}
+        options: dict[str, Option] = {"served-model-name": spec.model.name, "max-num-seqs": spec.concurrency}
         if spec.quantization in AT_LOAD:
-            own[AT_LOAD[spec.quantization]] = None
+            options[AT_LOAD[spec.quantization]] = None
         if spec.prefix_cache:
-            own["context-shift"] = None
-        return flags(own | dict(spec.options))
+            options["context-shift"] = None
+        return flags(options | dict(spec.options))
 
     def container(self, spec: ServerSpec) -> Container:
         """Its documentation shares the host's memory for the processes of tensor parallelism; /tmp holds what it downloads."""

@@ -45,9 +45,9 @@ class DeepSpeedMII(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Its API knows the model by this very path."""
-        own: dict[str, Option] = {"model": self.api_model(spec, launch), "host": launch.host, "port": launch.port}
-        own |= {"tensor-parallel": spec.tensor_parallel, "max_length": spec.context_tokens}
-        return flags(own | dict(spec.options))
+        options: dict[str, Option] = {"model": self.api_model(spec, launch), "host": launch.host, "port": launch.port}
+        options |= {"tensor-parallel": spec.tensor_parallel, "max_length": spec.context_tokens}
+        return flags(options | dict(spec.options))
 
     def api_model(self, spec: ServerSpec, launch: Launch) -> str:
         """The path, absolute, as in a container."""

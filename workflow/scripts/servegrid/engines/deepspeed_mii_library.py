@@ -30,11 +30,11 @@ class DeepSpeedMIILibrary(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """One batch at a time, of at most `concurrency` requests."""
-        own: dict[str, Option] = {"backend": "mii", "model": str(launch.files["model"]), "device": "cuda"}
-        own |= {"host": launch.host, "port": launch.port, "compute-type": self.quantizations[spec.quantization]}
-        own |= {"max-batch-size": spec.concurrency, "max-model-len": spec.context_tokens}
-        own["served-model-name"] = spec.model.name
-        return [str(launch.files["program"]), *flags(own | dict(spec.options))]
+        options: dict[str, Option] = {"backend": "mii", "model": str(launch.files["model"]), "device": "cuda"}
+        options |= {"host": launch.host, "port": launch.port, "compute-type": self.quantizations[spec.quantization]}
+        options |= {"max-batch-size": spec.concurrency, "max-model-len": spec.context_tokens}
+        options["served-model-name"] = spec.model.name
+        return [str(launch.files["program"]), *flags(options | dict(spec.options))]
 
     def container(self, spec: ServerSpec) -> Container:
         """The image's Python runs the program that is mounted."""

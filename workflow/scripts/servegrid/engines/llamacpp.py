@@ -22,8 +22,8 @@ class LlamaCpp(Engine):
     quantizations = {
         "none": "f32",
         "int8": "q8_0",
-        **{own: own for own in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
-        **{own: own for own in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
+        **{native: native for native in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
+        **{native: native for native in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
     }
     info_paths = ("/props",)
     metrics = Metrics(
@@ -52,16 +52,16 @@ class LlamaCpp(Engine):
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Slots and their context from /props; the wheel does not know its build."""
-        told = answers.get("/props") or {}
-        build = str(told.get("build_info") or "")
-        context = (told.get("default_generation_settings") or {}).get("n_ctx")
-        known = build if build and not build.startswith("b0-") else None
-        return Reported(version=known, context_tokens=context, concurrency=told.get("total_slots"))
+        props = answers.get("/props") or {}
+        build = str(props.get("build_info") or "")
+        context = (props.get("default_generation_settings") or {}).get("n_ctx")
+        version = build if build and not build.startswith("b0-") else None
+        return Reported(version=version, context_tokens=context, concurrency=props.get("total_slots"))
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model, and of the draft model if one is used (always at full precision)."""
-        own = self.quantizations[spec.quantization]
-        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{own}.gguf")}
+        native = self.quantizations[spec.quantization]
+        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
         if spec.speculation.kind == "draft" and spec.draft:
             files["draft"] = f"{spec.draft.folder}/f32.gguf"
         return files

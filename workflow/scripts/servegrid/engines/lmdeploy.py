@@ -28,7 +28,7 @@ class LMDeploy(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "openmmlab/lmdeploy:v0.18.0"}
     protocols = ("openai-completions", "openai-chat")
     devices = ("cuda",)
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{native: native for native in READY}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -55,17 +55,17 @@ class LMDeploy(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Without `--generation-config lmdeploy` the checkpoint's own sampling settings would stand in for what is not asked."""
-        own: dict[str, Option] = {"backend": self.backend, "model-name": spec.model.name}
-        own |= {"server-name": launch.host, "server-port": launch.port}
-        own |= {"session-len": spec.context_tokens, "max-batch-size": spec.concurrency, "tp": spec.tensor_parallel}
-        own |= {"generation-config": "lmdeploy"}
-        own |= {"enable-prefix-caching": None} if spec.prefix_cache else {}
+        options: dict[str, Option] = {"backend": self.backend, "model-name": spec.model.name}
+        options |= {"server-name": launch.host, "server-port": launch.port}
+        options |= {"session-len": spec.context_tokens, "max-batch-size": spec.concurrency, "tp": spec.tensor_parallel}
+        options |= {"generation-config": "lmdeploy"}
+        options |= {"enable-prefix-caching": None} if spec.prefix_cache else {}
         if spec.quantization != "none":
-            own["model-format"] = self.quantizations[spec.quantization]
+            options["model-format"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            own["cache-max-entry-count"] = spec.memory_fraction
-        own |= self._speculation(spec, launch) | dict(spec.options)
-        return [str(launch.files["model"]), *flags(own)]
+            options["cache-max-entry-count"] = spec.memory_fraction
+        options |= self._speculation(spec, launch) | dict(spec.options)
+        return [str(launch.files["model"]), *flags(options)]
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         return {}
@@ -87,13 +87,16 @@ class LMDeployPyTorch(LMDeploy):
     title = "LMDeploy (PyTorch)"
     backend = "pytorch"
     speculation_kinds = ("eagle3", "eagle", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{own: own for own in READY if own != "gptq"}}
+    quantizations: ClassVar[Mapping[str, str]] = {
+        "none": "hf",
+        **{native: native for native in READY if native != "gptq"},
+    }
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         """Which of its several heads of the kind `mtp` a model has is an option: `speculative-algorithm: qwen3_5_mtp`."""
         kind, length = spec.speculation.kind, spec.speculation.length
         if kind == "none":
             return {}
-        own: dict[str, Option] = {"speculative-algorithm": "deepseek_mtp" if kind == "mtp" else kind}
-        own |= {"speculative-num-draft-tokens": length} if length else {}
-        return own | ({"speculative-draft-model": str(launch.files["draft"])} if "draft" in launch.files else {})
+        options: dict[str, Option] = {"speculative-algorithm": "deepseek_mtp" if kind == "mtp" else kind}
+        options |= {"speculative-num-draft-tokens": length} if length else {}
+        return options | ({"speculative-draft-model": str(launch.files["draft"])} if "draft" in launch.files else {})

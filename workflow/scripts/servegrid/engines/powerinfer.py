@@ -25,7 +25,7 @@ class PowerInfer(Engine):
     quantizations = {
         "none": "f32",
         "int8": "q8_0",
-        **{own: own for own in ("f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
+        **{native: native for native in ("f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
     }
     above_limit = "reject"
     has_prefix_cache = False  # a request may ask for its own slot's, and is answered otherwise then
@@ -40,15 +40,15 @@ class PowerInfer(Engine):
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model."""
-        own = self.quantizations[spec.quantization]
-        return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{own}.gguf")}
+        native = self.quantizations[spec.quantization]
+        return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Slots share one context. Without --cont-batching they take turns."""
         slots = spec.concurrency + SPARE
-        own: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
-        own |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}
-        own |= {"ctx-size": slots * spec.context_tokens}
+        options: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
+        options |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}
+        options |= {"ctx-size": slots * spec.context_tokens}
         if spec.cpu_threads:
-            own["threads"] = spec.cpu_threads
-        return flags(own | dict(spec.options))
+            options["threads"] = spec.cpu_threads
+        return flags(options | dict(spec.options))

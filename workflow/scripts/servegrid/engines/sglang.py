@@ -31,7 +31,7 @@ class SGLang(Engine):
     info_paths = ("/server_info", "/model_info")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in ("fp8", "mxfp8", *READY)}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in ("fp8", "mxfp8", *READY)}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -61,16 +61,16 @@ class SGLang(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Concurrency above the limit waits in a queue without end (`max-queued-requests` sets one)."""
-        own: dict[str, Option] = {"model-path": str(launch.files["model"]), "served-model-name": spec.model.name}
-        own |= {"host": launch.host, "port": launch.port}
-        own |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
-        own |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
-        own |= {} if spec.prefix_cache else {"disable-radix-cache": None}
+        options: dict[str, Option] = {"model-path": str(launch.files["model"]), "served-model-name": spec.model.name}
+        options |= {"host": launch.host, "port": launch.port}
+        options |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
+        options |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
+        options |= {} if spec.prefix_cache else {"disable-radix-cache": None}
         if spec.quantization != "none":
-            own["quantization"] = self.quantizations[spec.quantization]
+            options["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            own["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
-        return flags(own | _speculation_flags(spec, launch) | dict(spec.options))
+            options["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
+        return flags(options | _speculation_flags(spec, launch) | dict(spec.options))
 
     def container(self, spec: ServerSpec) -> Container:
         """As its documentation has it."""
@@ -97,13 +97,13 @@ def _speculation_flags(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
     length, kind = spec.speculation.length, spec.speculation.kind
     if kind == "none":
         return {}
-    own: dict[str, Option] = {"speculative-algorithm": ALGORITHMS[kind]}
+    options: dict[str, Option] = {"speculative-algorithm": ALGORITHMS[kind]}
     if length:
-        own |= {"speculative-num-steps": length, "speculative-num-draft-tokens": length + 1}
+        options |= {"speculative-num-steps": length, "speculative-num-draft-tokens": length + 1}
     if kind == "ngram":
-        return own | {"speculative-ngram-max-bfs-breadth": 1}
-    own |= {"speculative-eagle-topk": 1} if length else {}
-    return own | ({"speculative-draft-model-path": str(launch.files["draft"])} if "draft" in launch.files else {})
+        return options | {"speculative-ngram-max-bfs-breadth": 1}
+    options |= {"speculative-eagle-topk": 1} if length else {}
+    return options | ({"speculative-draft-model-path": str(launch.files["draft"])} if "draft" in launch.files else {})
 
 
 ALGORITHMS = {"ngram": "NGRAM", "draft": "STANDALONE", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN"}

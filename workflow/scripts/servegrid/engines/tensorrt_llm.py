@@ -34,7 +34,7 @@ class TensorRTLLM(Engine):
     info_paths = ("/version",)
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle3", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in READY}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -100,14 +100,14 @@ def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
     kind, length = spec.speculation.kind, spec.speculation.length
     if kind == "none":
         return {}
-    own: dict[str, Any] = {"decoding_type": DECODING[kind]}
+    config: dict[str, Any] = {"decoding_type": DECODING[kind]}
     if length:
-        own |= {"num_nextn_predict_layers" if kind == "mtp" else "max_draft_len": length}
+        config |= {"num_nextn_predict_layers" if kind == "mtp" else "max_draft_len": length}
     if kind == "ngram":
-        own |= {"max_matching_ngram_size": 2, "is_public_pool": False}
+        config |= {"max_matching_ngram_size": 2, "is_public_pool": False}
     if "draft" in launch.files:
-        own["speculative_model_dir"] = str(launch.files["draft"])
-    return {"speculative_config": own, "disable_overlap_scheduler": kind in ("ngram", "draft")}
+        config["speculative_model_dir"] = str(launch.files["draft"])
+    return {"speculative_config": config, "disable_overlap_scheduler": kind in ("ngram", "draft")}
 
 
 def _set_nested(settings: dict[str, Any], path: list[str], value: Option) -> None:

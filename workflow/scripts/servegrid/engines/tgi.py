@@ -41,7 +41,9 @@ class TGI(Engine):
         "int8-weight": "eetq",
         "nf4": "bitsandbytes-nf4",
         "fp4": "bitsandbytes-fp4",
-        **{own: own for own in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY)},
+        **{
+            native: native for native in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY)
+        },
     }
     has_memory_fraction = True
     has_tensor_parallel = True
@@ -68,10 +70,10 @@ class TGI(Engine):
             return reason
         if spec.kind == "cpu" and (spec.quantization != "none" or spec.memory_fraction is not None):
             return f"on a CPU {self.title} has neither quantization nor a share of the memory"
-        own, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEADS
-        if own in READY and heads:
-            return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {own}"
-        if own and "dtype" in spec.options:
+        native, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEADS
+        if native in READY and heads:
+            return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {native}"
+        if native and "dtype" in spec.options:
             return f"{self.title} takes a dtype or a quantization, not both"
         return missing_checkpoint(spec, READY)
 
@@ -85,18 +87,18 @@ class TGI(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Without --num-shard TGI splits the model over every GPU it sees."""
-        own: dict[str, Option] = {"model-id": str(launch.files["model"])}
-        own |= {"hostname": launch.host, "port": launch.port, "master-port": launch.ports[1]}
-        own |= {"shard-uds-path": f"/tmp/tgi-{launch.port}"}
-        own |= {"num-shard": spec.tensor_parallel, "max-concurrent-requests": spec.concurrency}
-        own |= {self.input_flag: spec.context_tokens - 1, "max-total-tokens": spec.context_tokens}
+        options: dict[str, Option] = {"model-id": str(launch.files["model"])}
+        options |= {"hostname": launch.host, "port": launch.port, "master-port": launch.ports[1]}
+        options |= {"shard-uds-path": f"/tmp/tgi-{launch.port}"}
+        options |= {"num-shard": spec.tensor_parallel, "max-concurrent-requests": spec.concurrency}
+        options |= {self.input_flag: spec.context_tokens - 1, "max-total-tokens": spec.context_tokens}
         if spec.quantization != "none":
-            own["quantize"] = self.quantizations[spec.quantization]
+            options["quantize"] = self.quantizations[spec.quantization]
         if spec.speculation.length:
-            own["speculate"] = spec.speculation.length
+            options["speculate"] = spec.speculation.length
         if spec.memory_fraction is not None:
-            own["cuda-memory-fraction"] = min(1.0, round((launch.copy + 1) * spec.memory_fraction, 4))
-        return flags(own | self._of_this_version(spec, launch) | dict(spec.options))
+            options["cuda-memory-fraction"] = min(1.0, round((launch.copy + 1) * spec.memory_fraction, 4))
+        return flags(options | self._of_this_version(spec, launch) | dict(spec.options))
 
     def _of_this_version(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         graphs: dict[str, Option] = {"cuda-graphs": 0} if spec.kind == "cpu" else {}

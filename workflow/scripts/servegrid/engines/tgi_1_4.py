@@ -22,9 +22,9 @@ class TGI14(TGI):
     devices = ("cuda",)
     speculation_kinds = ("ngram", "medusa")
     quantizations: ClassVar[Mapping[str, str]] = {
-        name: own
-        for name, own in TGI.quantizations.items()
-        if own not in ("fp8", "marlin", "exl2", "compressed-tensors")
+        name: native
+        for name, native in TGI.quantizations.items()
+        if native not in ("fp8", "marlin", "exl2", "compressed-tensors")
     }
     has_prefix_cache = False
     key_variable = None

@@ -70,6 +70,6 @@ class TransformersServe(Engine):
 
         Sampling is on here, and turned off by the server where the temperature is 0.
         """
-        wanted = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
+        generation = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
         left_out = dict.fromkeys(("model", "ignore_eos", "min_tokens", "stream_options"))
-        return left_out | {"generation_config": json.dumps(wanted)}
+        return left_out | {"generation_config": json.dumps(generation)}

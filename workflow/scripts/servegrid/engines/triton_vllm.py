@@ -52,8 +52,10 @@ class TritonVllm(Vllm):
             line += [f"--{name}-address={launch.host}", f"--{name}-port={port}"]
         line.append(f"--backend-config=python,shm-region-prefix-name=servegrid-{launch.port}-")
         line += ["--allow-gpu-metrics=false"] if spec.kind == "cpu" else []
-        own = {name.removeprefix(PREFIX): value for name, value in spec.options.items() if name.startswith(PREFIX)}
-        return [*line, *(f"--{name}" if value is None else f"--{name}={value}" for name, value in own.items())]
+        triton_flags = {
+            name.removeprefix(PREFIX): value for name, value in spec.options.items() if name.startswith(PREFIX)
+        }
+        return [*line, *(f"--{name}" if value is None else f"--{name}={value}" for name, value in triton_flags.items())]
 
     def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
         """The model repository."""
@@ -63,14 +65,14 @@ class TritonVllm(Vllm):
 
     def engine_arguments(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
         """vLLM's settings; a flag is true, and `no-` before it makes it false."""
-        found: dict[str, Any] = {"model": str(launch.files["model"]), "disable_log_stats": False}
+        arguments: dict[str, Any] = {"model": str(launch.files["model"]), "disable_log_stats": False}
         for name, value in self.settings(spec, launch).items():
             if name.startswith(PREFIX):
                 continue
-            off = value is None and name.startswith("no-")
-            key = name.removeprefix("no-") if off else name
-            found[key.replace("-", "_")] = not off if value is None else value
-        return found
+            is_negated = value is None and name.startswith("no-")
+            key = name.removeprefix("no-") if is_negated else name
+            arguments[key.replace("-", "_")] = not is_negated if value is None else value
+        return arguments
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Triton's own version; vLLM's is not told."""

@@ -40,8 +40,8 @@ class Vllm(Engine):
     quantizations = {
         "none": "",
         "fp8": "fp8_per_tensor",
-        **{own: own for own in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
-        **{ready: ready for ready in ("awq", "gptq")},
+        **{native: native for native in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
+        **{native: native for native in ("awq", "gptq")},
     }
     ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
     has_memory_fraction = True
@@ -101,23 +101,23 @@ class Vllm(Engine):
 
         Sampling defaults are vLLM's own, not those that a checkpoint brings along.
         """
-        wanted: dict[str, Setting] = {
+        settings: dict[str, Setting] = {
             "generation-config": "vllm",
             "max-num-seqs": spec.concurrency,
             "max-model-len": spec.context_tokens,
             "enable-prefix-caching": spec.prefix_cache,
         }
         if spec.kind == "cpu":
-            wanted["dtype"] = "float32"
+            settings["dtype"] = "float32"
         if spec.quantization not in ("none", *self.ready_checkpoints):
-            wanted["quantization"] = self.quantizations[spec.quantization]
+            settings["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            wanted["gpu-memory-utilization"] = spec.memory_fraction
+            settings["gpu-memory-utilization"] = spec.memory_fraction
         if spec.tensor_parallel > 1:
-            wanted["tensor-parallel-size"] = spec.tensor_parallel
+            settings["tensor-parallel-size"] = spec.tensor_parallel
         if spec.speculation.kind != "none":
-            wanted["speculative-config"] = self._speculation(spec, launch)
-        return {**wanted, **spec.options}
+            settings["speculative-config"] = self._speculation(spec, launch)
+        return {**settings, **spec.options}
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
         kind, length = spec.speculation.kind, {"num_speculative_tokens": spec.speculation.length}

@@ -10,10 +10,10 @@ from servegrid.telemetry.npu import is_npu
 def why_absent(device: Device) -> str | None:
     """Why this host lacks the device, in words; None if it has it."""
     try:
-        found = gpu_uuids(device)
+        uuids = gpu_uuids(device)
     except LookupError as error:
         return str(error)
-    return None if found or device.kind != "cuda" else "no GPU of this host fits the device"
+    return None if uuids or device.kind != "cuda" else "no GPU of this host fits the device"
 
 
 def gpu_uuids(device: Device) -> list[str]:
@@ -39,11 +39,11 @@ def gpu_uuids(device: Device) -> list[str]:
 def _npu_names(numbers: list[int]) -> list[str]:
     from servegrid.telemetry import rbln_smi
 
-    there = {npu.number: npu.name for npu in rbln_smi.ask().npus}
-    if missing := [number for number in numbers if number not in there]:
-        listed = ", ".join(map(str, there)) or "none"
+    names_by_number = {npu.number: npu.name for npu in rbln_smi.ask().npus}
+    if missing := [number for number in numbers if number not in names_by_number]:
+        listed = ", ".join(map(str, names_by_number)) or "none"
         raise LookupError(f"no NPU {', '.join(map(str, missing))} here (there is: {listed})")
-    return [there[number] for number in numbers]
+    return [names_by_number[number] for number in numbers]
 
 
 def _split_kinds(devices: list[str]) -> tuple[list[str], list[str]]:
@@ -58,22 +58,22 @@ def _cuda_uuids(device: Device) -> list[str]:
     if selectors := device.uuids or device.ids:
         return [nvml.find(selector).uuid for selector in selectors]
     gpus = nvml.list_devices()
-    fitting = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
-    if not fitting:
-        there = ", ".join(gpu.name for gpu in gpus) or "none"
-        raise LookupError(f"no GPU named {device.name!r} here (there is: {there}{_unreachable_text()})")
-    if len(fitting) < device.count:
+    matching = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
+    if not matching:
+        present = ", ".join(gpu.name for gpu in gpus) or "none"
+        raise LookupError(f"no GPU named {device.name!r} here (there is: {present}{_unreachable_text()})")
+    if len(matching) < device.count:
         raise LookupError(
-            f"{len(fitting)} GPUs named {device.name!r} here{_unreachable_text()}, count = {device.count} wanted"
+            f"{len(matching)} GPUs named {device.name!r} here{_unreachable_text()}, count = {device.count} wanted"
         )
-    return [gpu.uuid for gpu in fitting[: device.count]]
+    return [gpu.uuid for gpu in matching[: device.count]]
 
 
 def _unreachable_text() -> str:
     """In words, the GPUs that the driver counts but that do not answer."""
     from servegrid.telemetry import nvml
 
-    return "".join(f"; GPU {index} does not answer: {words}" for index, words in nvml.unreachable().items())
+    return "".join(f"; GPU {index} does not answer: {reason}" for index, reason in nvml.unreachable().items())
 
 
 def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
@@ -82,8 +82,8 @@ def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        found = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
-        return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in found]
+        matching = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
+        return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in matching]
     if not gpus:
         return []
     from servegrid.telemetry import nvml

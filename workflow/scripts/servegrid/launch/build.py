@@ -63,10 +63,10 @@ def prepare_balancer(
         return None
     taken = {port for launch in launches for port in launch.ports}
     port = next(port for port in free_ports(len(taken) + 1) if port not in taken)
-    found = make_balancer(spec, launches, port, folder.absolute(), request_timeout_s)
-    found.folder.mkdir(parents=True, exist_ok=True)
-    found.config_file.write_text(found.config)
-    return found
+    balancer = make_balancer(spec, launches, port, folder.absolute(), request_timeout_s)
+    balancer.folder.mkdir(parents=True, exist_ok=True)
+    balancer.config_file.write_text(balancer.config)
+    return balancer
 
 
 def build_server(
@@ -83,13 +83,13 @@ def build_server(
     Raises:
         ServerError: when the environment variable with its API key is not set.
     """
-    parts = [layout.gpus_of(spec, gpus, copy) for copy in range(spec.copies)]
+    gpus_by_copy = [layout.gpus_of(spec, gpus, copy) for copy in range(spec.copies)]
     if balancer is None:
-        return build_copy(spec, launches[0] if launches else None, parts[0], resources, log, stop_timeout_s)
+        return build_copy(spec, launches[0] if launches else None, gpus_by_copy[0], resources, log, stop_timeout_s)
     logs = [log.with_name(f"{log.stem}-{copy + 1}{log.suffix}") for copy in range(spec.copies)]
     copies = [
-        cast(Member, build_copy(spec, launch, own, resources, own_log, stop_timeout_s))
-        for launch, own, own_log in zip(launches, parts, logs, strict=True)
+        cast(Member, build_copy(spec, launch, gpus_of_copy, resources, copy_log, stop_timeout_s))
+        for launch, gpus_of_copy, copy_log in zip(launches, gpus_by_copy, logs, strict=True)
     ]
     front = Server(
         balancer.command, log, balancer.port, stop_timeout_s=BALANCER_STOP_TIMEOUT_S, headers=copies[0].headers

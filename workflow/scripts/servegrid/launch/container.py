@@ -65,22 +65,24 @@ def _with_linked_files(path: Path) -> list[Path]:
     """The path, with what it is incomplete without: further parts of a split file, and what links lead out of a folder to."""
     split = re.fullmatch(r"(.*)-\d{5}-of-(\d{5}\.gguf)", path.name)
     beside = sorted(path.parent.glob(f"{glob.escape(split[1])}-?????-of-{split[2]}")) if split else []
-    links = sorted(one for one in path.rglob("*") if one.is_symlink()) if path.is_dir() else []
-    outside = [target for one in links if not (target := one.resolve()).is_relative_to(path.resolve())]
+    links = sorted(link for link in path.rglob("*") if link.is_symlink()) if path.is_dir() else []
+    outside = [target for link in links if not (target := link.resolve()).is_relative_to(path.resolve())]
     return [path, *beside, *outside]
 
 
 def docker_run_command(run: ContainerRun) -> list[str]:
     """The container as the words of a `docker run` line; a secret is a name alone, which hands on the variable of the shell."""
-    words = ["docker", "run", "--rm", *_resource_options(run.needs), *_gpu_options(run.gpus)]
-    words += ["--memory", run.memory_limit, "--memory-swap", run.memory_limit] if run.memory_limit else []
-    words += [word for inside, port in run.ports.items() for word in ("-p", f"127.0.0.1:{port}:{inside}")]
-    words += [word for path in run.mounts for word in ("-v", f"{path}:{path}:ro")]
-    words += ["-v", f"{run.cache_volume}:{run.needs.cache}"] if run.cache_volume else []
-    words += [word for name, value in run.environment.items() for word in ("-e", _environment_option(name, value))]
+    arguments = ["docker", "run", "--rm", *_resource_options(run.needs), *_gpu_options(run.gpus)]
+    arguments += ["--memory", run.memory_limit, "--memory-swap", run.memory_limit] if run.memory_limit else []
+    arguments += [argument for inside, port in run.ports.items() for argument in ("-p", f"127.0.0.1:{port}:{inside}")]
+    arguments += [argument for path in run.mounts for argument in ("-v", f"{path}:{path}:ro")]
+    arguments += ["-v", f"{run.cache_volume}:{run.needs.cache}"] if run.cache_volume else []
+    arguments += [
+        argument for name, value in run.environment.items() for argument in ("-e", _environment_option(name, value))
+    ]
     entrypoint = run.needs.entrypoint
-    words += ["--entrypoint", entrypoint[0]] if entrypoint else []
-    return [*words, run.image, *(entrypoint or ())[1:], *run.words]
+    arguments += ["--entrypoint", entrypoint[0]] if entrypoint else []
+    return [*arguments, run.image, *(entrypoint or ())[1:], *run.words]
 
 
 def _environment_option(name: str, value: str | None) -> str:
@@ -88,12 +90,12 @@ def _environment_option(name: str, value: str | None) -> str:
 
 
 def _resource_options(needs: Container) -> list[str]:
-    words = ["--init"] if needs.init else []
-    words += ["--shm-size", needs.shm_size] if needs.shm_size else []
-    words += ["--ipc", needs.ipc] if needs.ipc else []
-    words += [word for name, limit in needs.ulimits.items() for word in ("--ulimit", f"{name}={limit}")]
-    words += [word for device in needs.devices for word in ("--device", device)]
-    return [*words, "--privileged"] if needs.privileged else words
+    options = ["--init"] if needs.init else []
+    options += ["--shm-size", needs.shm_size] if needs.shm_size else []
+    options += ["--ipc", needs.ipc] if needs.ipc else []
+    options += [option for name, limit in needs.ulimits.items() for option in ("--ulimit", f"{name}={limit}")]
+    options += [option for device in needs.devices for option in ("--device", device)]
+    return [*options, "--privileged"] if needs.privileged else options
 
 
 def _gpu_options(gpus: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ def deployment_forms(spec: ServerSpec, resources: Path, folder: Path = Path("/sr
 
 def _replicated_script(spec: ServerSpec, resources: Path, folder: Path) -> str:
     """Every copy in the background, then the balancer before them."""
-    launches = [replace(one, folder=folder / one.folder) for one in nominal_launches(spec, resources)]
+    launches = [replace(launch, folder=folder / launch.folder) for launch in nominal_launches(spec, resources)]
     port = launches[-1].ports[-1] + 1
     balancer = make_balancer(spec, launches, port, folder / "balancer", REQUEST_TIMEOUT_S)
     lines: list[str] = []
@@ -112,9 +112,9 @@ def compose_file(run: ContainerRun) -> str:
     return yaml.safe_dump(document, sort_keys=False, width=1000)
 
 
-def _escape_dollars(words: Sequence[str]) -> list[str]:
+def _escape_dollars(arguments: Sequence[str]) -> list[str]:
     """Compose would put variables of the shell in for `$`."""
-    return [word.replace("$", "$$") for word in words]
+    return [argument.replace("$", "$$") for argument in arguments]
 
 
 def _gpu_reservation(run: ContainerRun) -> dict[str, object] | None:

@@ -42,10 +42,10 @@ def used_gpus(spec: ServerSpec, gpus: Sequence[str]) -> list[str]:
 
 def unsupported(spec: ServerSpec, name: str, gpu_count: int) -> str | None:
     """Why this layout cannot be, on the device `name` with so many GPUs; None if it can."""
-    wanted = spec.replicas * spec.tensor_parallel
-    if spec.kind in ("cuda", "npu") and wanted > gpu_count:
-        words = f"{spec.replicas} replicas x {spec.tensor_parallel} GPUs (tensor_parallel) are {wanted}"
-        return f"{words}, the device {name} has {gpu_count} (devices.{name}: uuids, ids or count)"
+    needed_gpus = spec.replicas * spec.tensor_parallel
+    if spec.kind in ("cuda", "npu") and needed_gpus > gpu_count:
+        need = f"{spec.replicas} replicas x {spec.tensor_parallel} GPUs (tensor_parallel) are {needed_gpus}"
+        return f"{need}, the device {name} has {gpu_count} (devices.{name}: uuids, ids or count)"
     if spec.copies > 1 and "grpc" in (spec.protocol or engines.get(spec.engine).protocols[0]):
         return "the balancers are set up for HTTP/1.1: servers that are spoken to by gRPC cannot stand behind them here"
     return None

@@ -28,8 +28,8 @@ def get_text(url: str, headers: Mapping[str, str]) -> tuple[int | None, str]:
     try:
         with requests.Session() as session:
             session.trust_env = False  # straight to the server, as the load client goes
-            how: Any = {"timeout": _TIMEOUT_S, "allow_redirects": False, "stream": True}
-            with session.get(url, headers=dict(headers), **how) as answer:
+            options: Any = {"timeout": _TIMEOUT_S, "allow_redirects": False, "stream": True}
+            with session.get(url, headers=dict(headers), **options) as answer:
                 return answer.status_code, _body_text(answer) if answer.ok else f"HTTP {answer.status_code}"
     except TooLong as error:
         return None, str(error)

@@ -34,10 +34,10 @@ def launch_record(
 
 
 def _copy_record(spec: ServerSpec, launch: Launch, gpus: list[str], number: int, resources: Path) -> dict[str, Any]:
-    own = layout.gpus_of(spec, gpus, number)
+    gpus_of_copy = layout.gpus_of(spec, gpus, number)
     image = read_image_record(spec.image, resources) if spec.runtime == "docker" and spec.image else None
-    command = command_line(spec, resources, launch, own, image.name if image else None)
-    return {"command": command, "ports": launch.ports, "gpus": own}
+    command = command_line(spec, resources, launch, gpus_of_copy, image.name if image else None)
+    return {"command": command, "ports": launch.ports, "gpus": gpus_of_copy}
 
 
 def _balancer_record(balancer: Balancer) -> dict[str, Any]:

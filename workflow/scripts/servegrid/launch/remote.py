@@ -43,17 +43,17 @@ class RemoteServer:
         Raises:
             ServerError: `refused` at once when it refuses the API key, `unreachable` after `limit_s` seconds.
         """
-        said = "no answer"
+        answer = "no answer"
         while now_s() - self.start_up.launched_s < limit_s:
-            status, said = get_text(health_url, self.headers)
+            status, answer = get_text(health_url, self.headers)
             if status == 200:
                 self.start_up.ready_s = now_s()
                 return
             if status in (401, 403):
-                raise ServerError("refused", f"{self.url} refuses the API key: {said}")
+                raise ServerError("refused", f"{self.url} refuses the API key: {answer}")
             tick()
             time.sleep(POLL_S)
-        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {said}")
+        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {answer}")
 
     def first_model(self) -> str | None:
         """The first model that it lists at /v1/models; None if it does not say."""

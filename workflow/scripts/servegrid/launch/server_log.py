@@ -16,5 +16,5 @@ def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
 
 def last_words(log: Path) -> str:
     """The last line of a log that says anything, to go behind a reason."""
-    said = next((line.strip() for line in reversed(tail(log)) if line.strip()), "")
-    return f"; last words: {said[:200]}" if said else ""
+    last = next((last.strip() for last in reversed(tail(log)) if last.strip()), "")
+    return f"; last words: {last[:200]}" if last else ""

@@ -50,8 +50,8 @@ class LoadRunner:
         self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
         self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
         # a server elsewhere has a model of its own, unless the config says that it is this one
-        own = session.server.spec.runtime != "url" or config.model.source != "builtin"
-        self._counter = LazyTokenizer(self._tokenizer) if own and self._tokenizer.exists() else None
+        counts_match = session.server.spec.runtime != "url" or config.model.source != "builtin"
+        self._counter = LazyTokenizer(self._tokenizer) if counts_match and self._tokenizer.exists() else None
 
     def run(self, load: Load, server: AnyServer, launch: int) -> None:
         """Measure one load and write its records, load.json last.
@@ -63,8 +63,8 @@ class LoadRunner:
         name = load_shape.readable_name(load.options, load.threads).replace("-", " ", 1)
         if load.options.warmup_requests:
             self._warm_up(load, server, f"{name}, warming up")
-        options, wanted = load.options, load_shape.shape(load.options, load.threads or 1, len(self.prompts))
-        result = self._send(load, server, self.prompts, wanted, name, kind=options.client, workers=options.workers)
+        options, shape = load.options, load_shape.shape(load.options, load.threads or 1, len(self.prompts))
+        result = self._send(load, server, self.prompts, shape, name, kind=options.client, workers=options.workers)
         death = self._death_error(server) if _is_dead(server, result) else None
         self._write_records(load, launch, begun_s, result, death)
         if death:
@@ -78,27 +78,27 @@ class LoadRunner:
 
     def _warm_up_prompts(self, count: int) -> list[Prompt]:
         source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
-        wanted = self.config.prompts
-        return warmup_prompts(count, 0, source, self.prompts, wanted.input_tokens, min(16, wanted.output_tokens))
+        prompts = self.config.prompts
+        return warmup_prompts(count, 0, source, self.prompts, prompts.input_tokens, min(16, prompts.output_tokens))
 
     def _send(
-        self, load: Load, server: AnyServer, prompts: list[Prompt], wanted: Shape, what: str, **how: Any
+        self, load: Load, server: AnyServer, prompts: list[Prompt], shape: Shape, what: str, **options: Any
     ) -> LoadResult:
         """Send the prompts in this shape; the load is broken off as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
         endpoint = Endpoint(f"{server.url}{self.protocol.path}", server.headers)
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
-        dead = threading.Event()
+        server_died = threading.Event()
 
         def watch(progress: ClientProgress) -> None:
             of_total = f"/{progress.total}" if progress.total else ""
             self.progress.tick(f"{what}: {progress.ended}{of_total} requests")
             if not server.alive:
-                dead.set()
+                server_died.set()
 
         self.progress(f"{what}: {len(requests)} prompts")
-        how |= {"timeouts": timeouts, "on_progress": watch, "stop": dead, "tokenizer": self._counter}
-        result = run(endpoint, requests, wanted, self.protocol, **how)
+        options |= {"timeouts": timeouts, "on_progress": watch, "stop": server_died, "tokenizer": self._counter}
+        result = run(endpoint, requests, shape, self.protocol, **options)
         if result.interrupted_by:
             raise result.interrupted_by
         return result
@@ -111,8 +111,10 @@ class LoadRunner:
 
     def _death_error(self, server: AnyServer) -> ServerError:
         log = self.folder / "server.log"
-        how = describe_exit(server.ended, log)
-        return ServerError(failure_kind(server.ended, log), f"the server died under this load: {how}{last_words(log)}")
+        exit_text = describe_exit(server.ended, log)
+        return ServerError(
+            failure_kind(server.ended, log), f"the server died under this load: {exit_text}{last_words(log)}"
+        )
 
     def _write_records(
         self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None
@@ -140,14 +142,14 @@ class LoadRunner:
 
     def _client_limits(self, load: Load, result: LoadResult) -> dict[str, float | None]:
         """How near the load came to what this client can carry on this host; unknown where it was not calibrated, as over gRPC."""
-        found, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
-        if found is None or seconds <= 0 or self.protocol.transport != "http":
+        calibration, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
+        if calibration is None or seconds <= 0 or self.protocol.transport != "http":
             return {"client_share": None, "stamp_late_ms_p99": None}
         chunks = sum(len(record.chunk_offsets_s) for record in result.records)
-        share = found.share(len(result.records), chunks, seconds, result.workers)
+        share = calibration.share(len(result.records), chunks, seconds, result.workers)
         if load.options.client != "parallel":  # whose processes use several cores
             share = max(share, result.client_cpu_s / (seconds * result.workers))
-        return {"client_share": share, "stamp_late_ms_p99": found.stamp_late_ms_p99}
+        return {"client_share": share, "stamp_late_ms_p99": calibration.stamp_late_ms_p99}
 
 
 def _is_dead(server: AnyServer, result: LoadResult) -> bool:

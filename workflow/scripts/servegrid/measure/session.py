@@ -100,8 +100,8 @@ class SessionRun:
     def _require_free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
         """The GPUs of the device that the server takes and the memory in use on each before the launch; raises Busy when somebody is on them."""
         try:
-            found = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
-            gpus = layout.used_gpus(self.session.server.spec, found)
+            device_gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
+            gpus = layout.used_gpus(self.session.server.spec, device_gpus)
             reason, used = devices.why_busy(gpus), devices.memory_used(gpus)
         except LookupError as error:
             raise DeviceBusy(str(error)) from error
@@ -179,8 +179,8 @@ class SessionRun:
 
     def _record_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
         """What each copy says of itself: two on one device need not have taken the same."""
-        for entry, one, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
-            answers = copy.answers(self.engine.info_paths, self._launch_url("health", one))
+        for entry, copy_launch, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
+            answers = copy.answers(self.engine.info_paths, self._launch_url("health", copy_launch))
             entry["reported"] = asdict(self.engine.reported(answers))
 
     def _model_name(self, server: AnyServer) -> str:
@@ -193,8 +193,8 @@ class SessionRun:
         self._archive_previous_launch()
         spec, resources, folder = self.session.server.spec, self.places.resources, self.folder
         self._launches = build.prepare_launches(spec, resources, folder / "server") if spec.runtime != "url" else []
-        longest_s = self.config.load.request_timeout_s
-        self._balancer = build.prepare_balancer(spec, self._launches, folder / "balancer", longest_s)
+        request_timeout_s = self.config.load.request_timeout_s
+        self._balancer = build.prepare_balancer(spec, self._launches, folder / "balancer", request_timeout_s)
         number = len(self.record["launches"]) + 1
         launch = {"number": number, "status": "running", "anchor": wall_anchor()}
         launch |= record.launch_record(spec, self._launches, self._balancer, gpus, resources)

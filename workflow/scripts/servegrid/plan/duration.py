@@ -45,9 +45,11 @@ class History:
 
     def load_s(self, engine: str, load: Load) -> float:
         """Expected seconds of a load: as seen on this engine, else on any, else a guess."""
-        own = self.loads.get((engine, load.id))
-        other = own or [second for (_, id), seconds in self.loads.items() if id == load.id for second in seconds]
-        return fmean(other) if other else max(GUESS_LOAD_S, load.options.duration_s or 0.0)
+        seen = self.loads.get((engine, load.id))
+        durations = seen or [
+            duration for (_, id), durations in self.loads.items() if id == load.id for duration in durations
+        ]
+        return fmean(durations) if durations else max(GUESS_LOAD_S, load.options.duration_s or 0.0)
 
     def session_s(self, session: Session, loads: Iterable[Load]) -> float:
         """Expected seconds of a session that measures `loads`."""

@@ -21,14 +21,17 @@ def sessions_of_other_hosts(grid: Grid, folders: Sequence[Path]) -> dict[str, tu
     for point in grid.points:
         if point.server.id in servers:
             loads.setdefault(point.server.id, {})[point.load.id] = point.load
-    found: dict[str, tuple[Path, list[Session]]] = {}
+    sessions_by_server: dict[str, tuple[Path, list[Session]]] = {}
     for id, server in servers.items():
         rounds = range(1, grid.config.repeats.at_most + 1)
         sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
-        home = next((folder for folder in folders if _recorded_sessions(folder, sessions)), None)
-        if home:
-            found[id] = (home, _recorded_sessions(home, sessions) if grid.config.repeats.is_open else sessions)
-    return found
+        results = next((folder for folder in folders if _recorded_sessions(folder, sessions)), None)
+        if results:
+            sessions_by_server[id] = (
+                results,
+                _recorded_sessions(results, sessions) if grid.config.repeats.is_open else sessions,
+            )
+    return sessions_by_server
 
 
 def _recorded_sessions(folder: Path, sessions: Iterable[Session]) -> list[Session]:

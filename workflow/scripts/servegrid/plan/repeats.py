@@ -15,19 +15,19 @@ from servegrid.util.files import read_json
 def needed_sessions(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
     """The sessions of the grid, in the order they run, less those that no load needs; outcomes in `retry` are no records here."""
     needed = {
-        one.id
+        session.id
         for sessions in sessions_by_server(grid).values()
-        for one in needed_of_server(sessions, results, grid, retry)
+        for session in needed_of_server(sessions, results, grid, retry)
     }
     return [session for session in grid.sessions if session.id in needed]
 
 
 def sessions_by_server(grid: Grid) -> dict[str, list[Session]]:
     """All sessions that there may be, by the server's id."""
-    found: dict[str, list[Session]] = {}
+    by_server: dict[str, list[Session]] = {}
     for session in grid.sessions:
-        found.setdefault(session.server.id, []).append(session)
-    return found
+        by_server.setdefault(session.server.id, []).append(session)
+    return by_server
 
 
 def needed_of_server(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
@@ -37,7 +37,7 @@ def needed_of_server(sessions: list[Session], results: Path, grid: Grid, retry: 
         return sessions
     unsettled = {session.id: pending_loads(session, results, retry) for session in sessions}
     loads = sessions[0].loads
-    needed = {one.id for load in loads for one in _needed_of_load(load, sessions, unsettled, results, repeats)}
+    needed = {session.id for load in loads for session in _needed_of_load(load, sessions, unsettled, results, repeats)}
     return [session for session in sessions if session.id in needed]
 
 
@@ -45,13 +45,15 @@ def expected_sessions(load: Load, sessions: Sequence[Session], results: Path, re
     """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
     if not repeats.is_open:
         return list(sessions)
-    return _needed_of_load(load, sessions, {one.id: pending_loads(one, results) for one in sessions}, results, repeats)
+    return _needed_of_load(
+        load, sessions, {session.id: pending_loads(session, results) for session in sessions}, results, repeats
+    )
 
 
 def _needed_of_load(
     load: Load, sessions: Sequence[Session], unsettled: Mapping[str, list[Load]], results: Path, repeats: Repeats
 ) -> list[Session]:
-    settled = [one for one in sessions if load not in unsettled[one.id]]
+    settled = [session for session in sessions if load not in unsettled[session.id]]
     enough = len(settled) >= repeats.at_least and is_precise(_load_records(load, settled, results), repeats.precision)
     return settled if enough else list(sessions)
 

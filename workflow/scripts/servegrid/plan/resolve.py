@@ -149,15 +149,15 @@ def lock_file(name: str) -> Path:
 
 def _prompt_set_id(config: Config, model: ModelRef) -> str:
     """Identity of the prompt set: of a file its content, of a generated set all that goes into making it."""
-    wanted = config.prompts
-    if wanted.source == "generated":
-        return digest([PROMPTS_VERSION, model.revision, wanted.model_dump()])
-    if not Path(wanted.source).is_file():
+    prompts = config.prompts
+    if prompts.source == "generated":
+        return digest([PROMPTS_VERSION, model.revision, prompts.model_dump()])
+    if not Path(prompts.source).is_file():
         raise ConfigError(
-            [f"prompts.source = {wanted.source!r}: is not there; allowed: generated, or a JSON Lines file"]
+            [f"prompts.source = {prompts.source!r}: is not there; allowed: generated, or a JSON Lines file"]
         )
-    content = hashlib.sha256(Path(wanted.source).read_bytes()).hexdigest()
-    return digest([content, wanted.count, wanted.output_tokens])
+    content = hashlib.sha256(Path(prompts.source).read_bytes()).hexdigest()
+    return digest([content, prompts.count, prompts.output_tokens])
 
 
 def _check_published(config: Config) -> None:
@@ -168,9 +168,9 @@ def _check_published(config: Config) -> None:
 
 def _axis_values(config: Config, axis: str) -> list[Any]:
     """All values that the grid gives to an axis, those of its extra points among them."""
-    own = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
+    listed = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
     extra = [point[axis] for point in config.grid.include if axis in point]
-    return [*own, *(value for given in extra for value in (given if isinstance(given, list) else [given]))]
+    return [*listed, *(value for given in extra for value in (given if isinstance(given, list) else [given]))]
 
 
 def _absent_clients(config: Config) -> dict[str, str]:

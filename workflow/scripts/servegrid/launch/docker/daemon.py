@@ -55,8 +55,8 @@ def _check_reachable(address: str) -> None:
         elif parts.hostname in _LOCAL_HOSTS:
             socket.create_connection((parts.hostname, parts.port or _DEFAULT_PORT), timeout=5).close()
         elif parts.hostname:
-            words = f"DOCKER_HOST = {address} is another machine's daemon: its servers cannot be reached or watched from here"
-            raise DaemonUnreachable(words, "run servegrid there, or measure a server that runs there with runtime url")
+            reason = f"DOCKER_HOST = {address} is another machine's daemon: its servers cannot be reached or watched from here"
+            raise DaemonUnreachable(reason, "run servegrid there, or measure a server that runs there with runtime url")
     except PermissionError as error:
         remedy = (
             "add your user to the group docker and log in again, or use a rootless daemon: "

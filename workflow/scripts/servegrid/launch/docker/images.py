@@ -51,8 +51,8 @@ def _image_record(reference: str, attributes: Mapping[str, Any], pulled: bool) -
 def _repository_digest(reference: str, digests: list[str]) -> str | None:
     """Of the digests that the image has in several repositories, the one in the repository that was asked for."""
     repository = parse_repository_tag(reference)[0]
-    own = [one for one in digests if one.rpartition("@")[0].endswith(repository)]
-    return next(iter([*own, *digests]), None)
+    matching = [digest for digest in digests if digest.rpartition("@")[0].endswith(repository)]
+    return next(iter([*matching, *digests]), None)
 
 
 def ensure_present(client: Any, image: ImageRecord) -> None:
@@ -82,11 +82,11 @@ def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) 
     Raises:
         ImageAbsent: with the daemon's words, when it cannot be pulled.
     """
-    say = say or (lambda words: print(words, file=sys.stderr, flush=True))
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     repository, tag = parse_repository_tag(reference)
     try:
-        for words in _progress_lines(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
-            say(f"pulling {reference}: {words}")
+        for line in _progress_lines(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
+            say(f"pulling {reference}: {line}")
     except APIError as error:
         raise ImageAbsent(f"cannot be pulled: {error.explanation or error}") from error
 
@@ -94,7 +94,7 @@ def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) 
 def _progress_lines(events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of progress, at most one every few seconds, from the daemon's events."""
     layers: dict[str, tuple[int, int]] = {}
-    said_s = time.monotonic()
+    last_line_s = time.monotonic()
     for event in events:
         if "error" in event:
             raise ImageAbsent(f"cannot be pulled: {event['error']}")
@@ -103,8 +103,8 @@ def _progress_lines(events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
             layers[event["id"]] = detail["current"], detail["total"]
         elif event.get("status") == "Download complete" and event.get("id") in layers:
             layers[event["id"]] = (layers[event["id"]][1],) * 2
-        if time.monotonic() - said_s > _PROGRESS_INTERVAL_S:
-            said_s = time.monotonic()
+        if time.monotonic() - last_line_s > _PROGRESS_INTERVAL_S:
+            last_line_s = time.monotonic()
             yield _progress_line(layers)
     yield "done"
 

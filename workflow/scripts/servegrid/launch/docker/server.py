@@ -85,13 +85,13 @@ class ContainerServer(Server):
 
     def _read_outcome(self) -> dict[str, Any] | None:
         """How the container ended, if it was told already; an exit status that means a signal becomes one."""
-        told = self._folder / ENDED_FILE
-        if not told.exists():
+        path = self._folder / ENDED_FILE
+        if not path.exists():
             return None
-        outcome: dict[str, Any] = read_json(told)
+        outcome: dict[str, Any] = read_json(path)
         status = outcome["exit"]
-        how = {"signal": status - _SIGNAL_OFFSET} if status > _SIGNAL_OFFSET else {"exit": status}
-        return {**outcome, **how, "memory_limit": self._run.memory_limit}
+        exit_state = {"signal": status - _SIGNAL_OFFSET} if status > _SIGNAL_OFFSET else {"exit": status}
+        return {**outcome, **exit_state, "memory_limit": self._run.memory_limit}
 
 
 def require_image(reference: str, resources: Path) -> ImageRecord:
