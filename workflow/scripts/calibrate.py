@@ -11,7 +11,7 @@ from servegrid.util.files import write_atomic
 
 
 def main() -> int:
-    """Read the arguments, measure, write."""
+    """Read the arguments, calibrate, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--client", choices=KINDS, default="stream", help="kind of client")
     parser.add_argument("--out", type=Path, required=True, help="where the result goes (JSON)")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments and compile the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder with a Hugging Face checkpoint")
     parser.add_argument("--batch", type=int, required=True, help="requests at once")

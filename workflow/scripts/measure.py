@@ -20,11 +20,11 @@ from servegrid.util.terminal import Progress
 
 
 class Interrupted(BaseException):
-    """A signal asked this job to end."""
+    """Raised when a signal asks this job to end."""
 
 
 def main() -> int:
-    """Read the arguments, measure; exit 0 also when the server failed, for a failure is a result."""
+    """Read the arguments and measure; exit 0 also when the server failed, since a failure is a result."""
     arguments = _arguments()
     _end_on_signals()
     parent_watch.terminate_with_parent()
@@ -37,13 +37,14 @@ def main() -> int:
     ):
         progress.close("not needed: its server's numbers are as precise as asked")
         return 0
-    places = RunFolders(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
+    folders = RunFolders(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
-        SessionRun(session, config, places, progress).run(arguments.retry)
+        SessionRun(session, config, folders, progress).run(arguments.retry)
     except DeviceBusy as busy:
-        return _gave_up(progress, f"not measured: {busy}", 1)
+        return _give_up(progress, f"not measured: {busy}", 1)
     except (Interrupted, KeyboardInterrupt) as signalled:
-        return _gave_up(progress, f"interrupted{_named(signalled)}; finished loads are kept", 130)
+        by = f" by {signalled}" if str(signalled) else ""
+        return _give_up(progress, f"interrupted{by}; finished loads are kept", 130)
     progress.close("done")
     return 0
 
@@ -85,13 +86,9 @@ def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.
     return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
 
 
-def _gave_up(progress: Progress, message: str, status: int) -> int:
+def _give_up(progress: Progress, message: str, status: int) -> int:
     progress.close(message)
     return status
-
-
-def _named(signalled: BaseException) -> str:
-    return f" by {signalled}" if str(signalled) else ""
 
 
 if __name__ == "__main__":

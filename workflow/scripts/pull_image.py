@@ -11,7 +11,7 @@ from servegrid.launch.docker.images import resolve_image
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments, resolve the image and write its record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", required=True, help="such as vllm/vllm-openai:v0.33.0")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the record")

@@ -8,7 +8,7 @@ from servegrid.launch.docker.keeper import ContainerKeeper
 
 
 def main() -> int:
-    """Read the arguments; exit with the container's status."""
+    """Read the arguments, run the container, and exit with its status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "folder", type=Path, help="where container.json lies; started.json and ended.json are written there"

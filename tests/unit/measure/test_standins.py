@@ -204,9 +204,9 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
     [session] = Grid(config, resolved).sessions
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"id": f"p{n}", "prompt": f"{WORDS} {n}"}) + "\n" for n in range(4)))
-    places = RunFolders(tmp_path / "results", resources, prompts)
-    SessionRun(session, config, places, Progress("test", "[1/1]", 0.0, tmp_path / "log")).run()
-    folder = session_folder(places.results, session)
+    folders = RunFolders(tmp_path / "results", resources, prompts)
+    SessionRun(session, config, folders, Progress("test", "[1/1]", 0.0, tmp_path / "log")).run()
+    folder = session_folder(folders.results, session)
     return read_json(folder / "session.json"), pq.read_table(load_folder(folder, session.loads[0]) / "requests.parquet")
 
 

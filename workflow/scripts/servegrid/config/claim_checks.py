@@ -1,4 +1,4 @@
-"""Checks of the config's claims: do they name a metric and axes that there can be?"""
+"""Check that the config's claims name metrics and axes that exist."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from servegrid.config.judging import Claim
 from servegrid.results.columns import BETTER
 
 OTHER_AXES = ("memory_fraction", "runs_at_once", "replicas", "tensor_parallel")
-"""Axes that published tables and engines' options have, whether or not this grid does."""
+"""Axes that published tables and engines' options can have even if this grid does not."""
 
 
 def claim_mistakes(claims: Iterable[Claim], axes: Iterable[str]) -> Iterator[str]:
-    """Every mistake in words; `axes` are those that this grid has or could have."""
+    """Yield an error message for every mistake; `axes` are those that this grid has or could have."""
     allowed_axes = list(dict.fromkeys([*axes, *OTHER_AXES]))
     for number, claim in enumerate(claims):
         yield from _mistakes(f"claims[{number}]", claim, allowed_axes)

@@ -1,4 +1,4 @@
-"""What is asked of the servers: prompts, points, how they are loaded, and how often."""
+"""Config sections of the measurement: prompts, grid, load and repeats."""
 
 from typing import Annotated, Any, Literal
 
@@ -124,7 +124,7 @@ class Repeats(Section):
 
     @property
     def is_open(self) -> bool:
-        """Whether the number of sessions is not settled beforehand."""
+        """Whether the number of sessions depends on the measured precision."""
         return self.at_least < self.at_most
 
     @model_validator(mode="after")
@@ -135,7 +135,7 @@ class Repeats(Section):
 
 
 def _number_or_auto(value: Any) -> Any:
-    """A number of sessions, or `auto`, as the section that it stands for."""
+    """The section `repeats` that a number of sessions or `auto` stands for."""
     if value == "auto":
         return {}
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
@@ -146,4 +146,4 @@ def _number_or_auto(value: Any) -> Any:
 
 
 Sessions = Annotated[Repeats, BeforeValidator(_number_or_auto)]
-"""`repeats` as a config may give it."""
+"""Type of the key `repeats`: a number, `auto`, or the section."""

@@ -1,4 +1,4 @@
-"""The whole config. config/README.md is written from the descriptions of its keys."""
+"""The whole config as a pydantic model. config/README.md is generated from the descriptions of its keys."""
 
 from typing import Annotated, Any, Literal
 
@@ -55,7 +55,7 @@ class Config(Section):
 
 
 def section_of(axis: str) -> type[Section] | None:
-    """The config section that a further axis overrides a key of, or None if there is no such key."""
+    """The section (`server` or `load`) that has the key `axis`, if it can be an axis of the grid; else None."""
     for section in (ServerConfig, LoadConfig):
         if axis in section.model_fields and not axis.endswith(("timeout_s", "limit_s")):
             return section
@@ -63,5 +63,5 @@ def section_of(axis: str) -> type[Section] | None:
 
 
 def further_axes(grid: GridConfig) -> dict[str, list[Any]]:
-    """The axes of the grid beyond the five, in the order of the config."""
+    """The axes of the grid beyond the five standard ones, with their values, in the order of the config."""
     return dict(grid.__pydantic_extra__ or {})

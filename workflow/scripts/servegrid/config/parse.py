@@ -1,4 +1,4 @@
-"""From a mapping, as Snakemake merged it from files and command line, to a checked `Config`."""
+"""Parse a mapping, as Snakemake merged it from files and command line, into a checked `Config`."""
 
 import itertools
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ from servegrid.util.secret_env import REFERENCE, is_secret
 
 
 def load_config(path: Path) -> Config:
-    """Read the resolved config (JSON) that the run wrote beside its results."""
+    """Read and check the resolved config (JSON) that the run wrote beside its results."""
     return parse_config(read_json(path))
 
 
 def parse_config(raw: dict[str, Any]) -> Config:
-    """Check a raw mapping.
+    """Parse and check a raw mapping.
 
     Raises:
         ConfigError: with every mistake found, each naming the key, the value and what is allowed.
@@ -44,7 +44,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
 
 
 def engine_of(name: str, entry: EngineConfig) -> str:
-    """The engine behind an entry of `engines`: its own key unless it says otherwise."""
+    """Name of the engine of an entry of `engines`: its key `engine`, else the entry's own name."""
     return entry.engine or name
 
 
@@ -96,7 +96,7 @@ def _engine_mistakes(config: Config) -> Iterator[str]:
 
 
 def _secret_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
-    """A secret in a config would end up in its records and in the report."""
+    """Yield a mistake for each secret written out: it would end up in records and in the report."""
     for variable, value in entry.env.items():
         if is_secret(variable) and not REFERENCE.fullmatch(value):
             yield f"engines.{name}.env.{variable}: is a secret; write ${{{variable}}}, and set that variable in the shell"
@@ -212,28 +212,28 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _arrival_mistakes(config: Config) -> Iterator[str]:
-    """For every combination of the load's axes: has it all it needs?"""
+    """Yield the mistakes of every combination of the load's axes."""
     axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in LoadConfig.model_fields}
     mistakes: list[str] = []
     for values in itertools.product(*axes.values()):
         try:
             options = LoadConfig.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
         except ValidationError:
-            return  # said by _axis_values
+            return  # reported by _axis_value_mistakes
         mistakes += [mistake] if (mistake := arrival_mistake(options)) else []
     yield from dict.fromkeys(mistakes)
 
 
 def _exclude_mistakes(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
-    for axis, selected in point.items():
+    for axis, value in point.items():
         axis_values = list(map(str, axes.get(axis, [])))
-        for selected in _as_list(selected):
+        for selected in _as_list(value):
             if axis_values and str(selected) not in axis_values:
                 yield f"{where}.{axis} = {yaml_text(selected)}: leaves nothing out; the axis has {', '.join(axis_values)}"
 
 
 def _keyed_axis_values(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
-    """Every value that the grid gives to `axis`, with the key it stands at."""
+    """Yield every value that the grid gives to `axis`, with the config key it is at."""
     yield from ((f"grid.{axis}[{index}]", value) for index, value in enumerate(getattr(config.grid, axis)))
     for index, point in enumerate(config.grid.include):
         yield from ((f"grid.include[{index}].{axis}", value) for value in _as_list(point.get(axis, [])))
@@ -248,7 +248,7 @@ def _speculation_mistakes(config: Config) -> Iterator[str]:
 
 
 def _quantization_mistakes(config: Config) -> Iterator[str]:
-    """A name that no engine of the config knows is a slip; one that some engine lacks is an unsupported point."""
+    """Yield a mistake for a name that no engine of the config knows; one that only some lack is an unsupported point."""
     from servegrid import engines
 
     used = {engine_of(name, entry) for name, entry in config.engines.items()} & set(engines.names())
@@ -274,7 +274,7 @@ def _result_folder_mistakes(config: Config) -> Iterator[str]:
 
 
 def _length_mistakes(config: Config) -> Iterator[str]:
-    """Lengths that contradict each other, or do not fit the context of any server."""
+    """Yield a mistake for lengths that contradict each other or do not fit the context of a server."""
     prompts = config.prompts
     if prompts.source != "generated":
         return

@@ -1,4 +1,4 @@
-"""config/README.md: every key with its type, default and meaning, written from the models that check the config."""
+"""Generate config/README.md, every key with its type, default and meaning, from the models that check the config."""
 
 import json
 import types
@@ -35,7 +35,7 @@ ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
 
 
 def config_reference() -> str:
-    """The whole page, in Markdown."""
+    """Text of config/README.md, in Markdown."""
     return "\n".join([HEAD, *_section_lines("", Config)])
 
 
@@ -45,7 +45,8 @@ def _section_lines(path: str, section: type[BaseModel]) -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "| --- | --- | --- | --- |"
     for name, field in section.model_fields.items():
-        yield f"| `{name}` | {_type_text(field.annotation)} | {_default_text(field)} | {_escape_cell(field.description or '')} |"
+        description = (field.description or "").replace("|", "\\|")
+        yield f"| `{name}` | {_type_text(field.annotation)} | {_default_text(field)} | {description} |"
     yield ""
     for name, field in section.model_fields.items():
         key = f"{path}.{name}" if path else name
@@ -69,7 +70,7 @@ def _code(value: Any) -> str:
 
 
 def _type_text(annotation: Any) -> str:
-    """A type as a reader of YAML knows it."""
+    """Name of a type in terms of YAML."""
     if annotation == AxisValue:
         return "value"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -88,7 +89,3 @@ def _type_text(annotation: Any) -> str:
     return {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}[
         annotation
     ]
-
-
-def _escape_cell(text: str) -> str:
-    return text.replace("|", "\\|")

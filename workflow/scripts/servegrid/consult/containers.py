@@ -1,4 +1,4 @@
-"""Can the servers of this config run in containers on this host? For `snakemake doctor`."""
+"""Check whether the servers of this config can run in containers on this host, for `snakemake doctor`."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _NVIDIA_HOOK = "nvidia-container-runtime-hook"  # what Docker's own --gpus looks
 
 
 def check_containers(grid: Grid) -> Iterator[Finding]:
-    """The daemon, its way to GPUs if one is used, and every image."""
+    """Check the daemon, its GPU runtime if a GPU is used, and every image."""
     specs = [session.server.spec for session in grid.sessions if session.server.spec.runtime == "docker"]
     images = list(dict.fromkeys(str(spec.image) for spec in specs))
     try:

@@ -1,4 +1,4 @@
-"""Can this config be measured on this host? Each check says what it found, and how to mend what is missing."""
+"""Check whether this config can be measured on this host; each finding says how to mend what is missing."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ RESULTS_GIB = 2.0
 
 
 def check_host(grid: Grid) -> list[Finding]:
-    """All findings for this config on this host."""
+    """Findings of all checks for this config on this host."""
     checks: list[Callable[[Grid], Iterator[Finding]]] = [
         _check_disk,
         _check_ports,

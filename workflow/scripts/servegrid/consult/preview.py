@@ -1,4 +1,4 @@
-"""What a sweep would do, in words, before anything is started."""
+"""Describe what a sweep would do, before anything is started."""
 
 import shlex
 from collections import Counter
@@ -23,7 +23,7 @@ _ABOVE_LIMIT = {"queue": "requests will queue", "reject": "{name} will refuse re
 
 
 def plan_text(grid: Grid) -> str:
-    """The whole plan as text."""
+    """The whole plan as text, for `snakemake plan`."""
     return "\n".join(
         [
             *_count_lines(grid),
@@ -97,7 +97,7 @@ def _overload_notes(grid: Grid) -> Iterator[str]:
 
 
 def _undecidable_slo_notes(grid: Grid) -> Iterator[str]:
-    """Limits that no point will be known to keep, since too few requests stand behind their percentile."""
+    """Yield a note for each latency limit that cannot be decided, since too few requests stand behind its percentile."""
     sessions = grid.config.repeats.at_most
     for load in {load.id: load for session in grid.sessions for load in session.loads}.values():
         requests = load_shape.request_count(load.options, grid.config.prompts.count)
@@ -111,7 +111,7 @@ def _undecidable_slo_notes(grid: Grid) -> Iterator[str]:
 
 
 def _command_lines(grid: Grid) -> Iterator[str]:
-    """The exact command line of every server; the port is chosen at launch, here a nominal one stands for it."""
+    """Yield the exact command line of every server, with a nominal port in place of the one chosen at launch."""
     if not grid.config.commands:
         return
     yield ""
@@ -123,7 +123,7 @@ def _command_lines(grid: Grid) -> Iterator[str]:
 
 
 def _server_lines(grid: Grid, spec: ServerSpec) -> Iterator[str]:
-    """The lines of one server: of each of its copies, and of the balancer before them."""
+    """Yield the lines of one server: of each of its copies, and of the balancer in front of them."""
     resources = Path(grid.config.pathvars.resources)
     launches = nominal_launches(spec, resources)
     for copy, launch in enumerate(launches):
@@ -139,7 +139,7 @@ def _server_lines(grid: Grid, spec: ServerSpec) -> Iterator[str]:
 
 
 def _settings_file_lines(spec: ServerSpec, launch: Launch) -> Iterator[str]:
-    """The files that the server reads its settings from, in comments."""
+    """Yield the server's settings files, line by line."""
     for name, text in engines.get(spec.engine).settings_files(spec, launch).items():
         yield f"{launch.folder / name}:"
         yield from (f"    {line}" for line in text.splitlines())

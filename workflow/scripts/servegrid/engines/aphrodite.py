@@ -13,7 +13,7 @@ READY = ("awq", "gptq", "exl3", "compressed-tensors")
 
 
 class Aphrodite(Engine):
-    """vLLM's flags. Of the memory it takes a share of the device's total, weights and cache together: the axis as it is."""
+    """Aphrodite with vLLM's flags. `memory_fraction` is passed on as it is: a share of the device's total, weights and cache together."""
 
     name = "aphrodite"
     title = "Aphrodite"
@@ -44,7 +44,7 @@ class Aphrodite(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ready checkpoints must be named; what would leave a dense model as it is, is refused."""
+        """Reason for refusal: a ready checkpoint that is not named, or a quantization that leaves a dense model as it is."""
         if spec.quantization == "int8-weight" and spec.runtime != "url":
             # model_executor/layers/quantization/online/base.py at b42eeec: "linear layers remain in full precision"
             return "Aphrodite makes 8-bit integers of experts alone (int8_per_channel_weight_only); a dense model stays as it is"
@@ -54,21 +54,21 @@ class Aphrodite(Engine):
         return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, or the quantized one; and what speculation needs beside it."""
+        """The checkpoint, or the quantized one; and weights that speculation needs."""
         return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """The image's entry point is `aphrodite run`; a command of the user's has to say that itself."""
-        options = self._server(spec, launch) | self._model(spec)
+        """Model and flags. The image's entry point is `aphrodite run`; a user's command has to include that itself."""
+        options: dict[str, Option] = {"host": launch.host, "port": launch.port, "served-model-name": spec.model.name}
+        options |= self._model_options(spec)
         options["enable-prefix-caching" if spec.prefix_cache else "no-enable-prefix-caching"] = None
         if spec.speculation.kind != "none":
-            options["speculative-config"] = json.dumps(self._speculative(spec.speculation, launch), sort_keys=True)
+            options["speculative-config"] = json.dumps(
+                self._speculative_config(spec.speculation, launch), sort_keys=True
+            )
         return [str(launch.files["model"]), *flags(options | dict(spec.options))]
 
-    def _server(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
-        return {"host": launch.host, "port": launch.port, "served-model-name": spec.model.name}
-
-    def _model(self, spec: ServerSpec) -> dict[str, Option]:
+    def _model_options(self, spec: ServerSpec) -> dict[str, Option]:
         options: dict[str, Option] = {"max-model-len": spec.context_tokens, "max-num-seqs": spec.concurrency}
         options["tensor-parallel-size"] = spec.tensor_parallel
         if spec.quantization != "none":
@@ -77,22 +77,22 @@ class Aphrodite(Engine):
             options["gpu-memory-utilization"] = spec.memory_fraction
         return options
 
-    def _speculative(self, asked: Speculation, launch: Launch) -> dict[str, Any]:
-        config: dict[str, Any] = {"method": METHODS.get(asked.kind, asked.kind)}
-        if asked.length:
-            config["num_speculative_tokens"] = asked.length
+    def _speculative_config(self, speculation: Speculation, launch: Launch) -> dict[str, Any]:
+        config: dict[str, Any] = {"method": METHODS.get(speculation.kind, speculation.kind)}
+        if speculation.length:
+            config["num_speculative_tokens"] = speculation.length
         if "draft" in launch.files:
             config["model"] = str(launch.files["draft"])
-        if asked.kind == "ngram":  # the last two tokens are looked for, as by the other engines
+        if speculation.kind == "ngram":  # matches the last two tokens, as the other engines do
             config |= {"prompt_lookup_max": 2, "prompt_lookup_min": 1}
         return config
 
     def container(self, spec: ServerSpec) -> Container:
-        """Shared memory is for the processes of tensor parallelism."""
+        """Container settings; the host's shared memory is for the processes of tensor parallelism."""
         return Container(port=2242, shm_size=None, ipc="host", cache=CACHE)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """From /version and /v1/models."""
+        """Version from /version, context from /v1/models."""
         models = (answers.get("/v1/models") or {}).get("data") or [{}]
         version = (answers.get("/version") or {}).get("version")
         return Reported(version=version, context_tokens=models[0].get("max_model_len"))

@@ -12,10 +12,10 @@ AT_LOAD: Mapping[str, str] = {"int4": "load-in-4bit", "int8": "load-in-8bit", "s
 
 
 class Aphrodite05(Engine):
-    """A fork of an early vLLM, without speculation. What the image has no variable for goes through CMD_ADDITIONAL_ARGUMENTS.
+    """A fork of an early vLLM, without speculation. Flags without a variable of the image go through CMD_ADDITIONAL_ARGUMENTS.
 
-    Memory: a share of the device's total, of which what the server itself has taken is subtracted (task_handler/worker.py): the axis
-    as it is.
+    `memory_fraction` is passed on as it is: a share of the device's total, from which the server subtracts only what it has taken
+    itself (task_handler/worker.py).
     """
 
     name = "aphrodite-0.5"
@@ -37,7 +37,7 @@ class Aphrodite05(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ready checkpoints must be named."""
+        """Reason for refusal, among them a ready checkpoint that is not named."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -48,18 +48,18 @@ class Aphrodite05(Engine):
         return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Variables for `env`, then the image's own entry point."""
+        """Assignments for the program `env`, then the image's own entry point."""
         variables: dict[str, Option] = {"MODEL_NAME": str(launch.files["model"]), "HOST": launch.host}
         variables |= {"PORT": launch.port, "CONTEXT_LENGTH": spec.context_tokens, "NUM_GPUS": spec.tensor_parallel}
         if spec.memory_fraction is not None:
             variables["GPU_MEMORY_UTILIZATION"] = spec.memory_fraction
         if spec.quantization in READY:
             variables["QUANTIZATION"] = spec.quantization
-        variables["CMD_ADDITIONAL_ARGUMENTS"] = " ".join(self._further(spec))
+        variables["CMD_ADDITIONAL_ARGUMENTS"] = " ".join(self._additional_arguments(spec))
         return [*(f"{name}={value}" for name, value in variables.items()), ENTRYPOINT]
 
-    def _further(self, spec: ServerSpec) -> list[str]:
-        """Flags without a variable of their own."""
+    def _additional_arguments(self, spec: ServerSpec) -> list[str]:
+        """Flags that the image has no variable for."""
         options: dict[str, Option] = {"served-model-name": spec.model.name, "max-num-seqs": spec.concurrency}
         if spec.quantization in AT_LOAD:
             options[AT_LOAD[spec.quantization]] = None
@@ -68,9 +68,9 @@ class Aphrodite05(Engine):
         return flags(options | dict(spec.options))
 
     def container(self, spec: ServerSpec) -> Container:
-        """Its documentation shares the host's memory for the processes of tensor parallelism; /tmp holds what it downloads."""
+        """Container settings: the host's shared memory for tensor parallelism, as documented; /tmp holds its downloads."""
         return Container(port=7860, entrypoint=("env",), shm_size=None, ipc="host", cache="/tmp")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Exact length by ignore_eos alone; usage comes with the last token unasked."""
+        """Fields that are left out: the length is exact by ignore_eos alone, and usage comes unasked with the last token."""
         return {"min_tokens": None, "stream_options": None}

@@ -8,7 +8,7 @@ from servegrid.engines.base import Engine, Launch, Reported, ServerSpec, flags
 
 
 class CTranslate2(Engine):
-    """Quantization happens when the converted model is loaded."""
+    """CTranslate2 in static batches. Quantization happens when the converted model is loaded."""
 
     name = "ctranslate2"
     title = "CTranslate2"
@@ -24,7 +24,7 @@ class CTranslate2(Engine):
         return {"model": f"{spec.model.folder}/ctranslate2"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """One batch at a time."""
+        """Arguments of the library server; it computes one batch at a time."""
         line = _library_server.common_arguments("ctranslate2", spec, launch)
         line += ["--compute-type", self.quantizations[spec.quantization]]
         if spec.cpu_threads:
@@ -32,5 +32,5 @@ class CTranslate2(Engine):
         return line + flags(spec.options)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the small server says."""
+        """Version, context and concurrency as the library server reports them."""
         return _library_server.parse_version(answers)

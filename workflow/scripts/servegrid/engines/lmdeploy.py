@@ -10,7 +10,7 @@ READY = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
 
 
 class LMDeploy(Engine):
-    """Its TurboMind backend. What it cannot load it hands over to the PyTorch backend, and says so in its log alone.
+    """LMDeploy's TurboMind backend. What it cannot load it hands over to the PyTorch backend, and says so only in its log.
 
     Memory: `--cache-max-entry-count` is the cache's share of what is free once the weights are loaded. `memory_fraction` f is
     handed on as that, which is not the same: a server takes its weights W and f of the rest, (1 - f) W more than f of the device.
@@ -43,18 +43,18 @@ class LMDeploy(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """A share of the memory for one of several servers on a device; quantization without its checkpoint."""
+        """Reason for refusal: a share of the memory for one of several servers on a device, or quantization without its checkpoint."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
         return unequal_shares(spec, self.title) or missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, and that of what drafts."""
+        """The checkpoint, and the draft model's or speculator's."""
         return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Without `--generation-config lmdeploy` the checkpoint's own sampling settings would stand in for what is not asked."""
+        """Model and flags; `--generation-config lmdeploy` keeps the checkpoint's own sampling defaults from being used."""
         options: dict[str, Option] = {"backend": self.backend, "model-name": spec.model.name}
         options |= {"server-name": launch.host, "server-port": launch.port}
         options |= {"session-len": spec.context_tokens, "max-batch-size": spec.concurrency, "tp": spec.tensor_parallel}
@@ -71,17 +71,17 @@ class LMDeploy(Engine):
         return {}
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         program = ("lmdeploy", "serve", "api_server")
         return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """It samples always; with one candidate that is greedy. Other engines' fields it would pass over in silence."""
+        """Fields for greedy decoding: it samples always, from one candidate here. It ignores other engines' fields silently."""
         return {"min_tokens": None, "stream_options": {"include_usage": True}, "top_k": 1}
 
 
 class LMDeployPyTorch(LMDeploy):
-    """The same server with its PyTorch backend, the one that speculates."""
+    """LMDeploy's PyTorch backend in the same server; only this one has speculative decoding."""
 
     name = "lmdeploy-pytorch"
     title = "LMDeploy (PyTorch)"
@@ -93,7 +93,7 @@ class LMDeployPyTorch(LMDeploy):
     }
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
-        """Which of its several heads of the kind `mtp` a model has is an option: `speculative-algorithm: qwen3_5_mtp`."""
+        """Flags of speculation. Which kind of `mtp` head a model has is an option: `speculative-algorithm: qwen3_5_mtp`."""
         kind, length = spec.speculation.kind, spec.speculation.length
         if kind == "none":
             return {}

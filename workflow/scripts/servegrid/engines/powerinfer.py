@@ -7,12 +7,12 @@ CUDA_ONLY = ("vram-budget", "reset-gpu-index", "disable-gpu-index")
 
 
 class PowerInfer(Engine):
-    """A binary of the user's: `cmake -S . -B build -DLLAMA_CUBLAS=ON && cmake --build build --target server`.
+    """PowerInfer, built by the user: `cmake -S . -B build -DLLAMA_CUBLAS=ON && cmake --build build --target server`.
 
     Only models with ReLU and predictors (`*.powerinfer.gguf`, named as `options.model`) are faster than elsewhere; any GGUF of its
     time runs. Requests beyond its slots are refused by an answer without events ("slot unavailable"), and a slot is free again only a
     step after its answer has ended: it is given one slot more than it is to work on at once. It puts a begin token before every
-    prompt, whatever the GGUF says of that. A share of the memory cannot be said: the budget is in GiB, `options.vram-budget`, and holds weights and cache.
+    prompt, whatever the GGUF says. It takes no share of the memory: the budget is in GiB (`options.vram-budget`), for weights and cache.
     """
 
     name = "powerinfer"
@@ -31,7 +31,7 @@ class PowerInfer(Engine):
     has_prefix_cache = False  # a request may ask for its own slot's, and is answered otherwise then
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Memory is told in GiB; a build without CUDA knows no budget."""
+        """Reason for refusal: a share of the memory (it takes GiB), or GPU options on a device without CUDA."""
         if spec.memory_fraction is not None and spec.runtime != "url":
             return "PowerInfer takes GiB of memory, not a share: set options.vram-budget"
         reason = super().unsupported(spec)
@@ -44,7 +44,7 @@ class PowerInfer(Engine):
         return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Slots share one context. Without --cont-batching they take turns."""
+        """Flags of the server. Slots share one context; without --cont-batching they would take turns."""
         slots = spec.concurrency + SPARE
         options: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
         options |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}

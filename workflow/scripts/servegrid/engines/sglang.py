@@ -11,7 +11,7 @@ READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "m
 
 
 class SGLang(Engine):
-    """Health is asked at /ready: each /health generates a token.
+    """SGLang. Health is asked at /ready, since each /health generates a token.
 
     Memory: `--mem-fraction-static` is the share of the memory that was free before the model was loaded, for weights and cache.
     Activations and CUDA graphs come on top, from the rest. Of servers that share a device, the n-th (from 0) finds (1 - n f) of
@@ -45,7 +45,7 @@ class SGLang(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Shares of the memory that together leave no room for activations; quantization without its checkpoint."""
+        """Reason for refusal: shares of the memory that leave no room for activations, or quantization without its checkpoint."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -56,11 +56,11 @@ class SGLang(Engine):
         return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, and that of what drafts."""
+        """The checkpoint, and the draft model's or speculator's."""
         return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Concurrency above the limit waits in a queue without end (`max-queued-requests` sets one)."""
+        """Flags of the server. Requests above the concurrency wait in an unbounded queue (`max-queued-requests` bounds it)."""
         options: dict[str, Option] = {"model-path": str(launch.files["model"]), "served-model-name": spec.model.name}
         options |= {"host": launch.host, "port": launch.port}
         options |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
@@ -73,12 +73,12 @@ class SGLang(Engine):
         return flags(options | _speculation_flags(spec, launch) | dict(spec.options))
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         program = ("python3", "-m", "sglang.launch_server")
         return Container(port=30000, program=program, shm_size="32g", ipc="host", cache=CACHE)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """From /server_info: the arguments as resolved, and the size of the cache."""
+        """Version, resolved arguments and cache size from /server_info."""
         info = answers.get("/server_info") or {}
         return Reported(
             version=info.get("version"),
@@ -89,7 +89,7 @@ class SGLang(Engine):
 
 
 def _static_share(fraction: float, copy: int) -> float:
-    """The share of what is free before this copy starts, when each copy before it has taken `fraction` of the whole."""
+    """Share of the memory free before this copy starts, when each copy before it has taken `fraction` of the total."""
     return round(fraction / (1 - copy * fraction), 4)
 
 

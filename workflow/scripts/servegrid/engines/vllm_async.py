@@ -9,9 +9,9 @@ from servegrid.engines.vllm import Vllm
 
 
 class VllmAsync(Vllm):
-    """The same settings as `vllm`, in its environment; requests join the running batch as they come.
+    """vLLM's AsyncLLMEngine with the settings and environment of `vllm`; requests join the running batch as they come.
 
-    How many were drafted and accepted is not counted: the library tells its server, and not its caller.
+    Drafted and accepted tokens are not counted: the library reports them to its own server, not to its caller.
     """
 
     name = "vllm-async"
@@ -28,10 +28,10 @@ class VllmAsync(Vllm):
     container = Engine.container
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """The engine's settings go to the library as they are, under the names of its AsyncEngineArgs."""
+        """Arguments of the library server; the engine's settings are passed on under the names of its AsyncEngineArgs."""
         line = _library_server.common_arguments("async_llm_engine", spec, launch)
         return line + _library_server.engine_arguments(self.settings(spec, launch))
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the small server says."""
+        """Version, context and concurrency as the library server reports them."""
         return _library_server.parse_version(answers)

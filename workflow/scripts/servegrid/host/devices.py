@@ -1,4 +1,4 @@
-"""Devices of the config, found on this host."""
+"""Look up the devices of the config on this host: GPUs through NVML, NPUs through rbln-smi."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +8,7 @@ from servegrid.telemetry.npu import is_npu
 
 
 def why_absent(device: Device) -> str | None:
-    """Why this host lacks the device, in words; None if it has it."""
+    """Why this host lacks the device; None if it has it."""
     try:
         uuids = gpu_uuids(device)
     except LookupError as error:
@@ -17,12 +17,12 @@ def why_absent(device: Device) -> str | None:
 
 
 def gpu_uuids(device: Device) -> list[str]:
-    """UUIDs of the GPUs that the device means, or device names of its NPUs; empty for a CPU, and for what is elsewhere.
+    """UUIDs of the device's GPUs, or names of its NPUs; empty for a CPU and for a remote device.
 
     GPUs are looked up by UUID, else by number, else by name; NPUs by number.
 
     Raises:
-        LookupError: in words, when there is no driver or no such GPU.
+        LookupError: when there is no driver or no such GPU; the text says which.
     """
     if device.kind == "npu":
         return _npu_names(device.ids or [0])
@@ -47,7 +47,7 @@ def _npu_names(numbers: list[int]) -> list[str]:
 
 
 def _split_kinds(devices: list[str]) -> tuple[list[str], list[str]]:
-    """GPUs, and NPUs."""
+    """The GPUs, and the NPUs, of a list of both."""
     npus = [name for name in devices if is_npu(name)]
     return [name for name in devices if name not in npus], npus
 
@@ -70,14 +70,14 @@ def _cuda_uuids(device: Device) -> list[str]:
 
 
 def _unreachable_text() -> str:
-    """In words, the GPUs that the driver counts but that do not answer."""
+    """Text that names the GPUs that the driver counts but that do not answer; empty if there are none."""
     from servegrid.telemetry import nvml
 
     return "".join(f"; GPU {index} does not answer: {reason}" for index, reason in nvml.unreachable().items())
 
 
 def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
-    """What the driver says about these GPUs: name, memory, power limit, clocks, driver version; of NPUs what it says now."""
+    """What the driver says about these GPUs: name, memory, power limit, clocks, driver version; of NPUs their present state."""
     gpus, npus = _split_kinds(uuids)
     if npus:
         from servegrid.telemetry import rbln_smi
@@ -93,7 +93,7 @@ def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
 
 
 def why_busy(uuids: list[str]) -> str | None:
-    """Who is on these GPUs, in words; None if nobody is."""
+    """Which processes use these GPUs or NPUs; None if none does."""
     gpus, npus = _split_kinds(uuids)
     if npus:
         from servegrid.telemetry import rbln_smi
@@ -112,7 +112,7 @@ def why_busy(uuids: list[str]) -> str | None:
 
 
 def memory_used(uuids: list[str]) -> dict[str, int | None]:
-    """Memory in use on each GPU, in bytes; None where the driver does not say. NPUs are not waited for, and left out."""
+    """Memory in use on each GPU, in bytes; None where the driver does not say. NPUs are left out: they are not waited for."""
     gpus, _ = _split_kinds(uuids)
     if not gpus:
         return {}
@@ -123,7 +123,7 @@ def memory_used(uuids: list[str]) -> dict[str, int | None]:
 
 
 def wait_memory_back(before: dict[str, int | None]) -> list[str]:
-    """Wait until each GPU's memory is back to what it was before the launch; what is not, in words."""
+    """Wait until each GPU's memory is back to what it was before the launch; return a line for each where it is not."""
     if not before:
         return []
     from servegrid.telemetry import idle

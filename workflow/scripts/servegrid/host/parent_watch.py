@@ -1,4 +1,4 @@
-"""Ends this process when the one that runs the workflow is gone, even if that was killed without a word."""
+"""End this process when the one that runs the workflow is gone, even if that was killed by SIGKILL."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""Ports for servers to listen on."""
+"""Choose free TCP ports for servers to listen on."""
 
 import random
 import socket
@@ -17,7 +17,8 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """TCP ports of 127.0.0.1 that nobody listens on now, each another.
+    """Distinct TCP ports of 127.0.0.1 that nobody listens on now.
+
 
     Out of those that the kernel does not give to connections: a server binds its port seconds later, and until then neither a
     connection of anybody nor another server that lets the kernel choose may have taken it.

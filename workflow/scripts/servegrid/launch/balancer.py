@@ -1,4 +1,4 @@
-"""The load balancer in front of several servers: nginx or HAProxy, set up so that it changes nothing but the way.
+"""The load balancer in front of several servers: nginx or HAProxy, set up so that it only distributes requests.
 
 * Answers are handed on as they come; nginx would gather them otherwise.
 * Clients' connections are kept, but each request has a connection of its own to its server: llama-server closes its end after a
@@ -25,7 +25,7 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """What one is started with. `read_timeout_s`: how long an answer may be silent, in s; `folder`: where its config lies."""
+    """Settings of a balancer. `read_timeout_s`: how long an answer may be silent, in s; `folder`: where its config is written."""
 
     kind: str
     port: int
@@ -36,12 +36,12 @@ class Balancer:
 
     @property
     def config_file(self) -> Path:
-        """Its config."""
+        """Path of the config file."""
         return self.folder / {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[self.kind]
 
     @property
     def command(self) -> list[str]:
-        """The command line; it stays in the foreground."""
+        """Command line that runs the balancer in the foreground."""
         name = find_program(self.kind) or self.kind
         if self.kind == "nginx":
             return [name, "-p", str(self.folder), "-c", str(self.config_file)]
@@ -49,29 +49,29 @@ class Balancer:
 
     @property
     def config(self) -> str:
-        """The text of its config."""
+        """Text of the config file."""
         return _nginx_config(self) if self.kind == "nginx" else _haproxy_config(self)
 
 
 def worker_count(cores: int) -> int:
-    """Processes (nginx) or threads (HAProxy) on a host with so many cores: few, for they take from the servers."""
+    """Number of processes (nginx) or threads (HAProxy) on a host with so many cores; few, for they take CPU from the servers."""
     return max(1, cores // CORES_PER_WORKER)
 
 
 def find_program(kind: str) -> str | None:
-    """Where the balancer's program is on this host; None if it is missing."""
+    """Path of the balancer's program on this host; None if it is missing."""
     return shutil.which(kind, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS]))
 
 
 def why_missing(kind: str) -> str | None:
-    """What this host lacks for it, in words; None if nothing."""
+    """What this host lacks to run this balancer, with how to install it; None if nothing."""
     if find_program(kind):
         return None
     return f"the load balancer {kind} is not installed (Debian: apt-get install {PACKAGES[kind]})"
 
 
 def _nginx_config(balancer: Balancer) -> str:
-    """Without the shared zone every worker would count its own requests alone."""
+    """nginx.conf. Without the shared zone every worker would count only its own requests."""
     read_timeout_s = round(balancer.read_timeout_s)
     servers = _lines(f"        server 127.0.0.1:{port} max_fails=0;" for port in balancer.server_ports)
     return f"""\
@@ -118,7 +118,7 @@ _TEMPORARY_KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def _haproxy_config(balancer: Balancer) -> str:
-    """`no strict-limits`: where this user may open fewer files, there are fewer connections and not none."""
+    """haproxy.cfg. `no strict-limits`: where this user may open fewer files, there are fewer connections instead of none."""
     read_timeout_s = round(balancer.read_timeout_s)
     servers = _lines(
         f"    server copy{number} 127.0.0.1:{port}" for number, port in enumerate(balancer.server_ports, start=1)
@@ -154,6 +154,6 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def _quote_path(path: Path) -> str:
-    """A path as nginx reads it, blanks and all."""
+    """A path in nginx's quotes, so that blanks in it are kept."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

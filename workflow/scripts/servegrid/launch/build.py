@@ -1,4 +1,4 @@
-"""From a server of the grid to one that can be entered: ports, written files, the way of its runtime, its copies."""
+"""Build the context manager that starts a server (process, container, remote URL, replicas) from its ServerSpec."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ AnyServer = Server | RemoteServer | ReplicatedServer
 
 
 def prepare_launches(spec: ServerSpec, resources: Path, folder: Path) -> list[Launch]:
-    """A launch for each copy: ports that are free now, and in `folder` the files that the engine reads its settings from."""
+    """Choose free ports for each copy and write the engine's settings files into `folder`; return a launch for each copy."""
     count = engines.get(spec.engine).port_count
     ports = free_ports(spec.copies * count)
     folders = [folder] if spec.copies == 1 else [Path(f"{folder}-{copy + 1}") for copy in range(spec.copies)]
@@ -58,7 +58,7 @@ def _prepare_launch(spec: ServerSpec, resources: Path, folder: Path, ports: tupl
 def prepare_balancer(
     spec: ServerSpec, launches: Sequence[Launch], folder: Path, request_timeout_s: float
 ) -> Balancer | None:
-    """The balancer in front of the copies, with its config written into `folder`; None where there is one copy."""
+    """Write the config of the balancer in front of the copies into `folder` and return the balancer; None for a single copy."""
     if len(launches) < 2:
         return None
     taken = {port for launch in launches for port in launch.ports}
@@ -78,7 +78,7 @@ def build_server(
     log: Path,
     stop_timeout_s: float,
 ) -> AnyServer:
-    """The server with all its copies; `gpus` are the device's, and each copy has a log of its own beside `log`.
+    """Build the server with all its copies; `gpus` are the device's, and each of several copies has its own log beside `log`.
 
     Raises:
         ServerError: when the environment variable with its API key is not set.
@@ -105,7 +105,7 @@ def build_copy(
     log: Path,
     stop_timeout_s: float,
 ) -> Server | RemoteServer:
-    """The server, to be launched or (runtime url, no launch) there already.
+    """Build one copy of the server: a process, a container, or (runtime url, no launch) a server that runs already.
 
     Raises:
         ServerError: when the environment variable with its API key is not set, or its image cannot be had.
@@ -146,7 +146,7 @@ def _build_container_server(
 
 
 def _expand_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables with `${NAME}` replaced by what this process was told: so a config holds no secret."""
+    """The variables with each `${NAME}` replaced by this process's variable of that name, so that a config holds no secret."""
     return {name: _expand_variable(name, value) for name, value in variables.items()}
 
 
@@ -159,7 +159,7 @@ def _expand_variable(name: str, value: str) -> str:
 
 
 def remove_orphaned_containers(config: Config) -> None:
-    """Remove containers that a killed run of servegrid left behind; a config without containers asks no daemon."""
+    """Remove containers that a killed run of servegrid left behind; without containers in the config no daemon is asked."""
     if any(entry.runtime == "docker" for entry in config.engines.values()):
         from servegrid.launch.docker.server import remove_orphaned_containers
 

@@ -1,4 +1,4 @@
-"""A server in a container: all that the daemon is told, and the same as a `docker run` line. Nothing is started here."""
+"""A server in a container: all settings that the daemon is given, and the same as a `docker run` line. Nothing is started here."""
 
 import glob
 import re
@@ -18,7 +18,7 @@ ALL_INTERFACES = "0.0.0.0"  # the daemon publishes the port on the host's 127.0.
 
 @dataclass(frozen=True, slots=True)
 class ContainerRun:
-    """One container. `ports` maps ports inside to ports of 127.0.0.1; `mounts` are seen inside under the same path, read-only."""
+    """Settings of one container. `ports` maps ports inside to ports of 127.0.0.1; `mounts` have the same path inside, read-only."""
 
     image: str
     words: tuple[str, ...]
@@ -35,7 +35,7 @@ class ContainerRun:
 def describe_container(
     spec: ServerSpec, launch: Launch, gpus: Sequence[str], variables: Mapping[str, str], image: str | None = None
 ) -> ContainerRun:
-    """The container of this server; `image` names it by digest once that is known."""
+    """Settings of the container that runs this server; `image` is the image by digest, once that is known."""
     engine = engines.get(spec.engine)
     needs = engine.container(spec)
     inside = _launch_inside(launch, needs)
@@ -55,14 +55,14 @@ def describe_container(
 
 
 def _launch_inside(launch: Launch, needs: Container) -> Launch:
-    """The launch as the server in the container sees it."""
+    """The launch as the server in the container sees it: absolute paths, the ports inside, all interfaces."""
     ports = tuple(range(needs.port, needs.port + len(launch.ports)))
     files = {role: path if is_hub_name(path) else path.absolute() for role, path in launch.files.items()}
     return replace(launch, files=files, ports=ports, host=ALL_INTERFACES, folder=launch.folder.absolute())
 
 
 def _with_linked_files(path: Path) -> list[Path]:
-    """The path, with what it is incomplete without: further parts of a split file, and what links lead out of a folder to."""
+    """The path, the other parts of a split GGUF file, and the targets of links that lead out of the folder."""
     split = re.fullmatch(r"(.*)-\d{5}-of-(\d{5}\.gguf)", path.name)
     beside = sorted(path.parent.glob(f"{glob.escape(split[1])}-?????-of-{split[2]}")) if split else []
     links = sorted(link for link in path.rglob("*") if link.is_symlink()) if path.is_dir() else []
@@ -71,7 +71,7 @@ def _with_linked_files(path: Path) -> list[Path]:
 
 
 def docker_run_command(run: ContainerRun) -> list[str]:
-    """The container as the words of a `docker run` line; a secret is a name alone, which hands on the variable of the shell."""
+    """Arguments of the `docker run` line that starts this container; of a secret only the name, so that the shell's variable is passed on."""
     arguments = ["docker", "run", "--rm", *_resource_options(run.needs), *_gpu_options(run.gpus)]
     arguments += ["--memory", run.memory_limit, "--memory-swap", run.memory_limit] if run.memory_limit else []
     arguments += [argument for inside, port in run.ports.items() for argument in ("-p", f"127.0.0.1:{port}:{inside}")]
@@ -99,5 +99,5 @@ def _resource_options(needs: Container) -> list[str]:
 
 
 def _gpu_options(gpus: Sequence[str]) -> list[str]:
-    """Never all of them by accident; the quotes within are docker's own, for a list."""
+    """`--gpus` with exactly these GPUs, or nothing: docker would give all. The inner quotes are docker's syntax for a list."""
     return ["--gpus", f'"device={",".join(gpus)}"'] if gpus else []

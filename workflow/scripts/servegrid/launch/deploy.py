@@ -1,4 +1,4 @@
-"""The ways to start a server by hand, as it was measured: a line for a shell, a Compose file, the engine's own words."""
+"""How to start a measured server by hand: a line for a shell, a Compose file, the engine's own command."""
 
 import shlex
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ REQUEST_TIMEOUT_S = 600.0  # what a balancer lets a request take
 
 @dataclass(frozen=True)
 class DeploymentForm:
-    """One way: what it is called, and what is typed or saved."""
+    """One way to start a server: its title, and the text to run or save."""
 
     title: str
     text: str
 
 
 def deployment_forms(spec: ServerSpec, resources: Path, folder: Path = Path("/srv/servegrid")) -> list[DeploymentForm]:
-    """All ways that this server's runtime has; the first is the one it was measured with.
+    """All ways to start this server with its runtime; the first is the one it was measured with.
 
-    Files that the engine reads its settings from are written to `folder` by the first lines.
+    The first lines write the engine's settings files to `folder`.
     """
     if spec.runtime == "url":
         return [DeploymentForm("It runs already", shell_line(spec, resources, nominal_launch(spec, resources)))]
@@ -56,7 +56,7 @@ def deployment_forms(spec: ServerSpec, resources: Path, folder: Path = Path("/sr
 
 
 def _replicated_script(spec: ServerSpec, resources: Path, folder: Path) -> str:
-    """Every copy in the background, then the balancer before them."""
+    """Shell script that starts every copy in the background, then the balancer in front of them."""
     launches = [replace(launch, folder=folder / launch.folder) for launch in nominal_launches(spec, resources)]
     port = launches[-1].ports[-1] + 1
     balancer = make_balancer(spec, launches, port, folder / "balancer", REQUEST_TIMEOUT_S)
@@ -70,7 +70,7 @@ def _replicated_script(spec: ServerSpec, resources: Path, folder: Path) -> str:
 
 
 def _settings_file_lines(spec: ServerSpec, launch: Launch) -> list[str]:
-    """Shell lines that write the engine's files."""
+    """Shell lines that write the engine's settings files."""
     lines: list[str] = []
     for name, text in engines.get(spec.engine).settings_files(spec, launch).items():
         lines += _write_file_lines(launch.folder / name, text)
@@ -83,7 +83,7 @@ def _write_file_lines(path: Path, text: str) -> list[str]:
 
 
 def compose_file(run: ContainerRun) -> str:
-    """A Compose file (Compose Specification) with this one service; secrets are taken from the shell's variables."""
+    """A Compose file (Compose Specification) with this single service; secrets are taken from the shell's variables."""
     needs = run.needs
     service = {
         "image": run.image,
@@ -113,7 +113,7 @@ def compose_file(run: ContainerRun) -> str:
 
 
 def _escape_dollars(arguments: Sequence[str]) -> list[str]:
-    """Compose would put variables of the shell in for `$`."""
+    """The arguments with `$` doubled, since Compose would replace it by variables of the shell."""
     return [argument.replace("$", "$$") for argument in arguments]
 
 

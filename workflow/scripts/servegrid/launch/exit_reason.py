@@ -1,4 +1,4 @@
-"""How a server ended, in words and in one word."""
+"""How a server ended: as a readable reason, and as a kind of failure."""
 
 import re
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ _OUT_OF_MEMORY = re.compile(
 
 
 def failure_kind(ended: Mapping[str, Any] | None, log: Path) -> str:
-    """`out-of-memory` where the daemon or the end of the log says so, else `crashed`."""
+    """Kind of failure: `out-of-memory` if the daemon or the end of the log says so, else `crashed`."""
     return "out-of-memory" if _was_oom_killed(ended) or _out_of_memory_line(log) else "crashed"
 
 
 def describe_exit(ended: Mapping[str, Any] | None, log: Path | None = None) -> str:
-    """How a server ended, in words; with its log, also that it ran out of memory; of one of several copies, with which it was."""
+    """Readable exit reason, from the log also that memory ran out; names the replica if there are several."""
     if not ended:
         return "unknown"
     if "who" in ended:
@@ -50,5 +50,5 @@ def _was_oom_killed(ended: Mapping[str, Any] | None) -> bool:
 
 
 def _out_of_memory_line(log: Path) -> str | None:
-    """The first line at the end of the log that says that memory ran out."""
+    """The first line in the log's tail that says that memory ran out; None if there is none."""
     return next((line.strip()[:200] for line in tail(log) if _OUT_OF_MEMORY.search(line)), None)

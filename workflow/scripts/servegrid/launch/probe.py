@@ -1,4 +1,4 @@
-"""Small questions to a server, beside the load: what it is, and whether it is there."""
+"""Single HTTP requests to a server outside of the load: for its health, version and settings."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _MAX_BYTES = 4 * 2**20
 
 
 def get_json(url: str, headers: Mapping[str, str]) -> Any:
-    """The JSON that a server answers at `url`; None where it answers none."""
+    """The JSON that a server answers at `url`; None if the status is not 200 or the text is no JSON."""
     status, text = get_text(url, headers)
     try:
         return json.loads(text) if status == 200 else None
@@ -24,7 +24,7 @@ def get_json(url: str, headers: Mapping[str, str]) -> Any:
 
 
 def get_text(url: str, headers: Mapping[str, str]) -> tuple[int | None, str]:
-    """Status and text of the answer at `url`; no status, and what went wrong, where there is none."""
+    """Status and text of the answer at `url`; without an answer, None and what went wrong."""
     try:
         with requests.Session() as session:
             session.trust_env = False  # straight to the server, as the load client goes
@@ -45,6 +45,6 @@ def _body_text(answer: requests.Response) -> str:
 
 
 def _error_text(error: Exception) -> str:
-    """What went wrong, without what was sent: a header field holds the key."""
+    """What went wrong, without the request itself: one of its header fields holds the API key."""
     text = str(error)
     return "connection refused" if "refused" in text else type(error).__name__

@@ -1,4 +1,4 @@
-"""What session.json says of a launch before it happens: what is run, where it listens, on what."""
+"""The record of a launch in session.json, written before it happens: commands, ports, image, GPUs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from servegrid.util.secret_env import hidden
 def launch_record(
     spec: ServerSpec, launches: Sequence[Launch], balancer: Balancer | None, gpus: list[str], resources: Path
 ) -> dict[str, Any]:
-    """Commands as run, image, address, environment (secrets hidden) and GPUs; of several copies also each one's own."""
+    """Commands as run, image, ports, environment (secrets hidden) and GPUs; of several copies also each copy's."""
     image = read_image_record(spec.image, resources) if spec.runtime == "docker" and spec.image else None
     copies = [_copy_record(spec, launch, gpus, number, resources) for number, launch in enumerate(launches)]
     return {

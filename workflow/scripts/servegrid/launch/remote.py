@@ -1,4 +1,4 @@
-"""A server that runs already: asked whether it is there, and otherwise left alone."""
+"""A server that runs already, at a URL: it is only asked whether it is ready, never started or stopped."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ POLL_S = 0.5
 
 
 class RemoteServer:
-    """What `server.Server` is for a server that is launched here: a context manager, which here starts and stops nothing."""
+    """The counterpart of `server.Server` for a server that runs already: a context manager that starts and stops nothing."""
 
     pids: tuple[int, ...] = ()
     alive = True  # as far as can be known from here; requests that fail are recorded as such
@@ -34,7 +34,7 @@ class RemoteServer:
         return
 
     def dies_within(self, _limit_s: float) -> bool:
-        """Its death cannot be seen from here."""
+        """False: the death of a remote server cannot be seen from here."""
         return False
 
     def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
@@ -56,19 +56,19 @@ class RemoteServer:
         raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {answer}")
 
     def first_model(self) -> str | None:
-        """The first model that it lists at /v1/models; None if it does not say."""
+        """The first model that the server lists at /v1/models; None if it lists none."""
         try:
             return str(get_json(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
         except (LookupError, TypeError):
             return None
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
-        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
+        """The server's JSON answers by path (below `base`, else below its API); None where it answers no JSON."""
         return {path: get_json((base or self.url) + path, self.headers) for path in paths}
 
 
 def url_at_port(url: str, number: int) -> str:
-    """The server's URL at the port that comes `number` after its first: servers with several have them in a row."""
+    """The URL with its port raised by `number`: a server with several ports has them in a row."""
     parts = urlsplit(url)
     if not number or parts.port is None:
         return url
@@ -76,7 +76,7 @@ def url_at_port(url: str, number: int) -> str:
 
 
 def api_key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """The header field that carries the API key, from the environment variable of that name.
+    """The header field that carries the API key, taken from the environment variable `variable`; empty if that is None.
 
     Raises:
         ServerError: when the variable is not set.

@@ -1,4 +1,4 @@
-"""Several servers behind a load balancer, which round_copies are one server: ready when all are, dead when one is."""
+"""Several servers behind a load balancer, which together are one server: ready when all are, dead when one is."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from servegrid.util.clock import now_s
 
 
 class Member(Protocol):
-    """What is asked of a copy, and of the balancer: a context manager as `server.Server` is."""
+    """A copy or the balancer: the interface of `server.Server` that ReplicatedServer needs."""
 
     start_up: StartUp
     url: str
@@ -23,11 +23,11 @@ class Member(Protocol):
 
     @property
     def ended(self) -> Mapping[str, Any] | None:
-        """How it ended; None while it runs."""
+        """Exit status or signal; None while it runs."""
 
     @property
     def pid(self) -> int | None:
-        """Its process; None before the launch."""
+        """Process id; None before the launch."""
 
     @property
     def alive(self) -> bool:
@@ -47,11 +47,11 @@ class Member(Protocol):
 
 
 class ReplicatedServer:
-    """A context manager as `server.Server` is: entering launches the first copies, leaving stops all and the balancer.
+    """Several servers and their balancer as one context manager: entering launches the first copies, leaving stops all.
 
     Attributes:
         copies: the servers, each with a log of its own.
-        ended: how the part ended that died first; `who` says which it was.
+        ended: how the member ended that died first; `who` says which it was.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ReplicatedServer:
         balancer: Member,
         log: Path,
     ) -> None:
-        """`rounds`: the copies that start round_copies, see `topology.rounds`; `log`: the balancer's."""
+        """Take the members; `rounds` are the copies that start together (see `layout.start_rounds`), `log` is the balancer's."""
         self.copies, self._balancer = list(copies), balancer
         self._rounds, self._logs, self._log = rounds, list(logs), log
         self.start_up = StartUp()
@@ -91,12 +91,12 @@ class ReplicatedServer:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The process of every copy that was launched; the balancer is not the server."""
+        """Process ids of the launched copies; the balancer's is left out, for it is not the server."""
         return tuple(copy.pid for copy in self.copies if copy.pid is not None)
 
     @property
     def alive(self) -> bool:
-        """Whether all that were started still run; never blocks. What the first dead said last goes to the log of all."""
+        """Whether all started members still run; never blocks. The log tail of the first dead copy goes to the common log."""
         if self.ended is None:
             dead = next((started for started in self._started if not started[2].alive), None)
             if dead:
@@ -106,7 +106,7 @@ class ReplicatedServer:
         return self.ended is None
 
     def dies_within(self, limit_s: float) -> bool:
-        """Whether a part is gone, or goes within `limit_s` seconds."""
+        """Whether a member is gone, or goes within `limit_s` seconds."""
         deadline_s = now_s() + limit_s
         while self.alive and now_s() < deadline_s:
             time.sleep(POLL_S)
@@ -121,7 +121,7 @@ class ReplicatedServer:
             tick: called again and again meanwhile.
 
         Raises:
-            ServerError: `crashed` at once when a part ends, `start-timeout` after `limit_s` seconds; says which.
+            ServerError: `crashed` at once when a member ends, `start-timeout` after `limit_s` seconds; says which.
         """
         path = health_url.removeprefix(self.url)
 
@@ -141,7 +141,7 @@ class ReplicatedServer:
         self.start_up.ready_s = self._balancer.start_up.ready_s
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
-        """What the first copy answers at these paths; see `copies` for the others."""
+        """The first copy's JSON answers by path; see `copies` for the others."""
         return self.copies[0].answers(paths, base)
 
     def _start_round(self, round_copies: Sequence[int]) -> None:
@@ -156,7 +156,7 @@ class ReplicatedServer:
         self._started.append((name, log, part))
 
     def _wait_until_ready(self, copy: int | None, path: str, limit_s: float, check_alive: Callable[[], None]) -> None:
-        """`copy` None: for the balancer."""
+        """Wait until this copy (None: the balancer) answers 200 at `path`, and name it in errors."""
         part = self._balancer if copy is None else self.copies[copy]
         try:
             part.wait_ready(part.url + path, limit_s, check_alive)
@@ -176,7 +176,7 @@ class ReplicatedServer:
         return f"copy {copy + 1} of {len(self.copies)}"
 
     def _append_log_tail(self, name: str, log: Path | None) -> None:
-        """Put the end of a part's log into the log of all, where reasons and reports check_alive; the balancer's is there already."""
+        """Append the tail of a copy's log to the common log, where reasons and reports look; the balancer logs there itself."""
         if log:
             with suppress(OSError), self._log.open("a") as common_log:
                 common_log.writelines(f"{name}: {line}\n" for line in tail(log))

@@ -1,4 +1,4 @@
-"""One life of a server: launched under a guard, ready or dead, stopped, gone."""
+"""A server process from launch to stop, under a guard that kills it if this process dies."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ POLL_S = 0.05
 
 
 class ServerError(Exception):
-    """The server could not be started, or is dead. `kind` is for tables, the text for people."""
+    """The server could not be started, or is dead. `kind` classifies the failure, the text is the readable reason."""
 
     def __init__(self, kind: str, reason: str) -> None:
         self.kind = kind
@@ -32,7 +32,7 @@ class ServerError(Exception):
 
 @dataclass(slots=True)
 class StartUp:
-    """Instants of a launch, in seconds of the host's clock; None until reached."""
+    """Times of a launch in seconds of the host's monotonic clock; None until reached."""
 
     launched_s: float = field(default_factory=now_s)
     listening_s: float | None = None
@@ -40,7 +40,7 @@ class StartUp:
 
 
 class Server:
-    """A context manager: entering launches the command, leaving stops it and waits until nothing of it is left."""
+    """A server process as a context manager: entering launches it, leaving stops it and waits until all its processes are gone."""
 
     def __init__(
         self,
@@ -108,14 +108,14 @@ class Server:
         return self.ended is None
 
     def _read_exit(self) -> dict[str, Any]:
-        """How it ended, from the guard; a guard that says nothing was killed, and its server with it."""
+        """Exit status or signal, as the guard reports it; a guard that reports nothing was killed, and its server with it."""
         line = self._status.readline()
         ended: dict[str, Any] = json.loads(line) if line else {"signal": 9}
         return ended
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes whose trees are the server; none before the launch."""
+        """Roots of the server's process trees; none before the launch."""
         return () if self.pid is None else (self.pid,)
 
     def dies_within(self, limit_s: float) -> bool:
@@ -144,7 +144,7 @@ class Server:
         raise ServerError("start-timeout", f"was not ready within {limit_s:g} s (server.start_timeout_s)")
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
-        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
+        """The server's JSON answers by path (below `base`, else below its API); None where it answers no JSON."""
         return {path: get_json((base or self.url) + path, self.headers) for path in paths}
 
     def _healthy(self, url: str) -> bool:

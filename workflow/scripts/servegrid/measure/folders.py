@@ -1,4 +1,4 @@
-"""The folders and files of a run."""
+"""Folders and files that a run reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunFolders:
-    """Where a run reads and writes."""
+    """Folders of results and resources, and the prompt file."""
 
     results: Path
     resources: Path

@@ -36,19 +36,21 @@ DEATH_WAIT_S = 2.0  # from the first lost connection to the end of the server's 
 
 
 class LoadRunner:
-    """The loads of one session; prompts and request bodies are made once."""
+    """Runs the loads of one session. Prompts are read once."""
 
     def __init__(
-        self, session: Session, config: Config, places: RunFolders, folder: Path, progress: Progress, model: str
+        self, session: Session, config: Config, run_folders: RunFolders, folder: Path, progress: Progress, model: str
     ) -> None:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self._model = model  # as the server knows it
         self.engine = engines.get(session.server.spec.engine)
         self.protocol = protocols.get(session.server.spec.protocol or self.engine.protocols[0])
-        self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
+        self.prompts = prompt_files.read(run_folders.prompts)[: config.prompts.count]
         kinds = {load.options.client for load in session.loads}
-        self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
-        self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
+        self._calibrations = {
+            kind: Calibration.read_if_there(run_folders.resources / file_name(kind)) for kind in kinds
+        }
+        self._tokenizer = run_folders.resources / session.server.spec.model.checkpoint / "tokenizer.json"
         # a server elsewhere has a model of its own, unless the config says that it is this one
         counts_match = session.server.spec.runtime != "url" or config.model.source != "builtin"
         self._counter = LazyTokenizer(self._tokenizer) if counts_match and self._tokenizer.exists() else None
@@ -71,7 +73,7 @@ class LoadRunner:
             raise death
 
     def _warm_up(self, load: Load, server: AnyServer, what: str) -> None:
-        """As many as are in flight at once, so that every slot of the server was used before."""
+        """Send as many requests as are in flight at once, so that every slot of the server has been used."""
         slots = self.session.server.spec.concurrency * self.session.server.spec.copies
         prompts = self._warm_up_prompts(max(load.options.warmup_requests, min(load.threads or slots, slots)))
         self._send(load, server, prompts, ClosedLoop(load.threads or slots), what)
@@ -84,7 +86,7 @@ class LoadRunner:
     def _send(
         self, load: Load, server: AnyServer, prompts: list[Prompt], shape: Shape, what: str, **options: Any
     ) -> LoadResult:
-        """Send the prompts in this shape; the load is broken off as soon as the server dies, not at its time limit."""
+        """Send the prompts in this shape and return the result; a load ends as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
         endpoint = Endpoint(f"{server.url}{self.protocol.path}", server.headers)
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
@@ -141,7 +143,7 @@ class LoadRunner:
         write_json(folder / "load.json", record)
 
     def _client_limits(self, load: Load, result: LoadResult) -> dict[str, float | None]:
-        """How near the load came to what this client can carry on this host; unknown where it was not calibrated, as over gRPC."""
+        """The load's share of the client's capacity on this host, and how late it stamps; None if not calibrated, as over gRPC."""
         calibration, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
         if calibration is None or seconds <= 0 or self.protocol.transport != "http":
             return {"client_share": None, "stamp_late_ms_p99": None}
@@ -153,13 +155,13 @@ class LoadRunner:
 
 
 def _is_dead(server: AnyServer, result: LoadResult) -> bool:
-    """Refused connections tell of a death before the process itself is seen to be gone."""
+    """Whether the server has died. Lost connections show a death before the process itself is seen to be gone."""
     lost = any(record.status == "disconnected" for record in result.records)
     return server.dies_within(DEATH_WAIT_S) if lost else not server.alive
 
 
 def load_outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
-    """Status of a load (ok, partial, failed) and the reason in words."""
+    """Status of a load (ok, partial, failed) and the reason; None if ok."""
     good = sum(record.status == "ok" for record in records)
     if death:
         return "failed", str(death)

@@ -1,4 +1,4 @@
-"""Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
+"""Measure one session: launch the server, run its loads one after another, stop it; launch again for loads left by a crash."""
 
 import shutil
 import time
@@ -35,25 +35,27 @@ MAX_IDLE_S = 10.0
 
 
 class SessionRun:
-    """One job of the measure rule."""
+    """Measures one session and writes its record; one job of the measure rule."""
 
-    def __init__(self, session: Session, config: Config, places: RunFolders, progress: Progress) -> None:
-        self.session, self.config, self.places, self.progress = session, config, places, progress
+    def __init__(self, session: Session, config: Config, run_folders: RunFolders, progress: Progress) -> None:
+        self.session, self.config, self.run_folders, self.progress = session, config, run_folders, progress
         self.engine = engines.get(session.server.spec.engine)
-        self.folder = session_folder(places.results, session)
+        self.folder = session_folder(run_folders.results, session)
         self.record = self._new_record()
         self._launches: list[Launch] = []
         self._balancer: Balancer | None = None
 
     def run(self, again: Iterable[str] = ()) -> None:
-        """Measure what is missing, and outcomes named in `again` once more. A server's failure is recorded, not raised; an interruption is recorded and raised.
+        """Measure the pending loads, and once more those whose outcome is in `again`.
+
+        A server's failure is recorded, not raised; an interruption is recorded and raised.
 
         Raises:
-            Busy: when the device is in use by somebody else; nothing is recorded then.
+            DeviceBusy: when the device is in use by another process; nothing is recorded then.
         """
         retry = set(again)
-        while pending := pending_loads(self.session, self.places.results, retry):
-            retry.clear()  # what was asked for is in `pending` now; a load that fails again stays failed
+        while pending := pending_loads(self.session, self.run_folders.results, retry):
+            retry.clear()  # those loads are in `pending` now; a load that fails again stays failed
             for load in pending:
                 shutil.rmtree(load_folder(self.folder, load), ignore_errors=True)
             self._run_launch(pending)
@@ -75,7 +77,7 @@ class SessionRun:
         }
 
     def _run_launch(self, pending: list[Load]) -> None:
-        """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
+        """Launch, load, stop. The device is locked from before the launch until the server is gone and its memory is released."""
         with hold_device(self.session.server.gpu):
             build.remove_orphaned_containers(self.config)
             gpus, memory_before = self._require_free_gpus()
@@ -92,13 +94,13 @@ class SessionRun:
             self._write_record()
 
     def _sample_idle(self, gpus: list[str]) -> None:
-        """Let the telemetry see what the GPUs draw with nothing launched, which their energy is held against."""
+        """Wait while the telemetry samples the GPUs' idle power, the baseline of their energy."""
         if gpus:
             self.progress("sampling the idle GPU")
             time.sleep(min(MAX_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
 
     def _require_free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
-        """The GPUs of the device that the server takes and the memory in use on each before the launch; raises Busy when somebody is on them."""
+        """The GPUs that the server takes, and the memory in use on each; raises DeviceBusy when a process uses one."""
         try:
             device_gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
             gpus = layout.used_gpus(self.session.server.spec, device_gpus)
@@ -110,7 +112,7 @@ class SessionRun:
         return gpus, used
 
     def _serve_recording_errors(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
-        """Serve; a dead server is recorded and done with, an interruption is recorded and goes on upwards."""
+        """Serve, and record how it ended; a dead server is only recorded, an interruption is recorded and raised again."""
         try:
             self._serve(launch, telemetry, pending)
         except ServerError as error:
@@ -139,7 +141,7 @@ class SessionRun:
             launch["model"] = self._model_name(server)
             self._write_record()
             runner = LoadRunner(
-                self.session, self.config, self.places, self.folder, self.progress, str(launch["model"])
+                self.session, self.config, self.run_folders, self.folder, self.progress, str(launch["model"])
             )
             for load in pending:
                 runner.run(load, server, launch["number"])
@@ -150,35 +152,35 @@ class SessionRun:
     def _build_server(self, gpus: list[str]) -> AnyServer:
         spec = self.session.server.spec
         log, stop_timeout_s = self.folder / "server.log", self.config.server.stop_timeout_s
-        resources = self.places.resources
+        resources = self.run_folders.resources
         return build.build_server(spec, self._launches, self._balancer, gpus, resources, log, stop_timeout_s)
 
     def _health_url(self, server: AnyServer) -> str:
         return self._base_url("health", server) + self.engine.health_path
 
     def _metrics_urls(self, server: AnyServer) -> list[str]:
-        """Of every copy: behind a balancer each would be asked by chance."""
+        """URLs of every copy's metrics: through a balancer a random copy would answer."""
         bases = [self._launch_url("metrics", launch) for launch in self._launches] or [
             self._base_url("metrics", server)
         ]
         return [f"{base}{self.engine.metrics_path}" for base in bases]
 
     def _base_url(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
-        """Where the server answers for this: mostly the port of its API; of several copies the balancer's."""
+        """Base URL for health or metrics: that of the only copy, else the balancer's or the remote server's."""
         if len(self._launches) == 1:
             return self._launch_url(what, self._launches[0])
         spec = self.session.server.spec
         return url_at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
 
     def _info_url(self, server: AnyServer) -> str:
-        """Of several copies the first is asked."""
+        """Base URL for the engine's info paths; of several copies the first."""
         return self._launch_url("health", self._launches[0]) if self._launches else self._base_url("health", server)
 
     def _launch_url(self, what: Literal["health", "metrics"], launch: Launch) -> str:
         return f"http://127.0.0.1:{launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
 
     def _record_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
-        """What each copy says of itself: two on one device need not have taken the same."""
+        """Record what each copy reports: copies on one device need not have the same cache size."""
         for entry, copy_launch, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
             answers = copy.answers(self.engine.info_paths, self._launch_url("health", copy_launch))
             entry["reported"] = asdict(self.engine.reported(answers))
@@ -191,7 +193,7 @@ class SessionRun:
 
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
         self._archive_previous_launch()
-        spec, resources, folder = self.session.server.spec, self.places.resources, self.folder
+        spec, resources, folder = self.session.server.spec, self.run_folders.resources, self.folder
         self._launches = build.prepare_launches(spec, resources, folder / "server") if spec.runtime != "url" else []
         request_timeout_s = self.config.load.request_timeout_s
         self._balancer = build.prepare_balancer(spec, self._launches, folder / "balancer", request_timeout_s)
@@ -214,7 +216,7 @@ class SessionRun:
         write_json(self.folder / "session.json", self.record)
 
     def _archive_previous_launch(self) -> None:
-        """Keep the files of the launch before under launches/<its number>/, where its loads find them."""
+        """Move the files of the previous launch to launches/<its number>/, where its loads find them."""
         number = len(self.record["launches"])
         logs = [path.name for path in self.folder.glob("server*.log")]
         for name in (*logs, "telemetry.parquet", "server_metrics.parquet"):
@@ -226,7 +228,7 @@ class SessionRun:
 
 
 def _other_gpu_users(gpus: list[str]) -> str | None:
-    """Who is on the GPUs after the server's end, in words; None if nobody, or if they do not answer."""
+    """Which processes use the GPUs after the server's end; None if none does, or if the GPUs do not answer."""
     try:
         return devices.why_busy(gpus)
     except LookupError:

@@ -1,4 +1,4 @@
-"""The grid: from a config to points, servers, loads and sessions, with the reason for every point that cannot be. Pure."""
+"""Expand a config into points, servers, loads and sessions, with the reason for every point that is skipped. Pure."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ S = TypeVar("S", ServerConfig, LoadConfig)
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why a point is not measured: `unsupported` (engine or client cannot) or `absent` (this host lacks something)."""
+    """Why a point is not measured: `unsupported` (by the engine or client) or `absent` (this host lacks something)."""
 
     status: Literal["unsupported", "absent"]
     reason: str
@@ -34,7 +34,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Server:
-    """A server of the grid: what it is (`spec`) and the name of its folder, which ends in a hash of `spec`."""
+    """A server of the grid: its definition `spec`, and as `id` the name of its folder, which ends in a hash of `spec`."""
 
     name: str  # the entry of `engines`
     gpu: str
@@ -44,7 +44,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Load:
-    """A load of the grid: the options that apply to it and the name of its folder, which ends in a hash of them."""
+    """A load of the grid: its options, and as `id` the name of its folder, which ends in a hash of `definition`."""
 
     threads: int | None  # None with planned arrivals
     options: LoadConfig
@@ -54,7 +54,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Point:
-    """One cell of the grid."""
+    """One cell of the grid: its value on each axis, its server and load, and why it is skipped, if it is."""
 
     axes: Axes
     server: Server
@@ -64,7 +64,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Session:
-    """One life of one server: all loads that any point asks of it, one after another."""
+    """One launch-to-stop run of one server: all loads that any point asks of it, one after another."""
 
     server: Server
     rep: int
@@ -72,12 +72,12 @@ class Session:
 
     @property
     def id(self) -> str:
-        """Its folder below results/sessions."""
+        """Path of the session's folder below results/sessions."""
         return f"{self.server.id}/rep{self.rep}"
 
 
 class Grid:
-    """A config, expanded."""
+    """An expanded config: its points, and the sessions that measure them."""
 
     def __init__(self, config: Config, resolved: Resolved) -> None:
         self.config = config
@@ -90,11 +90,11 @@ class Grid:
 
     @cached_property
     def sessions(self) -> list[Session]:
-        """Sessions in the order they are to run: round by round, each round in a shuffled order that the names fix.
+        """Sessions in the order they are to run: round by round, each in a shuffled order that depends only on their ids.
 
         The rounds spread a drift of the machine over all servers instead of laying it on the last ones, and every other round
         has each server's loads in reverse, so that a drift within sessions (heat, a cache that fills) falls on all of them and
-        shows as doubt. With `repeats: auto` they are those that there may be; see rounds.wanted.
+        widens their intervals. With `repeats: auto` these are all possible sessions; see repeats.needed_sessions.
         """
         loads: dict[str, dict[str, Load]] = {}
         servers: dict[str, Server] = {}
@@ -170,7 +170,7 @@ class Grid:
         )
 
     def _model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
-        """The model with those of its ready parts alone that this server uses: another one's is not its business."""
+        """The model reduced to the checkpoint and speculator this server uses, so that other entries do not change its id."""
         names = {quantization, engines.get(engine).quantizations.get(quantization, quantization)}
         model = self.resolved.model
         quantized = {name: path for name, path in (model.quantized or {}).items() if name in names} or None
@@ -183,7 +183,7 @@ class Grid:
         return replace(model, revision=revision, quantized=quantized, speculators=speculators)
 
     def _version(self, name: str, engine: str, device_kind: str) -> str:
-        """Of an environment its lock file; `none` where there is no lock file for this kind of device."""
+        """Version of the engine; of an environment that of its lock file, `none` if there is none for this kind of device."""
         if self.config.engines[name].runtime == "venv":
             return self.resolved.lock_versions.get(engines.get(engine).lock(device_kind), "none")
         return self.resolved.engine_versions[name]
@@ -223,15 +223,16 @@ LOAD_AXES = ("threads", *LoadConfig.model_fields)
 
 
 def _override(section: S, axes: Axes) -> S:
-    """A section of the config with the values that the point's further axes give to its keys."""
+    """The section of the config with its keys overridden by the point's further axes."""
     values = {axis: value for axis, value in axes.items() if axis in type(section).model_fields}
     return type(section).model_validate(section.model_dump() | values) if values else section
 
 
 def _expand(config: Config) -> Iterator[Axes]:
-    """The product of the axes less `exclude`, then `include`; every point once."""
+    """Yield the product of the axes without `exclude`, then `include`; every point once."""
     lists = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
-    product = (point for point in _product(lists) if not _matches_any(point, config.grid.exclude))
+    exclude = config.grid.exclude
+    product = (point for point in _product(lists) if not any(matches(point, entry) for entry in exclude))
     included = itertools.chain.from_iterable(_product(lists | _value_lists(entry)) for entry in config.grid.include)
     seen: set[tuple[str, ...]] = set()
     for point in itertools.chain(product, included):
@@ -252,7 +253,3 @@ def _value_lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
 def matches(point: Axes, entry: Mapping[str, Any]) -> bool:
     """Whether the point has, on every axis that the entry names, one of the entry's values."""
     return all(str(point[axis]) in map(str, values) for axis, values in _value_lists(entry).items())
-
-
-def _matches_any(point: Axes, entries: Iterable[Mapping[str, Any]]) -> bool:
-    return any(matches(point, entry) for entry in entries)

@@ -1,4 +1,4 @@
-"""From the config's load options to the shape that the client carries out."""
+"""Turn the config's load options into the load shape that the client carries out."""
 
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,16 @@ from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 from servegrid.config.measuring import LoadConfig
 from servegrid.protocols.base import Transport
 
-ARRIVAL_SEED = 1  # the same plan in every session
+ARRIVAL_SEED = 1  # the same arrival times in every session
 _PLAN_KEYS = {"gamma": ("burstiness",), "burst": ("burst_size",), "ramp": ("end_rate",), "trace": ("trace",)}
 _ALL_PLAN_KEYS = ("rate", *(key for keys in _PLAN_KEYS.values() for key in keys))
 
 
 def shape(options: LoadConfig, threads: int, prompts: int) -> Shape:
-    """When to send how many requests; `prompts`: how many there are, each sent once where nothing else ends the load.
+    """The load shape: when to send how many requests. `prompts` is their number; each is sent once where nothing else ends the load.
 
     Raises:
-        ValueError: when a key is missing or contradicts another; says which.
+        ValueError: when a key is missing or contradicts another; the text says which.
         OSError: when the trace cannot be read.
     """
     if options.arrival == "closed":
@@ -33,7 +33,7 @@ def shape(options: LoadConfig, threads: int, prompts: int) -> Shape:
 
 
 def request_count(options: LoadConfig, prompts: int) -> int | None:
-    """How many requests a load sends; None where its duration or a trace says so."""
+    """Number of requests of a load; None where its duration or a trace decides it."""
     return options.requests or (None if options.duration_s or options.arrival == "trace" else prompts)
 
 
@@ -44,7 +44,7 @@ def _trace_offsets_s(options: LoadConfig) -> list[float]:
 
 
 def unsupported(options: LoadConfig, transport: Transport = "http") -> str | None:
-    """Why this kind of client cannot carry these options out over what carries the protocol; None if it can."""
+    """Why this kind of client cannot carry these options out over the protocol's transport; None if it can."""
     sample = ClosedLoop(1, options.requests, options.duration_s) if options.arrival == "closed" else OpenLoop([0.0])
     try:
         check(options.client, sample, options.workers, transport)
@@ -54,7 +54,7 @@ def unsupported(options: LoadConfig, transport: Transport = "http") -> str | Non
 
 
 def definition(options: LoadConfig) -> dict[str, Any]:
-    """The options that make a difference to what is sent, for the load's identity: those not used do not name it."""
+    """The options that change what is sent, for the load's identity; unused ones are left out."""
     used = set(_PLAN_KEYS.get(options.arrival, ())) | ({"rate"} if options.arrival != "closed" else set())
     limits = {"request_timeout_s", "time_limit_s"}
     fields = options.model_dump(exclude=limits | (set(_ALL_PLAN_KEYS) - used))
@@ -62,7 +62,7 @@ def definition(options: LoadConfig) -> dict[str, Any]:
 
 
 def readable_name(options: LoadConfig, threads: int | None) -> str:
-    """The readable part of a load's name."""
+    """The readable part of a load's id."""
     if threads is not None:
         name = f"threads-{threads}"
     elif options.arrival == "trace":

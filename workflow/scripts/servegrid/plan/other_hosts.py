@@ -1,4 +1,4 @@
-"""Sessions that were measured on other hosts, read from their result folders: for devices that this host lacks."""
+"""Find sessions that were measured on other hosts, in their result folders, for devices that this host lacks."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from servegrid.records.paths import session_folder
 
 
 def sessions_of_other_hosts(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
-    """Server id -> the first of `folders` that has a session of it, and its sessions, measured or not; of an open number
-    those that there are.
+    """Server id -> the first of `folders` that has a session of the server, and its sessions.
 
-    Only servers of absent points are looked for: what this host can measure it measures itself. A server's id is a hash of all that
-    defines it, so it is the same on every host whose config defines the device alike.
+    The sessions are all of the config's, measured or not; with an open number of repeats only the recorded ones. Only servers of
+    absent points are looked for: what this host can measure it measures itself. A server's id is a hash of all that defines it, so
+    it is the same on every host whose config defines the device alike.
     """
     loads: dict[str, dict[str, Load]] = {}
     here = {point.server.id for point in grid.points if point.skip is None}

@@ -1,4 +1,4 @@
-"""How many sessions a server gets: a number, or as many as a stated precision takes. Decided from the records alone."""
+"""How many sessions a server gets: a fixed number, or as many as a precision takes; decided from the records on disk."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from servegrid.util.files import read_json
 
 
 def needed_sessions(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
-    """The sessions of the grid, in the order they run, less those that no load needs; outcomes in `retry` are no records here."""
+    """The sessions of the grid that a load needs, in the order they run; records with an outcome in `retry` do not count."""
     needed = {
         session.id
         for sessions in sessions_by_server(grid).values()
@@ -23,7 +23,7 @@ def needed_sessions(grid: Grid, results: Path, retry: Iterable[str] = ()) -> lis
 
 
 def sessions_by_server(grid: Grid) -> dict[str, list[Session]]:
-    """All sessions that there may be, by the server's id."""
+    """All possible sessions, by the server's id."""
     by_server: dict[str, list[Session]] = {}
     for session in grid.sessions:
         by_server.setdefault(session.server.id, []).append(session)
@@ -31,7 +31,7 @@ def sessions_by_server(grid: Grid) -> dict[str, list[Session]]:
 
 
 def needed_of_server(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
-    """Of one server's sessions those that any of its loads needs."""
+    """The sessions of one server that any of its loads needs."""
     repeats = grid.config.repeats
     if not repeats.is_open:
         return sessions
@@ -42,7 +42,7 @@ def needed_of_server(sessions: list[Session], results: Path, grid: Grid, retry: 
 
 
 def expected_sessions(load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats) -> list[Session]:
-    """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
+    """The sessions of a server in which this load is to be measured: those in which it was, if they suffice; else all."""
     if not repeats.is_open:
         return list(sessions)
     return _needed_of_load(
@@ -59,16 +59,16 @@ def _needed_of_load(
 
 
 def _load_records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
-    """Of the load, in each of these sessions that had a server."""
+    """The load's records in these sessions, without sessions whose server failed to start."""
     folders = [session_folder(results, session) for session in sessions]
     paths = [load_folder(folder, load) / "load.json" for folder in folders if not failed_at_start(folder)]
     return [read_json(path) for path in paths if path.exists()]
 
 
 def is_precise(loads: Iterable[Mapping[str, Any]], precision: float) -> bool:
-    """Whether half the interval of the requests per second is at most this share of their mean; of one load in several sessions.
+    """Whether half the 95 % interval of a load's requests per second over its sessions is at most this share of their mean.
 
-    One number alone has no interval. A load that has failed each time counts as precise: more sessions would tell nothing.
+    A single session has no interval. A load that failed each time counts as precise: more sessions would add nothing.
     """
     rates = [rate for load in loads if load["status"] != "failed" and (rate := _requests_per_s(load)) > 0]
     if not rates:

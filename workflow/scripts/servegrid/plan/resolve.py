@@ -1,4 +1,4 @@
-"""What the grid has to know beside the config: versions, revisions, hashes, and which devices this host has."""
+"""Resolve what the config refers to: versions, revisions, hashes, and which devices and clients this host lacks."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ PROMPTS_VERSION = 1  # raise it when the generator makes another set from the sa
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Looked up once, before the grid is expanded; with them the grid is a pure function of the config."""
+    """What the config's names mean on this host. Looked up once; with it the grid is a pure function of the config."""
 
     model: ModelRef
     draft: ModelRef | None
     prompt_set_id: str
-    engine_versions: Mapping[str, str]  # entry of `engines` -> version, where its environment does not say
+    engine_versions: Mapping[str, str]  # entry of `engines` -> version, unless a lock file gives it
     lock_versions: Mapping[str, str] = field(default_factory=dict)  # name of a lock file -> version of what it installs
     absent_devices: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
     absent_clients: Mapping[str, str] = field(default_factory=dict)  # kind of client -> what this host lacks for it
@@ -37,7 +37,7 @@ class Resolved:
 
 
 def resolve(config: Config) -> Resolved:
-    """Look up what the config refers to.
+    """Look up all files, versions and devices that the config refers to.
 
     Raises:
         ConfigError: when a file or folder that the config names is not there.
@@ -71,12 +71,12 @@ def _resolve_model(source: str, revision: str | None, gguf: Mapping[str, str]) -
 
 
 def _absolute_paths(named: Mapping[str, str]) -> dict[str, str]:
-    """Paths that are there made absolute; what is not there is a name on the hub, or is missed later."""
+    """The paths, made absolute where they exist; others are hub names, or are reported missing later."""
     return {name: str(Path(path).absolute()) if Path(path).exists() else path for name, path in named.items()}
 
 
 def _checkpoint_hashes(config: Config) -> dict[str, str]:
-    """Content of every ready checkpoint and speculator that lies on this machine, by its path."""
+    """Content hash of every ready checkpoint and speculator on this host, by its path."""
     from servegrid.model.identity import revision_of
 
     named = [*_absolute_paths(config.model.quantized).values(), *_absolute_paths(config.model.speculators).values()]
@@ -118,7 +118,7 @@ def _resolve_draft(source: str | None) -> ModelRef | None:
 
 
 def _engine_version(name: str, entry: EngineConfig) -> str:
-    """The version the user states, or the hash of the user's program; an image's is in its name."""
+    """The version that the user states, or a hash of the user's program; an image's is in its name."""
     if entry.version or entry.runtime in ("url", "docker"):
         return entry.version or "unstated"
     assert entry.command
@@ -131,7 +131,7 @@ def _engine_version(name: str, entry: EngineConfig) -> str:
 
 
 def _lock_versions(config: Config) -> dict[str, str]:
-    """Version of every lock file that an engine of the config may be installed from."""
+    """Version (a hash) of every lock file that an engine of the config may be installed from."""
     used = {engine_of(name, entry) for name, entry in config.engines.items() if entry.runtime == "venv"}
     kinds = {device.kind for device in config.devices.values()}
     files = {name: lock_file(name) for engine in used for kind in kinds for name in [engines.get(engine).lock(kind)]}
@@ -143,12 +143,12 @@ def _lock_versions(config: Config) -> dict[str, str]:
 
 
 def lock_file(name: str) -> Path:
-    """The lock file of this name."""
+    """Path of the lock file of this name."""
     return REPOSITORY / "envs" / f"{name}.txt"
 
 
 def _prompt_set_id(config: Config, model: ModelRef) -> str:
-    """Identity of the prompt set: of a file its content, of a generated set all that goes into making it."""
+    """Hash of the prompt set: of a file's content, or of all that determines a generated set."""
     prompts = config.prompts
     if prompts.source == "generated":
         return digest([PROMPTS_VERSION, model.revision, prompts.model_dump()])
@@ -167,7 +167,7 @@ def _check_published(config: Config) -> None:
 
 
 def _axis_values(config: Config, axis: str) -> list[Any]:
-    """All values that the grid gives to an axis, those of its extra points among them."""
+    """All values that the grid gives to an axis, including those of `include`."""
     listed = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
     extra = [point[axis] for point in config.grid.include if axis in point]
     return [*listed, *(value for given in extra for value in (given if isinstance(given, list) else [given]))]

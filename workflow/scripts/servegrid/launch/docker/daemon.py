@@ -1,4 +1,4 @@
-"""The daemon that DOCKER_HOST names, or the host's own: Docker, rootless Docker, or Podman's Docker-compatible socket."""
+"""Connect to the container daemon: the one in DOCKER_HOST or the host's own (Docker, rootless Docker, or Podman's socket)."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ _LOCAL_HOSTS, _DEFAULT_PORT = ("localhost", "127.0.0.1", "::1"), 2375
 
 
 class DaemonUnreachable(Exception):
-    """There is no talking to the daemon; the text says why, `remedy` how to mend it."""
+    """The daemon cannot be reached or used; the text says why, `remedy` how to mend it."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         self.remedy = remedy
@@ -23,16 +23,16 @@ class DaemonUnreachable(Exception):
 
 
 def daemon_address() -> str:
-    """Where the daemon is looked for."""
+    """Address of the daemon: DOCKER_HOST, else Docker's default socket."""
     return os.environ.get("DOCKER_HOST") or _DEFAULT_ADDRESS
 
 
 @contextmanager
 def docker_client(timeout_s: int = 60) -> Iterator[Any]:
-    """A client of the daemon (`docker.DockerClient`); every call but waits and streams ends within `timeout_s` seconds.
+    """Connect to the daemon and give a `docker.DockerClient`; every call but waits and streams ends within `timeout_s` seconds.
 
     Raises:
-        Unreachable: when nobody answers there, or not this user, or when it is another machine's.
+        DaemonUnreachable: when nobody answers there, or not this user, or when it is another machine's.
     """
     _check_reachable(daemon_address())
     try:
@@ -46,7 +46,7 @@ def docker_client(timeout_s: int = 60) -> Iterator[Any]:
 
 
 def _check_reachable(address: str) -> None:
-    """See whether somebody listens there; the client's own errors do not say what is wrong."""
+    """Check that a daemon listens at `address`; the client's own errors do not say what is wrong."""
     parts = urlsplit(address)
     try:
         if parts.scheme == "unix":

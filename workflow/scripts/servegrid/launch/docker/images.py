@@ -1,4 +1,4 @@
-"""Images: found or pulled, and named by their digest."""
+"""Container images: looked up or pulled, then used by their digest."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ class ImageAbsent(Exception):
 
 
 def resolve_image(reference: str) -> ImageRecord:
-    """What the name means on this host, pulled if it is not there; an image that cannot be had is a record with `error`."""
+    """Resolve an image's name to its digest, pulling it if needed; an image that cannot be had gives a record with `error`."""
     try:
         with docker_client() as client:
             pulled = not _is_present(client, reference)
@@ -49,14 +49,14 @@ def _image_record(reference: str, attributes: Mapping[str, Any], pulled: bool) -
 
 
 def _repository_digest(reference: str, digests: list[str]) -> str | None:
-    """Of the digests that the image has in several repositories, the one in the repository that was asked for."""
+    """The image's digest in the repository that was asked for, else its first one; None if it has none."""
     repository = parse_repository_tag(reference)[0]
     matching = [digest for digest in digests if digest.rpartition("@")[0].endswith(repository)]
     return next(iter([*matching, *digests]), None)
 
 
 def ensure_present(client: Any, image: ImageRecord) -> None:
-    """See to it that a recorded image is there; one that was removed is pulled again, by its digest.
+    """Make sure that a recorded image is on this host; one that was removed is pulled again, by its digest.
 
     Raises:
         ImageAbsent: when it cannot be.
@@ -77,7 +77,7 @@ def _is_present(client: Any, name: str) -> bool:
 
 
 def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) -> None:
-    """Pull an image, and say now and then how far it is.
+    """Pull an image, and print its progress every few seconds.
 
     Raises:
         ImageAbsent: with the daemon's words, when it cannot be pulled.
@@ -92,7 +92,7 @@ def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) 
 
 
 def _progress_lines(events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
-    """Lines of progress, at most one every few seconds, from the daemon's events."""
+    """Lines of progress from the daemon's events, at most one every few seconds."""
     layers: dict[str, tuple[int, int]] = {}
     last_line_s = time.monotonic()
     for event in events:

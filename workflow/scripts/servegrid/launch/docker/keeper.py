@@ -1,4 +1,4 @@
-"""One life of a container: created, started, its log followed, stopped, removed. Run by scripts/run_container.py."""
+"""Create a container, start it, follow its log, stop it and remove it. Run by scripts/run_container.py."""
 
 import ctypes
 import math
@@ -29,7 +29,7 @@ RUN_ADAPTER = TypeAdapter(ContainerRun)
 
 
 class ContainerKeeper:
-    """Looks after the container that `folder`/container.json describes, from its creation until it is removed.
+    """Run the container that `folder`/container.json describes, from its creation until it is removed.
 
     Writes started.json (id, pid: of its first process as this host counts, or null) and in the end ended.json (exit, oom_killed,
     error). Its log goes to standard output from the first byte. SIGTERM, or the death of the parent, stops it.
@@ -41,7 +41,7 @@ class ContainerKeeper:
         self._finished = threading.Event()  # the container ended, or is to end
 
     def run(self) -> int:
-        """The container's exit status, or 125 when the daemon refused it."""
+        """Run the container to its end; return its exit status, or 125 if the daemon refused it."""
         signal.signal(signal.SIGTERM, lambda *_: self._finished.set())
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         try:
@@ -76,7 +76,7 @@ class ContainerKeeper:
                 container.remove(force=True, v=True)
 
     def _start_and_follow(self, container: Any) -> threading.Thread:
-        """Attached before the start, so that not a byte of the log is missed."""
+        """Start the container and return the thread that copies its log; attached before the start, so that no byte is missed."""
         output = container.attach(stdout=True, stderr=True, stream=True)
         container.start()
         container.reload()
@@ -103,7 +103,7 @@ def _copy_log(output: Iterable[bytes]) -> None:
 
 
 def _local_pid(container: str, pid: int) -> int | None:
-    """The pid, if it means the container here too; a daemon in a virtual machine counts other processes."""
+    """The pid, if it is the container's on this host too, else None; a daemon in a virtual machine numbers processes anew."""
     try:
         return pid if container in Path(f"/proc/{pid}/cgroup").read_text() else None
     except OSError:
@@ -111,7 +111,7 @@ def _local_pid(container: str, pid: int) -> int | None:
 
 
 def create_arguments(run: ContainerRun, environment: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
-    """The container for `DockerClient.containers.create`; a variable without a value has that of `environment`."""
+    """Keyword arguments of `DockerClient.containers.create`; a variable without a value takes that of `environment`."""
     needs, cache = run.needs, run.needs.cache
     mounts = [Mount(str(path), str(path), type="bind", read_only=True) for path in run.mounts]
     mounts += [Mount(cache, run.cache_volume, type="volume")] if cache and run.cache_volume else []

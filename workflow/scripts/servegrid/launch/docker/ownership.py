@@ -1,4 +1,4 @@
-"""Whose a container is: labels name the process that looks after it, so that a later run finds those left behind."""
+"""Labels of a container that name the process that looks after it, so that a later run finds orphaned containers."""
 
 import os
 import platform
@@ -15,14 +15,14 @@ _PID, _START = "servegrid.owner.pid", "servegrid.owner.start"
 
 
 def owner_labels() -> dict[str, str]:
-    """Labels that say: this process looks after the container. A pid alone may be another's later."""
+    """Labels that name this process as the owner; with its start time, since a pid may be another process's later."""
     pid = os.getpid()
     here = {_HOST: platform.node(), _BOOT: _boot_id(), _NAMESPACE: _pid_namespace()}
     return here | {_PID: str(pid), _START: _start_ticks(pid) or ""}
 
 
 def is_orphan(labels: Mapping[str, str], running: bool) -> bool:
-    """Whether the process that looked after the container is certainly dead. What is not servegrid's is never one."""
+    """Whether the container's owner is certainly dead; never for containers that are not servegrid's."""
     if not {_HOST, _BOOT, _NAMESPACE, _PID, _START} <= set(labels):
         return False
     if labels[_BOOT] != _boot_id():  # of before the last start of this host, or of another one that shares the daemon
@@ -31,7 +31,7 @@ def is_orphan(labels: Mapping[str, str], running: bool) -> bool:
 
 
 def remove_orphans(client: Any) -> list[str]:
-    """Remove the containers whose owner is dead; gives their sessions. Nobody else's is touched."""
+    """Remove the containers whose owner is dead, and no others; return the sessions they belonged to."""
     swept = []
     for container in client.containers.list(all=True, filters={"label": _PID}, ignore_removed=True):
         if not is_orphan(container.labels, container.status == "running"):
@@ -56,7 +56,7 @@ def _pid_namespace() -> str:
 
 
 def _start_ticks(pid: int) -> str | None:
-    """When the process was started, in clock ticks since boot (proc(5), field 22 of stat); None if there is none."""
+    """Start time of the process in clock ticks since boot (proc(5), field 22 of stat); None if it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""A server in a container, looked after by a program that runs under the guard as any server does."""
+"""A server in a container. Its keeper, scripts/run_container.py, runs under the guard as any server process does."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ _SIGNAL_OFFSET = 128  # exit statuses above it are signals, to the daemon as to 
 
 
 class ContainerServer(Server):
-    """As `Server`; its pid is that of the container's first process, or None where that is not one of this host."""
+    """A `Server` in a container; `pid` is the container's first process, or None where that is not visible on this host."""
 
     def __init__(
         self, run: ContainerRun, folder: Path, log: Path, port: int, stop_timeout_s: float, headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class ContainerServer(Server):
         return self
 
     def _wait_until_started(self) -> dict[str, Any]:
-        """What started.json says, once it is there; the daemon's own time limits end this wait."""
+        """Wait for started.json and return its content; the daemon's own time limits end this wait."""
         while not (self._folder / STARTED_FILE).exists():
             if not self.alive:
                 ended = self.ended or {}
@@ -67,13 +67,13 @@ class ContainerServer(Server):
 
     @property
     def alive(self) -> bool:
-        """Whether the container runs; known before it is removed and its keeper is gone."""
+        """Whether the container runs; its end is known before it is removed and its keeper is gone."""
         if self.ended is None:
             self.ended = self._read_outcome()
         return super().alive
 
     def dies_within(self, limit_s: float) -> bool:
-        """Whether the container ended, or does within `limit_s` seconds."""
+        """Whether the container has ended, or ends within `limit_s` seconds."""
         deadline_s = now_s() + limit_s
         while self.alive and now_s() < deadline_s:
             time.sleep(POLL_S)
@@ -84,7 +84,7 @@ class ContainerServer(Server):
         return self._read_outcome() or ended
 
     def _read_outcome(self) -> dict[str, Any] | None:
-        """How the container ended, if it was told already; an exit status that means a signal becomes one."""
+        """How the container ended, from ended.json; None while there is none. An exit status above 128 becomes a signal."""
         path = self._folder / ENDED_FILE
         if not path.exists():
             return None
@@ -95,7 +95,7 @@ class ContainerServer(Server):
 
 
 def require_image(reference: str, resources: Path) -> ImageRecord:
-    """The image as recorded, and it is there.
+    """Make sure that the recorded image is on this host, and return its record.
 
     Raises:
         ServerError: `image` when it cannot be had, `launch` when the daemon does not answer.
@@ -116,7 +116,7 @@ def require_image(reference: str, resources: Path) -> ImageRecord:
 
 
 def remove_orphaned_containers() -> list[str]:
-    """Remove containers that a run left behind when it was killed; a daemon that does not answer has none of ours to show."""
+    """Remove containers that a killed run left behind, and return their sessions; none if the daemon does not answer."""
     try:
         with docker_client() as client:
             return remove_orphans(client)
