@@ -23,13 +23,13 @@ PIP_TO_UV = {
 }
 
 
-def pip_settings(listed: str) -> dict[str, str]:
+def pip_settings(pip_config: str) -> dict[str, str]:
     """pip's settings for an install, by option, from the text of `pip config list`.
 
     A line is `SECTION.OPTION='VALUE'`; the environment stands over [install], and that over [global].
     """
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
-    for line in listed.splitlines():
+    for line in pip_config.splitlines():
         section, _, setting = line.partition(".")
         option, _, value = setting.partition("=")
         if section in sections:
@@ -47,8 +47,10 @@ def uv_settings(pip: dict[str, str]) -> dict[str, str]:
 
 def install(lock: Path, python: Path) -> None:
     """Install the packages of a lock file into an environment. The user's own settings of uv override those of pip."""
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
-    settings = uv_settings(pip_settings(listed.stdout))
+    pip_config = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    )
+    settings = uv_settings(pip_settings(pip_config.stdout))
     options = ["--no-deps", "--require-hashes", "--no-progress", "-r", lock]
     command = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *options]
     subprocess.run(command, check=True, env=settings | os.environ)

@@ -30,8 +30,8 @@ def main() -> None:
     )
     model.save_pretrained(str(arguments.out))
     for path in arguments.checkpoint.iterdir():  # vLLM looks for the tokenizer in the compiled folder
-        small = path.suffix in (".json", ".txt", ".model", ".jinja") and not path.name.endswith(".index.json")
-        if small and not (arguments.out / path.name).exists():
+        is_small = path.suffix in (".json", ".txt", ".model", ".jinja") and not path.name.endswith(".index.json")
+        if is_small and not (arguments.out / path.name).exists():
             shutil.copy(path, arguments.out)
 
 

@@ -78,12 +78,14 @@ def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.
         other.id: loads for other in grid.sessions if (loads := pending_loads(other, results, arguments.retry))
     }
     history = History.read(results)
-    left_s = sum(history.session_s(other, open_loads[other.id]) for other in grid.sessions if other.id in open_loads)
+    remaining_s = sum(
+        history.session_s(other, open_loads[other.id]) for other in grid.sessions if other.id in open_loads
+    )
     done = len(grid.sessions) - len(open_loads)
-    most = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
+    session_limit = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
     axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
-    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {most}"
-    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
+    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {session_limit}"
+    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", remaining_s, arguments.log)
 
 
 def _give_up(progress: Progress, message: str, status: int) -> int:

@@ -27,12 +27,12 @@ def _mistakes(key: str, claim: Claim, axes: list[str]) -> Iterator[str]:
         yield f"{key}.at_most = {yaml_text(claim.at_most)}: is below at_least = {yaml_text(claim.at_least)}"
     for part in ("better", "than"):
         yield from _selector_mistakes(f"{key}.{part}", getattr(claim, part), axes)
-    named = [(f"{key}.matched_on", axis) for axis in claim.matched_on or []]
+    named_axes = [(f"{key}.matched_on", axis) for axis in claim.matched_on or []]
     if claim.less_than_linear_in:
-        named.append((f"{key}.less_than_linear_in", claim.less_than_linear_in))
+        named_axes.append((f"{key}.less_than_linear_in", claim.less_than_linear_in))
     yield from (
-        f"{where} = {yaml_text(axis)}: is not one of {', '.join(axes)}"
-        for where, axis in named
+        f"{claim_key} = {yaml_text(axis)}: is not one of {', '.join(axes)}"
+        for claim_key, axis in named_axes
         if _is_unknown(axis, axes)
     )
 

@@ -59,8 +59,8 @@ def _mistake(key: str, finding: dict[str, Any]) -> str:
 def unknown_key(key: str, allowed: Iterable[str]) -> str:
     """Error message for a key that does not exist, with the nearest one that does."""
     allowed = sorted(allowed)
-    near = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    closest = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
+    hint = f"; did you mean {closest[0]}?" if closest else ""
     return f"{key}: there is no such key{hint} (allowed: {', '.join(allowed)})"
 
 

@@ -145,5 +145,5 @@ def _number_or_auto(value: Any) -> Any:
     return value
 
 
-Sessions = Annotated[Repeats, BeforeValidator(_number_or_auto)]
+RepeatsSetting = Annotated[Repeats, BeforeValidator(_number_or_auto)]
 """Type of the key `repeats`: a number, `auto`, or the section."""

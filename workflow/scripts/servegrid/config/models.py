@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from servegrid.config.judging import Claim, Report
-from servegrid.config.measuring import GridConfig, LoadConfig, Prompts, Repeats, Sessions
+from servegrid.config.measuring import GridConfig, LoadConfig, Prompts, Repeats, RepeatsSetting
 from servegrid.config.section import Name, Section, parse_command_line_bool
 from servegrid.config.serving import Device, EngineConfig, Model, ServerConfig
 
@@ -31,7 +31,7 @@ class Config(Section):
         description="The devices, by the name the grid uses.",
     )
     grid: GridConfig = Field(description="What is measured: the product of the axes.")
-    repeats: Sessions = Field(
+    repeats: RepeatsSetting = Field(
         default_factory=lambda: Repeats(at_least=2, at_most=2),
         description="Sessions per server: each launches it anew. The spread over them is the doubt. A number (2 unless given); or `auto`, or a section "
         "with the keys below: as many as a precision takes.",

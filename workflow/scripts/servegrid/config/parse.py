@@ -171,22 +171,22 @@ def _selector_mistakes(config: Config) -> Iterator[str]:
     entries = [("grid.include", config.grid.include), ("grid.exclude", config.grid.exclude)]
     for key, points in [*entries, ("report.baseline", [config.report.baseline])]:
         for index, point in enumerate(points):
-            where = key if key == "report.baseline" else f"{key}[{index}]"
-            yield from (unknown_key(f"{where}.{axis}", axes) for axis in point if axis not in axes)
-            yield from _axis_type_mistakes(where, point)
+            entry_key = key if key == "report.baseline" else f"{key}[{index}]"
+            yield from (unknown_key(f"{entry_key}.{axis}", axes) for axis in point if axis not in axes)
+            yield from _axis_type_mistakes(entry_key, point)
             if not point and key != "report.baseline":
-                yield f"{where} = {{}}: names no axis"
+                yield f"{entry_key} = {{}}: names no axis"
             if key == "grid.include":
-                yield from _include_mistakes(config, where, point)
+                yield from _include_mistakes(config, entry_key, point)
             elif key == "grid.exclude":
-                yield from _exclude_mistakes(where, point, axes)
+                yield from _exclude_mistakes(entry_key, point, axes)
 
 
-def _axis_type_mistakes(where: str, point: dict[str, Any]) -> Iterator[str]:
+def _axis_type_mistakes(entry_key: str, point: dict[str, Any]) -> Iterator[str]:
     for axis in AXES:
         for value in _as_list(point.get(axis, [])):
             if value is None or isinstance(value, bool):
-                yield f"{where}.{axis} = {yaml_text(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
+                yield f"{entry_key}.{axis} = {yaml_text(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
 
 
 def _objective_mistakes(config: Config) -> Iterator[str]:
@@ -197,14 +197,14 @@ def _objective_mistakes(config: Config) -> Iterator[str]:
         yield "report.slo = {}: needs at least one limit for the objective max_throughput_under_slo"
 
 
-def _include_mistakes(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:
+def _include_mistakes(config: Config, entry_key: str, point: dict[str, Any]) -> Iterator[str]:
     for axis, defined in (("engine", config.engines), ("gpu", config.devices)):
         for value in _as_list(point.get(axis, [])):
             if value not in defined:
-                yield f"{where}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(defined))}"
+                yield f"{entry_key}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(defined))}"
     for value in _as_list(point.get("threads", [])):
         if not isinstance(value, int) or value < 1:
-            yield f"{where}.threads = {yaml_text(value)}: must be a whole number, at least 1"
+            yield f"{entry_key}.threads = {yaml_text(value)}: must be a whole number, at least 1"
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -224,12 +224,12 @@ def _arrival_mistakes(config: Config) -> Iterator[str]:
     yield from dict.fromkeys(mistakes)
 
 
-def _exclude_mistakes(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
+def _exclude_mistakes(entry_key: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
     for axis, value in point.items():
         axis_values = list(map(str, axes.get(axis, [])))
         for selected in _as_list(value):
             if axis_values and str(selected) not in axis_values:
-                yield f"{where}.{axis} = {yaml_text(selected)}: leaves nothing out; the axis has {', '.join(axis_values)}"
+                yield f"{entry_key}.{axis} = {yaml_text(selected)}: leaves nothing out; the axis has {', '.join(axis_values)}"
 
 
 def _keyed_axis_values(config: Config, axis: str) -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from servegrid.config.models import Config
 from servegrid.config.section import AxisValue
 from servegrid.config.serving import Device, EngineConfig
 
-HEAD = """# The config
+PAGE_HEAD = """# The config
 
 `config/config.yaml` is the default sweep. A sweep of your own is a file with what differs from it:
 
@@ -27,7 +27,7 @@ Mappings merge with the default, lists replace it. Single values can be given on
 
 The tables below are written from the code that checks the config: `make config-reference`.
 """
-ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
+ENTRY_SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "engines": ("engines.<name>", EngineConfig),
     "devices": ("devices.<name>", Device),
     "claims": ("claims[]", Claim),
@@ -36,7 +36,7 @@ ENTRIES: dict[str, tuple[str, type[BaseModel]]] = {
 
 def config_reference() -> str:
     """Text of config/README.md, in Markdown."""
-    return "\n".join([HEAD, *_section_lines("", Config)])
+    return "\n".join([PAGE_HEAD, *_section_lines("", Config)])
 
 
 def _section_lines(path: str, section: type[BaseModel]) -> Iterator[str]:
@@ -50,8 +50,8 @@ def _section_lines(path: str, section: type[BaseModel]) -> Iterator[str]:
     yield ""
     for name, field in section.model_fields.items():
         key = f"{path}.{name}" if path else name
-        if key in ENTRIES:
-            yield from _section_lines(*ENTRIES[key])
+        if key in ENTRY_SECTIONS:
+            yield from _section_lines(*ENTRY_SECTIONS[key])
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _section_lines(key, field.annotation)
 

@@ -50,13 +50,13 @@ def _check_image(client: Any, reference: str, resources: Path) -> Finding:
     name = record.name if record and not record.error else reference
     subject = f"image {reference}"
     try:
-        size = client.images.get(name).attrs.get("Size") or 0
+        size_bytes = client.images.get(name).attrs.get("Size") or 0
     except ImageNotFound:
-        return _missing_image(subject, resources / record_path(reference), made_here=name.startswith("sha256:"))
-    return Finding("good", subject, f"here, {size / 1024**3:.1f} GiB" + (f", used as {name}" if record else ""))
+        return _missing_image(subject, resources / record_path(reference), is_local_build=name.startswith("sha256:"))
+    return Finding("good", subject, f"here, {size_bytes / 1024**3:.1f} GiB" + (f", used as {name}" if record else ""))
 
 
-def _missing_image(subject: str, record: Path, made_here: bool) -> Finding:
-    if made_here:
+def _missing_image(subject: str, record: Path, is_local_build: bool) -> Finding:
+    if is_local_build:
         return Finding("miss", subject, "what it meant is not here any more", f"build it, and remove {record}")
     return Finding("note", subject, "will be pulled", "or pull it beforehand (docker pull)")

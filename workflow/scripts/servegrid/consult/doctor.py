@@ -44,14 +44,14 @@ def check_host(grid: Grid) -> list[Finding]:
 
 def _check_disk(grid: Grid) -> Iterator[Finding]:
     for subject, name in (("results", grid.config.pathvars.results), ("resources", grid.config.pathvars.resources)):
-        free = shutil.disk_usage(_nearest_existing(Path(name))).free / GIB
-        if free < RESULTS_GIB:
+        free_gib = shutil.disk_usage(_nearest_existing(Path(name))).free / GIB
+        if free_gib < RESULTS_GIB:
             remedy = f"free some space, or point pathvars.{subject} at another disk"
-            yield Finding("miss", f"disk for {subject}", f"{free:.1f} GiB free, {RESULTS_GIB:g} GiB wanted", remedy)
+            yield Finding("miss", f"disk for {subject}", f"{free_gib:.1f} GiB free, {RESULTS_GIB:g} GiB wanted", remedy)
         elif not os.access(_nearest_existing(Path(name)), os.W_OK):
             yield Finding("miss", f"disk for {subject}", f"{name} cannot be written", "change its owner or pathvars")
         else:
-            yield Finding("good", f"disk for {subject}", f"{free:.0f} GiB free")
+            yield Finding("good", f"disk for {subject}", f"{free_gib:.0f} GiB free")
 
 
 def _nearest_existing(path: Path) -> Path:

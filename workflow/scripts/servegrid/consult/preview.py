@@ -90,10 +90,11 @@ def _overload_notes(grid: Grid) -> Iterator[str]:
     for session in grid.sessions:
         engine = engines.get(session.server.spec.engine)
         limit = session.server.spec.concurrency * session.server.spec.copies
-        over = sorted(load.threads for load in session.loads if load.threads and load.threads > limit)
-        if over and engine.above_limit != "no limit":
-            levels, what = ", ".join(map(str, over)), _ABOVE_LIMIT[engine.above_limit].format(name=session.server.name)
-            yield f"at {levels} threads {what}: servers work on {limit} at once (server.concurrency)"
+        levels_above = sorted(load.threads for load in session.loads if load.threads and load.threads > limit)
+        if levels_above and engine.above_limit != "no limit":
+            levels = ", ".join(map(str, levels_above))
+            consequence = _ABOVE_LIMIT[engine.above_limit].format(name=session.server.name)
+            yield f"at {levels} threads {consequence}: servers work on {limit} at once (server.concurrency)"
 
 
 def _undecidable_slo_notes(grid: Grid) -> Iterator[str]:
@@ -103,11 +104,15 @@ def _undecidable_slo_notes(grid: Grid) -> Iterator[str]:
         requests = load_shape.request_count(load.options, grid.config.prompts.count)
         for limit in grid.config.report.slo:
             latency, _, percent = limit.partition("_ms_p")
-            behind = request_metrics.requests_behind if latency in columns.OF_TOKENS else request_metrics.values_behind
-            least = behind(float(percent))
-            if requests and requests * sessions < least:
-                few = f"{requests} requests in each of {sessions} sessions" if sessions > 1 else f"{requests} requests"
-                yield f"report.slo.{limit} will stay unknown: it takes {least} requests, and a load has {few}"
+            requests_behind = (
+                request_metrics.requests_behind if latency in columns.OF_TOKENS else request_metrics.values_behind
+            )
+            minimum = requests_behind(float(percent))
+            if requests and requests * sessions < minimum:
+                available = (
+                    f"{requests} requests in each of {sessions} sessions" if sessions > 1 else f"{requests} requests"
+                )
+                yield f"report.slo.{limit} will stay unknown: it takes {minimum} requests, and a load has {available}"
 
 
 def _command_lines(grid: Grid) -> Iterator[str]:

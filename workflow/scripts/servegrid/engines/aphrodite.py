@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.speculation import Speculation
 
-METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
-READY = ("awq", "gptq", "exl3", "compressed-tensors")
+SPECULATION_METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
+READY_CHECKPOINTS = ("awq", "gptq", "exl3", "compressed-tensors")
 
 
 class Aphrodite(Engine):
@@ -27,7 +27,7 @@ class Aphrodite(Engine):
         "none": "",
         "int8-weight": "int8_per_channel_weight_only",
         "nf4": "bitsandbytes",
-        **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY)},
+        **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY_CHECKPOINTS)},
     }
     has_memory_fraction = True
     has_tensor_parallel = True
@@ -51,11 +51,11 @@ class Aphrodite(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return missing_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, or the quantized one; and weights that speculation needs."""
-        return checkpoint_files(spec, READY)
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Model and flags. The image's entry point is `aphrodite run`; a user's command has to include that itself."""
@@ -78,7 +78,7 @@ class Aphrodite(Engine):
         return options
 
     def _speculative_config(self, speculation: Speculation, launch: Launch) -> dict[str, Any]:
-        config: dict[str, Any] = {"method": METHODS.get(speculation.kind, speculation.kind)}
+        config: dict[str, Any] = {"method": SPECULATION_METHODS.get(speculation.kind, speculation.kind)}
         if speculation.length:
             config["num_speculative_tokens"] = speculation.length
         if "draft" in launch.files:
@@ -89,7 +89,7 @@ class Aphrodite(Engine):
 
     def container(self, spec: ServerSpec) -> Container:
         """Container settings; the host's shared memory is for the processes of tensor parallelism."""
-        return Container(port=2242, shm_size=None, ipc="host", cache=CACHE)
+        return Container(port=2242, shm_size=None, ipc="host", cache=CACHE_FOLDER)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version from /version, context from /v1/models."""

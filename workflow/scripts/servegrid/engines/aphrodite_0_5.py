@@ -7,8 +7,8 @@ from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
-READY = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")
-AT_LOAD: Mapping[str, str] = {"int4": "load-in-4bit", "int8": "load-in-8bit", "smoothquant": "load-in-smooth"}
+READY_CHECKPOINTS = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")
+LOAD_TIME_FLAGS: Mapping[str, str] = {"int4": "load-in-4bit", "int8": "load-in-8bit", "smoothquant": "load-in-smooth"}
 
 
 class Aphrodite05(Engine):
@@ -24,7 +24,11 @@ class Aphrodite05(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "alpindale/aphrodite-engine:latest"}
     info_paths = ("/version",)
     devices = ("cuda",)
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **AT_LOAD, **{native: native for native in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {
+        "none": "",
+        **LOAD_TIME_FLAGS,
+        **{native: native for native in READY_CHECKPOINTS},
+    }
     has_memory_fraction = True
     has_tensor_parallel = True
     key_variable = "APHRODITE_API_KEY"
@@ -41,11 +45,11 @@ class Aphrodite05(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return missing_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, or the quantized one."""
-        return checkpoint_files(spec, READY)
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Assignments for the program `env`, then the image's own entry point."""
@@ -53,7 +57,7 @@ class Aphrodite05(Engine):
         variables |= {"PORT": launch.port, "CONTEXT_LENGTH": spec.context_tokens, "NUM_GPUS": spec.tensor_parallel}
         if spec.memory_fraction is not None:
             variables["GPU_MEMORY_UTILIZATION"] = spec.memory_fraction
-        if spec.quantization in READY:
+        if spec.quantization in READY_CHECKPOINTS:
             variables["QUANTIZATION"] = spec.quantization
         variables["CMD_ADDITIONAL_ARGUMENTS"] = " ".join(self._additional_arguments(spec))
         return [*(f"{name}={value}" for name, value in variables.items()), ENTRYPOINT]
@@ -61,8 +65,8 @@ class Aphrodite05(Engine):
     def _additional_arguments(self, spec: ServerSpec) -> list[str]:
         """Flags that the image has no variable for."""
         options: dict[str, Option] = {"served-model-name": spec.model.name, "max-num-seqs": spec.concurrency}
-        if spec.quantization in AT_LOAD:
-            options[AT_LOAD[spec.quantization]] = None
+        if spec.quantization in LOAD_TIME_FLAGS:
+            options[LOAD_TIME_FLAGS[spec.quantization]] = None
         if spec.prefix_cache:
             options["context-shift"] = None
         return flags(options | dict(spec.options))

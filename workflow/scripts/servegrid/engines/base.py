@@ -10,7 +10,7 @@ from servegrid.engines.speculation import TRAINED, Speculation
 from servegrid.util.identity import aside, later
 
 Option = str | int | float | None
-CACHE = "/cache"  # in containers, and XDG_CACHE_HOME there
+CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
 SCRIPTS = Path(__file__).resolve().parents[2]
 
 
@@ -230,8 +230,8 @@ class Engine(ABC):
         """Name of the model in requests to this server."""
         return spec.model.name
 
-    def port_of(self, what: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
-        """Index of the port that serves `what`, counted from 0."""
+    def port_of(self, endpoint: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
+        """Index of the port that serves this endpoint, counted from 0."""
         return 0
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
@@ -246,9 +246,9 @@ class Engine(ABC):
         """Environment variables of the server beyond those of the run; the config's win. `${NAME}` is the shell's variable."""
         # OpenMP's threads spin while they wait. On cores that are shared with the client that makes a CPU engine many times
         # slower, and how much depends on the moment.
-        passive = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.kind == "cpu" else {}
+        openmp = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.kind == "cpu" else {}
         key = {self.key_variable: f"${{{spec.api_key_env}}}"} if self.key_variable and spec.api_key_env else {}
-        return passive | dict(spec.env) | key  # the client sends this one
+        return openmp | dict(spec.env) | key  # the client sends this one
 
 
 def _unsupported_remote(spec: ServerSpec) -> str | None:

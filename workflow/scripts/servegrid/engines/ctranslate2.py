@@ -33,4 +33,4 @@ class CTranslate2(Engine):
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, context and concurrency as the library server reports them."""
-        return _library_server.parse_version(answers)
+        return _library_server.parse_reported(answers)

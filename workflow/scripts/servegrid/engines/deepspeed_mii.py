@@ -5,7 +5,7 @@ from typing import Any
 
 from servegrid.engines.base import Container, Engine, Launch, Option, ServerSpec, flags
 
-MODULE = ("python", "-m", "mii.entrypoints.openai_api_server")
+SERVER_COMMAND = ("python", "-m", "mii.entrypoints.openai_api_server")
 
 
 class DeepSpeedMII(Engine):
@@ -55,7 +55,7 @@ class DeepSpeedMII(Engine):
 
     def container(self, spec: ServerSpec) -> Container:
         """Container settings; its processes share memory."""
-        return Container(program=MODULE, shm_size="1g")
+        return Container(program=SERVER_COMMAND, shm_size="1g")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
         """Fields for an exact length; the temperature must be above 0 and is left to MII: with one candidate it changes nothing."""

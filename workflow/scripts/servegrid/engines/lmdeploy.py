@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
-READY = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
+READY_CHECKPOINTS = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
 
 
 class LMDeploy(Engine):
@@ -28,7 +28,7 @@ class LMDeploy(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "openmmlab/lmdeploy:v0.18.0"}
     protocols = ("openai-completions", "openai-chat")
     devices = ("cuda",)
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{native: native for native in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{native: native for native in READY_CHECKPOINTS}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -47,11 +47,11 @@ class LMDeploy(Engine):
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return unequal_shares(spec, self.title) or missing_checkpoint(spec, READY)
+        return unequal_shares(spec, self.title) or missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and the draft model's or speculator's."""
-        return checkpoint_files(spec, READY)
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Model and flags; `--generation-config lmdeploy` keeps the checkpoint's own sampling defaults from being used."""
@@ -73,7 +73,7 @@ class LMDeploy(Engine):
     def container(self, spec: ServerSpec) -> Container:
         """Container settings as in its documentation."""
         program = ("lmdeploy", "serve", "api_server")
-        return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE)
+        return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE_FOLDER)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
         """Fields for greedy decoding: it samples always, from one candidate here. It ignores other engines' fields silently."""
@@ -89,7 +89,7 @@ class LMDeployPyTorch(LMDeploy):
     speculation_kinds = ("eagle3", "eagle", "mtp")
     quantizations: ClassVar[Mapping[str, str]] = {
         "none": "hf",
-        **{native: native for native in READY if native != "gptq"},
+        **{native: native for native in READY_CHECKPOINTS if native != "gptq"},
     }
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:

@@ -2,7 +2,7 @@
 
 from servegrid.engines.base import Engine, Launch, Option, ServerSpec, flags
 
-SPARE = 1
+SPARE_SLOTS = 1
 CUDA_ONLY = ("vram-budget", "reset-gpu-index", "disable-gpu-index")
 
 
@@ -35,8 +35,10 @@ class PowerInfer(Engine):
         if spec.memory_fraction is not None and spec.runtime != "url":
             return "PowerInfer takes GiB of memory, not a share: set options.vram-budget"
         reason = super().unsupported(spec)
-        wrong = [name for name in CUDA_ONLY if name in spec.options and spec.kind != "cuda"]
-        return reason or (f"option {wrong[0]} of PowerInfer needs a device of kind cuda" if wrong else None)
+        cuda_options = [name for name in CUDA_ONLY if name in spec.options and spec.kind != "cuda"]
+        if cuda_options and not reason:
+            return f"option {cuda_options[0]} of PowerInfer needs a device of kind cuda"
+        return reason
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model."""
@@ -45,7 +47,7 @@ class PowerInfer(Engine):
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Flags of the server. Slots share one context; without --cont-batching they would take turns."""
-        slots = spec.concurrency + SPARE
+        slots = spec.concurrency + SPARE_SLOTS
         options: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
         options |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}
         options |= {"ctx-size": slots * spec.context_tokens}

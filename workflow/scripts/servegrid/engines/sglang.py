@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
-READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "modelopt_fp8", "modelopt_fp4")
+READY_CHECKPOINTS = (
+    "awq",
+    "gptq",
+    "awq_marlin",
+    "gptq_marlin",
+    "w8a8_int8",
+    "w8a8_fp8",
+    "modelopt_fp8",
+    "modelopt_fp4",
+)
 """Quantizations that need a checkpoint made beforehand."""
 
 
@@ -31,7 +40,10 @@ class SGLang(Engine):
     info_paths = ("/server_info", "/model_info")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in ("fp8", "mxfp8", *READY)}}
+    quantizations: ClassVar[Mapping[str, str]] = {
+        "none": "",
+        **{native: native for native in ("fp8", "mxfp8", *READY_CHECKPOINTS)},
+    }
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -53,11 +65,11 @@ class SGLang(Engine):
             return (
                 f"{spec.sharing} x {spec.memory_fraction:g} of the memory leaves SGLang none for activations; take less"
             )
-        return missing_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and the draft model's or speculator's."""
-        return checkpoint_files(spec, READY)
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Flags of the server. Requests above the concurrency wait in an unbounded queue (`max-queued-requests` bounds it)."""
@@ -75,7 +87,7 @@ class SGLang(Engine):
     def container(self, spec: ServerSpec) -> Container:
         """Container settings as in its documentation."""
         program = ("python3", "-m", "sglang.launch_server")
-        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache=CACHE)
+        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache=CACHE_FOLDER)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, resolved arguments and cache size from /server_info."""
@@ -97,7 +109,7 @@ def _speculation_flags(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
     length, kind = spec.speculation.length, spec.speculation.kind
     if kind == "none":
         return {}
-    options: dict[str, Option] = {"speculative-algorithm": ALGORITHMS[kind]}
+    options: dict[str, Option] = {"speculative-algorithm": SPECULATION_ALGORITHMS[kind]}
     if length:
         options |= {"speculative-num-steps": length, "speculative-num-draft-tokens": length + 1}
     if kind == "ngram":
@@ -106,4 +118,4 @@ def _speculation_flags(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
     return options | ({"speculative-draft-model-path": str(launch.files["draft"])} if "draft" in launch.files else {})
 
 
-ALGORITHMS = {"ngram": "NGRAM", "draft": "STANDALONE", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN"}
+SPECULATION_ALGORITHMS = {"ngram": "NGRAM", "draft": "STANDALONE", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN"}

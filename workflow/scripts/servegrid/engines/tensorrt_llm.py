@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import yaml
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 SETTINGS_FILE = "trtllm.yaml"
 SETTINGS_PREFIX = "config."  # options with this prefix go into the settings file: config.kv_cache_config.dtype
 MAX_NUM_TOKENS = 8192  # its default; it refuses longer prompts
-READY = ("fp8", "nvfp4", "awq", "gptq")
+READY_CHECKPOINTS = ("fp8", "nvfp4", "awq", "gptq")
 
 
 class TensorRTLLM(Engine):
@@ -34,7 +34,7 @@ class TensorRTLLM(Engine):
     info_paths = ("/version",)
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle3", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in READY_CHECKPOINTS}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -54,11 +54,11 @@ class TensorRTLLM(Engine):
             return reason
         if unequal := unequal_shares(spec, self.title):
             return f"{unequal} and set config.kv_cache_config.max_tokens among its options"
-        return missing_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, and the draft model's or speculator's."""
-        return checkpoint_files(spec, READY)
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Model and flags; settings that have no flag are in the settings file."""
@@ -85,14 +85,14 @@ class TensorRTLLM(Engine):
     def container(self, spec: ServerSpec) -> Container:
         """Container settings as in its documentation."""
         limits = {"memlock": -1, "stack": 67108864}
-        return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache=CACHE)
+        return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache=CACHE_FOLDER)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version from /version; it reports nothing else outside of its metrics."""
         return Reported(version=(answers.get("/version") or {}).get("version"))
 
 
-DECODING = {"ngram": "NGram", "draft": "DraftTarget", "eagle3": "Eagle3", "mtp": "MTP"}
+DECODING_TYPES = {"ngram": "NGram", "draft": "DraftTarget", "eagle3": "Eagle3", "mtp": "MTP"}
 
 
 def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
     kind, length = spec.speculation.kind, spec.speculation.length
     if kind == "none":
         return {}
-    config: dict[str, Any] = {"decoding_type": DECODING[kind]}
+    config: dict[str, Any] = {"decoding_type": DECODING_TYPES[kind]}
     if length:
         config |= {"num_nextn_predict_layers" if kind == "mtp" else "max_draft_len": length}
     if kind == "ngram":

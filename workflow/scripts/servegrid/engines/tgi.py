@@ -7,9 +7,9 @@ from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
-READY = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
+READY_CHECKPOINTS = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
 """Quantizations that need a checkpoint made beforehand; the others are made while the model is loaded."""
-HEADS = ("medusa", "mlp")
+HEAD_KINDS = ("medusa", "mlp")
 
 
 class TGI(Engine):
@@ -42,7 +42,8 @@ class TGI(Engine):
         "nf4": "bitsandbytes-nf4",
         "fp4": "bitsandbytes-fp4",
         **{
-            native: native for native in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY)
+            native: native
+            for native in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY_CHECKPOINTS)
         },
     }
     has_memory_fraction = True
@@ -70,19 +71,19 @@ class TGI(Engine):
             return reason
         if spec.kind == "cpu" and (spec.quantization != "none" or spec.memory_fraction is not None):
             return f"on a CPU {self.title} has neither quantization nor a share of the memory"
-        native, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEADS
-        if native in READY and heads:
+        native, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEAD_KINDS
+        if native in READY_CHECKPOINTS and heads:
             return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {native}"
         if native and "dtype" in spec.options:
             return f"{self.title} takes a dtype or a quantization, not both"
-        return missing_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint; with heads their folder, whose config.json names the checkpoint beside it (base_model_name_or_path)."""
-        if spec.speculation.kind in HEADS:
+        if spec.speculation.kind in HEAD_KINDS:
             return {"model": (spec.model.speculators or {})[spec.speculation.kind], "base": spec.model.checkpoint}
-        if spec.quantization in READY:
-            return checkpoint_files(spec, READY)
+        if spec.quantization in READY_CHECKPOINTS:
+            return checkpoint_files(spec, READY_CHECKPOINTS)
         return {"model": f"{spec.model.folder}/checkpoint-no-eos"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:

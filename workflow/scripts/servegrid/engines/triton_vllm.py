@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from servegrid.engines.base import CACHE, Container, Launch, Metrics, Reported, ServerSpec
+from servegrid.engines.base import CACHE_FOLDER, Container, Launch, Metrics, Reported, ServerSpec
 from servegrid.engines.vllm import Vllm
 from servegrid.protocols._triton import MODEL
 
-PREFIX = "triton-"
-PORTS = {"api": 0, "health": 0, "metrics": 2}
-CONFIG = """\
+FLAG_PREFIX = "triton-"
+PORT_INDEX = {"api": 0, "health": 0, "metrics": 2}
+MODEL_CONFIG = """\
 backend: "vllm"
 instance_group [ { count: 1 kind: KIND_MODEL } ]
 parameters: { key: "REPORT_CUSTOM_METRICS" value: { string_value: "true" } }
@@ -36,14 +36,15 @@ class TritonVllm(Vllm):
     key_variable = ""  # it knows no keys
     metrics = Metrics(prompt_tokens="vllm:prompt_tokens_total", output_tokens="vllm:generation_tokens_total")
 
-    def port_of(self, what: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
+    def port_of(self, endpoint: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
         """Index among the ports HTTP, gRPC, metrics."""
-        return 1 if what == "api" and (spec.protocol or self.protocols[0]) == "triton-grpc" else PORTS[what]
+        is_grpc = (spec.protocol or self.protocols[0]) == "triton-grpc"
+        return 1 if endpoint == "api" and is_grpc else PORT_INDEX[endpoint]
 
     def container(self, spec: ServerSpec) -> Container:
         """Container settings as in NVIDIA's guide; compiled kernels are kept."""
         limits = {"memlock": -1, "stack": 67108864}
-        return Container(8000, ("tritonserver",), shm_size="8g", ulimits=limits, cache=CACHE)
+        return Container(8000, ("tritonserver",), shm_size="8g", ulimits=limits, cache=CACHE_FOLDER)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Flags of tritonserver; the Python backend's shared memory regions are named by port, so that servers share none."""
@@ -53,7 +54,9 @@ class TritonVllm(Vllm):
         line.append(f"--backend-config=python,shm-region-prefix-name=servegrid-{launch.port}-")
         line += ["--allow-gpu-metrics=false"] if spec.kind == "cpu" else []
         triton_flags = {
-            name.removeprefix(PREFIX): value for name, value in spec.options.items() if name.startswith(PREFIX)
+            name.removeprefix(FLAG_PREFIX): value
+            for name, value in spec.options.items()
+            if name.startswith(FLAG_PREFIX)
         }
         return [*line, *(f"--{name}" if value is None else f"--{name}={value}" for name, value in triton_flags.items())]
 
@@ -61,13 +64,13 @@ class TritonVllm(Vllm):
         """The files of Triton's model repository."""
         folder = f"repository/{MODEL}"
         settings = json.dumps(self.engine_arguments(spec, launch), indent=2)
-        return {f"{folder}/1/model.json": f"{settings}\n", f"{folder}/config.pbtxt": CONFIG}
+        return {f"{folder}/1/model.json": f"{settings}\n", f"{folder}/config.pbtxt": MODEL_CONFIG}
 
     def engine_arguments(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
         """vLLM's settings for model.json; a flag without a value is true, with the prefix `no-` false."""
         arguments: dict[str, Any] = {"model": str(launch.files["model"]), "disable_log_stats": False}
         for name, value in self.settings(spec, launch).items():
-            if name.startswith(PREFIX):
+            if name.startswith(FLAG_PREFIX):
                 continue
             is_negated = value is None and name.startswith("no-")
             key = name.removeprefix("no-") if is_negated else name

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
 
 Setting = Option | bool | Mapping[str, Any]
 
@@ -83,7 +83,7 @@ class Vllm(Engine):
 
     def container(self, spec: ServerSpec) -> Container:
         """Container settings: the entry point is `vllm serve`, PyTorch's processes share memory, compiled kernels are kept."""
-        return Container(port=8000, shm_size="8g", cache=CACHE)
+        return Container(port=8000, shm_size="8g", cache=CACHE_FOLDER)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, ready quantized or plain, and the draft model's or speculator's."""
@@ -131,17 +131,17 @@ class Vllm(Engine):
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
         """Variables: no usage statistics; on a CPU the KV cache's size in GiB, and unbound threads where their number is given."""
-        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        no_usage_stats = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         cpu = {"VLLM_CPU_KVCACHE_SPACE": "1"} if spec.kind == "cpu" and spec.memory_fraction is None else {}
         if spec.kind == "cpu" and spec.cpu_threads:
             cpu |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(spec.cpu_threads)}
-        return quiet | cpu | super().environment(spec)
+        return no_usage_stats | cpu | super().environment(spec)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version from /version, context from the model's entry at /v1/models."""
         version, models = answers.get("/version") or {}, answers.get("/v1/models") or {}
-        card: Mapping[str, Any] = next(iter(models.get("data", [])), {})
-        return Reported(version=version.get("version"), context_tokens=card.get("max_model_len"))
+        model_entry: Mapping[str, Any] = next(iter(models.get("data", [])), {})
+        return Reported(version=version.get("version"), context_tokens=model_entry.get("max_model_len"))
 
 
 def _flag(name: str, value: Setting) -> list[str]:

@@ -34,4 +34,4 @@ class VllmAsync(Vllm):
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, context and concurrency as the library server reports them."""
-        return _library_server.parse_version(answers)
+        return _library_server.parse_reported(answers)

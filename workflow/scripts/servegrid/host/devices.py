@@ -98,12 +98,10 @@ def why_busy(uuids: list[str]) -> str | None:
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        answer = rbln_smi.ask()
-        numbers = {npu.number for npu in answer.npus if npu.name in npus}
-        return (
-            "; ".join(f"NPU {on} is in use by {cmd} (pid {pid})" for on, pid, cmd in answer.users if on in numbers)
-            or None
-        )
+        state = rbln_smi.ask()
+        numbers = {npu.number for npu in state.npus if npu.name in npus}
+        users = [(number, pid, command) for number, pid, command in state.users if number in numbers]
+        return "; ".join(f"NPU {number} is in use by {command} (pid {pid})" for number, pid, command in users) or None
     if not gpus:
         return None
     from servegrid.telemetry.idle import occupancy

@@ -28,9 +28,9 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def _bind_free_port(probe: socket.socket) -> int:
-    given = _EPHEMERAL_RANGE.read_text().split() if _EPHEMERAL_RANGE.exists() else ["32768"]
-    below = range(_LOWEST_PORT, int(given[0]))
-    for port in random.SystemRandom().sample(below, min(_PORT_TRIES, len(below))):
+    ephemeral = _EPHEMERAL_RANGE.read_text().split() if _EPHEMERAL_RANGE.exists() else ["32768"]
+    candidates = range(_LOWEST_PORT, int(ephemeral[0]))
+    for port in random.SystemRandom().sample(candidates, min(_PORT_TRIES, len(candidates))):
         with suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

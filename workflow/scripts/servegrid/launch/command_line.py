@@ -99,14 +99,14 @@ def configured_gpus(spec: ServerSpec) -> list[str]:
     """The GPUs as the config names them (UUIDs, numbers or a count), for a plan; the launch looks up their UUIDs."""
     if spec.kind != "cuda":
         return []
-    named: Any = spec.device.get("uuids") or spec.device.get("ids") or range(int(str(spec.device.get("count", 1))))
-    return [str(name) for name in named]
+    selectors: Any = spec.device.get("uuids") or spec.device.get("ids") or range(int(str(spec.device.get("count", 1))))
+    return [str(selector) for selector in selectors]
 
 
 def gpu_environment(gpus: Sequence[str]) -> dict[str, str]:
     """CUDA_VISIBLE_DEVICES with these GPUs, for a server outside a container; of NPUs the engine sets its own variable."""
-    named = [gpu for gpu in gpus if not is_npu(gpu)]
-    return {"CUDA_VISIBLE_DEVICES": ",".join(named)} if named else {}
+    cuda_gpus = [gpu for gpu in gpus if not is_npu(gpu)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(cuda_gpus)} if cuda_gpus else {}
 
 
 def _is_renamed_secret(name: str, value: str) -> bool:

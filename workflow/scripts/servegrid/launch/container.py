@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from servegrid import engines
-from servegrid.engines.base import CACHE, Container, Launch, ServerSpec
+from servegrid.engines.base import CACHE_FOLDER, Container, Launch, ServerSpec
 from servegrid.telemetry.npu import is_npu
 from servegrid.util.hub import is_hub_name
 from servegrid.util.identity import readable
@@ -38,15 +38,17 @@ def describe_container(
     """Settings of the container that runs this server; `image` is the image by digest, once that is known."""
     engine = engines.get(spec.engine)
     needs = engine.container(spec)
-    inside = _launch_inside(launch, needs)
-    files = [path for path in inside.files.values() if not is_hub_name(path)]
-    written = [inside.folder] if engine.settings_files(spec, inside) else []
+    launch_inside = _launch_inside(launch, needs)
+    files = [path for path in launch_inside.files.values() if not is_hub_name(path)]
+    settings_folders = [launch_inside.folder] if engine.settings_files(spec, launch_inside) else []
     return ContainerRun(
         image=image or spec.image or "",
-        words=(*needs.program, *engine.arguments(spec, inside)),
-        ports=dict(zip(inside.ports, launch.ports, strict=True)),
-        mounts=tuple(dict.fromkeys([*(part for path in files for part in _with_linked_files(path)), *written])),
-        environment=({"XDG_CACHE_HOME": CACHE} if needs.cache == CACHE else {}) | dict(variables),
+        words=(*needs.program, *engine.arguments(spec, launch_inside)),
+        ports=dict(zip(launch_inside.ports, launch.ports, strict=True)),
+        mounts=tuple(
+            dict.fromkeys([*(part for path in files for part in _with_linked_files(path)), *settings_folders])
+        ),
+        environment=({"XDG_CACHE_HOME": CACHE_FOLDER} if needs.cache == CACHE_FOLDER else {}) | dict(variables),
         gpus=tuple(gpu for gpu in gpus if not is_npu(gpu)),
         needs=needs,
         cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
@@ -63,11 +65,13 @@ def _launch_inside(launch: Launch, needs: Container) -> Launch:
 
 def _with_linked_files(path: Path) -> list[Path]:
     """The path, the other parts of a split GGUF file, and the targets of links that lead out of the folder."""
-    split = re.fullmatch(r"(.*)-\d{5}-of-(\d{5}\.gguf)", path.name)
-    beside = sorted(path.parent.glob(f"{glob.escape(split[1])}-?????-of-{split[2]}")) if split else []
+    split_name = re.fullmatch(r"(.*)-\d{5}-of-(\d{5}\.gguf)", path.name)
+    other_parts = (
+        sorted(path.parent.glob(f"{glob.escape(split_name[1])}-?????-of-{split_name[2]}")) if split_name else []
+    )
     links = sorted(link for link in path.rglob("*") if link.is_symlink()) if path.is_dir() else []
-    outside = [target for link in links if not (target := link.resolve()).is_relative_to(path.resolve())]
-    return [path, *beside, *outside]
+    link_targets = [target for link in links if not (target := link.resolve()).is_relative_to(path.resolve())]
+    return [path, *other_parts, *link_targets]
 
 
 def docker_run_command(run: ContainerRun) -> list[str]:

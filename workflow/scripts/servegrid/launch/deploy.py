@@ -78,8 +78,8 @@ def _settings_file_lines(spec: ServerSpec, launch: Launch) -> list[str]:
 
 
 def _write_file_lines(path: Path, text: str) -> list[str]:
-    begin = [f"mkdir -p {shlex.quote(str(path.parent))}", f"cat > {shlex.quote(str(path))} <<'EOF'"]
-    return [*begin, text.rstrip("\n"), "EOF"]
+    head = [f"mkdir -p {shlex.quote(str(path.parent))}", f"cat > {shlex.quote(str(path))} <<'EOF'"]
+    return [*head, text.rstrip("\n"), "EOF"]
 
 
 def compose_file(run: ContainerRun) -> str:

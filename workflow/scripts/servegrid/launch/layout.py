@@ -31,9 +31,9 @@ def gpus_of(spec: ServerSpec, gpus: Sequence[str], copy: int) -> list[str]:
 
     An engine that splits a model by itself, over all the GPUs it sees, is given an equal part of them.
     """
-    each = spec.tensor_parallel if engines.get(spec.engine).has_tensor_parallel else len(gpus) // spec.replicas
-    first = copy // spec.sharing * each
-    return list(gpus[first : first + each])
+    gpus_per_copy = spec.tensor_parallel if engines.get(spec.engine).has_tensor_parallel else len(gpus) // spec.replicas
+    first = copy // spec.sharing * gpus_per_copy
+    return list(gpus[first : first + gpus_per_copy])
 
 
 def used_gpus(spec: ServerSpec, gpus: Sequence[str]) -> list[str]:

@@ -100,8 +100,8 @@ class ReplicatedServer:
         if self.ended is None:
             dead = next((started for started in self._started if not started[2].alive), None)
             if dead:
-                name, log, part = dead
-                self.ended = {**(part.ended or {}), "who": name}
+                name, log, member = dead
+                self.ended = {**(member.ended or {}), "who": name}
                 self._append_log_tail(name, log)
         return self.ended is None
 
@@ -148,18 +148,18 @@ class ReplicatedServer:
         for copy in round_copies:
             self._start(self._copy_name(copy), self._logs[copy], self.copies[copy])
 
-    def _start(self, name: str, log: Path | None, part: Member) -> None:
+    def _start(self, name: str, log: Path | None, member: Member) -> None:
         try:
-            part.__enter__()
+            member.__enter__()
         except ServerError as error:
             raise ServerError(error.kind, f"{name}: {error}") from error
-        self._started.append((name, log, part))
+        self._started.append((name, log, member))
 
     def _wait_until_ready(self, copy: int | None, path: str, limit_s: float, check_alive: Callable[[], None]) -> None:
         """Wait until this copy (None: the balancer) answers 200 at `path`, and name it in errors."""
-        part = self._balancer if copy is None else self.copies[copy]
+        member = self._balancer if copy is None else self.copies[copy]
         try:
-            part.wait_ready(part.url + path, limit_s, check_alive)
+            member.wait_ready(member.url + path, limit_s, check_alive)
         except ServerError as error:
             if not self.alive:
                 raise self._crash_error() from error

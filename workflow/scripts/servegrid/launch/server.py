@@ -59,14 +59,14 @@ class Server:
         self._log, self._env, self._stop_timeout_s = log, env, stop_timeout_s
 
     def __enter__(self) -> Self:
-        reading, writing = os.pipe()
+        status_read, status_write = os.pipe()
         program = [
             sys.executable,
             "-I",
             "-S",
             guard.__file__,
             str(self._stop_timeout_s),
-            str(writing),
+            str(status_write),
             "--",
             *self.command,
         ]
@@ -77,12 +77,12 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                pass_fds=[writing],
+                pass_fds=[status_write],
                 start_new_session=True,
                 env={**os.environ, **(self._env or {})},
             )
-        os.close(writing)
-        self._status = os.fdopen(reading)
+        os.close(status_write)
+        self._status = os.fdopen(status_read)
         started = json.loads(self._status.readline() or '{"error": "the guard died"}')
         if "error" in started:
             self.__exit__(None, None, None)

@@ -72,11 +72,11 @@ class LoadRunner:
         if death:
             raise death
 
-    def _warm_up(self, load: Load, server: AnyServer, what: str) -> None:
+    def _warm_up(self, load: Load, server: AnyServer, label: str) -> None:
         """Send as many requests as are in flight at once, so that every slot of the server has been used."""
         slots = self.session.server.spec.concurrency * self.session.server.spec.copies
         prompts = self._warm_up_prompts(max(load.options.warmup_requests, min(load.threads or slots, slots)))
-        self._send(load, server, prompts, ClosedLoop(load.threads or slots), what)
+        self._send(load, server, prompts, ClosedLoop(load.threads or slots), label)
 
     def _warm_up_prompts(self, count: int) -> list[Prompt]:
         source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
@@ -84,7 +84,7 @@ class LoadRunner:
         return warmup_prompts(count, 0, source, self.prompts, prompts.input_tokens, min(16, prompts.output_tokens))
 
     def _send(
-        self, load: Load, server: AnyServer, prompts: list[Prompt], shape: Shape, what: str, **options: Any
+        self, load: Load, server: AnyServer, prompts: list[Prompt], shape: Shape, label: str, **options: Any
     ) -> LoadResult:
         """Send the prompts in this shape and return the result; a load ends as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
@@ -94,11 +94,11 @@ class LoadRunner:
 
         def watch(progress: ClientProgress) -> None:
             of_total = f"/{progress.total}" if progress.total else ""
-            self.progress.tick(f"{what}: {progress.ended}{of_total} requests")
+            self.progress.tick(f"{label}: {progress.ended}{of_total} requests")
             if not server.alive:
                 server_died.set()
 
-        self.progress(f"{what}: {len(requests)} prompts")
+        self.progress(f"{label}: {len(requests)} prompts")
         options |= {"timeouts": timeouts, "on_progress": watch, "stop": server_died, "tokenizer": self._counter}
         result = run(endpoint, requests, shape, self.protocol, **options)
         if result.interrupted_by:
@@ -156,19 +156,20 @@ class LoadRunner:
 
 def _is_dead(server: AnyServer, result: LoadResult) -> bool:
     """Whether the server has died. Lost connections show a death before the process itself is seen to be gone."""
-    lost = any(record.status == "disconnected" for record in result.records)
-    return server.dies_within(DEATH_WAIT_S) if lost else not server.alive
+    connection_lost = any(record.status == "disconnected" for record in result.records)
+    return server.dies_within(DEATH_WAIT_S) if connection_lost else not server.alive
 
 
 def load_outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
     """Status of a load (ok, partial, failed) and the reason; None if ok."""
-    good = sum(record.status == "ok" for record in records)
+    ok_count = sum(record.status == "ok" for record in records)
     if death:
         return "failed", str(death)
-    if good == len(records):
+    if ok_count == len(records):
         return "ok", None
     errors = Counter(
         f"{record.status}: {record.error or 'no reason given'}" for record in records if record.status != "ok"
     )
     listed = "; ".join(f"{count} x {error}" for error, count in errors.most_common(3))
-    return ("partial" if good else "failed"), f"{len(records) - good} of {len(records)} requests not ok: {listed}"
+    status = "partial" if ok_count else "failed"
+    return status, f"{len(records) - ok_count} of {len(records)} requests not ok: {listed}"

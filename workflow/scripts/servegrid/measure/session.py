@@ -45,15 +45,15 @@ class SessionRun:
         self._launches: list[Launch] = []
         self._balancer: Balancer | None = None
 
-    def run(self, again: Iterable[str] = ()) -> None:
-        """Measure the pending loads, and once more those whose outcome is in `again`.
+    def run(self, retry_outcomes: Iterable[str] = ()) -> None:
+        """Measure the pending loads, and once more those whose outcome is in `retry_outcomes`.
 
         A server's failure is recorded, not raised; an interruption is recorded and raised.
 
         Raises:
             DeviceBusy: when the device is in use by another process; nothing is recorded then.
         """
-        retry = set(again)
+        retry = set(retry_outcomes)
         while pending := pending_loads(self.session, self.run_folders.results, retry):
             retry.clear()  # those loads are in `pending` now; a load that fails again stays failed
             for load in pending:
@@ -89,8 +89,8 @@ class SessionRun:
                 finally:
                     launch["memory_not_back"] = devices.wait_memory_back(memory_before)
                     launch["others_on_gpu"] = _other_gpu_users(gpus)
-            notes = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
-            launch["telemetry"] = notes
+            telemetry_record = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
+            launch["telemetry"] = telemetry_record
             self._write_record()
 
     def _sample_idle(self, gpus: list[str]) -> None:
@@ -165,25 +165,25 @@ class SessionRun:
         ]
         return [f"{base}{self.engine.metrics_path}" for base in bases]
 
-    def _base_url(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
+    def _base_url(self, endpoint: Literal["health", "metrics"], server: AnyServer) -> str:
         """Base URL for health or metrics: that of the only copy, else the balancer's or the remote server's."""
         if len(self._launches) == 1:
-            return self._launch_url(what, self._launches[0])
+            return self._launch_url(endpoint, self._launches[0])
         spec = self.session.server.spec
-        return url_at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
+        return url_at_port(server.url, self.engine.port_of(endpoint, spec) - self.engine.port_of("api", spec))
 
     def _info_url(self, server: AnyServer) -> str:
         """Base URL for the engine's info paths; of several copies the first."""
         return self._launch_url("health", self._launches[0]) if self._launches else self._base_url("health", server)
 
-    def _launch_url(self, what: Literal["health", "metrics"], launch: Launch) -> str:
-        return f"http://127.0.0.1:{launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
+    def _launch_url(self, endpoint: Literal["health", "metrics"], launch: Launch) -> str:
+        return f"http://127.0.0.1:{launch.ports[self.engine.port_of(endpoint, self.session.server.spec)]}"
 
     def _record_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
         """Record what each copy reports: copies on one device need not have the same cache size."""
-        for entry, copy_launch, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
+        for copy_record, copy_launch, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
             answers = copy.answers(self.engine.info_paths, self._launch_url("health", copy_launch))
-            entry["reported"] = asdict(self.engine.reported(answers))
+            copy_record["reported"] = asdict(self.engine.reported(answers))
 
     def _model_name(self, server: AnyServer) -> str:
         spec = self.session.server.spec
@@ -221,9 +221,9 @@ class SessionRun:
         logs = [path.name for path in self.folder.glob("server*.log")]
         for name in (*logs, "telemetry.parquet", "server_metrics.parquet"):
             if number and (self.folder / name).exists():
-                aside = self.folder / "launches" / str(number)
-                aside.mkdir(parents=True, exist_ok=True)
-                (self.folder / name).replace(aside / name)
+                archive = self.folder / "launches" / str(number)
+                archive.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).replace(archive / name)
         self.folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -86,7 +86,7 @@ class Grid:
         self._skips: dict[str, Skip | None] = {}
         self._loads: dict[tuple[Any, ...], Load] = {}
         self.axes = [*AXES, *further_axes(config.grid)]
-        self.points = [self._point(axes) for axes in _expand(config)]
+        self.points = [self._make_point(axes) for axes in _expand(config)]
 
     @cached_property
     def sessions(self) -> list[Session]:
@@ -110,11 +110,11 @@ class Grid:
         )
         return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
 
-    def _point(self, axes: Axes) -> Point:
-        server, load = self._server(axes), self._load(axes)
-        return Point(axes, server, load, self._skips[server.id] or self._load_skip(server, load))
+    def _make_point(self, axes: Axes) -> Point:
+        server, load = self._server_of(axes), self._load_of(axes)
+        return Point(axes, server, load, self._skips[server.id] or self._skip_of_load(server, load))
 
-    def _load_skip(self, server: Server, load: Load) -> Skip | None:
+    def _skip_of_load(self, server: Server, load: Load) -> Skip | None:
         protocol = protocols.get(server.spec.protocol or engines.get(server.spec.engine).protocols[0])
         if reason := load_shape.unsupported(load.options, protocol.transport):
             return Skip("unsupported", reason)
@@ -122,17 +122,17 @@ class Grid:
             return Skip("absent", reason)
         return None
 
-    def _server(self, axes: Axes) -> Server:
+    def _server_of(self, axes: Axes) -> Server:
         key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in LOAD_AXES)
         if key not in self._servers:
-            spec = self._spec(axes)
-            shown = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
-            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *shown))
+            spec = self._server_spec(axes)
+            name_parts = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
+            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *name_parts))
             self._servers[key] = server
-            self._skips[server.id] = self._skip(server)
+            self._skips[server.id] = self._skip_of_server(server)
         return self._servers[key]
 
-    def _spec(self, axes: Axes) -> ServerSpec:
+    def _server_spec(self, axes: Axes) -> ServerSpec:
         entry = self.config.engines[axes["engine"]]
         kind = engine_of(axes["engine"], entry)
         server = _override(self.config.server, axes)
@@ -142,12 +142,12 @@ class Grid:
         options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
         return ServerSpec(
             engine=kind,
-            version=self._version(axes["engine"], kind, device["kind"]),
+            version=self._engine_version(axes["engine"], kind, device["kind"]),
             runtime=entry.runtime,
             device=device,
             speculation=speculation,
             quantization=str(axes["quantization"]),
-            model=self._model(kind, str(axes["quantization"]), speculation.kind),
+            model=self._reduced_model(kind, str(axes["quantization"]), speculation.kind),
             draft=self.resolved.draft if speculation.kind == "draft" else None,
             concurrency=server.concurrency,
             context_tokens=server.context_tokens,
@@ -169,7 +169,7 @@ class Grid:
             balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
 
-    def _model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
+    def _reduced_model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
         """The model reduced to the checkpoint and speculator this server uses, so that other entries do not change its id."""
         names = {quantization, engines.get(engine).quantizations.get(quantization, quantization)}
         model = self.resolved.model
@@ -182,15 +182,15 @@ class Grid:
         revision = digest([model.revision, local]) if local else model.revision
         return replace(model, revision=revision, quantized=quantized, speculators=speculators)
 
-    def _version(self, name: str, engine: str, device_kind: str) -> str:
+    def _engine_version(self, name: str, engine: str, device_kind: str) -> str:
         """Version of the engine; of an environment that of its lock file, `none` if there is none for this kind of device."""
         if self.config.engines[name].runtime == "venv":
             return self.resolved.lock_versions.get(engines.get(engine).lock(device_kind), "none")
         return self.resolved.engine_versions[name]
 
-    def _skip(self, server: Server) -> Skip | None:
+    def _skip_of_server(self, server: Server) -> Skip | None:
         spec, gpu_count = server.spec, self.config.devices[server.gpu].gpu_count
-        reason = engines.get(spec.engine).unsupported(spec) or self._no_environment(spec)
+        reason = engines.get(spec.engine).unsupported(spec) or self._missing_environment(spec)
         if reason := reason or layout.unsupported(spec, server.gpu, gpu_count):
             return Skip("unsupported", reason)
         if reason := self.resolved.absent_devices.get(server.gpu) or self.resolved.absent_balancers.get(
@@ -199,13 +199,13 @@ class Grid:
             return Skip("absent", reason)
         return None
 
-    def _no_environment(self, spec: ServerSpec) -> str | None:
+    def _missing_environment(self, spec: ServerSpec) -> str | None:
         if spec.runtime != "venv" or spec.version != "none":
             return None
         engine = engines.get(spec.engine)
         return f"{engine.title} has no environment of servegrid's for devices of kind {spec.kind}; use another runtime"
 
-    def _load(self, axes: Axes) -> Load:
+    def _load_of(self, axes: Axes) -> Load:
         key = tuple((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes)
         if key not in self._loads:
             options = _override(self.config.load, axes)

@@ -39,15 +39,18 @@ def request_count(options: LoadConfig, prompts: int) -> int | None:
 
 def _trace_offsets_s(options: LoadConfig) -> list[float]:
     assert options.trace is not None
-    offsets = arrivals.read_trace(Path(options.trace), options.rate)
-    return [at for at in offsets if options.duration_s is None or at < options.duration_s][: options.requests]
+    offsets_s = arrivals.read_trace(Path(options.trace), options.rate)
+    if options.duration_s is not None:
+        offsets_s = [offset_s for offset_s in offsets_s if offset_s < options.duration_s]
+    return offsets_s[: options.requests]
 
 
 def unsupported(options: LoadConfig, transport: Transport = "http") -> str | None:
     """Why this kind of client cannot carry these options out over the protocol's transport; None if it can."""
-    sample = ClosedLoop(1, options.requests, options.duration_s) if options.arrival == "closed" else OpenLoop([0.0])
+    is_closed = options.arrival == "closed"
+    sample_shape = ClosedLoop(1, options.requests, options.duration_s) if is_closed else OpenLoop([0.0])
     try:
-        check(options.client, sample, options.workers, transport)
+        check(options.client, sample_shape, options.workers, transport)
     except ValueError as error:
         return str(error)
     return None

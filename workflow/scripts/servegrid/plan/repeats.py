@@ -54,8 +54,9 @@ def _needed_of_load(
     load: Load, sessions: Sequence[Session], unsettled: Mapping[str, list[Load]], results: Path, repeats: Repeats
 ) -> list[Session]:
     settled = [session for session in sessions if load not in unsettled[session.id]]
-    enough = len(settled) >= repeats.at_least and is_precise(_load_records(load, settled, results), repeats.precision)
-    return settled if enough else list(sessions)
+    if len(settled) < repeats.at_least:
+        return list(sessions)
+    return settled if is_precise(_load_records(load, settled, results), repeats.precision) else list(sessions)
 
 
 def _load_records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:

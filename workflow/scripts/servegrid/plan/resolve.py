@@ -70,17 +70,17 @@ def _resolve_model(source: str, revision: str | None, gguf: Mapping[str, str]) -
     return _hub_model(source, revision, gguf, "model.source")
 
 
-def _absolute_paths(named: Mapping[str, str]) -> dict[str, str]:
+def _absolute_paths(paths: Mapping[str, str]) -> dict[str, str]:
     """The paths, made absolute where they exist; others are hub names, or are reported missing later."""
-    return {name: str(Path(path).absolute()) if Path(path).exists() else path for name, path in named.items()}
+    return {name: str(Path(path).absolute()) if Path(path).exists() else path for name, path in paths.items()}
 
 
 def _checkpoint_hashes(config: Config) -> dict[str, str]:
     """Content hash of every ready checkpoint and speculator on this host, by its path."""
     from servegrid.model.identity import revision_of
 
-    named = [*_absolute_paths(config.model.quantized).values(), *_absolute_paths(config.model.speculators).values()]
-    return {name: revision_of(Path(name)) for name in named if Path(name).exists()}
+    paths = [*_absolute_paths(config.model.quantized).values(), *_absolute_paths(config.model.speculators).values()]
+    return {path: revision_of(Path(path)) for path in paths if Path(path).exists()}
 
 
 def _local_model(source: str, gguf: Mapping[str, str]) -> ModelRef:
@@ -170,7 +170,7 @@ def _axis_values(config: Config, axis: str) -> list[Any]:
     """All values that the grid gives to an axis, including those of `include`."""
     listed = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
     extra = [point[axis] for point in config.grid.include if axis in point]
-    return [*listed, *(value for given in extra for value in (given if isinstance(given, list) else [given]))]
+    return [*listed, *(value for values in extra for value in (values if isinstance(values, list) else [values]))]
 
 
 def _absent_clients(config: Config) -> dict[str, str]:
@@ -188,14 +188,14 @@ def _absent_balancers(config: Config) -> dict[str, str]:
 
 
 def _trace_hashes(config: Config) -> dict[str, str]:
-    named = {config.load.trace, *_axis_values(config, "trace")} - {None}
-    files = {str(name): Path(str(name)) for name in named}
+    names = {config.load.trace, *_axis_values(config, "trace")} - {None}
+    files = {str(name): Path(str(name)) for name in names}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
 def _absent_devices(config: Config) -> dict[str, str]:
     from servegrid.host.devices import why_absent
 
-    named = {name: config.devices[name] for name in _axis_values(config, "gpu")}
-    used = {name: device for name, device in named.items() if device.kind in ("cuda", "npu")}
-    return {name: reason for name, device in used.items() if (reason := why_absent(device))}
+    devices = {name: config.devices[name] for name in _axis_values(config, "gpu")}
+    accelerators = {name: device for name, device in devices.items() if device.kind in ("cuda", "npu")}
+    return {name: reason for name, device in accelerators.items() if (reason := why_absent(device))}

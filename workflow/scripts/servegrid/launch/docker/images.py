@@ -76,17 +76,17 @@ def _is_present(client: Any, name: str) -> bool:
     return True
 
 
-def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) -> None:
+def pull(client: Any, reference: str, print_line: Callable[[str], None] | None = None) -> None:
     """Pull an image, and print its progress every few seconds.
 
     Raises:
         ImageAbsent: with the daemon's words, when it cannot be pulled.
     """
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    print_line = print_line or (lambda line: print(line, file=sys.stderr, flush=True))
     repository, tag = parse_repository_tag(reference)
     try:
         for line in _progress_lines(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
-            say(f"pulling {reference}: {line}")
+            print_line(f"pulling {reference}: {line}")
     except APIError as error:
         raise ImageAbsent(f"cannot be pulled: {error.explanation or error}") from error
 

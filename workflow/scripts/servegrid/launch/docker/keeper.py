@@ -56,8 +56,8 @@ class ContainerKeeper:
         except (DaemonUnreachable, DockerException, RequestException) as error:
             return self._write_ended(kind="launch", error=f"no container: {error}")
 
-    def _write_ended(self, status: int = DAEMON_REFUSED, **more: Any) -> int:
-        write_json(self.folder / ENDED_FILE, {"exit": status, **more})
+    def _write_ended(self, status: int = DAEMON_REFUSED, **details: Any) -> int:
+        write_json(self.folder / ENDED_FILE, {"exit": status, **details})
         return status
 
     def _run_container(self, client: Any) -> int:

@@ -17,8 +17,8 @@ _PID, _START = "servegrid.owner.pid", "servegrid.owner.start"
 def owner_labels() -> dict[str, str]:
     """Labels that name this process as the owner; with its start time, since a pid may be another process's later."""
     pid = os.getpid()
-    here = {_HOST: platform.node(), _BOOT: _boot_id(), _NAMESPACE: _pid_namespace()}
-    return here | {_PID: str(pid), _START: _start_ticks(pid) or ""}
+    host_labels = {_HOST: platform.node(), _BOOT: _boot_id(), _NAMESPACE: _pid_namespace()}
+    return host_labels | {_PID: str(pid), _START: _start_ticks(pid) or ""}
 
 
 def is_orphan(labels: Mapping[str, str], running: bool) -> bool:
