@@ -1,4 +1,4 @@
-"""Say what a sweep would do: its points and sessions, what is skipped and why, what is there already, how long it takes."""
+"""Print what a sweep would do: its points and sessions, what is skipped and why, what is measured already, how long it takes."""
 
 import argparse
 import json

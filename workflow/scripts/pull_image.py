@@ -1,4 +1,4 @@
-"""Find out what an image's name means here, pulling it if need be, and record its digest.
+"""Resolve an image's name to its digest on this host, pulling it if needed, and record it.
 
 An image that cannot be had is recorded too, with the reason: the servers that need it become rows, and the sweep goes on.
 """

@@ -1,4 +1,4 @@
-"""Look after one container, as its folder describes it, until it ends or this program is told to: run under the guard."""
+"""Run one container, as its folder describes it, until it ends or this program is stopped; started under the guard."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Samples hardware and server metrics beside a measurement; started and told what to do by servegrid.telemetry."""
+"""Sample hardware and server metrics beside a measurement; started and controlled by servegrid.telemetry."""
 
 import argparse
 import os

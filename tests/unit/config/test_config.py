@@ -1,4 +1,4 @@
-"""The config is closed, and its errors name the key, the value and what is allowed."""
+"""The config refuses unknown keys, and its errors name the key, the value and what is allowed."""
 
 import copy
 from typing import Any

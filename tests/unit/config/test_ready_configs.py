@@ -35,7 +35,7 @@ def _yaml(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def every_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a host that has all devices, balancers and clients; and lock files count by name alone."""
+    """Simulate a host that has all devices, balancers and clients; of lock files only the name counts."""
     for name in ("_absent_devices", "_absent_balancers", "_absent_clients"):
         monkeypatch.setattr(resolve_module, name, lambda _config: {})
     locks = resolve_module._lock_versions

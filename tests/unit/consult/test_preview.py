@@ -1,4 +1,4 @@
-"""What the plan warns of."""
+"""Notes of `snakemake plan`: queueing requests and limits that cannot be decided."""
 
 from dataclasses import replace
 

@@ -41,7 +41,7 @@ ADDED = {Path("workflow/scripts/servegrid/engines/newcomer.py"), Path("envs/newc
 
 
 def files(folder: Path) -> dict[Path, str]:
-    """Everything of the project that lies in the folder, by what it holds."""
+    """The project's files below the folder, by path, with their content."""
     parts = ("Snakefile", "workflow", "envs", "profiles")
     paths = [path for part in parts for path in [folder / part, *(folder / part).rglob("*")] if path.is_file()]
     kept = [path for path in paths if "__pycache__" not in path.parts]
@@ -50,7 +50,7 @@ def files(folder: Path) -> dict[Path, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path, engine_environments: Mapping[str, Path]) -> Project:
-    """A clone with the newcomer; its environment is llama.cpp's, which is what its lock file locks."""
+    """A clone of the project with the new engine; its lock file and environment are llama.cpp's."""
     (tmp_path / "clone").mkdir()
     grid = {"engine": ["newcomer"], "gpu": ["cpu"], "threads": [2], "speculation": ["none", 2]}
     changes = {"grid": grid, "report": {"baseline": {"engine": "newcomer"}}, "pathvars": {"resources": "resources"}}

@@ -19,14 +19,14 @@ GOLDEN = TESTS / "data" / "commands"
 
 
 def bases(engine: Engine) -> dict[str, ServerSpec]:
-    """A plain server for every runtime and device that the engine can be launched on; the first is the one that is varied."""
+    """A plain server for every runtime and device that the engine can be launched on; the first one is varied further."""
     pairs = [(runtime, kind) for runtime in engine.runtimes if runtime != "url" for kind in engine.devices]
     base_classes = {f"{runtime} on {kind}": base(engine, runtime, kind) for runtime, kind in pairs}
     return {name: spec for name, spec in base_classes.items() if not engine.unsupported(spec)}
 
 
 def able(engine: Engine, plain: dict[str, ServerSpec], **changes: object) -> ServerSpec:
-    """The first of the plain servers that can be changed so, as some engines can only on a GPU; else the very first."""
+    """The first plain server that supports these changes (some engines do on a GPU only), else the first of all."""
     changed = [replace(spec, **changes) for spec in plain.values()]  # type: ignore[arg-type]
     return next((spec for spec in changed if not engine.unsupported(spec)), changed[0])
 
@@ -55,7 +55,7 @@ def variants(engine: Engine) -> dict[str, ServerSpec]:
 
 
 def rbln(spec: ServerSpec) -> dict[str, ServerSpec]:
-    """What else is to be seen of servers on NPUs."""
+    """Further variants of servers on NPUs, by name."""
     four = {"name": "atoms", "kind": "npu", "ids": [0, 1, 2, 3]}
     wide = replace(spec, device=four, tensor_parallel=4, context_tokens=4096)
     variants = {"four NPUs": wide, "tutorial's flags": replace(wide, options={"era": "tutorial"})}

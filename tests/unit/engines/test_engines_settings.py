@@ -1,4 +1,4 @@
-"""What single engines make of settings that mean something else to them."""
+"""Settings that single engines interpret in their own way: memory shares, options, ports, concurrency."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ def arguments(spec: ServerSpec, copy: int = 0) -> list[str]:
 
 
 def value(arguments: list[str], flag: str) -> str:
-    """What follows the flag, which stands there once: TGI ends when it is given one twice."""
+    """The value after the flag, which must occur once: TGI ends when a flag is given twice."""
     assert arguments.count(flag) == 1
     return arguments[arguments.index(flag) + 1]
 

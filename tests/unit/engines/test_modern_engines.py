@@ -119,7 +119,7 @@ def test_sglang_says_per_request_what_was_drafted() -> None:
 
 @pytest.mark.parametrize("prompt", [PROMPT, "a", "a a a"])
 def test_both_forms_of_sglangs_stream_give_the_same_text(prompt: str) -> None:
-    """Also where each piece begins as the text before it did."""
+    """Both forms give the same text, also where each piece begins like the text before it."""
     way = protocols.get("sglang-generate")
     request = way.body(prompt, GenerationSettings(TOKENS))
     records = [one(SGLang("m", 64, 1, incremental=each), "sglang-generate", request) for each in (False, True)]
@@ -128,7 +128,7 @@ def test_both_forms_of_sglangs_stream_give_the_same_text(prompt: str) -> None:
 
 
 class Busy(SGLang):
-    """Events as full as SGLang's are, with long numbers of tokens, and text in another script."""
+    """SGLang's stand-in with full events, long token counts, and text in another script."""
 
     def _generate(self, asked: dict[str, Any]) -> Iterator[str]:
         text, ids = "", []
@@ -188,7 +188,7 @@ def test_lmdeploy_knows_its_model_by_one_name() -> None:
 
 @pytest.mark.parametrize(("engine", "path", "keys"), KEYS)
 def test_the_shape_of_chunks(engine: str, path: str, keys: str) -> None:
-    """Key order and spacing as each server's JSON writer has them."""
+    """Chunks have the key order and spacing of each server's JSON writer."""
     events = list(made(engine).stream(path, body(engine, "openai-completions")))
     first = events[0].removeprefix("data: ").rstrip()
     assert list(json.loads(first))[: len(keys.split())] == keys.split()

@@ -1,4 +1,4 @@
-"""The real nginx and HAProxy with servegrid's configs, before servers that do as they are told."""
+"""The real nginx and HAProxy with servegrid's configs, in front of scripted servers."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def balanced(kind: str, ports: list[int], folder: Path) -> Iterator[str]:
-    """The balancer, started as a session starts it; gives its URL."""
+    """Start the balancer as a session starts it, and give its URL."""
     folder = folder / "a folder, with blanks"
     folder.mkdir()
     balancer = Balancer(kind, free_port(), tuple(ports), folder, 30.0, 1)
@@ -52,7 +52,7 @@ def balanced(kind: str, ports: list[int], folder: Path) -> Iterator[str]:
 
 
 def stream(seen: Seen) -> Iterator[Step]:
-    """Three events with pauses between, or a healthy word."""
+    """Script of a server: three events with pauses between, or 200 at the health endpoint."""
     if seen.line.startswith("GET"):
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         return
@@ -64,7 +64,7 @@ def stream(seen: Seen) -> Iterator[Step]:
 
 
 def test_answers_are_handed_on_as_they_come(kind: str, tmp_path: Path) -> None:
-    """The server says its next word when the last one has arrived: who gathers words never has the second."""
+    """The server sends its next event when the last one has arrived, so that a buffering balancer never gets the second."""
     arrived = threading.Semaphore(0)
 
     def patient(seen: Seen) -> Iterator[Step]:
@@ -99,7 +99,7 @@ def test_answers_are_the_same(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_closes_after_its_answer_loses_no_request(kind: str, tmp_path: Path) -> None:
-    """As llama-server does after a stream, without having said so. The client's own connection is kept."""
+    """The server closes without notice after its answer, as llama-server does after a stream; the client's connection is kept."""
 
     def closing(seen: Seen) -> Iterator[Step]:
         yield from stream(seen)
@@ -137,7 +137,7 @@ def test_the_load_is_divided(kind: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_sent_twice(kind: str, tmp_path: Path) -> None:
-    """Each load has connections of its own: on a kept one that closes without a word the client itself sends again."""
+    """A failed request is not sent again. Each load has connections of its own: on a kept one that closes the client resends."""
 
     def broken(seen: Seen) -> Iterator[Step]:
         yield from ([CLOSE] if seen.line.startswith("POST") else stream(seen))
@@ -158,7 +158,7 @@ def test_a_server_that_is_gone_is_seen_and_not_avoided(kind: str, tmp_path: Path
 
 
 def test_large_requests(kind: str, tmp_path: Path) -> None:
-    """Longer than any buffer's default, and nothing of it goes to a disk."""
+    """Requests longer than any buffer's default pass, and nothing of them is written to a disk."""
     with ScriptedServer(stream) as server, balanced(kind, [server.port], tmp_path) as url:
         body = b'{"prompt": "' + b"x" * 3_000_000 + b'"}'
         program = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], sys.stdin.buffer.read()).status)"
@@ -180,11 +180,11 @@ def test_it_runs_as_an_ordinary_user(kind: str, tmp_path: Path) -> None:
     as_nobody = {"user": uid, "group": gid, "extra_groups": []}
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen(balancer.command, stdout=log, stderr=log, **as_nobody) as it,
+        subprocess.Popen(balancer.command, stdout=log, stderr=log, **as_nobody) as process,
     ):
         time.sleep(1.0)
-        ended = it.poll()
-        it.terminate()
+        ended = process.poll()
+        process.terminate()
     output = (folder / "log").read_text()
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""What a container is told, without a daemon; and the daemon's side of names, owners and endings."""
+"""Settings of a container, without a daemon; image records, owners and exit reasons."""
 
 import errno
 import os
@@ -161,7 +161,7 @@ def test_a_daemon_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, host: 
 
 
 def test_a_socket_that_this_user_may_not_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The tests may run as root, whom every socket lets in: the refusal is made."""
+    """The refusal is simulated, since the tests may run as root, who may use every socket."""
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

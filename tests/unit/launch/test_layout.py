@@ -1,4 +1,4 @@
-"""Copies of a server: which GPUs each has, in which order they start, what cannot be."""
+"""Copies of a server: which GPUs each has, in which order they start, which layouts are impossible."""
 
 from contextlib import ExitStack
 from dataclasses import replace

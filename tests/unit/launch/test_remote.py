@@ -1,4 +1,4 @@
-"""A server that runs already is asked whether it is there, and otherwise left alone."""
+"""A server that runs already is only asked whether it is ready."""
 
 import gzip
 import json

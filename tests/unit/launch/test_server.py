@@ -116,6 +116,6 @@ def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
     assert server.ended == {"exit": 4}
 
 
-def test_endings_in_words() -> None:
+def test_readable_exit_reasons() -> None:
     assert describe_exit({"exit": 2}) == "exit status 2"
     assert "out of memory" in describe_exit({"signal": 9})

@@ -57,17 +57,20 @@ def of(engine: str) -> Grid:
 
 
 def test_a_whole_session(engine: str, tmp_path: Path) -> None:
-    whole, folders = of(engine), RunFolders(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl")
+    expanded_grid, folders = (
+        of(engine),
+        RunFolders(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl"),
+    )
     write(folders.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
-    [session] = whole.sessions
-    SessionRun(session, whole.config, folders, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
+    [session] = expanded_grid.sessions
+    SessionRun(session, expanded_grid.config, folders, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
     folder = session_folder(folders.results, session)
     record = read_json(folder / "session.json")
     assert record["status"] == "ok", record["reason"]
     assert read_json(load_folder(folder, session.loads[0]) / "load.json")["requests"] == {"ok": 24}
     version = {"sglang": "0.5.23", "tensorrt-llm": "1.2.1"}.get(engine)
     assert record["launches"][0]["reported"]["version"] == version
-    [row] = collect(whole, folders.results).points.to_dict("records")
+    [row] = collect(expanded_grid, folders.results).points.to_dict("records")
     assert (row["status"], row["output_tokens"], row["tokens_from"]) == ("ok", 24 * TOKENS, "usage")
     assert 0 < row["running_mean"] <= 4 and 0 < row["waiting_max"] <= 6 and 0 < row["kv_cache_max"] <= 1
     expected_rate = PROGRAMS[engine][2]

@@ -23,13 +23,13 @@ def loads(grid: Grid) -> set[str]:
 
 
 def test_the_product_of_the_axes() -> None:
-    whole = grid()
-    assert len(whole.points) == 2 * 4 * 3 * 2
-    skipped = [point for point in whole.points if point.skip]
+    default_grid = grid()
+    assert len(default_grid.points) == 2 * 4 * 3 * 2
+    skipped = [point for point in default_grid.points if point.skip]
     assert {point.axes["engine"] for point in skipped} == {"ctranslate2"}
     assert {point.skip.reason for point in skipped if point.skip} == {"CTranslate2 has no speculative decoding"}
-    assert len(servers(whole)) == 3 * 2 + 2
-    assert len(whole.sessions) == 8 * 2
+    assert len(servers(default_grid)) == 3 * 2 + 2
+    assert len(default_grid.sessions) == 8 * 2
 
 
 def test_sessions_run_round_by_round_and_always_in_the_same_order() -> None:

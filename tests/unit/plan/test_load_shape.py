@@ -1,4 +1,4 @@
-"""From the config's load options to what the client carries out, and to the load's identity."""
+"""Load shape and identity of a load, from the config's load options."""
 
 from itertools import pairwise
 from pathlib import Path

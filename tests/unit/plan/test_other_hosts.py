@@ -29,7 +29,7 @@ def grid(absent: set[str], also_from: list[Path]) -> Grid:
 
 
 def measured_on(host: str, device: str, results: Path, rounds: int = 2) -> None:
-    """What a host with this one device leaves behind."""
+    """Write the results of a host that has only this device."""
     (results / "sessions").mkdir(parents=True, exist_ok=True)
     for session in grid(set(CARDS) - {device}, []).sessions[:rounds]:
         _write(session, host, results)
@@ -72,7 +72,7 @@ def _record(number: int) -> RequestRecord:
 
 
 def test_two_boxes_and_a_desk(tmp_path: Path) -> None:
-    """The desk has none of the cards; one of them nobody has."""
+    """This host has none of the cards; one of them no host has."""
     boxes = {"a6000": tmp_path / "results-a6000", "rtx4090": tmp_path / "results-4090"}
     for device, folder in boxes.items():
         measured_on(f"box-{device}", device, folder)

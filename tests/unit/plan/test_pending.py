@@ -1,4 +1,4 @@
-"""What counts as measured, and what Snakemake is asked for."""
+"""Which loads count as measured, and which inputs and targets Snakemake gets."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from servegrid.util.files import REPOSITORY, write_json
 
 
 def settle(results: Path, session: Session, outcomes: list[str], status: str = "ok") -> None:
-    """Write what a session leaves: its record, and a load.json for the first loads."""
+    """Write the files of a session: its record, and a load.json for the first loads."""
     folder = session_folder(results, session)
     write_json(folder / "session.json", {"status": status, "launches": [{}]})
     for load, outcome in zip(session.loads, outcomes, strict=False):

