@@ -165,7 +165,10 @@ def test_auto_is_the_defaults() -> None:
 
 
 def test_intervals_still_hold_when_the_sessions_end_by_them() -> None:
-    """Stopping at a narrow interval selects lucky ones, yet the intervals still cover in more than 90 % of cases."""
+    """Stopping at a narrow interval selects lucky ones, yet the intervals still cover in more than 90 % of cases.
+
+    2,000 servers whose true rate is 1, with noise of 1 to 8 % between sessions, drawn by a fixed seed.
+    """
     draw, held = random.Random(1), 0
     for _ in range(2000):
         noise = draw.uniform(0.01, 0.08)
