@@ -29,16 +29,16 @@ def engine(image: str, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def boxed(folder: Path, image: str, script: str, stop_s: float = 5, **more: Any) -> Iterator[ContainerServer]:
+def boxed(folder: Path, image: str, script: str, stop_timeout_s: float = 5, **more: Any) -> Iterator[ContainerServer]:
     """A shell script in a container."""
     port, settings = free_port(), {"environment": {}, "mounts": (), "gpus": (), "needs": Container()} | more
     settings["needs"] = Container(**{"entrypoint": ("sh", "-c"), **(more.get("needs") or {})})
     run = ContainerRun(image=image, words=(script,), ports={8000: port}, **settings)
-    with ContainerServer(run, folder / "server", folder / "log", port, stop_s, {}) as server:
+    with ContainerServer(run, folder / "server", folder / "log", port, stop_timeout_s, {}) as server:
         yield server
 
 
 def of(daemon: Any, folder: Path) -> list[Any]:
     """The containers of the sessions below `folder`."""
-    found = daemon.containers.list(all=True, filters={"label": ownership.SESSION}, ignore_removed=True)
-    return [container for container in found if str(folder) in container.labels[ownership.SESSION]]
+    found = daemon.containers.list(all=True, filters={"label": ownership.SESSION_LABEL}, ignore_removed=True)
+    return [container for container in found if str(folder) in container.labels[ownership.SESSION_LABEL]]

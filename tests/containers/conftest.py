@@ -13,7 +13,7 @@ import pytest
 from boxes import cannot
 
 from isolation import REPOSITORY
-from servegrid.launch.docker.daemon import Unreachable, connected
+from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
 from workflow.conftest import project as project
 
 SCRIPT = Path(__file__).with_name("build_image.sh")
@@ -28,9 +28,9 @@ MADE_OF = [
 def daemon() -> Iterator[Any]:
     """A client of the daemon that DOCKER_HOST names."""
     try:
-        with connected() as client:
+        with docker_client() as client:
             yield client
-    except Unreachable as error:
+    except DaemonUnreachable as error:
         cannot(f"no Docker daemon for these tests: {error} ({error.remedy})")
 
 

@@ -12,7 +12,7 @@ from boxes import boxed
 
 from servegrid.launch.docker import ownership
 from servegrid.launch.docker.server import ContainerServer
-from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.exit_reason import describe_exit, failure_kind
 from servegrid.launch.server import ServerError
 from servegrid.util.files import read_json
 from workflow.project import until
@@ -34,7 +34,7 @@ def test_its_log_has_the_first_line_and_its_end_is_its_own(tmp_path: Path, daemo
     with boxed(tmp_path, image, "echo first; echo second >&2; exit 3") as server:
         until(lambda: ended(server))
     assert sorted((tmp_path / "log").read_text().split()) == ["first", "second"]
-    assert ending(server.ended) == "exit status 3" and kind(server.ended, tmp_path / "log") == "crashed"
+    assert describe_exit(server.ended) == "exit status 3" and failure_kind(server.ended, tmp_path / "log") == "crashed"
     assert not there(daemon, container_id(tmp_path))
 
 
@@ -50,19 +50,19 @@ def test_a_memory_limit_ends_it_and_is_named(tmp_path: Path, image: str) -> None
     with boxed(tmp_path, image, hungry, memory_limit="64m") as server:
         until(lambda: ended(server))
     assert server.ended["signal"] == signal.SIGKILL
-    assert kind(server.ended, tmp_path / "log") == "out-of-memory"
-    assert "out of memory" in ending(server.ended) and "memory_limit = 64m" in ending(server.ended)
+    assert failure_kind(server.ended, tmp_path / "log") == "out-of-memory"
+    assert "out of memory" in describe_exit(server.ended) and "memory_limit = 64m" in describe_exit(server.ended)
 
 
 def test_a_server_that_is_deaf_is_killed_after_its_grace(tmp_path: Path, daemon: Any, image: str) -> None:
-    with boxed(tmp_path, image, "trap '' TERM; echo up; while :; do sleep 1; done", stop_s=1) as server:
+    with boxed(tmp_path, image, "trap '' TERM; echo up; while :; do sleep 1; done", stop_timeout_s=1) as server:
         until(lambda: "up" in (tmp_path / "log").read_text())
     assert server.ended["signal"] == signal.SIGKILL
     assert not there(daemon, container_id(tmp_path))
 
 
 def test_signals_reach_a_server_that_takes_none_by_itself(tmp_path: Path, image: str) -> None:
-    with boxed(tmp_path, image, "echo up; exec sleep 1000", stop_s=60) as server:
+    with boxed(tmp_path, image, "echo up; exec sleep 1000", stop_timeout_s=60) as server:
         until(lambda: "up" in (tmp_path / "log").read_text())
     assert server.ended["signal"] == signal.SIGTERM
 
@@ -144,14 +144,14 @@ def test_what_its_keeper_could_not_clear_away_is_swept_and_nobody_elses(
 ) -> None:
     ours = {"image": image, "entrypoint": ["sleep", "1000"], "detach": True}
     somebodys = daemon.containers.run(**ours, labels={"servegrid.session": "by hand"})
-    living = daemon.containers.run(**ours, labels=ownership.own_labels())
+    living = daemon.containers.run(**ours, labels=ownership.owner_labels())
     try:
         with boxed(tmp_path, image, "exec sleep 1000") as server:
             left = container_id(tmp_path)
             keeper(tmp_path).kill()
             until(lambda: ended(server))
         assert there(daemon, left)
-        ownership.sweep(daemon)
+        ownership.remove_orphans(daemon)
         assert not there(daemon, left)
         assert there(daemon, somebodys.id) and there(daemon, living.id)
     finally:

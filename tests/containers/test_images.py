@@ -12,8 +12,8 @@ from boxes import cannot
 
 from servegrid.host.ports import free_port
 from servegrid.launch.docker.image_record import ImageRecord
-from servegrid.launch.docker.images import ImageAbsent, have, look_up
-from servegrid.launch.probe import ask
+from servegrid.launch.docker.images import ImageAbsent, ensure_present, resolve_image
+from servegrid.launch.probe import get_text
 from workflow.project import until
 
 CONFIG = """
@@ -32,7 +32,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([str(program), "serve", str(folder / "config.yml")], stdout=log, stderr=log)
         try:
-            until(lambda: ask(f"http://127.0.0.1:{port}/v2/", {})[0] == 200)
+            until(lambda: get_text(f"http://127.0.0.1:{port}/v2/", {})[0] == 200)
             yield f"127.0.0.1:{port}"
         finally:
             process.kill()
@@ -55,23 +55,23 @@ def pushed(daemon: Any, registry: str) -> Iterator[str]:
 
 
 def test_a_name_is_pulled_once_and_means_its_digest_from_then_on(daemon: Any, pushed: str) -> None:
-    found = look_up(pushed)
+    found = resolve_image(pushed)
     assert found.error is None and found.pulled and found.size_bytes is not None
     assert found.digest and found.digest.startswith(pushed.rpartition(":")[0] + "@sha256:")
     assert daemon.images.get(found.name).id == found.id
-    assert not look_up(pushed).pulled, "it is here now"
+    assert not resolve_image(pushed).pulled, "it is here now"
 
     daemon.images.remove(found.id, force=True)
-    have(daemon, found)
+    ensure_present(daemon, found)
     assert daemon.images.get(found.digest).id == found.id
 
 
 def test_what_the_registry_lacks(daemon: Any, pushed: str) -> None:
-    found = look_up(pushed.rpartition(":")[0] + ":2")
+    found = resolve_image(pushed.rpartition(":")[0] + ":2")
     assert found.error and found.error.startswith("cannot be pulled: ") and "manifest unknown" in found.error
 
 
 def test_an_image_made_here_that_is_gone(daemon: Any, pushed: str) -> None:
     gone = ImageRecord(pushed, id="sha256:" + 64 * "0")
     with pytest.raises(ImageAbsent, match="is not there any more"):
-        have(daemon, gone)
+        ensure_present(daemon, gone)

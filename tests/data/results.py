@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from servegrid.config import parse_config
 from servegrid.plan.grid import Grid, Load, Session
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import FORMAT, REQUESTS, SERVER_METRICS, TELEMETRY, TEXTS, write_table
 from servegrid.util.files import write_json
@@ -84,7 +84,7 @@ def made_config(**changes: Any) -> dict[str, Any]:
 def made_grid(**changes: Any) -> Grid:
     """The grid of a small config."""
     config = parse_config(made_config(**changes))
-    return Grid(config, gather(config))
+    return Grid(config, resolve(config))
 
 
 def write_results(grid: Grid, results: Path, plan: Callable[[Session, Load], Plan] = lambda *_: Plan()) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from isolation import REPOSITORY, RESOURCES
-from servegrid.launch.probe import ask
+from servegrid.launch.probe import get_text
 from workflow.project import Project, until
 
 PROMPTS, TOKENS = 4, 24
@@ -94,7 +94,8 @@ def ports(swept: Project) -> Iterator[list[int]]:
     try:
         until(
             lambda: (
-                process.poll() is None and ask(f"http://127.0.0.1:{launch['ports'][0]}/v2/health/ready", {})[0] == 200
+                process.poll() is None
+                and get_text(f"http://127.0.0.1:{launch['ports'][0]}/v2/health/ready", {})[0] == 200
             )
         )
         yield launch["ports"]

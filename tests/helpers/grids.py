@@ -9,7 +9,7 @@ from isolation import REPOSITORY
 from servegrid.config import parse_config
 from servegrid.engines.base import ModelRef
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import Facts
+from servegrid.plan.resolve import Resolved
 
 DEFAULT: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
 
@@ -17,16 +17,16 @@ DEFAULT: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "config.yaml")
 MODEL = ModelRef("tiny", "r1", "models/tiny/checkpoint", "models/tiny")
 
 
-FACTS = Facts(
+RESOLVED = Resolved(
     MODEL,
     ModelRef("draft", "d1", "models/d/checkpoint", "models/d"),
     "prompts-1",
     engine_versions={"llamacpp": "1", "ctranslate2": "1"},
-    locks={"llamacpp": "1", "ctranslate2": "1"},
+    lock_versions={"llamacpp": "1", "ctranslate2": "1"},
 )
 
 
-def grid(facts: Facts = FACTS, **changes: Any) -> Grid:
+def grid(resolved: Resolved = RESOLVED, **changes: Any) -> Grid:
     raw = copy.deepcopy(DEFAULT)
     for path, value in changes.items():
         section, _, key = path.partition("__")
@@ -34,7 +34,7 @@ def grid(facts: Facts = FACTS, **changes: Any) -> Grid:
             raw[section] = {**raw.get(section, {}), key: value}
         else:
             raw[section] = value
-    return Grid(parse_config(raw), facts)
+    return Grid(parse_config(raw), resolved)
 
 
 def servers(grid: Grid) -> set[str]:

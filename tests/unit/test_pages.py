@@ -12,7 +12,7 @@ from isolation import REPOSITORY
 from servegrid import engines
 from servegrid.config import parse_config
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 
 LIBRARY = REPOSITORY / "workflow" / "scripts" / "servegrid"
 PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "config/README.md"]
@@ -32,7 +32,7 @@ def test_a_config_of_the_pages_is_one(text: str, tmp_path: Path) -> None:
     for entry in config["engines"].values():
         entry |= {"command": [str(server)]} if entry.get("runtime") == "command" else {}
     parsed = parse_config(config)
-    assert Grid(parsed, gather(parsed)).points
+    assert Grid(parsed, resolve(parsed)).points
 
 
 def test_there_are_configs() -> None:

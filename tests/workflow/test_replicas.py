@@ -11,7 +11,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from servegrid.launch.balancer import missing
+from servegrid.launch.balancer import why_missing
 from workflow.project import Project, jobs_of, lives, until
 
 Make = Callable[..., Project]
@@ -25,7 +25,7 @@ GRID = {
     "exclude": [{"replicas": 1, "sharing": 1, "balancer": "haproxy"}, {"replicas": 2, "sharing": 2}],
 }
 LONG = {"prompts": {"count": 40, "output_tokens": 128}, "grid": {"threads": [4], "replicas": [2]}}
-needs = pytest.mark.skipif(any(map(missing, KINDS)), reason=str([missing(kind) for kind in KINDS]))
+needs = pytest.mark.skipif(any(map(why_missing, KINDS)), reason=str([why_missing(kind) for kind in KINDS]))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Where packages come from is often said to pip alone, in its own files: uv, which reads none of them, is told the same.
+# Package indexes are often configured for pip only, in its own files; uv, which reads none of them, gets the same settings.
 PIP_TO_UV = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -23,13 +23,13 @@ PIP_TO_UV = {
 }
 
 
-def pip_settings(listed: str) -> dict[str, str]:
-    """pip's settings that hold for an install, by option, out of the text of `pip config list`.
+def pip_settings(pip_config: str) -> dict[str, str]:
+    """pip's settings for an install, by option, from the text of `pip config list`.
 
     A line is `SECTION.OPTION='VALUE'`; the environment stands over [install], and that over [global].
     """
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
-    for line in listed.splitlines():
+    for line in pip_config.splitlines():
         section, _, setting = line.partition(".")
         option, _, value = setting.partition("=")
         if section in sections:
@@ -38,35 +38,37 @@ def pip_settings(listed: str) -> dict[str, str]:
 
 
 def uv_settings(pip: dict[str, str]) -> dict[str, str]:
-    """pip's settings as uv's environment variables. Of several indexes all are looked at, as pip does: hashes tell what is meant."""
-    said = {
+    """pip's settings as uv's environment variables. All of several indexes are searched, as pip does; hashes decide what fits."""
+    settings = {
         PIP_TO_UV[option][0]: PIP_TO_UV[option][1].join(pip[option].split()) for option in PIP_TO_UV if option in pip
     }
-    return {"UV_INDEX_STRATEGY": "unsafe-best-match", **said}
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", **settings}
 
 
 def install(lock: Path, python: Path) -> None:
-    """Fills an environment with what a lock file names. What the user says to uv itself stands over what is said to pip."""
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
-    settings = uv_settings(pip_settings(listed.stdout))
-    how = ["--no-deps", "--require-hashes", "--no-progress", "-r", lock]
-    command = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *how]
+    """Install the packages of a lock file into an environment. The user's own settings of uv override those of pip."""
+    pip_config = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    )
+    settings = uv_settings(pip_settings(pip_config.stdout))
+    options = ["--no-deps", "--require-hashes", "--no-progress", "-r", lock]
+    command = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *options]
     subprocess.run(command, check=True, env=settings | os.environ)
 
 
 def compile_all(python: Path) -> None:
-    """Now, so that no launch's start-up time has it. Templates in packages that are no Python are complained of, and left."""
+    """Compile all modules now, so that no launch does it. Errors in templates that are no Python are printed and ignored."""
     library = python.parent.parent / "lib"
     subprocess.run([python, "-m", "compileall", "-q", "-j", "0", library], check=False)
 
 
 def main() -> None:
-    """Read the arguments and build; what is left of an earlier build is removed, but an environment that is filled further stays."""
+    """Read the arguments and build. `--out` removes the rest of an earlier build, `--into` adds to an existing environment."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, required=True)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--out", type=Path, help="folder of the new environment")
-    where.add_argument("--into", type=Path, help="folder of an environment that is there")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="folder of the new environment")
+    target.add_argument("--into", type=Path, help="folder of an environment that is there")
     arguments = parser.parse_args()
     folder: Path = arguments.out or arguments.into
     if arguments.out:

@@ -7,7 +7,7 @@ from servegrid.model import builtin
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments and build the model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draft", action="store_true", help="build the smaller model that drafts for the main one")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")

@@ -10,15 +10,15 @@ from servegrid.prompts.spread import Spread
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments and write the prompt set."""
     arguments = _parser().parse_args()
     mean = arguments.input_mean
-    least = max(1, mean // 4) if arguments.input_min is None else arguments.input_min
-    most = 4 * mean if arguments.input_max is None else arguments.input_max
+    minimum = max(1, mean // 4) if arguments.input_min is None else arguments.input_min
+    maximum = 4 * mean if arguments.input_max is None else arguments.input_max
     try:
         source = words.source_for(arguments.tokenizer)
-        answers = Spread.parse(arguments.output_tokens) if arguments.output_tokens else None
-        prompts = generate(arguments.count, Spread(mean, least, most), answers, arguments.seed, source)
+        output_lengths = Spread.parse(arguments.output_tokens) if arguments.output_tokens else None
+        prompts = generate(arguments.count, Spread(mean, minimum, maximum), output_lengths, arguments.seed, source)
     except (ValueError, OSError) as error:
         sys.exit(f"build_prompts: {error}")
     files.write(arguments.out, prompts)

@@ -6,26 +6,26 @@ from pathlib import Path
 
 from servegrid.client.calibration import calibrate
 from servegrid.client.shape import KINDS
-from servegrid.host.device_lock import Busy, holding
+from servegrid.host.device_lock import DeviceBusy, hold_device
 from servegrid.util.files import write_atomic
 
 
 def main() -> int:
-    """Read the arguments, measure, write."""
+    """Read the arguments, calibrate, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--client", choices=KINDS, default="stream", help="kind of client")
     parser.add_argument("--out", type=Path, required=True, help="where the result goes (JSON)")
     options = parser.parse_args()
     try:
-        with holding("cpu"):
-            found = calibrate(options.client)
-    except (Busy, RuntimeError, OSError) as error:
+        with hold_device("cpu"):
+            calibration = calibrate(options.client)
+    except (DeviceBusy, RuntimeError, OSError) as error:
         print(f"calibrate.py: {error}", file=sys.stderr)
         return 1
-    write_atomic(options.out, found.as_json())
+    write_atomic(options.out, calibration.as_json())
     print(
-        f"client {found.kind}: {found.chunks_per_s:,.0f} chunks/s or {found.requests_per_s:,.0f} requests/s at most; "
-        f"stamps {found.stamp_late_ms_p50:.2f} ms late (p50), {found.stamp_late_ms_p99:.2f} ms (p99)"
+        f"client {calibration.kind}: {calibration.chunks_per_s:,.0f} chunks/s or {calibration.requests_per_s:,.0f} requests/s at most; "
+        f"stamps {calibration.stamp_late_ms_p50:.2f} ms late (p50), {calibration.stamp_late_ms_p99:.2f} ms (p99)"
     )
     return 0
 

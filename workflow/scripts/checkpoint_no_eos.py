@@ -7,7 +7,7 @@ from servegrid.model import without_end
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments and write the copy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder with config.json and safetensors")
     parser.add_argument("--out", type=Path, required=True, help="folder of the copy")

@@ -8,7 +8,7 @@ import pyarrow as pa
 from servegrid.collect.tables import collect
 from servegrid.config import load_config
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 from servegrid.records.schema import write_table
 from servegrid.util.files import replacing, write_atomic
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--token-file", type=Path, required=True)
     arguments = parser.parse_args()
     config = load_config(arguments.config)
-    collected = collect(Grid(config, gather(config)), Path(config.pathvars.results))
+    collected = collect(Grid(config, resolve(config)), Path(config.pathvars.results))
     with replacing(arguments.csv) as beside:
         collected.points.to_csv(beside, index=False)
     paths = arguments.parquet, arguments.sessions, arguments.distributions

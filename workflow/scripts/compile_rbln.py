@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments and compile the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder with a Hugging Face checkpoint")
     parser.add_argument("--batch", type=int, required=True, help="requests at once")
@@ -24,14 +24,14 @@ def main() -> None:
         raise SystemExit(
             f"compile_rbln: {error}; name a Python that has optimum-rbln and rebel-compiler in RBLN_PYTHON"
         ) from None
-    wanted = {"batch_size": arguments.batch, "max_seq_len": arguments.length, "num_devices": arguments.devices}
+    sizes = {"batch_size": arguments.batch, "max_seq_len": arguments.length, "num_devices": arguments.devices}
     model = RBLNAutoModelForCausalLM.from_pretrained(
-        str(arguments.checkpoint), export=True, rbln_config={**wanted, "create_runtimes": False}
+        str(arguments.checkpoint), export=True, rbln_config={**sizes, "create_runtimes": False}
     )
     model.save_pretrained(str(arguments.out))
     for path in arguments.checkpoint.iterdir():  # vLLM looks for the tokenizer in the compiled folder
-        small = path.suffix in (".json", ".txt", ".model", ".jinja") and not path.name.endswith(".index.json")
-        if small and not (arguments.out / path.name).exists():
+        is_small = path.suffix in (".json", ".txt", ".model", ".jinja") and not path.name.endswith(".index.json")
+        if is_small and not (arguments.out / path.name).exists():
             shutil.copy(path, arguments.out)
 
 

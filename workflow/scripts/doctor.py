@@ -5,9 +5,9 @@ import json
 import sys
 
 from servegrid.config import parse_config
-from servegrid.consult.doctor import examine
+from servegrid.consult.doctor import check_host
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=json.loads, required=True, help="the whole config, as JSON")
     config = parse_config(parser.parse_args().config)
-    findings = examine(Grid(config, gather(config)))
+    findings = check_host(Grid(config, resolve(config)))
     print("\n".join(map(str, findings)))
     return int(any(finding.state == "miss" for finding in findings))
 

@@ -14,7 +14,7 @@ LINE_EVERY = 40  # progress lines when standard error is no terminal: one in so 
 
 
 def show(progress: Progress, calls: list[int]) -> None:
-    """One line on standard error, over the last one if it is a terminal."""
+    """Print one line of progress on standard error, over the last one if it is a terminal."""
     calls[0] += 1
     total = f" of {progress.total}" if progress.total else ""
     failed = f", {progress.failed} failed" if progress.failed else ""
@@ -26,7 +26,7 @@ def show(progress: Progress, calls: list[int]) -> None:
 
 
 def write(result: LoadResult, options: argparse.Namespace) -> None:
-    """Write what was asked for, each file whole or not at all."""
+    """Write the files named in the options, each atomically."""
     if options.jsonl:
         from servegrid.client.json_lines import json_lines
         from servegrid.util.files import write_atomic
@@ -39,7 +39,7 @@ def write(result: LoadResult, options: argparse.Namespace) -> None:
 
 
 def summary(result: LoadResult) -> str:
-    """What came of it, in a few lines."""
+    """Text of a few lines: requests, tokens, client CPU, lateness, errors."""
     records, window_s = result.records, result.end_s - result.start_s
     by_status = Counter(record.status for record in records)
     tokens = sum(record.output_tokens or 0 for record in records)
@@ -60,7 +60,7 @@ def summary(result: LoadResult) -> str:
 
 
 def main(arguments: list[str] | None = None, stop: threading.Event | None = None) -> int:
-    """Run one load. 0: all requests ok, 1: some were not, 2: the command line makes no sense."""
+    """Run one load. Exit status 0: all requests ok, 1: some were not, 2: the command line is wrong."""
     options = parser(__doc__).parse_args(arguments)
     calls = [0]
     try:
@@ -90,8 +90,8 @@ def main(arguments: list[str] | None = None, stop: threading.Event | None = None
     return 0 if all(record.status == "ok" for record in result.records) and not result.unsent else 1
 
 
-def until_told() -> threading.Event:
-    """Set by Ctrl-C and SIGTERM: the load ends and keeps what was recorded. A second one ends the program."""
+def stop_on_signals() -> threading.Event:
+    """Event that Ctrl-C or SIGTERM sets: the load ends and keeps what was recorded. A second signal ends the program."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: Any) -> None:
@@ -104,4 +104,4 @@ def until_told() -> threading.Event:
 
 
 if __name__ == "__main__":
-    sys.exit(main(stop=until_told()))
+    sys.exit(main(stop=stop_on_signals()))

@@ -8,40 +8,43 @@ from types import FrameType
 
 from servegrid.config import Config, ConfigError, load_config
 from servegrid.host import parent_watch
-from servegrid.host.device_lock import Busy
-from servegrid.measure.folders import Places
+from servegrid.host.device_lock import DeviceBusy
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
 from servegrid.plan.duration import History
 from servegrid.plan.grid import Grid, Session
-from servegrid.plan.pending import missing
-from servegrid.plan.repeats import by_server, needed_of
-from servegrid.plan.resolve import gather
+from servegrid.plan.pending import pending_loads
+from servegrid.plan.repeats import needed_of_server, sessions_by_server
+from servegrid.plan.resolve import resolve
 from servegrid.util.terminal import Progress
 
 
 class Interrupted(BaseException):
-    """A signal asked this job to end."""
+    """Raised when a signal asks this job to end."""
 
 
 def main() -> int:
-    """Read the arguments, measure; exit 0 also when the server failed, for a failure is a result."""
+    """Read the arguments and measure; exit 0 also when the server failed, since a failure is a result."""
     arguments = _arguments()
     _end_on_signals()
-    parent_watch.follow()
+    parent_watch.terminate_with_parent()
     config = load_config(arguments.config)
-    grid = Grid(config, gather(config))
+    grid = Grid(config, resolve(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
     progress = _progress(grid, session, config, arguments)
-    if session not in needed_of(by_server(grid)[session.server.id], Path(config.pathvars.results), grid):
+    if session not in needed_of_server(
+        sessions_by_server(grid)[session.server.id], Path(config.pathvars.results), grid
+    ):
         progress.close("not needed: its server's numbers are as precise as asked")
         return 0
-    places = Places(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
+    folders = RunFolders(Path(config.pathvars.results), Path(config.pathvars.resources), arguments.prompts)
     try:
-        SessionRun(session, config, places, progress).run(arguments.retry)
-    except Busy as busy:
-        return _gave_up(progress, f"not measured: {busy}", 1)
+        SessionRun(session, config, folders, progress).run(arguments.retry)
+    except DeviceBusy as busy:
+        return _give_up(progress, f"not measured: {busy}", 1)
     except (Interrupted, KeyboardInterrupt) as signalled:
-        return _gave_up(progress, f"interrupted{_named(signalled)}; finished loads are kept", 130)
+        by = f" by {signalled}" if str(signalled) else ""
+        return _give_up(progress, f"interrupted{by}; finished loads are kept", 130)
     progress.close("done")
     return 0
 
@@ -71,23 +74,23 @@ def _end_on_signals() -> None:
 
 def _progress(grid: Grid, session: Session, config: Config, arguments: argparse.Namespace) -> Progress:
     results = Path(config.pathvars.results)
-    open_loads = {one.id: loads for one in grid.sessions if (loads := missing(one, results, arguments.retry))}
+    open_loads = {
+        other.id: loads for other in grid.sessions if (loads := pending_loads(other, results, arguments.retry))
+    }
     history = History.read(results)
-    left_s = sum(history.session_s(one, open_loads[one.id]) for one in grid.sessions if one.id in open_loads)
+    remaining_s = sum(
+        history.session_s(other, open_loads[other.id]) for other in grid.sessions if other.id in open_loads
+    )
     done = len(grid.sessions) - len(open_loads)
-    most = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
+    session_limit = f"at most {config.repeats.at_most}" if config.repeats.is_open else config.repeats.at_most
     axes = f"{session.server.name} on {session.server.gpu}, speculation {session.server.spec.speculation}"
-    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {most}"
-    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", left_s, arguments.log)
+    name = f"{axes}, quantization {session.server.spec.quantization}, session {session.rep} of {session_limit}"
+    return Progress(name, f"[{done + 1}/{len(grid.sessions)}]", remaining_s, arguments.log)
 
 
-def _gave_up(progress: Progress, words: str, status: int) -> int:
-    progress.close(words)
+def _give_up(progress: Progress, message: str, status: int) -> int:
+    progress.close(message)
     return status
-
-
-def _named(signalled: BaseException) -> str:
-    return f" by {signalled}" if str(signalled) else ""
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
     """Answer, and write both forms, each file whole or not at all."""
     from servegrid.config import load_config
     from servegrid.plan.grid import Grid
-    from servegrid.plan.resolve import gather
+    from servegrid.plan.resolve import resolve
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.model_size import size_of
     from servegrid.report.judge.questions import answers, as_data, as_markdown
@@ -33,7 +33,9 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
 
     config = load_config(config_path)
     resources = Path(config.pathvars.resources)
-    points_of = Grid(config, gather(config)).points  # those of absent devices too, which another host may have measured
+    points_of = Grid(
+        config, resolve(config)
+    ).points  # those of absent devices too, which another host may have measured
     servers = {one.server.id: one.server.spec for one in points_of if not one.skip or one.skip.status != "unsupported"}
     sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
     evidence = Evidence.of(ResultTable.read(points, config_path, sessions))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from servegrid.launch.deploy import Form
+    from servegrid.launch.deploy import DeploymentForm
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,17 +39,17 @@ def write_recommendation(points: Path, sessions: Path, config_path: Path, out: P
     write_atomic(out / "recommendation.sh", f"#!/bin/sh\n{command or '# nothing to recommend'}\n")
 
 
-def _forms(server_id: str, config_path: Path) -> "list[Form]":
+def _forms(server_id: str, config_path: Path) -> "list[DeploymentForm]":
     """The ways to start the server, with absolute paths; none if the config no longer has it."""
     from servegrid.config import load_config
-    from servegrid.launch.deploy import forms
+    from servegrid.launch.deploy import deployment_forms
     from servegrid.plan.grid import Grid
-    from servegrid.plan.resolve import gather
+    from servegrid.plan.resolve import resolve
 
     config = load_config(config_path)
-    servers = {point.server.id: point.server for point in Grid(config, gather(config)).points}
+    servers = {point.server.id: point.server for point in Grid(config, resolve(config)).points}
     server = servers.get(server_id)
-    return forms(server.spec, Path(config.pathvars.resources).absolute()) if server else []
+    return deployment_forms(server.spec, Path(config.pathvars.resources).absolute()) if server else []
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Samples hardware and server metrics beside a measurement; started and told what to do by servegrid.telemetry."""
+"""Sample hardware and server metrics beside a measurement; started and controlled by servegrid.telemetry."""
 
 import argparse
 import os
@@ -13,10 +13,11 @@ from servegrid.telemetry.sidecar import Sidecar
 
 
 class WithoutPandas(MetaPathFinder):
-    """Hides pandas and numpy, which pyarrow imports where it can: half a second of CPU that the server should have."""
+    """Import hook that hides pandas and numpy, which pyarrow would import: half a second of CPU that the server should have."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """See MetaPathFinder."""
+        """None, to let other finders go on; raise ModuleNotFoundError for pandas and numpy."""
+
         if name in ("pandas", "numpy"):
             raise ModuleNotFoundError(f"{name} is not needed here", name=name)
         return None

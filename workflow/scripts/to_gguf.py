@@ -8,7 +8,7 @@ from servegrid.model.checkpoint import UnsupportedModelError
 
 
 def main() -> None:
-    """Command line."""
+    """Read the arguments and convert the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder with config.json and safetensors")
     parser.add_argument("--quantization", default="f32", help=", ".join(gguf_file.QUANTIZATIONS))

@@ -1,4 +1,4 @@
-"""The config is closed, and its errors name the key, the value and what is allowed."""
+"""The config refuses unknown keys, and its errors name the key, the value and what is allowed."""
 
 import copy
 from typing import Any
@@ -33,7 +33,7 @@ def test_the_default_config_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "words"),
+    ("path", "value", "message"),
     [
         ("modle", {}, ["modle", "did you mean model?"]),
         ("grid/threds", [1], ["grid.threds", "did you mean threads?", "options.<flag>"]),
@@ -97,13 +97,13 @@ def test_the_default_config_is_accepted() -> None:
         ("repeats", 0, ["repeats = 0", "greater than or equal to 1"]),
     ],
 )
-def test_a_mistake_is_named_with_what_is_allowed(path: str, value: Any, words: list[str]) -> None:
+def test_a_mistake_is_named_with_what_is_allowed(path: str, value: Any, message: list[str]) -> None:
     text = mistakes(path, value)
-    assert all(word in text for word in words), text
+    assert all(word in text for word in message), text
 
 
 @pytest.mark.parametrize(
-    ("path", "written", "words"),
+    ("path", "written", "hint"),
     [
         ("grid/speculation", "[off, 2]", ["grid.speculation[0] = false", "bare off"]),
         ("server/prefix_cache", "'off'", ["server.prefix_cache = 'off'", "boolean"]),
@@ -114,9 +114,9 @@ def test_a_mistake_is_named_with_what_is_allowed(path: str, value: Any, words: l
         ("repeats", "yes", ["repeats = true", "integer"]),
     ],
 )
-def test_what_yaml_misreads_is_caught(path: str, written: str, words: list[str]) -> None:
+def test_what_yaml_misreads_is_caught(path: str, written: str, hint: list[str]) -> None:
     text = mistakes(path, yaml.safe_load(written))
-    assert all(word in text for word in words), text
+    assert all(word in text for word in hint), text
 
 
 def test_true_on_the_command_line_is_text() -> None:
@@ -139,7 +139,7 @@ def test_the_article_s_claims_go_with_the_default_config() -> None:
 
 
 def test_a_published_table_that_is_not_there_is_named() -> None:
-    from servegrid.plan.resolve import gather
+    from servegrid.plan.resolve import resolve
 
     with pytest.raises(ConfigError, match=r"report.published\[0\] = 'no.csv': is not there"):
-        gather(parse_config(with_value("report/published", ["no.csv"])))
+        resolve(parse_config(with_value("report/published", ["no.csv"])))

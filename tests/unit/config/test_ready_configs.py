@@ -13,10 +13,10 @@ import yaml
 from helpers.configs import merged
 from isolation import REPOSITORY, TESTS
 from servegrid.config import ConfigError, parse_config
-from servegrid.consult.preview import plan
-from servegrid.plan import resolve as facts_of
+from servegrid.consult.preview import plan_text
+from servegrid.plan import resolve as resolve_module
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 
 GOLDEN = TESTS / "data" / "configs"
 READY = ("article", "speculation", "quantization", "multi-gpu", "npu", "cpu-engines")
@@ -35,11 +35,11 @@ def _yaml(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def every_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a host that has all devices, balancers and clients; and lock files count by name alone."""
-    for name in ("_absent", "_absent_balancers", "_absent_clients"):
-        monkeypatch.setattr(facts_of, name, lambda _config: {})
-    locks = facts_of._locks
-    monkeypatch.setattr(facts_of, "_locks", lambda config: dict.fromkeys(locks(config), "a lock"))
+    """Simulate a host that has all devices, balancers and clients; of lock files only the name counts."""
+    for name in ("_absent_devices", "_absent_balancers", "_absent_clients"):
+        monkeypatch.setattr(resolve_module, name, lambda _config: {})
+    locks = resolve_module._lock_versions
+    monkeypatch.setattr(resolve_module, "_lock_versions", lambda config: dict.fromkeys(locks(config), "a lock"))
 
 
 def planned(name: str, folder: Path) -> str:
@@ -47,7 +47,7 @@ def planned(name: str, folder: Path) -> str:
     if name == "article":
         config["model"]["revision"] = REVISION
     config |= {"commands": True, "pathvars": {"results": str(folder / "results")}}
-    text = plan(Grid(parsed := parse_config(config), gather(parsed)))
+    text = plan_text(Grid(parsed := parse_config(config), resolve(parsed)))
     text = text.replace(f"{REPOSITORY}/", "").replace(f"{Path.cwd()}/", "")
     text = re.sub(r"(?m)^( *)(# )?\S*/(nginx|haproxy) ", r"\1\2\3 ", text)
     return re.sub(r"(worker_processes|nbthread) \d+", r"\1 N", text) + "\n"
@@ -66,7 +66,7 @@ def test_its_plan(name: str, tmp_path: Path) -> None:
 def test_the_article_wants_a_revision() -> None:
     config = parse_config(raw("article"))
     with pytest.raises(ConfigError, match=r"model.source = 'lmsys/vicuna-7b-v1.5': a hub name needs model.revision"):
-        gather(config)
+        resolve(config)
 
 
 @pytest.mark.usefixtures("every_device")
@@ -74,7 +74,7 @@ def test_the_articles_rows() -> None:
     config = raw("article")
     config["model"]["revision"] = REVISION
     parsed = parse_config(config)
-    grid = Grid(parsed, gather(parsed))
+    grid = Grid(parsed, resolve(parsed))
     axes = ("gpu", "threads", "speculation", "memory_fraction", "sharing")
     assert sorted(tuple(map(str, (point.axes[axis] for axis in axes))) for point in grid.points) == sorted(
         [

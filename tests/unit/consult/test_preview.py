@@ -1,27 +1,30 @@
-"""What the plan warns of."""
+"""Notes of `snakemake plan`: queueing requests and limits that cannot be decided."""
 
 from dataclasses import replace
 
 import pytest
 
-from helpers.grids import FACTS, grid
-from servegrid.consult.preview import plan
+from helpers.grids import RESOLVED, grid
+from servegrid.consult.preview import plan_text
 
 
 def test_the_plan_says_what_an_engine_does_above_its_limit() -> None:
     entry = {"runtime": "command", "command": ["/bin/true"], "version": "1"}
     engines = dict.fromkeys(("llamacpp", "tgi"), entry)
-    facts = replace(FACTS, engine_versions={"llamacpp": "1", "tgi": "1"})
+    resolved = replace(RESOLVED, engine_versions={"llamacpp": "1", "tgi": "1"})
     wide = grid(
-        facts, engines=engines, grid={"engine": ["llamacpp", "tgi"], "threads": [2, 8, 16]}, server={"concurrency": 4}
+        resolved,
+        engines=engines,
+        grid={"engine": ["llamacpp", "tgi"], "threads": [2, 8, 16]},
+        server={"concurrency": 4},
     )
-    text = plan(wide)
+    text = plan_text(wide)
     assert "at 8, 16 threads requests will queue: servers work on 4 at once" in text
     assert "at 8, 16 threads tgi will refuse requests: servers work on 4 at once" in text
 
 
 @pytest.mark.parametrize(
-    ("requests", "repeats", "said"),
+    ("requests", "repeats", "note"),
     [
         (None, 1, "report.slo.ttft_ms_p99 will stay unknown: it takes 100 requests, and a load has 24 requests"),
         (9, 1, "report.slo.itl_ms_p99 will stay unknown: it takes 10 requests, and a load has 9 requests"),
@@ -30,8 +33,8 @@ def test_the_plan_says_what_an_engine_does_above_its_limit() -> None:
         (None, 5, None),
     ],
 )
-def test_the_plan_says_which_limit_has_too_few_requests(requests: int | None, repeats: int, said: str | None) -> None:
+def test_the_plan_says_which_limit_has_too_few_requests(requests: int | None, repeats: int, note: str | None) -> None:
     limits = {"ttft_ms_p99": 100, "itl_ms_p99": 10, "e2e_ms_p50": 1000}
-    text = plan(grid(prompts={"count": 24}, load={"requests": requests}, repeats=repeats, report={"slo": limits}))
-    assert text.count("ttft_ms_p99 will stay unknown") == (said is not None)
-    assert said is None or said in text
+    text = plan_text(grid(prompts={"count": 24}, load={"requests": requests}, repeats=repeats, report={"slo": limits}))
+    assert text.count("ttft_ms_p99 will stay unknown") == (note is not None)
+    assert note is None or note in text

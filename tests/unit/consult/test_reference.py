@@ -4,7 +4,7 @@ import pytest
 
 from isolation import REPOSITORY
 from servegrid import engines
-from servegrid.config.reference import reference
+from servegrid.config.reference import config_reference
 from servegrid.consult.reference import abilities, columns, images, pages, table, warnings, with_parts
 from servegrid.results.columns import COLUMNS
 
@@ -17,7 +17,7 @@ def test_a_page_is_in_step(name: str) -> None:
 
 
 def test_every_key_of_the_config_is_described() -> None:
-    assert "|  |" not in reference()
+    assert "|  |" not in config_reference()
 
 
 @pytest.mark.parametrize("name", COLUMNS)

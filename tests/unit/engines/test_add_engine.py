@@ -43,7 +43,7 @@ ADDED = {Path("workflow/scripts/servegrid/engines/newcomer.py"), Path("envs/newc
 
 
 def files(folder: Path) -> dict[Path, str]:
-    """Everything of the project that lies in the folder, by what it holds."""
+    """The project's files below the folder, by path, with their content."""
     parts = ("Snakefile", "workflow", "envs", "profiles")
     paths = [path for part in parts for path in [folder / part, *(folder / part).rglob("*")] if path.is_file()]
     kept = [path for path in paths if "__pycache__" not in path.parts]
@@ -52,7 +52,7 @@ def files(folder: Path) -> dict[Path, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path, engine_environments: Mapping[str, Path]) -> Project:
-    """A clone with the newcomer; its environment is llama.cpp's, which is what its lock file locks."""
+    """A clone of the project with the new engine; its lock file and environment are llama.cpp's."""
     (tmp_path / "clone").mkdir()
     grid = {"engine": ["newcomer"], "gpu": ["cpu"], "threads": [2], "speculation": ["none", 2]}
     changes = {"grid": grid, "report": {"baseline": {"engine": "newcomer"}}, "pathvars": {"resources": "resources"}}
@@ -95,5 +95,5 @@ def test_one_file_and_a_lock_are_an_engine(clone: Project) -> None:
 
 def test_a_name_that_no_file_defines_is_refused(clone: Project) -> None:
     (clone.folder / "workflow/scripts/servegrid/engines/newcomer.py").unlink()
-    said = clone.run("plan", status=1)
-    assert "newcomer" in said and "llamacpp" in said and "ctranslate2" in said
+    message = clone.run("plan", status=1)
+    assert "newcomer" in message and "llamacpp" in message and "ctranslate2" in message

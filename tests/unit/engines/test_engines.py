@@ -13,20 +13,20 @@ from servegrid import engines
 from servegrid.engines import Engine
 from servegrid.engines.base import ServerSpec
 from servegrid.engines.speculation import Speculation, parse_speculation
-from servegrid.launch.command_line import chosen_gpus, nominal_launch, shown
+from servegrid.launch.command_line import configured_gpus, nominal_launch, shell_line
 
 GOLDEN = TESTS / "data" / "commands"
 
 
 def bases(engine: Engine) -> dict[str, ServerSpec]:
-    """A plain server for every runtime and device that the engine can be launched on; the first is the one that is varied."""
+    """A plain server for every runtime and device that the engine can be launched on; the first one is varied further."""
     pairs = [(runtime, kind) for runtime in engine.runtimes if runtime != "url" for kind in engine.devices]
-    found = {f"{runtime} on {kind}": base(engine, runtime, kind) for runtime, kind in pairs}
-    return {name: spec for name, spec in found.items() if not engine.unsupported(spec)}
+    base_classes = {f"{runtime} on {kind}": base(engine, runtime, kind) for runtime, kind in pairs}
+    return {name: spec for name, spec in base_classes.items() if not engine.unsupported(spec)}
 
 
 def able(engine: Engine, plain: dict[str, ServerSpec], **changes: object) -> ServerSpec:
-    """The first of the plain servers that can be changed so, as some engines can only on a GPU; else the very first."""
+    """The first plain server that supports these changes (some engines do on a GPU only), else the first of all."""
     changed = [replace(spec, **changes) for spec in plain.values()]  # type: ignore[arg-type]
     return next((spec for spec in changed if not engine.unsupported(spec)), changed[0])
 
@@ -55,19 +55,19 @@ def variants(engine: Engine) -> dict[str, ServerSpec]:
 
 
 def rbln(spec: ServerSpec) -> dict[str, ServerSpec]:
-    """What else is to be seen of servers on NPUs."""
+    """Further variants of servers on NPUs, by name."""
     four = {"name": "atoms", "kind": "npu", "ids": [0, 1, 2, 3]}
     wide = replace(spec, device=four, tensor_parallel=4, context_tokens=4096)
-    wanted = {"four NPUs": wide, "tutorial's flags": replace(wide, options={"era": "tutorial"})}
-    return wanted if spec.kind == "npu" else {}
+    variants = {"four NPUs": wide, "tutorial's flags": replace(wide, options={"era": "tutorial"})}
+    return variants if spec.kind == "npu" else {}
 
 
 def line(name: str, engine: Engine, spec: ServerSpec) -> str:
     if reason := engine.unsupported(spec):
         return f"# {name}\nunsupported: {reason}\n"
     launch = nominal_launch(spec, RESOURCES)
-    written = [f"# {path}: {json.dumps(text)}\n" for path, text in engine.written(spec, launch).items()]
-    return "".join([f"# {name}\n", *written, shown(spec, RESOURCES, launch, chosen_gpus(spec)), "\n"])
+    written = [f"# {path}: {json.dumps(text)}\n" for path, text in engine.settings_files(spec, launch).items()]
+    return "".join([f"# {name}\n", *written, shell_line(spec, RESOURCES, launch, configured_gpus(spec)), "\n"])
 
 
 def lines(name: str) -> str:

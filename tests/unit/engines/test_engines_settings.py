@@ -1,4 +1,4 @@
-"""What single engines make of settings that mean something else to them."""
+"""Settings that single engines interpret in their own way: memory shares, options, ports, concurrency."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,10 +18,10 @@ def arguments(spec: ServerSpec, copy: int = 0) -> list[str]:
     return engines.get(spec.engine).arguments(spec, nominal_launch(spec, RESOURCES, copy=copy))
 
 
-def value(words: list[str], flag: str) -> str:
-    """What follows the flag, which stands there once: TGI ends when it is given one twice."""
-    assert words.count(flag) == 1
-    return words[words.index(flag) + 1]
+def value(arguments: list[str], flag: str) -> str:
+    """The value after the flag, which must occur once: TGI ends when a flag is given twice."""
+    assert arguments.count(flag) == 1
+    return arguments[arguments.index(flag) + 1]
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def value(words: list[str], flag: str) -> str:
 @pytest.mark.parametrize("engine", ["tgi", "tgi-1.4"])
 def test_a_further_tgi_on_a_device_is_told_of_those_before(engine: str, fraction: float, shares: list[str]) -> None:
     spec = replace(CUDA, engine=engine, memory_fraction=fraction)
-    told = [value(arguments(spec, copy), "--cuda-memory-fraction") for copy in range(len(shares))]
-    assert told == shares
+    fractions = [value(arguments(spec, copy), "--cuda-memory-fraction") for copy in range(len(shares))]
+    assert fractions == shares
 
 
 def test_a_share_of_aphrodite_is_one_of_the_whole_device() -> None:
@@ -41,16 +41,16 @@ def test_a_share_of_aphrodite_is_one_of_the_whole_device() -> None:
 
 @pytest.mark.parametrize("engine", ["tgi", "tgi-1.4", "powerinfer"])
 def test_options_replace_the_engines_own_flags(engine: str) -> None:
-    own = "parallel" if engine == "powerinfer" else "max-concurrent-requests"
-    options: dict[str, Option] = {own: 128}
-    assert value(arguments(replace(CUDA, engine=engine, options=options)), f"--{own}") == "128"
+    flag = "parallel" if engine == "powerinfer" else "max-concurrent-requests"
+    options: dict[str, Option] = {flag: 128}
+    assert value(arguments(replace(CUDA, engine=engine, options=options)), f"--{flag}") == "128"
 
 
 def test_servers_on_one_host_share_no_port_and_no_socket() -> None:
     spec = replace(CUDA, engine="tgi")
     flags = ("--port", "--master-port", "--prometheus-port", "--shard-uds-path")
-    found = [value(arguments(spec, copy), flag) for copy in (0, 1) for flag in flags]
-    assert len(set(found)) == len(found)
+    values = [value(arguments(spec, copy), flag) for copy in (0, 1) for flag in flags]
+    assert len(set(values)) == len(values)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def one(stand_in: StandIn, way: str, request: bytes) -> RequestRecord:
 
 
 def expected(tokens: int) -> str:
-    words = PROMPT.split()
-    return "".join(f" {words[n % len(words)]}{n}" for n in range(tokens))
+    prompt_words = PROMPT.split()
+    return "".join(f" {prompt_words[n % len(prompt_words)]}{n}" for n in range(tokens))
 
 
 @pytest.mark.parametrize("drafted", [0, 2])
@@ -121,7 +121,7 @@ def test_sglang_says_per_request_what_was_drafted() -> None:
 
 @pytest.mark.parametrize("prompt", [PROMPT, "a", "a a a"])
 def test_both_forms_of_sglangs_stream_give_the_same_text(prompt: str) -> None:
-    """Also where each piece begins as the text before it did."""
+    """Both forms give the same text, also where each piece begins like the text before it."""
     way = protocols.get("sglang-generate")
     request = way.body(prompt, GenerationSettings(TOKENS))
     records = [one(SGLang("m", 64, 1, incremental=each), "sglang-generate", request) for each in (False, True)]
@@ -130,7 +130,7 @@ def test_both_forms_of_sglangs_stream_give_the_same_text(prompt: str) -> None:
 
 
 class Busy(SGLang):
-    """Events as full as SGLang's are, with long numbers of tokens, and text in another script."""
+    """SGLang's stand-in with full events, long token counts, and text in another script."""
 
     def _generate(self, asked: dict[str, Any]) -> Iterator[str]:
         text, ids = "", []
@@ -190,7 +190,7 @@ def test_lmdeploy_knows_its_model_by_one_name() -> None:
 
 @pytest.mark.parametrize(("engine", "path", "keys"), KEYS)
 def test_the_shape_of_chunks(engine: str, path: str, keys: str) -> None:
-    """Key order and spacing as each server's JSON writer has them."""
+    """Chunks have the key order and spacing of each server's JSON writer."""
     events = list(made(engine).stream(path, body(engine, "openai-completions")))
     first = events[0].removeprefix("data: ").rstrip()
     assert list(json.loads(first))[: len(keys.split())] == keys.split()
@@ -204,11 +204,11 @@ def test_ready_only_when_loaded_and_what_it_says_of_itself(engine: str) -> None:
     with serving(made(engine, loading_s=0.3)) as url, RemoteServer(url, {}) as remote:
         assert remote.answers([kind.health_path]) == {kind.health_path: None}
         remote.wait_ready(url + kind.health_path, 20)
-        reported = kind.reported(remote.answers(kind.facts_paths))
+        reported = kind.reported(remote.answers(kind.info_paths))
         assert remote.first_model() == "tiny"
-    wanted = {"sglang": ("0.5.23", 64, 4, 4096), "tensorrt-llm": ("1.2.1", None, None, None)}
-    found = (reported.version, reported.context_tokens, reported.concurrency, reported.kv_cache_tokens)
-    assert found == wanted.get(engine, (None, None, None, None))
+    expected_info = {"sglang": ("0.5.23", 64, 4, 4096), "tensorrt-llm": ("1.2.1", None, None, None)}
+    info = (reported.version, reported.context_tokens, reported.concurrency, reported.kv_cache_tokens)
+    assert info == expected_info.get(engine, (None, None, None, None))
 
 
 MEMORY = [
@@ -229,8 +229,8 @@ def test_the_share_of_each_server_on_a_device(
     kind = engines.get(engine)
     spec = replace(base(kind, "command", "cuda"), memory_fraction=fraction, sharing=sharing)
     assert kind.unsupported(spec) is None
-    words = kind.arguments(spec, nominal_launch(spec, RESOURCES, copy=copy))
-    assert words[words.index("--mem-fraction-static") + 1] == share
+    arguments = kind.arguments(spec, nominal_launch(spec, RESOURCES, copy=copy))
+    assert arguments[arguments.index("--mem-fraction-static") + 1] == share
 
 
 REFUSED = [
@@ -240,10 +240,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("engine", "fraction", "words"), REFUSED)
-def test_shares_that_cannot_be_given(engine: str, fraction: float, words: str) -> None:
+@pytest.mark.parametrize(("engine", "fraction", "reason"), REFUSED)
+def test_shares_that_cannot_be_given(engine: str, fraction: float, reason: str) -> None:
     spec = replace(base(engines.get(engine), "command", "cuda"), memory_fraction=fraction, sharing=2)
-    assert words in str(engines.get(engine).unsupported(spec))
+    assert reason in str(engines.get(engine).unsupported(spec))
 
 
 def test_turbomind_has_no_speculation() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isolation import REPOSITORY
-from servegrid.host.device_lock import Busy, holding
+from servegrid.host.device_lock import DeviceBusy, hold_device
 from servegrid.util.files import read_json, replacing, write_atomic, write_json
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
@@ -35,17 +35,20 @@ def test_a_device_is_held_by_one_and_freed_by_death(tmp_path: Path, monkeypatch:
 import sys, tempfile
 sys.path.insert(0, {str(SCRIPTS)!r})
 tempfile.tempdir = {str(tmp_path)!r}
-from servegrid.host.device_lock import holding
-with holding("gpu 0"):
+from servegrid.host.device_lock import hold_device
+with hold_device("gpu 0"):
     print("held", flush=True)
     sys.stdin.read()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout and other.stdout.readline() == b"held\n"
-        with pytest.raises(Busy, match=rf"gpu 0 is being measured by process {other.pid}"), holding("gpu 0", wait_s=0):
+        with (
+            pytest.raises(DeviceBusy, match=rf"gpu 0 is being measured by process {other.pid}"),
+            hold_device("gpu 0", wait_s=0),
+        ):
             pass
-        with holding("gpu 1", wait_s=0):
+        with hold_device("gpu 1", wait_s=0):
             pass
         other.kill()
-    with holding("gpu 0", wait_s=60):
+    with hold_device("gpu 0", wait_s=60):
         pass

@@ -10,9 +10,9 @@ from servegrid.host import ports
 
 def test_none_of_those_that_the_kernel_gives_to_connections() -> None:
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    found = ports.free_ports(50)
-    assert len(set(found)) == 50
-    assert not [port for port in found if first <= port <= last]
+    port_numbers = ports.free_ports(50)
+    assert len(set(port_numbers)) == 50
+    assert not [port for port in port_numbers if first <= port <= last]
 
 
 def test_none_that_somebody_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,5 +20,5 @@ def test_none_that_somebody_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
         port = taken.getsockname()[1]
         monkeypatch.setattr(ports, "_LOWEST_PORT", port)
         only = type("Range", (), {"exists": lambda: True, "read_text": lambda: f"{port + 1} 60999"})
-        monkeypatch.setattr(ports, "_EPHEMERAL", only)
+        monkeypatch.setattr(ports, "_EPHEMERAL_RANGE", only)
         assert ports.free_port() != port

@@ -1,4 +1,4 @@
-"""The real nginx and HAProxy with servegrid's configs, before servers that do as they are told."""
+"""The real nginx and HAProxy with servegrid's configs, in front of scripted servers."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import pytest
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.shape import ClosedLoop, Timeouts
 from servegrid.host.ports import free_port
-from servegrid.launch.balancer import Balancer, missing, workers
+from servegrid.launch.balancer import Balancer, why_missing, worker_count
 from servegrid.launch.server import Server
 from standins.answers import HEAD, chunk, completion, event, usage
 from standins.loads import PROTOCOL, load
@@ -29,32 +29,32 @@ GAP_S = 0.05
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    if reason := missing(request.param):
+    if reason := why_missing(request.param):
         pytest.skip(reason)
     return str(request.param)
 
 
 @contextmanager
 def balanced(kind: str, ports: list[int], folder: Path) -> Iterator[str]:
-    """The balancer, started as a session starts it; gives its URL."""
+    """Start the balancer as a session starts it, and give its URL."""
     folder = folder / "a folder, with blanks"
     folder.mkdir()
     balancer = Balancer(kind, free_port(), tuple(ports), folder, 30.0, 1)
-    balancer.file.write_text(balancer.config)
+    balancer.config_file.write_text(balancer.config)
     with Server(balancer.command, folder / "log", balancer.port) as server:
         try:
             server.wait_ready(f"{server.url}/health", 60)
             yield server.url
             assert server.alive
         finally:
-            said = (folder / "log").read_text()
+            log = (folder / "log").read_text()
     assert not [
-        line for line in said.splitlines() if "[emerg]" in line or ("[ALERT]" in line and "FD limit" not in line)
-    ], said
+        line for line in log.splitlines() if "[emerg]" in line or ("[ALERT]" in line and "FD limit" not in line)
+    ], log
 
 
 def stream(seen: Seen) -> Iterator[Step]:
-    """Three events with pauses between, or a healthy word."""
+    """Script of a server: three events with pauses between, or 200 at the health endpoint."""
     if seen.line.startswith("GET"):
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         return
@@ -66,12 +66,12 @@ def stream(seen: Seen) -> Iterator[Step]:
 
 
 def test_answers_are_handed_on_as_they_come(kind: str, tmp_path: Path) -> None:
-    """The server says its next word when the last one has arrived: who gathers words never has the second."""
+    """The server sends its next event when the last one has arrived, so that a buffering balancer never gets the second."""
     arrived = threading.Semaphore(0)
 
     def patient(seen: Seen) -> Iterator[Step]:
-        *words, last = stream(seen)
-        for word in words:
+        *streamed, last = stream(seen)
+        for word in streamed:
             yield word
             if word not in (HEAD, GAP_S) and not arrived.acquire(timeout=60):
                 yield CLOSE
@@ -101,7 +101,7 @@ def test_answers_are_the_same(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_closes_after_its_answer_loses_no_request(kind: str, tmp_path: Path) -> None:
-    """As llama-server does after a stream, without having said so. The client's own connection is kept."""
+    """The server closes without notice after its answer, as llama-server does after a stream; the client's connection is kept."""
 
     def closing(seen: Seen) -> Iterator[Step]:
         yield from stream(seen)
@@ -125,7 +125,7 @@ def test_the_next_request_goes_to_the_server_with_the_fewest(kind: str, tmp_path
         slow, fast = (stack.enter_context(ScriptedServer(script)) for script in (stuck, stream))
         url = stack.enter_context(balanced(kind, [slow.port, fast.port], tmp_path))
         load(url, ClosedLoop(2), 9, timeouts=Timeouts(total_s=3.0))
-    posts = {name: sum(seen.line.startswith("POST") for seen in one.seen) for name, one in (("s", slow), ("f", fast))}
+    posts = {name: sum(seen.line.startswith("POST") for seen in stub.seen) for name, stub in (("s", slow), ("f", fast))}
     assert posts["s"] <= 2 and posts["s"] + posts["f"] == 9
 
 
@@ -139,7 +139,7 @@ def test_the_load_is_divided(kind: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_sent_twice(kind: str, tmp_path: Path) -> None:
-    """Each load has connections of its own: on a kept one that closes without a word the client itself sends again."""
+    """A failed request is not sent again. Each load has connections of its own: on a kept one that closes the client resends."""
 
     def broken(seen: Seen) -> Iterator[Step]:
         yield from ([CLOSE] if seen.line.startswith("POST") else stream(seen))
@@ -160,7 +160,7 @@ def test_a_server_that_is_gone_is_seen_and_not_avoided(kind: str, tmp_path: Path
 
 
 def test_large_requests(kind: str, tmp_path: Path) -> None:
-    """Longer than any buffer's default, and nothing of it goes to a disk."""
+    """Requests longer than any buffer's default pass, and nothing of them is written to a disk."""
     with ScriptedServer(stream) as server, balanced(kind, [server.port], tmp_path) as url:
         body = b'{"prompt": "' + b"x" * 3_000_000 + b'"}'
         program = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], sys.stdin.buffer.read()).status)"
@@ -177,22 +177,22 @@ def test_it_runs_as_an_ordinary_user(kind: str, tmp_path: Path) -> None:
     folder = Path("/tmp") / f"servegrid-test-{port}"
     balancer = Balancer(kind, port, (free_port(),), folder, 30.0, 1)
     folder.mkdir()
-    balancer.file.write_text(balancer.config)
+    balancer.config_file.write_text(balancer.config)
     os.chown(folder, uid, gid)
     as_nobody = {"user": uid, "group": gid, "extra_groups": []}
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen(balancer.command, stdout=log, stderr=log, **as_nobody) as it,
+        subprocess.Popen(balancer.command, stdout=log, stderr=log, **as_nobody) as process,
     ):
         time.sleep(1.0)
-        ended = it.poll()
-        it.terminate()
-    said = (folder / "log").read_text()
+        ended = process.poll()
+        process.terminate()
+    output = (folder / "log").read_text()
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
-    assert ended is None, said
+    assert ended is None, output
 
 
 def test_few_workers() -> None:
-    assert [workers(cores) for cores in (1, 2, 8, 16, 128)] == [1, 1, 1, 2, 16]
+    assert [worker_count(cores) for cores in (1, 2, 8, 16, 128)] == [1, 1, 1, 2, 16]

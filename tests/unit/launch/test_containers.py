@@ -1,4 +1,4 @@
-"""What a container is told, without a daemon; and the daemon's side of names, owners and endings."""
+"""Settings of a container, without a daemon; image records, owners and exit reasons."""
 
 import errno
 import os
@@ -10,62 +10,64 @@ from typing import Any
 import pytest
 
 from helpers.specs import DEVICES, SPEC
-from servegrid.consult.containers import _gpus
+from servegrid.consult.containers import _check_gpu_runtime
 from servegrid.engines.base import Container
 from servegrid.launch.command_line import command_line, nominal_launch
-from servegrid.launch.container import ContainerRun, described, docker_run
+from servegrid.launch.container import ContainerRun, describe_container, docker_run_command
 from servegrid.launch.docker import ownership
-from servegrid.launch.docker.daemon import Unreachable, connected
-from servegrid.launch.docker.image_record import ImageRecord, record_path, recorded
-from servegrid.launch.docker.images import ImageAbsent, _digest, _progress
-from servegrid.launch.docker.keeper import DESCRIPTION, arguments
-from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
+from servegrid.launch.docker.image_record import ImageRecord, read_image_record, record_path
+from servegrid.launch.docker.images import ImageAbsent, _progress_lines, _repository_digest
+from servegrid.launch.docker.keeper import RUN_ADAPTER, create_arguments
+from servegrid.launch.exit_reason import describe_exit, failure_kind
 
 BOX = replace(SPEC, runtime="docker", image="an/image:1", version="")
 
 
 def box(**changes: Any) -> ContainerRun:
     spec = replace(BOX, **changes)
-    return described(spec, nominal_launch(spec, Path("resources")), ["GPU-0"] if spec.kind == "cuda" else [], {})
+    return describe_container(
+        spec, nominal_launch(spec, Path("resources")), ["GPU-0"] if spec.kind == "cuda" else [], {}
+    )
 
 
 def test_ports_are_published_on_this_host_alone() -> None:
-    assert arguments(box(), {}, {})["ports"] == {"8080/tcp": ("127.0.0.1", 8080)}
+    assert create_arguments(box(), {}, {})["ports"] == {"8080/tcp": ("127.0.0.1", 8080)}
 
 
 def test_gpus_by_uuid_and_never_all() -> None:
-    (request,) = arguments(box(device=DEVICES["cuda"]), {}, {})["device_requests"]
+    (request,) = create_arguments(box(device=DEVICES["cuda"]), {}, {})["device_requests"]
     assert request["DeviceIDs"] == ["GPU-0"] and request["Count"] in (0, None)
     assert request["Capabilities"] == [["gpu"]]
-    assert arguments(box(), {}, {})["device_requests"] == []
+    assert create_arguments(box(), {}, {})["device_requests"] == []
 
 
 def test_models_are_read_only_and_a_cache_is_not() -> None:
     run = replace(box(), needs=Container(cache="/cache"), cache_volume="servegrid-cache")
-    model, cache = arguments(run, {}, {})["mounts"]
+    model, cache = create_arguments(run, {}, {})["mounts"]
     assert model["ReadOnly"] and model["Type"] == "bind" and model["Source"] == model["Target"]
     assert cache["Type"] == "volume" and cache["Target"] == "/cache" and not cache["ReadOnly"]
 
 
 def test_privileges_only_where_an_engine_asks() -> None:
-    assert not arguments(box(), {}, {})["privileged"] and not arguments(box(), {}, {})["devices"]
+    assert not create_arguments(box(), {}, {})["privileged"] and not create_arguments(box(), {}, {})["devices"]
     run = replace(box(), needs=Container(privileged=True, devices=("/dev/npu0",)))
-    assert arguments(run, {}, {})["privileged"] and arguments(run, {}, {})["devices"] == ["/dev/npu0"]
-    assert {"--privileged", "--device"} <= set(docker_run(run))
+    assert create_arguments(run, {}, {})["privileged"] and create_arguments(run, {}, {})["devices"] == ["/dev/npu0"]
+    assert {"--privileged", "--device"} <= set(docker_run_command(run))
 
 
 def test_a_secret_comes_from_the_environment() -> None:
     run = replace(box(), environment={"API_TOKEN": None, "A": "1", "GONE_TOKEN": None})
-    assert arguments(run, {"API_TOKEN": "hush"}, {})["environment"] == {"API_TOKEN": "hush", "A": "1"}
-    line = docker_run(run)
+    assert create_arguments(run, {"API_TOKEN": "hush"}, {})["environment"] == {"API_TOKEN": "hush", "A": "1"}
+    line = docker_run_command(run)
     assert line[line.index("API_TOKEN") - 1] == "-e" and "A=1" in line
 
 
 def test_a_description_comes_back_from_json() -> None:
     run = replace(box(device=DEVICES["cuda"], memory_limit="8g"), environment={"A": None})
-    assert DESCRIPTION.validate_json(DESCRIPTION.dump_json(run)) == run
-    assert arguments(run, {}, {})["mem_limit"] == arguments(run, {}, {})["memswap_limit"] == "8g"
-    assert "--memory 8g --memory-swap 8g" in " ".join(docker_run(run))
+    assert RUN_ADAPTER.validate_json(RUN_ADAPTER.dump_json(run)) == run
+    assert create_arguments(run, {}, {})["mem_limit"] == create_arguments(run, {}, {})["memswap_limit"] == "8g"
+    assert "--memory 8g --memory-swap 8g" in " ".join(docker_run_command(run))
 
 
 def test_the_command_names_the_image_by_digest() -> None:
@@ -85,49 +87,49 @@ def test_links_out_of_a_model_folder_and_parts_of_a_split_file_come_along(tmp_pa
     for part in [*parts, tmp_path / "m-00001-of-00003.gguf"]:
         part.touch()
     launch = replace(nominal_launch(BOX, Path("resources")), files={"model": parts[0], "checkpoint": folder})
-    assert set(described(BOX, launch, [], {}).mounts) == {*parts, folder, blob}
+    assert set(describe_container(BOX, launch, [], {}).mounts) == {*parts, folder, blob}
 
 
 def test_the_digest_of_the_repository_that_was_asked_for() -> None:
     digests = ["mirror.example/x@sha256:1", "docker.io/an/image@sha256:2"]
-    assert _digest("an/image:1", digests) == "docker.io/an/image@sha256:2"
-    assert _digest("other:1", digests) == digests[0]
-    assert _digest("other:1", []) is None
+    assert _repository_digest("an/image:1", digests) == "docker.io/an/image@sha256:2"
+    assert _repository_digest("other:1", digests) == digests[0]
+    assert _repository_digest("other:1", []) is None
 
 
 def test_progress_of_a_pull_ends_and_errors_are_told() -> None:
     events = [{"status": "Downloading", "id": "a", "progressDetail": {"current": 1, "total": 2}}, {"status": "Pulled"}]
-    assert list(_progress(iter(events))) == ["done"]
+    assert list(_progress_lines(iter(events))) == ["done"]
     with pytest.raises(ImageAbsent, match="manifest unknown"):
-        list(_progress(iter([{"error": "manifest unknown"}])))
+        list(_progress_lines(iter([{"error": "manifest unknown"}])))
 
 
 def test_a_record_of_an_image(tmp_path: Path) -> None:
-    assert recorded("an/image:1", tmp_path) is None
-    found = ImageRecord("an/image:1", id="sha256:0", digest="an/image@sha256:1")
-    found.write(tmp_path / record_path("an/image:1"))
-    assert recorded("an/image:1", tmp_path) == found
-    assert found.name == "an/image@sha256:1" and found.provenance == "sha256:1"
+    assert read_image_record("an/image:1", tmp_path) is None
+    record = ImageRecord("an/image:1", id="sha256:0", digest="an/image@sha256:1")
+    record.write(tmp_path / record_path("an/image:1"))
+    assert read_image_record("an/image:1", tmp_path) == record
+    assert record.name == "an/image@sha256:1" and record.provenance == "sha256:1"
     assert ImageRecord("mine", id="sha256:0").name == ImageRecord("mine", id="sha256:0").provenance == "sha256:0"
     assert record_path("an/image:1") != record_path("an/image-1")
 
 
 def test_whose_a_container_is() -> None:
-    own = ownership.own_labels()
-    assert not ownership.is_orphan(own, running=True)
-    assert ownership.is_orphan(own | {"servegrid.owner.start": "1"}, running=True), "the pid is another's by now"
+    labels = ownership.owner_labels()
+    assert not ownership.is_orphan(labels, running=True)
+    assert ownership.is_orphan(labels | {"servegrid.owner.start": "1"}, running=True), "the pid is another's by now"
     assert not ownership.is_orphan({}, running=True) and not ownership.is_orphan(
         {"servegrid.owner.pid": "1"}, running=False
     )
-    inside = own | {"servegrid.owner.pid_namespace": "pid:[1]", "servegrid.owner.start": "1"}
+    inside = labels | {"servegrid.owner.pid_namespace": "pid:[1]", "servegrid.owner.start": "1"}
     assert not ownership.is_orphan(inside, running=True), "its pids cannot be seen from here"
-    earlier = own | {"servegrid.owner.boot": "before"}
+    earlier = labels | {"servegrid.owner.boot": "before"}
     assert ownership.is_orphan(earlier, running=False) and not ownership.is_orphan(earlier, running=True)
     assert not ownership.is_orphan(earlier | {"servegrid.owner.host": "another"}, running=False)
 
 
 @pytest.mark.parametrize(
-    ("said", "wanted"),
+    ("line", "expected_kind"),
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "out-of-memory"),
         ("ggml_gallocr_reserve_n: failed to allocate CUDA0 buffer of size 1", "out-of-memory"),
@@ -135,10 +137,10 @@ def test_whose_a_container_is() -> None:
         ("error: unknown argument", "crashed"),
     ],
 )
-def test_the_log_tells_that_memory_ran_out(tmp_path: Path, said: str, wanted: str) -> None:
-    (tmp_path / "log").write_text(f"loading\n{said}\nbye\n")
-    assert kind({"exit": 1}, tmp_path / "log") == wanted
-    assert ("out of memory" in ending({"exit": 1}, tmp_path / "log")) == (wanted == "out-of-memory")
+def test_the_log_tells_that_memory_ran_out(tmp_path: Path, line: str, expected_kind: str) -> None:
+    (tmp_path / "log").write_text(f"loading\n{line}\nbye\n")
+    assert failure_kind({"exit": 1}, tmp_path / "log") == expected_kind
+    assert ("out of memory" in describe_exit({"exit": 1}, tmp_path / "log")) == (expected_kind == "out-of-memory")
 
 
 @pytest.mark.parametrize(
@@ -153,20 +155,20 @@ def test_the_log_tells_that_memory_ran_out(tmp_path: Path, said: str, wanted: st
 )
 def test_a_daemon_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, host: str, reason: str, remedy: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(Unreachable, match=reason) as caught, connected():
+    with pytest.raises(DaemonUnreachable, match=reason) as caught, docker_client():
         pass
     assert remedy in caught.value.remedy
 
 
 def test_a_socket_that_this_user_may_not_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The tests may run as root, whom every socket lets in: the refusal is made."""
+    """The refusal is simulated, since the tests may run as root, who may use every socket."""
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
     monkeypatch.setattr(socket, "socket", refuse)
-    with pytest.raises(Unreachable, match="this user may not use") as caught, connected():
+    with pytest.raises(DaemonUnreachable, match="this user may not use") as caught, docker_client():
         pass
     assert "group docker" in caught.value.remedy
 
@@ -181,4 +183,4 @@ def test_a_socket_that_this_user_may_not_use(monkeypatch: pytest.MonkeyPatch, tm
 )
 def test_the_way_to_gpus(monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], state: str) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert _gpus(info).state == state
+    assert _check_gpu_runtime(info).state == state

@@ -1,4 +1,4 @@
-"""Copies of a server: which GPUs each has, in which order they start, what cannot be."""
+"""Copies of a server: which GPUs each has, in which order they start, which layouts are impossible."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from helpers.grids import DEFAULT, FACTS, grid, servers
+from helpers.grids import DEFAULT, RESOLVED, grid, servers
 from helpers.specs import DEVICES, SPEC
 from servegrid import engines
 from servegrid.config import ConfigError, parse_config
-from servegrid.consult.preview import plan
+from servegrid.consult.preview import plan_text
 from servegrid.launch import layout as layout_module
 from servegrid.telemetry.scraper import CopiesScraper, ScrapeFailed
 from standins.answers import sized
@@ -43,16 +43,16 @@ def test_gpus_of_each_copy(
     layout: tuple[int, int, int], splits: bool, parts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(engines.get("llamacpp")), "has_tensor_parallel", splits)
-    one = spec(*layout)
-    assert ["".join(layout_module.gpus_of(one, GPUS, copy)) for copy in range(one.copies)] == parts
-    assert "".join(layout_module.used_gpus(one, GPUS)) == "".join(dict.fromkeys("".join(parts)))
+    server_spec = spec(*layout)
+    assert ["".join(layout_module.gpus_of(server_spec, GPUS, copy)) for copy in range(server_spec.copies)] == parts
+    assert "".join(layout_module.used_gpus(server_spec, GPUS)) == "".join(dict.fromkeys("".join(parts)))
 
 
 def test_sharing_starts_one_after_the_other_and_replicas_at_once() -> None:
-    assert layout_module.rounds(spec(replicas=3)) == [[0, 1, 2]]
-    assert layout_module.rounds(spec(sharing=3)) == [[0], [1], [2]]
-    assert layout_module.rounds(spec(replicas=2, sharing=2)) == [[0, 2], [1, 3]]
-    assert [layout_module.place(spec(replicas=2, sharing=2), copy) for copy in range(4)] == [0, 1, 0, 1]
+    assert layout_module.start_rounds(spec(replicas=3)) == [[0, 1, 2]]
+    assert layout_module.start_rounds(spec(sharing=3)) == [[0], [1], [2]]
+    assert layout_module.start_rounds(spec(replicas=2, sharing=2)) == [[0, 2], [1, 3]]
+    assert [layout_module.position_on_device(spec(replicas=2, sharing=2), copy) for copy in range(4)] == [0, 1, 0, 1]
 
 
 def test_too_few_gpus_are_a_reason_before_anything_is_launched() -> None:
@@ -61,36 +61,36 @@ def test_too_few_gpus_are_a_reason_before_anything_is_launched() -> None:
     points = grid(devices=devices, engines=COMMAND, **axes).points
     reasons = {(point.axes["gpu"], point.axes["replicas"]): point.skip and point.skip.reason for point in points}
     assert reasons["card", 1] is reasons["two", 1] is reasons["two", 2] is None
-    words = "2 replicas x 1 GPUs (tensor_parallel) are 2, the device card has 1 (devices.card: uuids, ids or count)"
-    assert reasons["card", 2] == words
+    reason = "2 replicas x 1 GPUs (tensor_parallel) are 2, the device card has 1 (devices.card: uuids, ids or count)"
+    assert reasons["card", 2] == reason
     assert "are 4, the device two has 2" in str(reasons["two", 4])
 
 
 def test_one_gpu_is_the_same_device_as_before() -> None:
-    one = {"card": {"kind": "cuda", "name": "A6000"}}
+    device = {"card": {"kind": "cuda", "name": "A6000"}}
     counted = {"card": {"kind": "cuda", "name": "A6000", "count": 1}}
     two = {"card": {"kind": "cuda", "name": "A6000", "count": 2}}
     ids = [servers(grid(devices=devices, engines=COMMAND, grid__gpu=["card"], grid__engine=["llamacpp"]))
-           for devices in (one, counted, two)]  # fmt: skip
+           for devices in (device, counted, two)]  # fmt: skip
     assert ids[0] == ids[1] and not ids[0] & ids[2]
 
 
 @pytest.mark.parametrize(
-    ("device", "words"),
+    ("device", "message"),
     [
         ({"kind": "cpu", "count": 2}, "takes no name, ids, uuids or count"),
         ({"kind": "cuda", "ids": [0, 1], "count": 2}, "count = 2 goes with a name alone"),
     ],
 )
-def test_a_count_that_says_nothing(device: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_a_count_that_says_nothing(device: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_config(DEFAULT | {"devices": {"cpu": {"kind": "cpu"}, "odd": device}})
 
 
 def test_a_balancer_that_is_missing_makes_absent_rows() -> None:
-    facts = replace(FACTS, absent_balancers={"haproxy": "haproxy is not installed"})
+    resolved = replace(RESOLVED, absent_balancers={"haproxy": "haproxy is not installed"})
     axes = {"grid__engine": ["llamacpp"], "grid__replicas": [1, 2], "grid__balancer": ["nginx", "haproxy"]}
-    skips = {(point.axes["replicas"], point.axes["balancer"]): point.skip for point in grid(facts, **axes).points}
+    skips = {(point.axes["replicas"], point.axes["balancer"]): point.skip for point in grid(resolved, **axes).points}
     assert skips[1, "haproxy"] is skips[2, "nginx"] is None
     assert skips[2, "haproxy"] and skips[2, "haproxy"].status == "absent"
     assert skips[2, "haproxy"].reason == "haproxy is not installed"
@@ -98,7 +98,7 @@ def test_a_balancer_that_is_missing_makes_absent_rows() -> None:
 
 def test_the_plan_shows_every_copy_and_the_balancer() -> None:
     axes = {"grid__engine": ["llamacpp"], "grid__speculation": ["none"], "grid__quantization": ["none"]}
-    text = plan(grid(commands=True, grid__replicas=[2], grid__threads=[4], **axes))
+    text = plan_text(grid(commands=True, grid__replicas=[2], grid__threads=[4], **axes))
     assert "# copy 1 of 2:" in text and "# copy 2 of 2:" in text
     assert "--port 8080" in text and "--port 8081" in text
     assert "on port 8082, nginx with balancer/nginx.conf:" in text

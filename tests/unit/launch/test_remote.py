@@ -1,4 +1,4 @@
-"""A server that runs already is asked whether it is there, and otherwise left alone."""
+"""A server that runs already is only asked whether it is ready."""
 
 import gzip
 import json
@@ -8,8 +8,8 @@ from itertools import chain, cycle
 import pytest
 
 from servegrid.launch import probe
-from servegrid.launch.probe import asked
-from servegrid.launch.remote import RemoteServer, at_port, key_headers
+from servegrid.launch.probe import get_json
+from servegrid.launch.remote import RemoteServer, api_key_headers, url_at_port
 from servegrid.launch.server import ServerError
 from standins.answers import HEAD, chunk, chunked, sized
 from standins.scripted import CLOSE, ScriptedServer
@@ -51,16 +51,16 @@ def test_a_server_without_a_list_of_models() -> None:
 @pytest.mark.parametrize("text", [b"[" * 200_000, b'{"data": [{"id": ' + b"[" * 200_000, b"\xff", b"", b"[1"])
 def test_an_answer_that_is_no_json_of_ours_says_nothing(text: bytes) -> None:
     with ScriptedServer([sized(text, kind="application/json")]) as server:
-        assert asked(server.url, {}) is None
+        assert get_json(server.url, {}) is None
         assert RemoteServer(server.url, {}).first_model() is None
 
 
 def test_an_answer_in_chunks_or_packed_is_read() -> None:
     with ScriptedServer([chunked([b'{"a":', b" 1}"])]) as server:
-        assert asked(server.url, {}) == {"a": 1}
+        assert get_json(server.url, {}) == {"a": 1}
     packed = sized(gzip.compress(b'{"a": 1}'), "200 OK", "application/json", "Content-Encoding: gzip\r\n")
     with ScriptedServer([packed]) as server:
-        assert asked(server.url, {}) == {"a": 1}
+        assert get_json(server.url, {}) == {"a": 1}
 
 
 ENDLESS = {
@@ -72,30 +72,30 @@ ENDLESS = {
 
 @pytest.mark.parametrize("how", ENDLESS)
 def test_an_answer_without_end_is_given_up(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_ANSWER_S", 1.0)
-    block, pause_s, words = ENDLESS[how]
+    monkeypatch.setattr(probe, "_TIMEOUT_S", 1.0)
+    block, pause_s, text = ENDLESS[how]
     first = b"7fffffff\r\n" if how == "one chunk" else b""
     with ScriptedServer(lambda _: chain([HEAD, first], cycle([block, pause_s]))) as server:
-        assert probe.ask(server.url, {}) == (None, words)
+        assert probe.get_text(server.url, {}) == (None, text)
         assert RemoteServer(server.url, {}).first_model() is None
-        with pytest.raises(ServerError, match=f"did not answer 200 within 0.1 s: {words}"):
+        with pytest.raises(ServerError, match=f"did not answer 200 within 0.1 s: {text}"):
             RemoteServer(server.url, {}).wait_ready(server.url + "/health", 0.1)
 
 
 def test_an_answer_that_is_cut_off_says_so() -> None:
     with ScriptedServer([sized(b'{"a": 1}')[:-2], CLOSE]) as server:
-        assert probe.ask(server.url, {})[0] is None and asked(server.url, {}) is None
+        assert probe.get_text(server.url, {})[0] is None and get_json(server.url, {}) is None
 
 
 def test_the_key_comes_from_the_environment() -> None:
-    assert key_headers(None, {}) == {}
-    assert key_headers("FAR_KEY", {"FAR_KEY": "abc"}) == {"Authorization": "Bearer abc"}
-    assert key_headers("FAR_KEY", {"FAR_KEY": "abc\r\n"}) == {"Authorization": "Bearer abc"}
+    assert api_key_headers(None, {}) == {}
+    assert api_key_headers("FAR_KEY", {"FAR_KEY": "abc"}) == {"Authorization": "Bearer abc"}
+    assert api_key_headers("FAR_KEY", {"FAR_KEY": "abc\r\n"}) == {"Authorization": "Bearer abc"}
     with pytest.raises(ServerError, match="cannot stand in a header field") as caught:
-        key_headers("FAR_KEY", {"FAR_KEY": "a\nb"})
+        api_key_headers("FAR_KEY", {"FAR_KEY": "a\nb"})
     assert "a\nb" not in str(caught.value)
     with pytest.raises(ServerError, match="api_key_env = FAR_KEY: no such environment variable"):
-        key_headers("FAR_KEY", {})
+        api_key_headers("FAR_KEY", {})
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_the_key_comes_from_the_environment() -> None:
     ],
 )
 def test_ports_of_a_server_come_in_a_row(url: str, number: int, at: str) -> None:
-    assert at_port(url, number) == at
+    assert url_at_port(url, number) == at

@@ -12,7 +12,8 @@ import pytest
 
 from isolation import REPOSITORY
 from servegrid.host.ports import free_port
-from servegrid.launch.server import Server, ServerError, ending
+from servegrid.launch.exit_reason import describe_exit
+from servegrid.launch.server import Server, ServerError
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +77,7 @@ def test_ready_then_stopped(tmp_path: Path) -> None:
 
 def test_what_ignores_sigterm_or_left_its_session_is_killed(tmp_path: Path) -> None:
     script = f"trap '' TERM; (setsid sh -c 'echo $$ > {tmp_path}/stray; exec sleep 1000' &); sleep 1001"
-    with Server(["sh", "-c", script], tmp_path / "log", 1, grace_s=0.2) as server:
+    with Server(["sh", "-c", script], tmp_path / "log", 1, stop_timeout_s=0.2) as server:
         stray = number_in(tmp_path / "stray")
     assert server.ended == {"signal": signal.SIGKILL}
     assert not psutil.pid_exists(stray)
@@ -89,7 +90,7 @@ sys.path.insert(0, {str(SCRIPTS)!r})
 from pathlib import Path
 from servegrid.launch.server import Server
 script = "(setsid sh -c 'echo $$ > {tmp_path}/stray; exec sleep 1000' &); sleep 1001"
-server = Server(["sh", "-c", script], Path({str(tmp_path / "log")!r}), 1, grace_s=0.2).__enter__()
+server = Server(["sh", "-c", script], Path({str(tmp_path / "log")!r}), 1, stop_timeout_s=0.2).__enter__()
 print(server.pid, server._guard.pid, flush=True)
 sys.stdin.read()
 """
@@ -117,6 +118,6 @@ def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
     assert server.ended == {"exit": 4}
 
 
-def test_endings_in_words() -> None:
-    assert ending({"exit": 2}) == "exit status 2"
-    assert "out of memory" in ending({"signal": 9})
+def test_readable_exit_reasons() -> None:
+    assert describe_exit({"exit": 2}) == "exit status 2"
+    assert "out of memory" in describe_exit({"signal": 9})

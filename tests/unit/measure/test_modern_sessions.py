@@ -12,15 +12,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from helpers.grids import FACTS, grid
+from helpers.grids import RESOLVED, grid
 from isolation import TESTS
 from servegrid import engines
 from servegrid.collect.tables import collect
 from servegrid.engines.base import ModelRef
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import Facts
+from servegrid.plan.resolve import Resolved
 from servegrid.prompts.files import Prompt, write
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
@@ -49,31 +49,34 @@ def of(engine: str) -> Grid:
     module, speculation, _ = PROGRAMS[engine]
     command = [sys.executable, "-m", f"standins.{module}"]
     entry = {"runtime": "command", "command": command, "version": "1", "env": {"PYTHONPATH": str(TESTS)}}
-    facts = Facts(MODEL, FACTS.draft, "prompts-1", engine_versions={engine: "1"})
+    resolved = Resolved(MODEL, RESOLVED.draft, "prompts-1", engine_versions={engine: "1"})
     axes = {"engine": [engine], "gpu": [DEVICE], "threads": [6], "speculation": [speculation], "quantization": ["none"]}
     changes: dict[str, Any] = {"grid": axes, "engines": {engine: entry}, "repeats": 1, "telemetry_interval_s": 0.05}
     changes["devices"] = {DEVICE: {"kind": "cpu"}}
     return grid(
-        facts, **changes, prompts__count=24, prompts__output_tokens=TOKENS, report={"baseline": {"engine": engine}}
+        resolved, **changes, prompts__count=24, prompts__output_tokens=TOKENS, report={"baseline": {"engine": engine}}
     )
 
 
 def test_a_whole_session(engine: str, tmp_path: Path) -> None:
-    whole, places = of(engine), Places(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl")
-    write(places.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
-    [session] = whole.sessions
-    SessionRun(session, whole.config, places, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
-    folder = session_folder(places.results, session)
+    expanded_grid, folders = (
+        of(engine),
+        RunFolders(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl"),
+    )
+    write(folders.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
+    [session] = expanded_grid.sessions
+    SessionRun(session, expanded_grid.config, folders, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
+    folder = session_folder(folders.results, session)
     record = read_json(folder / "session.json")
     assert record["status"] == "ok", record["reason"]
     assert read_json(load_folder(folder, session.loads[0]) / "load.json")["requests"] == {"ok": 24}
     version = {"sglang": "0.5.23", "tensorrt-llm": "1.2.1"}.get(engine)
     assert record["launches"][0]["reported"]["version"] == version
-    [row] = collect(whole, places.results).points.to_dict("records")
+    [row] = collect(expanded_grid, folders.results).points.to_dict("records")
     assert (row["status"], row["output_tokens"], row["tokens_from"]) == ("ok", 24 * TOKENS, "usage")
     assert 0 < row["running_mean"] <= 4 and 0 < row["waiting_max"] <= 6 and 0 < row["kv_cache_max"] <= 1
-    wanted = PROGRAMS[engine][2]
-    if wanted is None:
+    expected_rate = PROGRAMS[engine][2]
+    if expected_rate is None:
         assert pd.isna(row["acceptance_rate"])
     else:
-        assert row["acceptance_rate"] == pytest.approx(wanted, abs=0.02)
+        assert row["acceptance_rate"] == pytest.approx(expected_rate, abs=0.02)

@@ -19,11 +19,11 @@ from servegrid.client.run import run
 from servegrid.client.shape import ClosedLoop
 from servegrid.config import parse_config
 from servegrid.engines.base import ServerSpec
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
 from servegrid.model import without_end
 from servegrid.plan.grid import Grid
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.request import RequestRecord
@@ -45,7 +45,7 @@ WORDS = "one two three"
 def send(
     server: StandIn | ScriptedServer, engine: str, prompts: list[str], threads: int = 1, tokens: int = 8, **more: Any
 ) -> list[RequestRecord]:
-    """What the load client records of these prompts, sent as the engine asks for it."""
+    """Records of the load client for these prompts, sent with the engine's protocol and request fields."""
     spec = ServerSpec(**{**{name: getattr(SPEC, name) for name in SPEC.__slots__}, "engine": engine, **more})
     chosen = engines.get(engine)
     protocol = protocols.get(spec.protocol or chosen.protocols[0])
@@ -56,7 +56,7 @@ def send(
 
 
 class Words:
-    """Counts as the stand-ins do."""
+    """A tokenizer that counts as the stand-ins do."""
 
     def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
         return type("Encoding", (), {"ids": sequence.split()})
@@ -99,15 +99,15 @@ def test_what_tgi_refuses_while_it_answers_200(protocol: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "words"),
+    ("protocol", "message"),
     [("tgi-generate", "overloaded: Model is overloaded"), ("openai-completions", "Model is overloaded")],
 )
-def test_tgi_rejects_what_is_above_its_limit(protocol: str, words: str) -> None:
+def test_tgi_rejects_what_is_above_its_limit(protocol: str, message: str) -> None:
     with Tgi(max_concurrent_requests="2") as server:
         prompts = [f"{WORDS} {n}" for n in range(16)]
         records = send(server, "tgi", prompts, threads=8, tokens=20, protocol=protocol)
     rejected = [record for record in records if record.status == "rejected"]
-    assert rejected and {(r.http_status, r.error) for r in rejected} == {(200, words)}
+    assert rejected and {(r.http_status, r.error) for r in rejected} == {(200, message)}
     assert {record.status for record in records} == {"ok", "rejected"}
 
 
@@ -163,7 +163,7 @@ POWERINFER = (TESTS / "data" / "powerinfer-completion.txt").read_bytes()
 
 
 def test_a_captured_answer_of_powerinfer() -> None:
-    """Its server, asked for n_predict 7 on the built-in model: eight tokens, of which it counts seven."""
+    """The answer to n_predict 7 on the built-in model: eight tokens, of which the server counts seven."""
     body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(POWERINFER), POWERINFER)
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nServer: llama.cpp\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -184,7 +184,7 @@ def test_powerinfer_refuses_without_a_word() -> None:
 
 
 def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path) -> tuple[dict[str, Any], Any]:
-    """Run one whole session of the engine with a stand-in as its program; its record, and its requests."""
+    """Run one whole session of the engine with a stand-in as its program; return its record and its requests."""
     resources = tmp_path / "resources"
     device = f"standin-{os.getpid()}"  # of its own, so that no sweep on this host holds it
     raw: dict[str, Any] = {
@@ -198,17 +198,17 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
         "telemetry_interval_s": 0.1,
     }
     config = parse_config(raw)
-    facts = gather(config)
-    (resources / facts.model.folder).mkdir(parents=True)
-    (resources / facts.model.checkpoint).symlink_to(checkpoint)
-    without_end.make(checkpoint, resources / facts.model.folder / "checkpoint-no-eos")
-    (resources / facts.model.folder / "f32.gguf").touch()
-    [session] = Grid(config, facts).sessions
+    resolved = resolve(config)
+    (resources / resolved.model.folder).mkdir(parents=True)
+    (resources / resolved.model.checkpoint).symlink_to(checkpoint)
+    without_end.make(checkpoint, resources / resolved.model.folder / "checkpoint-no-eos")
+    (resources / resolved.model.folder / "f32.gguf").touch()
+    [session] = Grid(config, resolved).sessions
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"id": f"p{n}", "prompt": f"{WORDS} {n}"}) + "\n" for n in range(4)))
-    places = Places(tmp_path / "results", resources, prompts)
-    SessionRun(session, config, places, Progress("test", "[1/1]", 0.0, tmp_path / "log")).run()
-    folder = session_folder(places.results, session)
+    folders = RunFolders(tmp_path / "results", resources, prompts)
+    SessionRun(session, config, folders, Progress("test", "[1/1]", 0.0, tmp_path / "log")).run()
+    folder = session_folder(folders.results, session)
     return read_json(folder / "session.json"), pq.read_table(load_folder(folder, session.loads[0]) / "requests.parquet")
 
 
@@ -216,7 +216,7 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
 def test_a_session_of_tgi(
     engine: str, version: str, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its answers have their exact length, because the copy of the checkpoint knows no end token."""
+    """Answers have their exact length, because the copy of the checkpoint knows no end token."""
     monkeypatch.setattr(type(engines.get(engine)), "devices", ("cuda", "cpu"))  # the stand-in needs no GPU
     record, requests = session_of(tmp_path, engine, [str(FAKES / "tgi.py"), version], tiny_model)
     [launch] = record["launches"]
@@ -235,14 +235,14 @@ def test_a_session_of_mii(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.
 
 
 def test_a_session_of_powerinfer(tmp_path: Path, tiny_model: Path) -> None:
-    """Without /health and /metrics."""
+    """A session works without the paths /health and /metrics."""
     record, requests = session_of(tmp_path, "powerinfer", [str(FAKES / "powerinfer.py")], tiny_model)
     assert record["status"] == "ok"
     assert requests["status"].to_pylist() == ["ok"] * 4 and requests["output_tokens"].to_pylist() == [8] * 4
 
 
 def test_a_flag_that_tgi_does_not_know_fails_its_start(tmp_path: Path, tiny_model: Path) -> None:
-    """The newer version's flags, given to the older."""
+    """Flags of the newer version make the older one fail at start."""
     with pytest.raises(FileNotFoundError, match=r"requests\.parquet"):
         session_of(tmp_path, "tgi", [str(FAKES / "tgi.py"), "1.4.4"], tiny_model)
     [path] = (tmp_path / "results").glob("sessions/*/rep1/session.json")

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from helpers.grids import DEFAULT, FACTS, MODEL, grid, servers
+from helpers.grids import DEFAULT, MODEL, RESOLVED, grid, servers
 from servegrid.engines.base import ModelRef
 from servegrid.plan.grid import Grid, Point
-from servegrid.plan.resolve import Facts
+from servegrid.plan.resolve import Resolved
 
 
 def one(grid: Grid, **axes: Any) -> Point:
-    found = [point for point in grid.points if all(point.axes[axis] == value for axis, value in axes.items())]
-    assert len(found) == 1, found
-    return found[0]
+    points = [point for point in grid.points if all(point.axes[axis] == value for axis, value in axes.items())]
+    assert len(points) == 1, points
+    return points[0]
 
 
 def loads(grid: Grid) -> set[str]:
@@ -23,13 +23,13 @@ def loads(grid: Grid) -> set[str]:
 
 
 def test_the_product_of_the_axes() -> None:
-    whole = grid()
-    assert len(whole.points) == 2 * 4 * 3 * 2
-    skipped = [point for point in whole.points if point.skip]
+    default_grid = grid()
+    assert len(default_grid.points) == 2 * 4 * 3 * 2
+    skipped = [point for point in default_grid.points if point.skip]
     assert {point.axes["engine"] for point in skipped} == {"ctranslate2"}
     assert {point.skip.reason for point in skipped if point.skip} == {"CTranslate2 has no speculative decoding"}
-    assert len(servers(whole)) == 3 * 2 + 2
-    assert len(whole.sessions) == 8 * 2
+    assert len(servers(default_grid)) == 3 * 2 + 2
+    assert len(default_grid.sessions) == 8 * 2
 
 
 def test_sessions_run_round_by_round_and_always_in_the_same_order() -> None:
@@ -74,18 +74,18 @@ def test_an_option_touches_its_engine_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "facts",
+    "resolved",
     [
-        replace(FACTS, model=ModelRef("tiny", "r2", "c", "models/tiny")),
-        replace(FACTS, locks={"llamacpp": "2", "ctranslate2": "2"}),
+        replace(RESOLVED, model=ModelRef("tiny", "r2", "c", "models/tiny")),
+        replace(RESOLVED, lock_versions={"llamacpp": "2", "ctranslate2": "2"}),
     ],
 )
-def test_a_new_model_or_engine_version_is_a_new_server(facts: Facts) -> None:
-    assert not servers(grid(facts)) & servers(grid())
+def test_a_new_model_or_engine_version_is_a_new_server(resolved: Resolved) -> None:
+    assert not servers(grid(resolved)) & servers(grid())
 
 
 def test_another_prompt_set_is_another_load_of_the_same_server() -> None:
-    other = grid(replace(FACTS, prompts="prompts-2"))
+    other = grid(replace(RESOLVED, prompt_set_id="prompts-2"))
     assert servers(other) == servers(grid())
     assert not loads(other) & loads(grid())
 
@@ -117,9 +117,9 @@ def test_further_axes_of_server_load_and_engine() -> None:
 
 def test_a_device_that_is_not_here_is_absent() -> None:
     devices = {"cpu": {"kind": "cpu"}, "a6000": {"kind": "cuda", "name": "A6000"}}
-    facts = replace(FACTS, absent={"a6000": "no NVIDIA driver"})
+    resolved = replace(RESOLVED, absent_devices={"a6000": "no NVIDIA driver"})
     engines = {"llamacpp": {"runtime": "command", "command": ["llama-server"], "version": "b1"}}
-    both = grid(facts, devices=devices, engines=engines, grid__engine=["llamacpp"], grid__gpu=["cpu", "a6000"])
+    both = grid(resolved, devices=devices, engines=engines, grid__engine=["llamacpp"], grid__gpu=["cpu", "a6000"])
     skips = {point.skip for point in both.points if point.axes["gpu"] == "a6000"}
     assert {(skip.status, skip.reason) for skip in skips if skip} == {("absent", "no NVIDIA driver")}
 
@@ -139,4 +139,4 @@ def test_ten_thousand_points_are_cheap_to_expand() -> None:
 def test_a_ready_checkpoint_is_another_servers_business() -> None:
     plain = servers(grid())
     named = replace(MODEL, quantized={"awq": "/models/m-awq"}, speculators={"eagle3": "/models/m-eagle3"})
-    assert servers(grid(replace(FACTS, model=named, ready={"/models/m-awq": "1"}))) == plain
+    assert servers(grid(replace(RESOLVED, model=named, checkpoint_hashes={"/models/m-awq": "1"}))) == plain

@@ -1,4 +1,4 @@
-"""From the config's load options to what the client carries out, and to the load's identity."""
+"""Load shape and identity of a load, from the config's load options."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from servegrid.client.shape import ClosedLoop, OpenLoop
 from servegrid.config import arrivals
-from servegrid.config.measuring import Load
+from servegrid.config.measuring import LoadConfig
 from servegrid.plan import load_shape
 
 
-def options(**keys: Any) -> Load:
-    return Load.model_validate(keys)
+def options(**keys: Any) -> LoadConfig:
+    return LoadConfig.model_validate(keys)
 
 
 def offsets(**keys: Any) -> list[float]:
@@ -50,11 +50,11 @@ def test_a_trace(tmp_path: Path) -> None:
     assert offsets(arrival="trace", trace=str(trace), duration_s=5.0) == [0, 1, 4]
     assert offsets(arrival="trace", trace=str(trace), requests=2) == [0, 1]
     assert offsets(arrival="trace", trace=str(trace), rate=3.0)[-1] == pytest.approx(1.0)
-    assert arrivals.mistake(options(arrival="trace", trace=str(tmp_path / "none"))) is not None
+    assert arrivals.arrival_mistake(options(arrival="trace", trace=str(tmp_path / "none"))) is not None
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"),
+    ("keys", "message"),
     [
         ({"arrival": "poisson"}, "load.rate = null"),
         ({"arrival": "trace"}, "load.trace = null"),
@@ -64,9 +64,9 @@ def test_a_trace(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_what_is_missing(keys: dict[str, Any], words: str | None) -> None:
-    said = arrivals.mistake(options(**keys))
-    assert said is None if words is None else words in (said or "")
+def test_what_is_missing(keys: dict[str, Any], message: str | None) -> None:
+    mistake = arrivals.arrival_mistake(options(**keys))
+    assert mistake is None if message is None else message in (mistake or "")
 
 
 def test_what_a_kind_of_client_cannot_do_is_unsupported() -> None:
@@ -88,7 +88,7 @@ def test_options_that_are_not_used_do_not_name_a_load() -> None:
 
 
 def test_a_load_is_named_by_what_it_is() -> None:
-    assert load_shape.shown(options(), 8) == "threads-8"
-    assert load_shape.shown(options(client="parallel"), 8) == "threads-8-parallel"
-    assert load_shape.shown(options(arrival="gamma", rate=2.5), None) == "gamma-2.5"
-    assert load_shape.shown(options(arrival="trace", trace="/a/b.txt"), None) == "trace-b"
+    assert load_shape.readable_name(options(), 8) == "threads-8"
+    assert load_shape.readable_name(options(client="parallel"), 8) == "threads-8-parallel"
+    assert load_shape.readable_name(options(arrival="gamma", rate=2.5), None) == "gamma-2.5"
+    assert load_shape.readable_name(options(arrival="trace", trace="/a/b.txt"), None) == "trace-b"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helpers.grids import DEFAULT, FACTS
+from helpers.grids import DEFAULT, RESOLVED
 from servegrid.collect.tables import collect
 from servegrid.config import ConfigError, parse_config
 from servegrid.plan.grid import Grid, Session
@@ -25,11 +25,11 @@ def grid(absent: set[str], also_from: list[Path]) -> Grid:
     raw["engines"] = ENGINES
     raw["grid"] = {"engine": ["llamacpp"], "gpu": list(CARDS), "threads": [4]}
     raw["report"] = {"also_from": [str(folder) for folder in also_from], "baseline": {"gpu": "a6000"}}
-    return Grid(parse_config(raw), replace(FACTS, absent={name: f"no {name} here" for name in absent}))
+    return Grid(parse_config(raw), replace(RESOLVED, absent_devices={name: f"no {name} here" for name in absent}))
 
 
 def measured_on(host: str, device: str, results: Path, rounds: int = 2) -> None:
-    """What a host with this one device leaves behind."""
+    """Write the results of a host that has only this device."""
     (results / "sessions").mkdir(parents=True, exist_ok=True)
     for session in grid(set(CARDS) - {device}, []).sessions[:rounds]:
         _write(session, host, results)
@@ -47,11 +47,11 @@ def _write(session: Session, host: str, results: Path) -> None:
     server = {"engine": "llamacpp", "version": "b1", "runtime": "command", "model": {"name": "m"}}
     server |= {"speculation": {"kind": "none", "length": 0}}
     for load in session.loads:
-        own = load_folder(folder, load)
-        own.mkdir(parents=True)
-        write_requests(own, [_record(number) for number in range(4)])
+        load_dir = load_folder(folder, load)
+        load_dir.mkdir(parents=True)
+        write_requests(load_dir, [_record(number) for number in range(4)])
         window = {"start_s": 0.0, "end_s": 5.0, "client_cpu_s": 0.1}
-        write_json(own / "load.json", {"format": FORMAT, "launch": 1, "status": "ok", "reason": None, **window})
+        write_json(load_dir / "load.json", {"format": FORMAT, "launch": 1, "status": "ok", "reason": None, **window})
     record = {"format": FORMAT, "status": "ok", "reason": None, "server": server, "host": {"name": host}}
     record["rep"] = session.rep
     write_json(folder / "session.json", record | {"launches": [launch]})
@@ -59,7 +59,7 @@ def _write(session: Session, host: str, results: Path) -> None:
 
 def _record(number: int) -> RequestRecord:
     times = {"sent_s": 1.0, "first_token_s": 1.5, "last_token_s": 2.0, "end_s": 2.0}
-    told = {"prompt_tokens": 5, "output_tokens": 2, "tokens_from": "usage", "text": f"t{number}"}
+    fields = {"prompt_tokens": 5, "output_tokens": 2, "tokens_from": "usage", "text": f"t{number}"}
     return RequestRecord(
         request_id=f"r{number}",
         prompt_id=f"p{number}",
@@ -67,12 +67,12 @@ def _record(number: int) -> RequestRecord:
         status="ok",
         chunk_offsets_s=[0.5, 1.0],
         **times,
-        **told,
+        **fields,
     )
 
 
 def test_two_boxes_and_a_desk(tmp_path: Path) -> None:
-    """The desk has none of the cards; one of them nobody has."""
+    """This host has none of the cards; one of them no host has."""
     boxes = {"a6000": tmp_path / "results-a6000", "rtx4090": tmp_path / "results-4090"}
     for device, folder in boxes.items():
         measured_on(f"box-{device}", device, folder)

@@ -1,4 +1,4 @@
-"""What counts as measured, and what Snakemake is asked for."""
+"""Which loads count as measured, and which inputs and targets Snakemake gets."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ import pytest
 from helpers.grids import DEFAULT, grid
 from servegrid.launch.docker.image_record import ImageRecord, record_path
 from servegrid.plan.grid import Session
-from servegrid.plan.pending import missing
+from servegrid.plan.pending import pending_loads
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.sweep import Sweep
 from servegrid.util.files import REPOSITORY, write_json
 
 
 def settle(results: Path, session: Session, outcomes: list[str], status: str = "ok") -> None:
-    """Write what a session leaves: its record, and a load.json for the first loads."""
+    """Write the files of a session: its record, and a load.json for the first loads."""
     folder = session_folder(results, session)
     write_json(folder / "session.json", {"status": status, "launches": [{}]})
     for load, outcome in zip(session.loads, outcomes, strict=False):
@@ -30,7 +30,7 @@ def session() -> Session:
 
 
 def names(session: Session, results: Path, *retry: str) -> list[Any]:
-    return [load.threads for load in missing(session, results, retry)]
+    return [load.threads for load in pending_loads(session, results, retry)]
 
 
 def test_nothing_is_measured_yet(session: Session, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def lengths(tokenizer: Path, prompts: list[Prompt]) -> list[int]:
 
 
 def test_generated_prompts_are_fixed(tokenizer: Path) -> None:
-    """These very bytes are part of results; a change needs another facts.PROMPTS_VERSION, and a new hash here."""
+    """These very bytes are part of results; a change needs another resolve.PROMPTS_VERSION, and a new hash here."""
     assert prompt_set_hash(made(tokenizer, 24, 48, 160, 1))[:16] == "6cf2257e5e029eef"
 
 

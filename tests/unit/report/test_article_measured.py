@@ -12,7 +12,7 @@ from isolation import REPOSITORY
 from servegrid.collect.tables import collect
 from servegrid.config import parse_config
 from servegrid.plan.grid import Grid, Load, Session
-from servegrid.plan.resolve import gather
+from servegrid.plan.resolve import resolve
 from servegrid.report.evidence import MEASURED
 from servegrid.report.judge.claims import rule
 from servegrid.report.published import with_published
@@ -50,7 +50,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd
     raw["report"] |= {"also_from": [str(folder)], "published": [str(CONFIG / "published" / "article.csv")]}
     (folder / "sessions").mkdir()
     config = parse_config(raw)
-    grid = Grid(config, gather(config))
+    grid = Grid(config, resolve(config))
     servers = {point.server.id: point.server for point in grid.points}
     for server in servers.values():
         loads = {point.load.id: point.load for point in grid.points if point.server.id == server.id}

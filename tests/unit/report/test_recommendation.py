@@ -164,7 +164,7 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypat
     """The command is a line that a shell takes apart into the program and what the engine was started with."""
     from servegrid.config import load_config
     from servegrid.plan.grid import Grid
-    from servegrid.plan.resolve import gather
+    from servegrid.plan.resolve import resolve
     from servegrid.util.files import write_json
 
     monkeypatch.setenv("OF_THE_HUB", "hush")
@@ -177,7 +177,7 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypat
     write_json(tmp_path / "config.json", config)
     parsed = load_config(tmp_path / "config.json")
     points, sessions = planted({"threads": [1, 2]}, noise=0.01, sessions=2)
-    ids = {"server_id": Grid(parsed, gather(parsed)).points[0].server.id, "engine": "llamacpp"}
+    ids = {"server_id": Grid(parsed, resolve(parsed)).points[0].server.id, "engine": "llamacpp"}
     points.assign(**ids).to_parquet(tmp_path / "points.parquet")
     sessions.assign(**ids).to_parquet(tmp_path / "sessions.parquet")
     paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]

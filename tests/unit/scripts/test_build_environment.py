@@ -1,4 +1,4 @@
-"""Engines' environments: built by uv, from where pip is told to look, nothing in them that the lock does not name."""
+"""Engines' environments: built by uv from pip's configured indexes, with nothing in them that the lock does not name."""
 
 import base64
 import hashlib
@@ -31,15 +31,16 @@ def test_the_environment_stands_over_install_and_that_over_global() -> None:
 
 
 def test_uv_is_told_what_pip_is() -> None:
-    told = uv_settings({"extra-index-url": "file:///a\nfile:///b", "find-links": "three\nfour", "cert": "/b.pem"})
-    assert told["UV_INDEX"] == "file:///a file:///b"
-    assert told["UV_FIND_LINKS"] == "three,four"
-    assert told["SSL_CERT_FILE"] == "/b.pem"
-    assert "UV_DEFAULT_INDEX" not in told
+    settings = uv_settings({"extra-index-url": "file:///a\nfile:///b", "find-links": "three\nfour", "cert": "/b.pem"})
+    assert settings["UV_INDEX"] == "file:///a file:///b"
+    assert settings["UV_FIND_LINKS"] == "three,four"
+    assert settings["SSL_CERT_FILE"] == "/b.pem"
+    assert "UV_DEFAULT_INDEX" not in settings
 
 
 def wheel(folder: Path) -> str:
-    """Writes a package of one module and returns the SHA-256 of its wheel."""
+    """Write a package of one module and return the SHA-256 of its wheel."""
+
     folder.mkdir()
     path = folder / "tiny_engine-1.0-py3-none-any.whl"
     files = {
@@ -76,10 +77,10 @@ def test_what_the_lock_names_is_there_and_compiled(tmp_path: Path, monkeypatch: 
     ended = build(tmp_path, f"tiny-engine==1.0 --hash=sha256:{digest}\n", monkeypatch)
     assert ended.returncode == 0, ended.stderr
     python = tmp_path / "env" / "bin" / "python"
-    said = subprocess.run(
+    output = subprocess.run(
         [python, "-c", "import tiny_engine; print(tiny_engine.VALUE)"], capture_output=True, text=True
     )
-    assert said.stdout == "42\n"
+    assert output.stdout == "42\n"
     assert list((tmp_path / "env").rglob("tiny_engine.*.pyc"))
 
 

@@ -57,7 +57,7 @@ def test_without_the_program_the_device_is_absent(monkeypatch: pytest.MonkeyPatc
 def test_npus_are_found_by_number(smi: Path) -> None:
     assert devices.gpu_uuids(Device(kind="npu", ids=[0])) == ["rbln0"]
     assert devices.why_absent(Device(kind="npu", ids=[0, 3])) == "no NPU 3 here (there is: 0)"
-    assert devices.describe(["rbln0"])[0]["driver_version"] == "1.3.73"
+    assert devices.describe_gpus(["rbln0"])[0]["driver_version"] == "1.3.73"
     assert devices.memory_used(["rbln0"]) == {}
 
 

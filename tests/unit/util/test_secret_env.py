@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers.grids import FACTS
+from helpers.grids import RESOLVED
 from isolation import REPOSITORY
 from servegrid.config import parse_config
-from servegrid.consult.preview import plan
+from servegrid.consult.preview import plan_text
 from servegrid.plan.grid import Grid
 from servegrid.util.secret_env import assignment, hidden, is_secret
 
@@ -35,6 +35,6 @@ def test_a_plan_shows_the_variable_instead(tmp_path: Path) -> None:
     raw = copy.deepcopy(yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text()))
     raw |= {"commands": True, "pathvars": {"results": str(tmp_path)}}
     raw["engines"]["llamacpp"]["env"] = {"LLAMA_API_KEY": "${LLAMA_API_KEY}"}
-    text = plan(Grid(parse_config(raw), FACTS))
+    text = plan_text(Grid(parse_config(raw), RESOLVED))
     assert "s3cret" not in text
     assert 'LLAMA_API_KEY="$LLAMA_API_KEY"' in text

@@ -13,12 +13,12 @@ from servegrid.client.calibration import file_name
 from servegrid.config import parse_config
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.launch.command_line import environment_folder, needed_files
-from servegrid.launch.docker.image_record import record_path, recorded
-from servegrid.plan import resolve as facts_of
+from servegrid.launch.docker.image_record import read_image_record, record_path
+from servegrid.plan import resolve
 from servegrid.plan.grid import Grid, Session
-from servegrid.plan.other_hosts import merged
-from servegrid.plan.pending import launches, missing
-from servegrid.plan.repeats import by_server, wanted
+from servegrid.plan.other_hosts import sessions_of_other_hosts
+from servegrid.plan.pending import launch_count, pending_loads
+from servegrid.plan.repeats import needed_sessions, sessions_by_server
 from servegrid.records.paths import session_folder
 from servegrid.util.code_digest import ROOT as SCRIPTS
 from servegrid.util.code_digest import code_digest, content_digest
@@ -33,7 +33,7 @@ class Sweep:
     def __init__(self, raw: Mapping[str, Any], basedir: str | Path) -> None:
         self.config = parse_config(dict(raw))
         self._raw = raw
-        self.facts = facts_of.gather(self.config)
+        self.facts = resolve.resolve(self.config)
         self.grid = Grid(self.config, self.facts)
         self._basedir = Path(basedir)
         self._results = Path(self.config.pathvars.results)
@@ -48,16 +48,16 @@ class Sweep:
 
     @cached_property
     def _wanted(self) -> list[Session]:
-        return wanted(self.grid, self._results, self.config.retry)
+        return needed_sessions(self.grid, self._results, self.config.retry)
 
     @cached_property
     def _servers(self) -> dict[str, list[Session]]:
-        return by_server(self.grid)
+        return sessions_by_server(self.grid)
 
     @cached_property
     def todo(self) -> list[Session]:
         """Sessions with at least one load that is not settled, in the order they are to run; with `repeats: auto` all that there may be."""
-        return [session for session in self._wanted if missing(session, self._results, self.config.retry)]
+        return [session for session in self._wanted if pending_loads(session, self._results, self.config.retry)]
 
     def todo_marks(self, _wildcards: Any) -> list[str]:
         """Marks of the sessions to be measured; targets of their own, since Snakemake makes no input that is missing for an output that is there."""
@@ -73,7 +73,7 @@ class Sweep:
     @cached_property
     def _elsewhere(self) -> list[str]:
         """Records of other hosts that stand for devices that this one lacks."""
-        found = merged(self.grid, [Path(folder) for folder in self.config.report.also_from])
+        found = sessions_of_other_hosts(self.grid, [Path(folder) for folder in self.config.report.also_from])
         paths = [
             session_folder(home, session) / "session.json" for home, sessions in found.values() for session in sessions
         ]
@@ -84,9 +84,9 @@ class Sweep:
 
         With an open number of sessions by those of its server, too: a session that was not needed may be, once the others changed.
         """
-        loads = [load.id for load in missing(session, self._results, self.config.retry)]
+        loads = [load.id for load in pending_loads(session, self._results, self.config.retry)]
         counted = self._servers[session.server.id] if self.config.repeats.is_open else [session]
-        name = digest([loads, *(launches(one, self._results) for one in counted)], 8)
+        name = digest([loads, *(launch_count(one, self._results) for one in counted)], 8)
         return str(session_folder(self._results, session) / "measured" / name)
 
     def _last_mark(self, session: Session) -> list[str]:
@@ -148,7 +148,7 @@ class Sweep:
 
     def _image_mark(self, image: str) -> str:
         """What a session needs to know of its image: its record, or the mark of another attempt to look it up."""
-        path, known = self._resources / record_path(image), recorded(image, self._resources)
+        path, known = self._resources / record_path(image), read_image_record(image, self._resources)
         if known and not known.error:
             return str(path)
         return str(path.with_suffix(f".{digest(path.read_text() if known else None, 8)}.done"))
@@ -213,7 +213,7 @@ class Sweep:
         """The prompts of every load: the user's file as it is, or the generated set."""
         if self.config.prompts.source != "generated":
             return self.config.prompts.source
-        return str(self._resources / "prompts" / f"{self.facts.prompts}.jsonl")
+        return str(self._resources / "prompts" / f"{self.facts.prompt_set_id}.jsonl")
 
     def prompt_arguments(self, _wildcards: Any) -> str:
         """Arguments of build_prompts.py."""

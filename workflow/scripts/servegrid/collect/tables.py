@@ -20,8 +20,8 @@ from servegrid.collect.row_cache import RowCache
 from servegrid.collect.text_comparisons import FEATURES, Comparisons
 from servegrid.metrics import request_metrics
 from servegrid.plan.grid import LOAD_AXES, Grid, Point, Session
-from servegrid.plan.other_hosts import merged
-from servegrid.plan.repeats import by_server, expected, is_precise
+from servegrid.plan.other_hosts import sessions_of_other_hosts
+from servegrid.plan.repeats import expected_sessions, is_precise, sessions_by_server
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.results import warnings
 from servegrid.results.axes import label
@@ -125,8 +125,8 @@ class _Reader:
 
     def __init__(self, grid: Grid, results: Path, cache: RowCache) -> None:
         self.grid, self.results, self.cache = grid, results, cache
-        self._sessions = by_server(grid)
-        self._merged = merged(grid, [Path(folder) for folder in grid.config.report.also_from])
+        self._sessions = sessions_by_server(grid)
+        self._merged = sessions_of_other_hosts(grid, [Path(folder) for folder in grid.config.report.also_from])
         self._sessions |= {id: sessions for id, (_, sessions) in self._merged.items()}
         self._records: dict[str, dict[str, Any] | None] = {}
         self._loads: dict[Path, dict[str, Any] | None] = {}
@@ -203,7 +203,9 @@ class _Reader:
         """Sessions that the point is to be measured in; on another host all that there are."""
         sessions = self._sessions.get(point.server.id, [])
         elsewhere = point.server.id in self._merged
-        return sessions if elsewhere else expected(point.load, sessions, self.results, self.grid.config.repeats)
+        return (
+            sessions if elsewhere else expected_sessions(point.load, sessions, self.results, self.grid.config.repeats)
+        )
 
     def _start_failures(self, sessions: list[Session]) -> list[str]:
         records = [self._record(session) for session in sessions]

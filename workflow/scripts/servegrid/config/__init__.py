@@ -1,4 +1,4 @@
-"""The config: closed, typed, every key described; errors name the key, the value and what is allowed."""
+"""The config: its schema (unknown keys are refused, every key is described), parsing and error messages."""
 
 from servegrid.config.errors import ConfigError
 from servegrid.config.models import Config

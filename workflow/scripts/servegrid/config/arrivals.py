@@ -1,12 +1,12 @@
-"""The options of a load that contradict each other."""
+"""Check that the options of a load have all that their kind of arrivals needs."""
 
 from pathlib import Path
 
-from servegrid.config.measuring import Load
+from servegrid.config.measuring import LoadConfig
 
 
-def mistake(options: Load) -> str | None:
-    """What is missing or too much in the options, as a line of a config error; None if nothing is."""
+def arrival_mistake(options: LoadConfig) -> str | None:
+    """Line of a config error for an option that the kind of arrivals needs and lacks; None if there is none."""
     kind = options.arrival
     if kind not in ("closed", "trace") and options.rate is None:
         return "load.rate = null: planned arrivals need requests per second (or an axis rate in the grid)"

@@ -1,4 +1,4 @@
-"""Errors of the config in words: the key, the value, what is allowed, and the YAML trap behind it where there is one."""
+"""Error messages of the config: the key, the value, what is allowed, and the YAML pitfall behind it where there is one."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from servegrid.config.serving import Device, EngineConfig
 
 
 class ConfigError(Exception):
-    """The config cannot be used. Its text is one line per mistake."""
+    """The config cannot be used. The text has one line per mistake."""
 
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = list(mistakes)
@@ -20,15 +20,15 @@ class ConfigError(Exception):
 
 
 def from_validation(error: ValidationError) -> ConfigError:
-    """Put pydantic's findings into words; findings about one key become one line."""
+    """Convert pydantic's errors into a ConfigError; errors about one key become one line."""
     by_key: dict[str, dict[str, Any]] = {}
-    for finding in error.errors():
-        by_key.setdefault(key_of(finding["loc"]), dict(finding))
-    return ConfigError(_words(key, finding) for key, finding in by_key.items())
+    for details in error.errors():
+        by_key.setdefault(key_of(details["loc"]), dict(details))
+    return ConfigError(_mistake(key, details) for key, details in by_key.items())
 
 
 def key_of(location: Iterable[str | int]) -> str:
-    """`('grid', 'threads', 2, 'int')` -> `grid.threads[2]`; pydantic's names of union members are dropped."""
+    """Key of a pydantic error location: `('grid', 'threads', 2, 'int')` -> `grid.threads[2]`; names of union members are dropped."""
     key = ""
     for part in location:
         if isinstance(part, int):
@@ -41,52 +41,49 @@ def key_of(location: Iterable[str | int]) -> str:
 _UNION_MEMBERS = {"str", "int", "float", "bool", "none"}
 
 
-def _words(key: str, finding: dict[str, Any]) -> str:
+def _mistake(key: str, finding: dict[str, Any]) -> str:
     if finding["type"] == "extra_forbidden":
-        return unknown_key(key, _siblings(finding["loc"]))
+        return unknown_key(key, _allowed_keys(finding["loc"]))
     if finding["type"] == "missing":
         return f"{key}: is missing and has no default"
     value = finding["input"]
-    said = (
+    message = (
         finding["msg"]
         .removeprefix("Value error, ")
         .replace("Input should be", "must be")
         .replace("List should", "must")
     )
-    return f"{key} = {shown(value)}: {said}{yaml_hint(value)}"
+    return f"{key} = {yaml_text(value)}: {message}{yaml_hint(value)}"
 
 
 def unknown_key(key: str, allowed: Iterable[str]) -> str:
-    """Words for a key that does not exist, with the nearest that does."""
+    """Error message for a key that does not exist, with the nearest one that does."""
     allowed = sorted(allowed)
-    near = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    closest = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
+    hint = f"; did you mean {closest[0]}?" if closest else ""
     return f"{key}: there is no such key{hint} (allowed: {', '.join(allowed)})"
 
 
-def shown(value: Any) -> str:
-    """A value as the reader of a YAML file would write it, cut if long."""
-    text = {None: "null", True: "true", False: "false"}.get(value, repr(value)) if _plain(value) else repr(value)
+def yaml_text(value: Any) -> str:
+    """The value as written in YAML, cut to 80 characters."""
+    literals = {None: "null", True: "true", False: "false"}
+    text = literals[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def yaml_hint(value: Any) -> str:
-    """What YAML may have made of what was written: bare off/no/on/yes, 0.10, 1e3."""
+    """Hint that YAML may have changed what was written (bare off/no/on/yes, 0.10, 1e3); empty if it cannot have."""
     if isinstance(value, bool):
         word = "on, yes or true" if value else "off, no or false"
         return f" (YAML reads a bare {word} as {str(value).lower()}; put quotes around a word)"
     if isinstance(value, float):
         return " (YAML drops a trailing zero: 0.10 is read as 0.1; put quotes around a version)"
-    if isinstance(value, str) and _number(value):
+    if isinstance(value, str) and _is_number(value):
         return f" (this is text, not a number; YAML reads 1e3 and quoted numbers as text: write {float(value):g})"
     return ""
 
 
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
-
-
-def _number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
@@ -94,8 +91,8 @@ def _number(text: str) -> bool:
     return True
 
 
-def _siblings(location: tuple[str | int, ...]) -> list[str]:
-    """The keys allowed where the unknown key at `location` stands."""
+def _allowed_keys(location: tuple[str | int, ...]) -> list[str]:
+    """Keys that are allowed in the section of the unknown key at `location`."""
     section: Any = Config
     for part in location[:-1]:
         if isinstance(section, type) and issubclass(section, BaseModel) and isinstance(part, str):

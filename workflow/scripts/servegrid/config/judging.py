@@ -1,4 +1,4 @@
-"""How the results are judged and shown."""
+"""Config sections of the evaluation: claims and report."""
 
 from typing import Annotated, Literal
 

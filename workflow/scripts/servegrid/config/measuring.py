@@ -1,4 +1,4 @@
-"""What is asked of the servers: prompts, points, how they are loaded, and how often."""
+"""Config sections of the measurement: prompts, grid, load and repeats."""
 
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ class Prompts(Section):
     seed: Annotated[int, Field(ge=0)] = Field(1, description="Seed of the generated prompts.")
 
 
-class Grid(BaseModel):
+class GridConfig(BaseModel):
     """The axes. A key beyond the five is a further axis: a key of `server` or `load`, or `options.<flag>` of the engines.
 
     Of an axis `options.<flag>`, the value `default` leaves the flag out.
@@ -58,7 +58,7 @@ class Grid(BaseModel):
     )
 
 
-class Load(Section):
+class LoadConfig(Section):
     """How the server is loaded. Every key but the time limits can be an axis of the grid."""
 
     client: Literal["stream", "requests", "parallel"] = Field(
@@ -124,7 +124,7 @@ class Repeats(Section):
 
     @property
     def is_open(self) -> bool:
-        """Whether the number of sessions is not settled beforehand."""
+        """Whether the number of sessions depends on the measured precision."""
         return self.at_least < self.at_most
 
     @model_validator(mode="after")
@@ -135,7 +135,7 @@ class Repeats(Section):
 
 
 def _number_or_auto(value: Any) -> Any:
-    """A number of sessions, or `auto`, as the section that it stands for."""
+    """The section `repeats` that a number of sessions or `auto` stands for."""
     if value == "auto":
         return {}
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
@@ -145,5 +145,5 @@ def _number_or_auto(value: Any) -> Any:
     return value
 
 
-Sessions = Annotated[Repeats, BeforeValidator(_number_or_auto)]
-"""`repeats` as a config may give it."""
+RepeatsSetting = Annotated[Repeats, BeforeValidator(_number_or_auto)]
+"""Type of the key `repeats`: a number, `auto`, or the section."""

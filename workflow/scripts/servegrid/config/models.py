@@ -1,13 +1,13 @@
-"""The whole config. config/README.md is written from the descriptions of its keys."""
+"""The whole config as a pydantic model. config/README.md is generated from the descriptions of its keys."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from servegrid.config.judging import Claim, Report
-from servegrid.config.measuring import Grid, Load, Prompts, Repeats, Sessions
-from servegrid.config.section import Name, Section, from_command_line
-from servegrid.config.serving import Device, EngineConfig, Model, Server
+from servegrid.config.measuring import GridConfig, LoadConfig, Prompts, Repeats, RepeatsSetting
+from servegrid.config.section import Name, Section, parse_command_line_bool
+from servegrid.config.serving import Device, EngineConfig, Model, ServerConfig
 
 
 def _without_braces(path: str) -> str:
@@ -39,8 +39,8 @@ class Config(Section):
         min_length=1,
         description="The devices, by the name the grid uses.",
     )
-    grid: Grid = Field(description="What is measured: the product of the axes.")
-    repeats: Sessions = Field(
+    grid: GridConfig = Field(description="What is measured: the product of the axes.")
+    repeats: RepeatsSetting = Field(
         default_factory=lambda: Repeats(at_least=2, at_most=2),
         description="Sessions per server: each launches it anew. The spread over them is the doubt. A number (2 unless given); or `auto`, or a section "
         "with the keys below: as many as a precision takes.",
@@ -48,8 +48,8 @@ class Config(Section):
     retry: list[Literal["failed", "partial"]] = Field(
         default_factory=list, description="Which recorded outcomes to measure again in this run, e.g. `[failed]`."
     )
-    load: Load = Field(default_factory=Load, description="How the server is loaded.")
-    server: Server = Field(default_factory=Server, description="What every server is given.")
+    load: LoadConfig = Field(default_factory=LoadConfig, description="How the server is loaded.")
+    server: ServerConfig = Field(default_factory=ServerConfig, description="What every server is given.")
     claims: list[Claim] = Field(
         default_factory=list, description="Sentences to be held against the rows, measured and published."
     )
@@ -58,19 +58,19 @@ class Config(Section):
         0.5, description="Seconds between two samples of the hardware and of the server's own metrics."
     )
     pathvars: PathVars = Field(default_factory=PathVars, description="Where things go.")
-    commands: Annotated[bool, BeforeValidator(from_command_line)] = Field(
+    commands: Annotated[bool, BeforeValidator(parse_command_line_bool)] = Field(
         False, description="For `snakemake plan --config commands=true`: print every server's command line."
     )
 
 
 def section_of(axis: str) -> type[Section] | None:
-    """The config section that a further axis overrides a key of, or None if there is no such key."""
-    for section in (Server, Load):
+    """The section (`server` or `load`) that has the key `axis`, if it can be an axis of the grid; else None."""
+    for section in (ServerConfig, LoadConfig):
         if axis in section.model_fields and not axis.endswith(("timeout_s", "limit_s")):
             return section
     return None
 
 
-def further_axes(grid: Grid) -> dict[str, list[Any]]:
-    """The axes of the grid beyond the five, in the order of the config."""
+def further_axes(grid: GridConfig) -> dict[str, list[Any]]:
+    """The axes of the grid beyond the five standard ones, with their values, in the order of the config."""
     return dict(grid.__pydantic_extra__ or {})

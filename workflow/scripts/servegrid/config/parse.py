@@ -1,4 +1,4 @@
-"""From a mapping, as Snakemake merged it from files and command line, to a checked `Config`."""
+"""Parse a mapping, as Snakemake merged it from files and command line, into a checked `Config`."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from servegrid.config.arrivals import mistake
+from servegrid.config.arrivals import arrival_mistake
 from servegrid.config.claim_checks import claim_mistakes
-from servegrid.config.errors import ConfigError, from_validation, shown, unknown_key, yaml_hint
-from servegrid.config.measuring import Load
+from servegrid.config.errors import ConfigError, from_validation, unknown_key, yaml_hint, yaml_text
+from servegrid.config.measuring import LoadConfig
 from servegrid.config.models import Config, further_axes, section_of
 from servegrid.config.section import Section
-from servegrid.config.serving import EngineConfig, Server
+from servegrid.config.serving import EngineConfig, ServerConfig
 from servegrid.engines.speculation import TRAINED, parse_speculation
 from servegrid.results.axes import AXES
 from servegrid.results.columns import LATENCY_COLUMNS
@@ -23,12 +23,12 @@ from servegrid.util.secret_env import REFERENCE, is_secret
 
 
 def load_config(path: Path) -> Config:
-    """Read the resolved config (JSON) that the run wrote beside its results."""
+    """Read and check the resolved config (JSON) that the run wrote beside its results."""
     return parse_config(read_json(path))
 
 
 def parse_config(raw: dict[str, Any]) -> Config:
-    """Check a raw mapping.
+    """Parse and check a raw mapping.
 
     Raises:
         ConfigError: with every mistake found, each naming the key, the value and what is allowed.
@@ -44,59 +44,59 @@ def parse_config(raw: dict[str, Any]) -> Config:
 
 
 def engine_of(name: str, entry: EngineConfig) -> str:
-    """The engine behind an entry of `engines`: its own key unless it says otherwise."""
+    """Name of the engine of an entry of `engines`: its key `engine`, else the entry's own name."""
     return entry.engine or name
 
 
 def _mistakes(config: Config) -> Iterator[str]:
     yield from _unknown_names(config)
-    yield from _engines(config)
-    yield from _further(config)
+    yield from _engine_mistakes(config)
+    yield from _further_axis_mistakes(config)
     yield from _duplicates(config)
-    yield from _selectors(config)
-    yield from _objective(config)
-    yield from claim_mistakes(config.claims, [*AXES, *further_axes(config.grid), *_axis_names()])
-    yield from _arrivals(config)
-    yield from _speculation(config)
-    yield from _quantization(config)
-    yield from _speculators(config)
-    yield from _lengths(config)
-    yield from _other_folders(config)
+    yield from _selector_mistakes(config)
+    yield from _objective_mistakes(config)
+    yield from claim_mistakes(config.claims, [*AXES, *further_axes(config.grid), *_section_axes()])
+    yield from _arrival_mistakes(config)
+    yield from _speculation_mistakes(config)
+    yield from _quantization_mistakes(config)
+    yield from _speculator_mistakes(config)
+    yield from _length_mistakes(config)
+    yield from _result_folder_mistakes(config)
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
-    for axis, known in (("engine", config.engines), ("gpu", config.devices)):
+    for axis, defined in (("engine", config.engines), ("gpu", config.devices)):
         for index, value in enumerate(getattr(config.grid, axis)):
-            if value not in known:
+            if value not in defined:
                 section = {"engine": "engines", "gpu": "devices"}[axis]
-                yield f"grid.{axis}[{index}] = {shown(value)}: is not one of {section} ({', '.join(sorted(known))})"
+                yield f"grid.{axis}[{index}] = {yaml_text(value)}: is not one of {section} ({', '.join(sorted(defined))})"
 
 
-def _engines(config: Config) -> Iterator[str]:
+def _engine_mistakes(config: Config) -> Iterator[str]:
     from servegrid import engines
 
     for name, entry in config.engines.items():
-        known = engine_of(name, entry)
-        if known not in engines.names():
+        engine_name = engine_of(name, entry)
+        if engine_name not in engines.names():
             key = f"engines.{name}.engine" if entry.engine else f"engines.{name}"
-            yield f"{key} = {shown(known)}: is not an engine servegrid knows ({', '.join(engines.names())})"
-        elif entry.runtime not in engines.get(known).runtimes:
-            allowed = ", ".join(engines.get(known).runtimes)
-            yield f"engines.{name}.runtime = {shown(entry.runtime)}: {known} runs from {allowed}"
-        elif entry.protocol not in (None, *engines.get(known).protocols):
-            allowed = ", ".join(engines.get(known).protocols)
-            yield f"engines.{name}.protocol = {shown(entry.protocol)}: {known} speaks {allowed}"
+            yield f"{key} = {yaml_text(engine_name)}: is not an engine servegrid knows ({', '.join(engines.names())})"
+        elif entry.runtime not in engines.get(engine_name).runtimes:
+            allowed = ", ".join(engines.get(engine_name).runtimes)
+            yield f"engines.{name}.runtime = {yaml_text(entry.runtime)}: {engine_name} runs from {allowed}"
+        elif entry.protocol not in (None, *engines.get(engine_name).protocols):
+            allowed = ", ".join(engines.get(engine_name).protocols)
+            yield f"engines.{name}.protocol = {yaml_text(entry.protocol)}: {engine_name} speaks {allowed}"
         for key in ("image", "memory_limit"):
             if getattr(entry, key) is not None and entry.runtime != "docker":
-                yield f"engines.{name}.{key} = {shown(getattr(entry, key))}: goes with runtime docker, and with no other"
-        yield from _bare_secrets(name, entry)
+                yield f"engines.{name}.{key} = {yaml_text(getattr(entry, key))}: goes with runtime docker, and with no other"
+        yield from _secret_mistakes(name, entry)
         if (entry.runtime == "command") != (entry.command is not None):
-            yield f"engines.{name}.command = {shown(entry.command)}: goes with runtime command, and with no other"
+            yield f"engines.{name}.command = {yaml_text(entry.command)}: goes with runtime command, and with no other"
         yield from _url_mistakes(name, entry)
 
 
-def _bare_secrets(name: str, entry: EngineConfig) -> Iterator[str]:
-    """A secret in a config would end up in its records and in the report."""
+def _secret_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
+    """Yield a mistake for each secret written out: it would end up in records and in the report."""
     for variable, value in entry.env.items():
         if is_secret(variable) and not REFERENCE.fullmatch(value):
             yield f"engines.{name}.env.{variable}: is a secret; write ${{{variable}}}, and set that variable in the shell"
@@ -106,52 +106,52 @@ def _url_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
     for key in ("url", "served_model"):
         value = getattr(entry, key)
         if value is not None and entry.runtime != "url":
-            yield f"engines.{name}.{key} = {shown(value)}: goes with runtime url, and with no other"
+            yield f"engines.{name}.{key} = {yaml_text(value)}: goes with runtime url, and with no other"
     if entry.runtime == "url":
-        yield from _bad_url(f"engines.{name}.url", entry.url or "")
+        yield from _url_text_mistakes(f"engines.{name}.url", entry.url or "")
     for key in ("options", "env"):
         if entry.runtime == "url" and getattr(entry, key):
             yield f"engines.{name}.{key}: a server that runs already takes no {key}"
 
 
-def _bad_url(key: str, url: str) -> Iterator[str]:
+def _url_text_mistakes(key: str, url: str) -> Iterator[str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        yield f"{key} = {shown(url)}: must be http://host:port or https://host"
+        yield f"{key} = {yaml_text(url)}: must be http://host:port or https://host"
     elif parts.username or parts.password or parts.query or parts.fragment:
         yield f"{key}: must have no user, password, query or fragment; a key goes into the variable named in api_key_env"
 
 
-def _further(config: Config) -> Iterator[str]:
+def _further_axis_mistakes(config: Config) -> Iterator[str]:
     for axis, values in further_axes(config.grid).items():
         section = section_of(axis)
         if axis.startswith("options."):
-            yield from _option_values(axis, values)
+            yield from _option_value_mistakes(axis, values)
             continue
         if section is None:
-            yield unknown_key(f"grid.{axis}", [*AXES, "include", "exclude", *_axis_names(), "options.<flag>"])
+            yield unknown_key(f"grid.{axis}", [*AXES, "include", "exclude", *_section_axes(), "options.<flag>"])
             continue
-        yield from _axis_values(config, section, axis, values)
+        yield from _axis_value_mistakes(config, section, axis, values)
 
 
-def _axis_values(config: Config, section: type[Section], axis: str, values: list[Any]) -> Iterator[str]:
-    present = config.server if section is Server else config.load
+def _axis_value_mistakes(config: Config, section: type[Section], axis: str, values: list[Any]) -> Iterator[str]:
+    base = config.server if section is ServerConfig else config.load
     for index, value in enumerate(values):
         try:
-            section.model_validate(present.model_dump() | {axis: value})
+            section.model_validate(base.model_dump() | {axis: value})
         except ValidationError as error:
-            said = from_validation(error).mistakes[0].partition(": ")[2]
-            yield f"grid.{axis}[{index}] = {shown(value)}: {said}"
+            message = from_validation(error).mistakes[0].partition(": ")[2]
+            yield f"grid.{axis}[{index}] = {yaml_text(value)}: {message}"
 
 
-def _option_values(axis: str, values: list[Any]) -> Iterator[str]:
+def _option_value_mistakes(axis: str, values: list[Any]) -> Iterator[str]:
     for index, value in enumerate(values):
         if isinstance(value, bool):
-            yield f"grid.{axis}[{index}] = {shown(value)}: must be text, a number, null (the flag alone) or default{yaml_hint(value)}"
+            yield f"grid.{axis}[{index}] = {yaml_text(value)}: must be text, a number, null (the flag alone) or default{yaml_hint(value)}"
 
 
-def _axis_names() -> list[str]:
-    return [key for section in (Server, Load) for key in section.model_fields if section_of(key)]
+def _section_axes() -> list[str]:
+    return [key for section in (ServerConfig, LoadConfig) for key in section.model_fields if section_of(key)]
 
 
 def _duplicates(config: Config) -> Iterator[str]:
@@ -162,34 +162,34 @@ def _duplicates(config: Config) -> Iterator[str]:
         seen: list[Any] = []
         for index, value in enumerate(values):
             if str(value) in seen:
-                yield f"grid.{axis}[{index}] = {shown(value)}: stands twice"
+                yield f"grid.{axis}[{index}] = {yaml_text(value)}: stands twice"
             seen.append(str(value))
 
 
-def _selectors(config: Config) -> Iterator[str]:
+def _selector_mistakes(config: Config) -> Iterator[str]:
     axes = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
     entries = [("grid.include", config.grid.include), ("grid.exclude", config.grid.exclude)]
     for key, points in [*entries, ("report.baseline", [config.report.baseline])]:
         for index, point in enumerate(points):
-            where = key if key == "report.baseline" else f"{key}[{index}]"
-            yield from (unknown_key(f"{where}.{axis}", axes) for axis in point if axis not in axes)
-            yield from _neither_name_nor_number(where, point)
+            entry_key = key if key == "report.baseline" else f"{key}[{index}]"
+            yield from (unknown_key(f"{entry_key}.{axis}", axes) for axis in point if axis not in axes)
+            yield from _axis_type_mistakes(entry_key, point)
             if not point and key != "report.baseline":
-                yield f"{where} = {{}}: names no axis"
+                yield f"{entry_key} = {{}}: names no axis"
             if key == "grid.include":
-                yield from _include_names(config, where, point)
+                yield from _include_mistakes(config, entry_key, point)
             elif key == "grid.exclude":
-                yield from _matches_nothing(where, point, axes)
+                yield from _exclude_mistakes(entry_key, point, axes)
 
 
-def _neither_name_nor_number(where: str, point: dict[str, Any]) -> Iterator[str]:
+def _axis_type_mistakes(entry_key: str, point: dict[str, Any]) -> Iterator[str]:
     for axis in AXES:
         for value in _as_list(point.get(axis, [])):
             if value is None or isinstance(value, bool):
-                yield f"{where}.{axis} = {shown(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
+                yield f"{entry_key}.{axis} = {yaml_text(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
 
 
-def _objective(config: Config) -> Iterator[str]:
+def _objective_mistakes(config: Config) -> Iterator[str]:
     yield from (
         unknown_key(f"report.slo.{name}", LATENCY_COLUMNS) for name in config.report.slo if name not in LATENCY_COLUMNS
     )
@@ -197,92 +197,92 @@ def _objective(config: Config) -> Iterator[str]:
         yield "report.slo = {}: needs at least one limit for the objective max_throughput_under_slo"
 
 
-def _include_names(config: Config, where: str, point: dict[str, Any]) -> Iterator[str]:
-    for axis, known in (("engine", config.engines), ("gpu", config.devices)):
+def _include_mistakes(config: Config, entry_key: str, point: dict[str, Any]) -> Iterator[str]:
+    for axis, defined in (("engine", config.engines), ("gpu", config.devices)):
         for value in _as_list(point.get(axis, [])):
-            if value not in known:
-                yield f"{where}.{axis} = {shown(value)}: is not one of {', '.join(sorted(known))}"
+            if value not in defined:
+                yield f"{entry_key}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(defined))}"
     for value in _as_list(point.get("threads", [])):
         if not isinstance(value, int) or value < 1:
-            yield f"{where}.threads = {shown(value)}: must be a whole number, at least 1"
+            yield f"{entry_key}.threads = {yaml_text(value)}: must be a whole number, at least 1"
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _arrivals(config: Config) -> Iterator[str]:
-    """For every combination of the load's axes: has it all it needs?"""
-    axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in Load.model_fields}
-    found: list[str] = []
+def _arrival_mistakes(config: Config) -> Iterator[str]:
+    """Yield the mistakes of every combination of the load's axes."""
+    axes = {axis: values for axis, values in further_axes(config.grid).items() if axis in LoadConfig.model_fields}
+    mistakes: list[str] = []
     for values in itertools.product(*axes.values()):
         try:
-            options = Load.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
+            options = LoadConfig.model_validate(config.load.model_dump() | dict(zip(axes, values, strict=True)))
         except ValidationError:
-            return  # said by _axis_values
-        found += [words] if (words := mistake(options)) else []
-    yield from dict.fromkeys(found)
+            return  # reported by _axis_value_mistakes
+        mistakes += [mistake] if (mistake := arrival_mistake(options)) else []
+    yield from dict.fromkeys(mistakes)
 
 
-def _matches_nothing(where: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
+def _exclude_mistakes(entry_key: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
     for axis, value in point.items():
-        known = list(map(str, axes.get(axis, [])))
-        for one in _as_list(value):
-            if known and str(one) not in known:
-                yield f"{where}.{axis} = {shown(one)}: leaves nothing out; the axis has {', '.join(known)}"
+        axis_values = list(map(str, axes.get(axis, [])))
+        for selected in _as_list(value):
+            if axis_values and str(selected) not in axis_values:
+                yield f"{entry_key}.{axis} = {yaml_text(selected)}: leaves nothing out; the axis has {', '.join(axis_values)}"
 
 
-def _each(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
-    """Every value that the grid gives to `axis`, with the key it stands at."""
+def _keyed_axis_values(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
+    """Yield every value that the grid gives to `axis`, with the config key it is at."""
     yield from ((f"grid.{axis}[{index}]", value) for index, value in enumerate(getattr(config.grid, axis)))
     for index, point in enumerate(config.grid.include):
         yield from ((f"grid.include[{index}].{axis}", value) for value in _as_list(point.get(axis, [])))
 
 
-def _speculation(config: Config) -> Iterator[str]:
-    for key, value in _each(config, "speculation"):
+def _speculation_mistakes(config: Config) -> Iterator[str]:
+    for key, value in _keyed_axis_values(config, "speculation"):
         try:
             parse_speculation(value, "ngram")
         except ValueError as error:
-            yield f"{key} = {shown(value)}: must be {error}{yaml_hint(value)}"
+            yield f"{key} = {yaml_text(value)}: must be {error}{yaml_hint(value)}"
 
 
-def _quantization(config: Config) -> Iterator[str]:
-    """A name that no engine of the config knows is a slip; one that some engine lacks is an unsupported point."""
+def _quantization_mistakes(config: Config) -> Iterator[str]:
+    """Yield a mistake for a name that no engine of the config knows; one that only some lack is an unsupported point."""
     from servegrid import engines
 
     used = {engine_of(name, entry) for name, entry in config.engines.items()} & set(engines.names())
-    known = sorted(
+    allowed = sorted(
         {name for engine in used for name in engines.get(engine).quantizations}
         | {*config.model.gguf, *config.model.quantized}
     )
-    for key, value in _each(config, "quantization"):
-        if str(value) not in known:
-            yield f"{key} = {shown(value)}: no engine of this config knows it (allowed: {', '.join(known)}){yaml_hint(value)}"
+    for key, value in _keyed_axis_values(config, "quantization"):
+        if str(value) not in allowed:
+            yield f"{key} = {yaml_text(value)}: no engine of this config knows it (allowed: {', '.join(allowed)}){yaml_hint(value)}"
 
 
-def _speculators(config: Config) -> Iterator[str]:
+def _speculator_mistakes(config: Config) -> Iterator[str]:
     for kind in config.model.speculators:
         if kind not in TRAINED:
             yield f"model.speculators.{kind}: is no kind with weights of its own (allowed: {', '.join(TRAINED)})"
 
 
-def _other_folders(config: Config) -> Iterator[str]:
+def _result_folder_mistakes(config: Config) -> Iterator[str]:
     for index, folder in enumerate(config.report.also_from):
         if not (Path(folder) / "sessions").is_dir():
-            yield f"report.also_from[{index}] = {shown(folder)}: must be a folder of results, with a folder sessions in it"
+            yield f"report.also_from[{index}] = {yaml_text(folder)}: must be a folder of results, with a folder sessions in it"
 
 
-def _lengths(config: Config) -> Iterator[str]:
-    """Lengths that contradict each other, or do not fit the context of any server."""
-    wanted = config.prompts
-    if wanted.source != "generated":
+def _length_mistakes(config: Config) -> Iterator[str]:
+    """Yield a mistake for lengths that contradict each other or do not fit the context of a server."""
+    prompts = config.prompts
+    if prompts.source != "generated":
         return
-    if wanted.input_tokens > wanted.input_tokens_max:
-        yield f"prompts.input_tokens = {wanted.input_tokens}: is above prompts.input_tokens_max = {wanted.input_tokens_max}"
+    if prompts.input_tokens > prompts.input_tokens_max:
+        yield f"prompts.input_tokens = {prompts.input_tokens}: is above prompts.input_tokens_max = {prompts.input_tokens_max}"
     contexts = further_axes(config.grid).get("context_tokens", [config.server.context_tokens])
-    longest = wanted.input_tokens_max + wanted.output_tokens
+    longest = prompts.input_tokens_max + prompts.output_tokens
     for context in contexts:
         if isinstance(context, int) and context < longest:
-            words = f"prompts.input_tokens_max + prompts.output_tokens = {longest}"
-            yield f"server.context_tokens = {context}: is less than the longest request, {words}"
+            sum_text = f"prompts.input_tokens_max + prompts.output_tokens = {longest}"
+            yield f"server.context_tokens = {context}: is less than the longest request, {sum_text}"

@@ -1,4 +1,4 @@
-"""What the sections of the config are made of."""
+"""Base class and common types of the config's sections."""
 
 from typing import Annotated, Any
 
@@ -11,8 +11,8 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-def from_command_line(value: Any) -> Any:
-    """Snakemake hands `--config key=true` over as text."""
+def parse_command_line_bool(value: Any) -> Any:
+    """The value with the texts `true` and `false` as booleans: Snakemake passes `--config key=true` as text."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""What is served, by which engines, where, and what every server is given."""
+"""Config sections of the servers: model, engines, devices, and settings common to all servers."""
 
 from typing import Annotated, Any, Literal
 
@@ -119,13 +119,13 @@ class Device(Section):
         None, description="Price of the device per hour in US dollars, for cost per token."
     )
 
-    def defining(self) -> dict[str, Any]:
-        """What makes a server on it another server; its price does not."""
+    def identifying_fields(self) -> dict[str, Any]:
+        """The fields that are part of a server's identity: all but the price, and a count of 1."""
         return self.model_dump(exclude={"usd_per_hour", *(["count"] if self.count == 1 else [])})
 
     @property
     def gpu_count(self) -> int:
-        """How many GPUs it is, if they are here."""
+        """Number of GPUs or NPUs that the config gives the device; 0 for other kinds."""
         return len(self.uuids or self.ids or []) or self.count if self.kind in ("cuda", "npu") else 0
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ class Device(Section):
         return self
 
 
-class Server(Section):
+class ServerConfig(Section):
     """What every engine's server is given, each in its own spelling. Every key but the time limits can be an axis of the grid."""
 
     concurrency: Positive = Field(

@@ -1,1 +1,1 @@
-"""Questions before a sweep: plan and doctor."""
+"""Checks before a sweep: `snakemake plan` and `snakemake doctor`."""

@@ -1,4 +1,4 @@
-"""Can this config be measured on this host? Each check says what it found, and how to mend what is missing."""
+"""Check whether this config can be measured on this host; each finding says how to mend what is missing."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from servegrid.host.devices import gpu_uuids, why_busy
 from servegrid.host.ports import free_port
 from servegrid.launch import balancer
 from servegrid.launch.command_line import environment_folder, needed_files
-from servegrid.launch.remote import RemoteServer, key_headers
+from servegrid.launch.remote import RemoteServer, api_key_headers
 from servegrid.launch.server import ServerError
 from servegrid.plan.grid import Grid
 from servegrid.prompts import files as prompt_files
@@ -25,40 +25,40 @@ GIB = 1024**3
 RESULTS_GIB = 2.0
 
 
-def examine(grid: Grid) -> list[Finding]:
-    """All findings for this config on this host."""
+def check_host(grid: Grid) -> list[Finding]:
+    """Findings of all checks for this config on this host."""
     checks: list[Callable[[Grid], Iterator[Finding]]] = [
-        _disk,
-        _ports,
-        _engines,
-        _containers,
-        _model,
-        _prompts,
-        _clients,
-        _balancers,
-        _devices,
-        _quiet,
+        _check_disk,
+        _check_ports,
+        _check_engines,
+        _check_containers,
+        _check_model,
+        _check_prompts,
+        _check_clients,
+        _check_balancers,
+        _check_devices,
+        _check_background_load,
     ]
     return [finding for check in checks for finding in check(grid)]
 
 
-def _disk(grid: Grid) -> Iterator[Finding]:
+def _check_disk(grid: Grid) -> Iterator[Finding]:
     for subject, name in (("results", grid.config.pathvars.results), ("resources", grid.config.pathvars.resources)):
-        free = shutil.disk_usage(_existing(Path(name))).free / GIB
-        if free < RESULTS_GIB:
+        free_gib = shutil.disk_usage(_nearest_existing(Path(name))).free / GIB
+        if free_gib < RESULTS_GIB:
             remedy = f"free some space, or point pathvars.{subject} at another disk"
-            yield Finding("miss", f"disk for {subject}", f"{free:.1f} GiB free, {RESULTS_GIB:g} GiB wanted", remedy)
-        elif not os.access(_existing(Path(name)), os.W_OK):
+            yield Finding("miss", f"disk for {subject}", f"{free_gib:.1f} GiB free, {RESULTS_GIB:g} GiB wanted", remedy)
+        elif not os.access(_nearest_existing(Path(name)), os.W_OK):
             yield Finding("miss", f"disk for {subject}", f"{name} cannot be written", "change its owner or pathvars")
         else:
-            yield Finding("good", f"disk for {subject}", f"{free:.0f} GiB free")
+            yield Finding("good", f"disk for {subject}", f"{free_gib:.0f} GiB free")
 
 
-def _existing(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     return next(parent for parent in [path.absolute(), *path.absolute().parents] if parent.exists())
 
 
-def _ports(_grid: Grid) -> Iterator[Finding]:
+def _check_ports(_grid: Grid) -> Iterator[Finding]:
     try:
         free_port()
     except OSError as error:
@@ -69,44 +69,44 @@ def _ports(_grid: Grid) -> Iterator[Finding]:
         yield Finding("good", "ports", "servers get a free port of 127.0.0.1 at launch")
 
 
-def _engines(grid: Grid) -> Iterator[Finding]:
+def _check_engines(grid: Grid) -> Iterator[Finding]:
     for name in grid.config.grid.engine:
         entry = grid.config.engines[name]
         if entry.runtime == "url":
-            yield _remote(name, entry)
+            yield _check_remote(name, entry)
         elif entry.runtime == "command":
-            yield _command(name, (entry.command or [""])[0])
+            yield _check_command(name, (entry.command or [""])[0])
         elif entry.runtime == "venv":
             specs = [point.server.spec for point in grid.points if point.server.name == name and not point.skip]
             for folder in dict.fromkeys(map(environment_folder, specs)):
-                yield _environment(name, Path(grid.config.pathvars.resources) / folder)
+                yield _check_environment(name, Path(grid.config.pathvars.resources) / folder)
 
 
-def _containers(grid: Grid) -> Iterator[Finding]:
+def _check_containers(grid: Grid) -> Iterator[Finding]:
     if any(session.server.spec.runtime == "docker" for session in grid.sessions):
-        from servegrid.consult.containers import check
+        from servegrid.consult.containers import check_containers
 
-        yield from check(grid)
+        yield from check_containers(grid)
 
 
-def _remote(name: str, entry: EngineConfig) -> Finding:
+def _check_remote(name: str, entry: EngineConfig) -> Finding:
     try:
-        server = RemoteServer(entry.url or "", key_headers(entry.api_key_env, os.environ))
+        server = RemoteServer(entry.url or "", api_key_headers(entry.api_key_env, os.environ))
         server.wait_ready(server.url + engines.get(entry.engine or name).health_path, limit_s=3.0)
     except ServerError as error:
         return Finding("miss", f"engine {name}", str(error), f"start it, or correct engines.{name}.url or api_key_env")
     return Finding("good", f"engine {name}", f"answers at {entry.url}")
 
 
-def _command(name: str, program: str) -> Finding:
-    found = shutil.which(program)
-    if found is None:
+def _check_command(name: str, program: str) -> Finding:
+    path = shutil.which(program)
+    if path is None:
         remedy = f"install it, or give its whole path in engines.{name}.command"
         return Finding("miss", f"engine {name}", f"{program} is not a program here", remedy)
-    return Finding("good", f"engine {name}", f"runs {found}")
+    return Finding("good", f"engine {name}", f"runs {path}")
 
 
-def _environment(name: str, folder: Path) -> Finding:
+def _check_environment(name: str, folder: Path) -> Finding:
     if not (folder / "ready").exists():
         return Finding("good", f"engine {name}", f"its environment will be built in {folder} (needs the package index)")
     version = subprocess.run([folder / "bin" / "python", "--version"], capture_output=True, text=True, check=False)
@@ -116,15 +116,15 @@ def _environment(name: str, folder: Path) -> Finding:
     return Finding("good", f"engine {name}", f"environment ready in {folder} ({version.stdout.strip()})")
 
 
-def _model(grid: Grid) -> Iterator[Finding]:
+def _check_model(grid: Grid) -> Iterator[Finding]:
     resources, source = Path(grid.config.pathvars.resources), grid.config.model.source
     if source == "builtin":
         yield Finding("good", "model", "built on this machine when first needed")
     elif not Path(source).exists():
-        there = (resources / grid.facts.model.checkpoint).exists()
+        is_fetched = (resources / grid.resolved.model.checkpoint).exists()
         yield (
             Finding("good", "model", "fetched before")
-            if there
+            if is_fetched
             else Finding(
                 "note",
                 "model",
@@ -134,58 +134,60 @@ def _model(grid: Grid) -> Iterator[Finding]:
         )
     files = {path for session in grid.sessions for path in needed_files(session.server.spec, resources).values()}
     yield from (
-        _model_file(path) for path in sorted(files) if not (path.is_relative_to(resources) or is_hub_name(path))
+        _check_model_file(path) for path in sorted(files) if not (path.is_relative_to(resources) or is_hub_name(path))
     )
 
 
-def _model_file(path: Path) -> Finding:
+def _check_model_file(path: Path) -> Finding:
     if path.exists():
         return Finding("good", "model file", f"{path}")
     return Finding("miss", "model file", f"{path} is not there", "correct the path under model.gguf")
 
 
-def _prompts(grid: Grid) -> Iterator[Finding]:
-    wanted = grid.config.prompts
-    if wanted.source == "generated":
-        yield Finding("good", "prompts", f"{wanted.count} generated on this machine")
+def _check_prompts(grid: Grid) -> Iterator[Finding]:
+    prompts = grid.config.prompts
+    if prompts.source == "generated":
+        yield Finding("good", "prompts", f"{prompts.count} generated on this machine")
         return
     try:
-        count = len(prompt_files.read(Path(wanted.source)))
+        count = len(prompt_files.read(Path(prompts.source)))
     except (prompt_files.PromptFileError, OSError) as error:
         yield Finding("miss", "prompts", str(error), "correct the file")
         return
-    if count < wanted.count:
-        yield Finding("miss", "prompts", f"{count} in the file, {wanted.count} wanted", "lower prompts.count")
+    if count < prompts.count:
+        yield Finding("miss", "prompts", f"{count} in the file, {prompts.count} wanted", "lower prompts.count")
     else:
-        yield Finding("good", "prompts", f"{wanted.count} of the {count} in {wanted.source}")
+        yield Finding("good", "prompts", f"{prompts.count} of the {count} in {prompts.source}")
 
 
-def _clients(grid: Grid) -> Iterator[Finding]:
+def _check_clients(grid: Grid) -> Iterator[Finding]:
     for kind in sorted({point.load.options.client for point in grid.points}):
-        if reason := grid.facts.absent_clients.get(kind):
+        if reason := grid.resolved.absent_clients.get(kind):
             yield Finding("note", f"client {kind}", reason, "its points become rows with status absent until then")
             continue
-        known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
-        yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
+        is_calibrated = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
+        yield Finding(
+            "good", f"client {kind}", "calibrated on this host" if is_calibrated else "will be calibrated first"
+        )
 
 
-def _balancers(grid: Grid) -> Iterator[Finding]:
+def _check_balancers(grid: Grid) -> Iterator[Finding]:
     for kind in sorted({point.server.spec.balancer for point in grid.points if point.server.spec.balancer}):
-        if reason := grid.facts.absent_balancers.get(kind):
+        if reason := grid.resolved.absent_balancers.get(kind):
             yield Finding("note", f"balancer {kind}", reason, "its points become rows with status absent until then")
         else:
-            yield Finding("good", f"balancer {kind}", f"runs {balancer.program(kind)}")
+            yield Finding("good", f"balancer {kind}", f"runs {balancer.find_program(kind)}")
 
 
-def _devices(grid: Grid) -> Iterator[Finding]:
+def _check_devices(grid: Grid) -> Iterator[Finding]:
     for name in grid.config.grid.gpu:
         device = grid.config.devices[name]
         if device.kind == "remote":
             yield Finding("note", f"device {name}", "elsewhere: nothing of it is sampled")
             continue
         if device.kind == "cpu":
-            facts = describe.describe()
-            yield Finding("good", f"device {name}", f"{facts['cpu']}, {facts['logical_cpus']} CPUs")
+            host = describe.describe_host()
+            yield Finding("good", f"device {name}", f"{host['cpu']}, {host['logical_cpus']} CPUs")
             continue
         try:
             uuids = gpu_uuids(device)
@@ -193,23 +195,23 @@ def _devices(grid: Grid) -> Iterator[Finding]:
             remedy = "its points become rows with status absent; correct devices if that is not meant"
             yield Finding("note", f"device {name}", str(error), remedy)
             continue
-        yield _gpu(name, uuids)
+        yield _check_gpu(name, uuids)
 
 
-def _gpu(name: str, uuids: list[str]) -> Finding:
+def _check_gpu(name: str, uuids: list[str]) -> Finding:
     if reason := why_busy(uuids):
         return Finding("miss", f"device {name}", reason, "wait, or end what uses it")
     return Finding("good", f"device {name}", f"{', '.join(uuids)}, idle")
 
 
-def _quiet(_grid: Grid) -> Iterator[Finding]:
-    facts = describe.describe()
-    load, cpus = facts["load_average_1min"], facts["logical_cpus"]
+def _check_background_load(_grid: Grid) -> Iterator[Finding]:
+    host = describe.describe_host()
+    load, cpus = host["load_average_1min"], host["logical_cpus"]
     if load > 0.3 * cpus:
         remedy = "wait until the machine is quiet; other work falsifies a measurement"
         yield Finding("note", "load", f"{load:.1f} over the last minute on {cpus} CPUs", remedy)
     else:
         yield Finding("good", "load", f"{load:.1f} over the last minute on {cpus} CPUs")
-    if facts["governor"] not in (None, "performance"):
+    if host["governor"] not in (None, "performance"):
         remedy = "sudo cpupower frequency-set -g performance"
-        yield Finding("note", "CPU governor", f"{facts['governor']}; clock changes blur the results", remedy)
+        yield Finding("note", "CPU governor", f"{host['governor']}; clock changes blur the results", remedy)

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from servegrid import engines
-from servegrid.config import reference as config_reference
+from servegrid.config.reference import config_reference
 from servegrid.engines import Engine
 from servegrid.results.columns import LATENCY_COLUMNS, LATENCY_DEFINITIONS, PERCENTILE_LABELS, TABLE, Column
 from servegrid.results.warnings import PHRASES
@@ -23,7 +23,7 @@ def pages(repository: Path) -> dict[Path, str]:
         repository / "docs" / "engines.md": {"engines": abilities(), "images": images()},
     }
     partly = {path: with_parts(path.read_text(encoding="utf-8"), of_page) for path, of_page in parts.items()}
-    return {repository / "config" / "README.md": config_reference.reference(), **partly}
+    return {repository / "config" / "README.md": config_reference(), **partly}
 
 
 def with_parts(text: str, parts: Mapping[str, str]) -> str:

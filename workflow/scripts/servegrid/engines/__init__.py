@@ -10,21 +10,22 @@ __all__ = ["Engine", "get", "names"]
 
 
 @functools.cache
-def _found() -> dict[str, Engine]:
+def _engines() -> dict[str, Engine]:
+    """The engines by name, from all modules of this package."""
     modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
-    kinds = [kind for module in modules for kind in vars(module).values() if _is_engine(kind, module.__name__)]
-    return {kind.name: kind() for kind in sorted(kinds, key=lambda kind: str(kind.name))}
+    classes = [value for module in modules for value in vars(module).values() if _is_engine(value, module.__name__)]
+    return {engine.name: engine() for engine in sorted(classes, key=lambda engine: str(engine.name))}
 
 
-def _is_engine(thing: object, module: str) -> bool:
-    return isinstance(thing, type) and issubclass(thing, Engine) and thing.__module__ == module and thing is not Engine
+def _is_engine(value: object, module: str) -> bool:
+    return isinstance(value, type) and issubclass(value, Engine) and value.__module__ == module and value is not Engine
 
 
 def names() -> list[str]:
-    """The engines servegrid knows."""
-    return list(_found())
+    """Names of the engines that servegrid knows, in alphabetical order."""
+    return list(_engines())
 
 
 def get(name: str) -> Engine:
     """The engine of this name (KeyError if there is none)."""
-    return _found()[name]
+    return _engines()[name]

@@ -1,19 +1,19 @@
-"""Checkpoints that must be there before a server starts, and memory shares of what they leave free."""
+"""Checks and paths of ready checkpoints, and of memory shares that count only what is free after loading them."""
 
 from collections.abc import Collection
 
 from servegrid.engines.base import ServerSpec
 
 
-def without_checkpoint(spec: ServerSpec, ready: Collection[str]) -> str | None:
-    """Why this quantization cannot be served: it is one of `ready` and no checkpoint is named for it; None if it can."""
+def missing_checkpoint(spec: ServerSpec, ready: Collection[str]) -> str | None:
+    """Why this quantization cannot be served: it is one of `ready` and no checkpoint is named for it; None if it can be."""
     if spec.quantization in ready and spec.quantization not in (spec.model.quantized or {}):
         return f"{spec.quantization} needs a ready checkpoint: name it under model.quantized.{spec.quantization}"
     return None
 
 
 def unequal_shares(spec: ServerSpec, title: str) -> str | None:
-    """Why servers that share a device cannot have this `memory_fraction`: theirs is of what is free after the weights."""
+    """Why servers that share a device cannot take a `memory_fraction` of what is free after the weights; None if one runs alone."""
     if spec.memory_fraction is None or spec.sharing == 1:
         return None
     return (
@@ -22,8 +22,8 @@ def unequal_shares(spec: ServerSpec, title: str) -> str | None:
     )
 
 
-def ready_checkpoint(spec: ServerSpec, ready: Collection[str]) -> dict[str, str]:
-    """The files `model` (quantized, where `ready` has it) and, if another model drafts, `draft`."""
+def checkpoint_files(spec: ServerSpec, ready: Collection[str]) -> dict[str, str]:
+    """Paths by role: `model` (quantized, where `ready` has it) and, if another model drafts, `draft`."""
     quantized, speculators = spec.model.quantized or {}, spec.model.speculators or {}
     files = {"model": quantized[spec.quantization] if spec.quantization in ready else spec.model.checkpoint}
     if spec.speculation.kind == "draft" and spec.draft:

@@ -1,4 +1,4 @@
-"""What the engines that are Python libraries share: the command line and the answers of servers/library_server."""
+"""Common parts of engines that are Python libraries: the command line, metrics and answers of servers/library_server."""
 
 import json
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ METRICS = Metrics(
 )
 
 
-def arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:
-    """The part of the command line that is the same for every backend; at most `concurrency` requests are in a batch."""
-    line = ["--backend", backend, "--model", str(launch.files["model"])]
-    line += ["--host", launch.host, "--port", str(launch.port), "--device", spec.kind]
-    line += ["--max-batch-size", str(spec.concurrency), "--max-model-len", str(spec.context_tokens)]
-    return [*line, "--served-model-name", spec.model.name]
+def common_arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:
+    """Command line options common to all backends; at most `concurrency` requests are in a batch."""
+    arguments = ["--backend", backend, "--model", str(launch.files["model"])]
+    arguments += ["--host", launch.host, "--port", str(launch.port), "--device", spec.kind]
+    arguments += ["--max-batch-size", str(spec.concurrency), "--max-model-len", str(spec.context_tokens)]
+    return [*arguments, "--served-model-name", spec.model.name]
 
 
 def engine_arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Further arguments of the library itself, in its spelling; an option without a value is a switch that is on."""
-    named = {name.replace("-", "_"): value is None or value for name, value in settings.items()}
-    return ["--engine-arguments", json.dumps(named)] if named else []
+    """The option `--engine-arguments` with arguments of the library itself; an option without a value is a switch that is on."""
+    keyword_arguments = {name.replace("-", "_"): value is None or value for name, value in settings.items()}
+    return ["--engine-arguments", json.dumps(keyword_arguments)] if keyword_arguments else []
 
 
-def reported(answers: Mapping[str, Any]) -> Reported:
-    """What it says at /version."""
-    facts = answers.get("/version") or {}
-    return Reported(facts.get("engine_version"), facts.get("max_model_len"), facts.get("max_batch_size"))
+def parse_reported(answers: Mapping[str, Any]) -> Reported:
+    """Version, context and concurrency from the server's answer at /version."""
+    version = answers.get("/version") or {}
+    return Reported(version.get("engine_version"), version.get("max_model_len"), version.get("max_batch_size"))

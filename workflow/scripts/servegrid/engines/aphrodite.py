@@ -4,30 +4,30 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.speculation import Speculation
 
-METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
-READY = ("awq", "gptq", "exl3", "compressed-tensors")
+SPECULATION_METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
+READY_CHECKPOINTS = ("awq", "gptq", "exl3", "compressed-tensors")
 
 
 class Aphrodite(Engine):
-    """vLLM's flags. Of the memory it takes a share of the device's total, weights and cache together: the axis as it is."""
+    """Aphrodite with vLLM's flags. `memory_fraction` is passed on as it is: a share of the device's total, weights and cache together."""
 
     name = "aphrodite"
     title = "Aphrodite"
     runtimes = ("docker", "command", "url")
     images: ClassVar[Mapping[str, str]] = {"cuda": "alpindale/aphrodite-openai:latest"}
     protocols = ("openai-completions", "openai-chat")
-    facts_paths = ("/version", "/v1/models")
+    info_paths = ("/version", "/v1/models")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "suffix", "eagle", "eagle3", "medusa", "mlp", "mtp")
     quantizations: ClassVar[Mapping[str, str]] = {
         "none": "",
         "int8-weight": "int8_per_channel_weight_only",
         "nf4": "bitsandbytes",
-        **{own: own for own in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY)},
+        **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY_CHECKPOINTS)},
     }
     has_memory_fraction = True
     has_tensor_parallel = True
@@ -44,55 +44,55 @@ class Aphrodite(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ready checkpoints must be named; what would leave a dense model as it is, is refused."""
+        """Reason for refusal: a ready checkpoint that is not named, or a quantization that leaves a dense model as it is."""
         if spec.quantization == "int8-weight" and spec.runtime != "url":
             # model_executor/layers/quantization/online/base.py at b42eeec: "linear layers remain in full precision"
             return "Aphrodite makes 8-bit integers of experts alone (int8_per_channel_weight_only); a dense model stays as it is"
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, or the quantized one; and what speculation needs beside it."""
-        return ready_checkpoint(spec, READY)
+        """The checkpoint, or the quantized one; and weights that speculation needs."""
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """The image's entry point is `aphrodite run`; a command of the user's has to say that itself."""
-        own = self._server(spec, launch) | self._model(spec)
-        own["enable-prefix-caching" if spec.prefix_cache else "no-enable-prefix-caching"] = None
+        """Model and flags. The image's entry point is `aphrodite run`; a user's command has to include that itself."""
+        options: dict[str, Option] = {"host": launch.host, "port": launch.port, "served-model-name": spec.model.name}
+        options |= self._model_options(spec)
+        options["enable-prefix-caching" if spec.prefix_cache else "no-enable-prefix-caching"] = None
         if spec.speculation.kind != "none":
-            own["speculative-config"] = json.dumps(self._speculative(spec.speculation, launch), sort_keys=True)
-        return [str(launch.files["model"]), *flags(own | dict(spec.options))]
+            options["speculative-config"] = json.dumps(
+                self._speculative_config(spec.speculation, launch), sort_keys=True
+            )
+        return [str(launch.files["model"]), *flags(options | dict(spec.options))]
 
-    def _server(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
-        return {"host": launch.host, "port": launch.port, "served-model-name": spec.model.name}
-
-    def _model(self, spec: ServerSpec) -> dict[str, Option]:
-        own: dict[str, Option] = {"max-model-len": spec.context_tokens, "max-num-seqs": spec.concurrency}
-        own["tensor-parallel-size"] = spec.tensor_parallel
+    def _model_options(self, spec: ServerSpec) -> dict[str, Option]:
+        options: dict[str, Option] = {"max-model-len": spec.context_tokens, "max-num-seqs": spec.concurrency}
+        options["tensor-parallel-size"] = spec.tensor_parallel
         if spec.quantization != "none":
-            own["quantization"] = self.quantizations[spec.quantization]
+            options["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            own["gpu-memory-utilization"] = spec.memory_fraction
-        return own
+            options["gpu-memory-utilization"] = spec.memory_fraction
+        return options
 
-    def _speculative(self, asked: Speculation, launch: Launch) -> dict[str, Any]:
-        config: dict[str, Any] = {"method": METHODS.get(asked.kind, asked.kind)}
-        if asked.length:
-            config["num_speculative_tokens"] = asked.length
+    def _speculative_config(self, speculation: Speculation, launch: Launch) -> dict[str, Any]:
+        config: dict[str, Any] = {"method": SPECULATION_METHODS.get(speculation.kind, speculation.kind)}
+        if speculation.length:
+            config["num_speculative_tokens"] = speculation.length
         if "draft" in launch.files:
             config["model"] = str(launch.files["draft"])
-        if asked.kind == "ngram":  # the last two tokens are looked for, as by the other engines
+        if speculation.kind == "ngram":  # matches the last two tokens, as the other engines do
             config |= {"prompt_lookup_max": 2, "prompt_lookup_min": 1}
         return config
 
     def container(self, spec: ServerSpec) -> Container:
-        """Shared memory is for the processes of tensor parallelism."""
-        return Container(port=2242, shm_size=None, ipc="host", cache=CACHE)
+        """Container settings; the host's shared memory is for the processes of tensor parallelism."""
+        return Container(port=2242, shm_size=None, ipc="host", cache=CACHE_FOLDER)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """From /version and /v1/models."""
+        """Version from /version, context from /v1/models."""
         models = (answers.get("/v1/models") or {}).get("data") or [{}]
         version = (answers.get("/version") or {}).get("version")
         return Reported(version=version, context_tokens=models[0].get("max_model_len"))

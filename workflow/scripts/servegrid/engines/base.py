@@ -1,4 +1,4 @@
-"""What every engine tells servegrid: what it can do, which files it needs, its command line, its endpoints."""
+"""The interface of an engine: capabilities, files, command line, endpoints; and the specification of a server."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from servegrid.engines.speculation import TRAINED, Speculation
 from servegrid.util.identity import aside, later
 
 Option = str | int | float | None
-CACHE = "/cache"  # in containers, and XDG_CACHE_HOME there
+CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
 SCRIPTS = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model as the grid knows it: `folder` is relative to the folder of resources, or an absolute path of the user's.
+    """A model of the grid. `folder` is relative to the folder of resources, or an absolute path of the user's.
 
     `gguf` and `quantized` name ready files and checkpoints by quantization, `speculators` weights by kind of speculation;
     each is a path, or a hub name that the engine itself fetches.
@@ -33,7 +33,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """All that must be the same for a server to be reused. Paths and ports are not part of it."""
+    """Definition of a server: all that must be the same for it to be reused. Paths and ports are not part of it."""
 
     engine: str
     version: str
@@ -66,34 +66,34 @@ class ServerSpec:
 
     @property
     def copies(self) -> int:
-        """How many servers this is, behind a balancer if more than one."""
+        """Number of server processes, which are behind a balancer if more than one."""
         return self.replicas * self.sharing
 
     @property
     def kind(self) -> str:
-        """The device's kind."""
+        """Kind of the device: cpu, cuda, npu or remote."""
         return str(self.device["kind"])
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What is known only when a server is started: where its files are and where it is to listen."""
+    """What is settled only at launch: paths of the server's files, and where it listens."""
 
     files: Mapping[str, Path]
     ports: tuple[int, ...]
-    folder: Path  # what `Engine.written` names lies there
+    folder: Path  # where the files of `Engine.settings_files` are written
     host: str = "127.0.0.1"
     copy: int = 0  # which of the servers that share the device
 
     @property
     def port(self) -> int:
-        """The first port: the one of the API, where an engine has several."""
+        """The first port; the API's, where an engine has several."""
         return self.ports[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What an engine's image asks of the daemon, beyond its command."""
+    """Container settings that an engine's image needs, beyond its command."""
 
     port: int = 8000  # the first port inside; further ones follow it
     program: tuple[str, ...] = ()  # words before the arguments, where the image's entry point is not the server
@@ -109,7 +109,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Names of the server's own metrics that mean what the columns of the results mean; None where it has none."""
+    """Names of the server's own metrics, by the quantity of the result columns; None where it has none."""
 
     running: str | None = None
     waiting: str | None = None
@@ -127,7 +127,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What a running server says of itself; None where it does not."""
+    """What a running server reports about itself; None for what it does not report."""
 
     version: str | None = None
     context_tokens: int | None = None
@@ -147,7 +147,7 @@ class Engine(ABC):
     health_path: ClassVar[str] = "/health"
     metrics_path: ClassVar[str | None] = "/metrics"
     metrics: ClassVar[Metrics] = Metrics()
-    facts_paths: ClassVar[tuple[str, ...]] = ()  # asked once the server is ready; see `reported`
+    info_paths: ClassVar[tuple[str, ...]] = ()  # asked once the server is ready; see `reported`
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     speculation_kinds: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[Mapping[str, str]]  # the grid's name -> the engine's own
@@ -159,33 +159,37 @@ class Engine(ABC):
     above_limit: ClassVar[Literal["queue", "reject", "no limit"]] = "queue"  # requests beyond the server's concurrency
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Why this engine cannot be this server, in words, or None if it can. Decided before anything is launched."""
+        """Why this engine cannot run this server, None if it can. Decided before anything is launched."""
         if spec.runtime == "url" or spec.kind == "remote":
-            return _not_remote(spec)
+            return _unsupported_remote(spec)
         if spec.kind not in self.devices:
             return f"{self.title} is not set up here for devices of kind {spec.kind}"
         if spec.runtime == "docker" and not spec.image:
             return f"servegrid knows no image of {self.title} for devices of kind {spec.kind}; name one as `image`"
-        return self._no_speculation(spec) or self._no_quantization(spec) or self._no_setting(spec)
+        return (
+            self._unsupported_speculation(spec)
+            or self._unsupported_quantization(spec)
+            or self._unsupported_setting(spec)
+        )
 
-    def _no_speculation(self, spec: ServerSpec) -> str | None:
-        asked = spec.speculation
-        if asked.kind not in ("none", *self.speculation_kinds):
+    def _unsupported_speculation(self, spec: ServerSpec) -> str | None:
+        kind = spec.speculation.kind
+        if kind not in ("none", *self.speculation_kinds):
             if not self.speculation_kinds:
                 return f"{self.title} has no speculative decoding"
-            return f"{self.title} has no speculation of kind {asked.kind} (it has {', '.join(self.speculation_kinds)})"
-        if asked.kind == "draft" and spec.draft is None:
+            return f"{self.title} has no speculation of kind {kind} (it has {', '.join(self.speculation_kinds)})"
+        if kind == "draft" and spec.draft is None:
             return "draft speculation needs a draft model: set model.draft"
-        if asked.kind in TRAINED and asked.kind not in (spec.model.speculators or {}):
-            return f"{asked.kind} speculation needs weights of its own: name them under model.speculators.{asked.kind}"
+        if kind in TRAINED and kind not in (spec.model.speculators or {}):
+            return f"{kind} speculation needs weights of its own: name them under model.speculators.{kind}"
         return None
 
-    def _no_quantization(self, spec: ServerSpec) -> str | None:
+    def _unsupported_quantization(self, spec: ServerSpec) -> str | None:
         if spec.quantization in self.quantizations:
             return None
         return f"{self.title} has no quantization {spec.quantization} (it has {', '.join(self.quantizations)})"
 
-    def _no_setting(self, spec: ServerSpec) -> str | None:
+    def _unsupported_setting(self, spec: ServerSpec) -> str | None:
         if spec.memory_fraction is not None and not self.has_memory_fraction:
             return f"{self.title} cannot be given a share of the device's memory"
         if spec.tensor_parallel > 1 and not self.has_tensor_parallel:
@@ -195,15 +199,15 @@ class Engine(ABC):
         return None
 
     def default_speculation(self) -> str:
-        """The kind that a bare length on the speculation axis means."""
+        """Kind of speculation that a bare length on the axis means."""
         return self.speculation_kinds[0] if self.speculation_kinds else "ngram"
 
     def lock(self, device_kind: str) -> str:
-        """Name of the lock file in envs/ for this kind of device; engines may share one."""
+        """Name of the lock file in envs/ for this kind of device, without `.txt`; engines may share one."""
         return self.name
 
-    def started_by(self) -> list[str]:
-        """The words after the environment's Python."""
+    def python_arguments(self) -> list[str]:
+        """Arguments of the environment's Python that start the server, before those of `arguments`."""
         return [str(SCRIPTS / self.program)]
 
     @abstractmethod
@@ -212,22 +216,22 @@ class Engine(ABC):
 
     @abstractmethod
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """The command line after the program, to serve on `launch.host` and `launch.port`."""
+        """Arguments of the program, to serve on `launch.host` and `launch.port`."""
 
-    def written(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
-        """Files that are written into `launch.folder` before the start: relative path -> text."""
+    def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
+        """Settings files to write into `launch.folder` before the start: relative path -> text."""
         return {}
 
     def container(self, spec: ServerSpec) -> Container:
-        """What the image asks of the daemon."""
+        """Container settings that the engine's image needs."""
         return Container()
 
     def api_model(self, spec: ServerSpec, launch: Launch) -> str:
-        """What the model is called in requests to this server."""
+        """Name of the model in requests to this server."""
         return spec.model.name
 
-    def port_of(self, what: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
-        """Which of the ports answers for this, counted from 0."""
+    def port_of(self, endpoint: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
+        """Index of the port that serves this endpoint, counted from 0."""
         return 0
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
@@ -235,20 +239,20 @@ class Engine(ABC):
         return {}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the server says of itself, from its answers (JSON) at `facts_paths`."""
+        """What the server reports about itself, from its JSON answers at `info_paths`."""
         return Reported()
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """Environment variables of the server beyond those of the run; the config's own win. `${NAME}` is the shell's variable."""
+        """Environment variables of the server beyond those of the run; the config's win. `${NAME}` is the shell's variable."""
         # OpenMP's threads spin while they wait. On cores that are shared with the client that makes a CPU engine many times
         # slower, and how much depends on the moment.
-        passive = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.kind == "cpu" else {}
+        openmp = {"OMP_WAIT_POLICY": "PASSIVE"} if spec.kind == "cpu" else {}
         key = {self.key_variable: f"${{{spec.api_key_env}}}"} if self.key_variable and spec.api_key_env else {}
-        return passive | dict(spec.env) | key  # the client sends this one
+        return openmp | dict(spec.env) | key  # the client sends this one
 
 
-def _not_remote(spec: ServerSpec) -> str | None:
-    """A server that runs already is what it is."""
+def _unsupported_remote(spec: ServerSpec) -> str | None:
+    """Why a server with runtime url or a remote device is refused: nothing can be set on a server that runs already."""
     if spec.runtime != "url":
         return "a device of kind remote goes with runtime url: nothing can be launched there"
     if spec.kind != "remote":
@@ -261,9 +265,6 @@ def _not_remote(spec: ServerSpec) -> str | None:
 
 
 def flags(options: Mapping[str, Option]) -> list[str]:
-    """`{batch-size: 512, enforce-eager: None}` -> `--batch-size 512 --enforce-eager`."""
-    return [word for name, value in options.items() for word in _flag(name, value)]
-
-
-def _flag(name: str, value: Option) -> list[str]:
-    return [f"--{name}"] if value is None else [f"--{name}", str(value)]
+    """The options as command line flags: `{batch-size: 512, enforce-eager: None}` -> `--batch-size 512 --enforce-eager`."""
+    pairs = ([f"--{name}"] if value is None else [f"--{name}", str(value)] for name, value in options.items())
+    return [argument for pair in pairs for argument in pair]

@@ -8,7 +8,7 @@ from servegrid.engines.base import Engine, Launch, Reported, ServerSpec, flags
 
 
 class CTranslate2(Engine):
-    """Quantization happens when the converted model is loaded."""
+    """CTranslate2 in static batches. Quantization happens when the converted model is loaded."""
 
     name = "ctranslate2"
     title = "CTranslate2"
@@ -16,7 +16,7 @@ class CTranslate2(Engine):
     program = "servers/library_server"
     quantizations = {"none": "float32", "int8": "int8", "int16": "int16"}
     has_prefix_cache = False  # nothing is kept from one prompt for the next
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     metrics = _library_server.METRICS
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -24,13 +24,13 @@ class CTranslate2(Engine):
         return {"model": f"{spec.model.folder}/ctranslate2"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """One batch at a time."""
-        line = _library_server.arguments("ctranslate2", spec, launch)
+        """Arguments of the library server; it computes one batch at a time."""
+        line = _library_server.common_arguments("ctranslate2", spec, launch)
         line += ["--compute-type", self.quantizations[spec.quantization]]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
         return line + flags(spec.options)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the small server says."""
-        return _library_server.reported(answers)
+        """Version, context and concurrency as the library server reports them."""
+        return _library_server.parse_reported(answers)

@@ -5,11 +5,11 @@ from typing import Any
 
 from servegrid.engines.base import Container, Engine, Launch, Option, ServerSpec, flags
 
-MODULE = ("python", "-m", "mii.entrypoints.openai_api_server")
+SERVER_COMMAND = ("python", "-m", "mii.entrypoints.openai_api_server")
 
 
 class DeepSpeedMII(Engine):
-    """`python -m mii.entrypoints.openai_api_server`; there is no image of its own: name one that has it.
+    """DeepSpeed-MII's server, `python -m mii.entrypoints.openai_api_server`; it has no image of its own: name one that has it.
 
     How many requests it works on at once cannot be set there, nor its memory. It samples always, and top_k 1 leaves it one token to
     choose from. It heeds no end token as long as prompt and answer together are shorter than `min_tokens` (Request.is_done in
@@ -28,7 +28,7 @@ class DeepSpeedMII(Engine):
     above_limit = "no limit"
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ports between its processes are fixed, and it takes the first GPUs of what it sees, CUDA_VISIBLE_DEVICES or not."""
+        """Reason for refusal: its internal ports are fixed, and it takes the host's first GPUs whatever CUDA_VISIBLE_DEVICES says."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -44,20 +44,20 @@ class DeepSpeedMII(Engine):
         return {"model": spec.model.checkpoint}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Its API knows the model by this very path."""
-        own: dict[str, Option] = {"model": self.api_model(spec, launch), "host": launch.host, "port": launch.port}
-        own |= {"tensor-parallel": spec.tensor_parallel, "max_length": spec.context_tokens}
-        return flags(own | dict(spec.options))
+        """Flags of the server; its API knows the model by the path given here."""
+        options: dict[str, Option] = {"model": self.api_model(spec, launch), "host": launch.host, "port": launch.port}
+        options |= {"tensor-parallel": spec.tensor_parallel, "max_length": spec.context_tokens}
+        return flags(options | dict(spec.options))
 
     def api_model(self, spec: ServerSpec, launch: Launch) -> str:
-        """The path, absolute, as in a container."""
+        """Absolute path of the model, the same as in a container."""
         return str(launch.files["model"].absolute())
 
     def container(self, spec: ServerSpec) -> Container:
-        """Its processes share memory."""
-        return Container(program=MODULE, shm_size="1g")
+        """Container settings; its processes share memory."""
+        return Container(program=SERVER_COMMAND, shm_size="1g")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Temperature must be above 0 and is left to MII: with one candidate it changes nothing."""
+        """Fields for an exact length; the temperature must be above 0 and is left to MII: with one candidate it changes nothing."""
         left_out = ("temperature", "seed", "ignore_eos", "stream_options")
         return {**dict.fromkeys(left_out), "top_k": 1, "min_tokens": spec.context_tokens}

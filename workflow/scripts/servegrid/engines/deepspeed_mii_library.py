@@ -6,9 +6,9 @@ PROGRAM = "servers/library_server"
 
 
 class DeepSpeedMIILibrary(Engine):
-    """The command is the Python of an environment with deepspeed-mii, e.g. `[/opt/mii/bin/python]`; an image is named by the user.
+    """MII's pipeline; the command is a Python with deepspeed-mii, e.g. `[/opt/mii/bin/python]`, and an image is named by the user.
 
-    Other than MII's own server it is greedy, exact in length, counts tokens, and has quantization to 6 bits; its batches are static.
+    Unlike MII's own server it is greedy, exact in length, counts tokens, and has quantization to 6 bits; its batches are static.
     """
 
     name = "deepspeed-mii-library"
@@ -25,17 +25,17 @@ class DeepSpeedMIILibrary(Engine):
     )
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, with its tokenizer; and the server's own program, for a container to see."""
+        """The checkpoint, with its tokenizer; and the server's own program, which a container needs mounted."""
         return {"model": spec.model.checkpoint, "program": str(SCRIPTS / PROGRAM)}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """One batch at a time, of at most `concurrency` requests."""
-        own: dict[str, Option] = {"backend": "mii", "model": str(launch.files["model"]), "device": "cuda"}
-        own |= {"host": launch.host, "port": launch.port, "compute-type": self.quantizations[spec.quantization]}
-        own |= {"max-batch-size": spec.concurrency, "max-model-len": spec.context_tokens}
-        own["served-model-name"] = spec.model.name
-        return [str(launch.files["program"]), *flags(own | dict(spec.options))]
+        """The program and its flags; it computes one batch at a time, of at most `concurrency` requests."""
+        options: dict[str, Option] = {"backend": "mii", "model": str(launch.files["model"]), "device": "cuda"}
+        options |= {"host": launch.host, "port": launch.port, "compute-type": self.quantizations[spec.quantization]}
+        options |= {"max-batch-size": spec.concurrency, "max-model-len": spec.context_tokens}
+        options["served-model-name"] = spec.model.name
+        return [str(launch.files["program"]), *flags(options | dict(spec.options))]
 
     def container(self, spec: ServerSpec) -> Container:
-        """The image's Python runs the program that is mounted."""
+        """Container settings; the image's Python runs the mounted program."""
         return Container(entrypoint=("python",), shm_size="1g")

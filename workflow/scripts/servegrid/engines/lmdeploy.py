@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, unequal_shares, without_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
-READY = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
+READY_CHECKPOINTS = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
 
 
 class LMDeploy(Engine):
-    """Its TurboMind backend. What it cannot load it hands over to the PyTorch backend, and says so in its log alone.
+    """LMDeploy's TurboMind backend. What it cannot load it hands over to the PyTorch backend, and says so only in its log.
 
     Memory: `--cache-max-entry-count` is the cache's share of what is free once the weights are loaded. `memory_fraction` f is
     handed on as that, which is not the same: a server takes its weights W and f of the rest, (1 - f) W more than f of the device.
@@ -28,7 +28,7 @@ class LMDeploy(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "openmmlab/lmdeploy:v0.18.0"}
     protocols = ("openai-completions", "openai-chat")
     devices = ("cuda",)
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{native: native for native in READY_CHECKPOINTS}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -43,57 +43,60 @@ class LMDeploy(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """A share of the memory for one of several servers on a device; quantization without its checkpoint."""
+        """Reason for refusal: a share of the memory for one of several servers on a device, or quantization without its checkpoint."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
-        return unequal_shares(spec, self.title) or without_checkpoint(spec, READY)
+        return unequal_shares(spec, self.title) or missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, and that of what drafts."""
-        return ready_checkpoint(spec, READY)
+        """The checkpoint, and the draft model's or speculator's."""
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Without `--generation-config lmdeploy` the checkpoint's own sampling settings would stand in for what is not asked."""
-        own: dict[str, Option] = {"backend": self.backend, "model-name": spec.model.name}
-        own |= {"server-name": launch.host, "server-port": launch.port}
-        own |= {"session-len": spec.context_tokens, "max-batch-size": spec.concurrency, "tp": spec.tensor_parallel}
-        own |= {"generation-config": "lmdeploy"}
-        own |= {"enable-prefix-caching": None} if spec.prefix_cache else {}
+        """Model and flags; `--generation-config lmdeploy` keeps the checkpoint's own sampling defaults from being used."""
+        options: dict[str, Option] = {"backend": self.backend, "model-name": spec.model.name}
+        options |= {"server-name": launch.host, "server-port": launch.port}
+        options |= {"session-len": spec.context_tokens, "max-batch-size": spec.concurrency, "tp": spec.tensor_parallel}
+        options |= {"generation-config": "lmdeploy"}
+        options |= {"enable-prefix-caching": None} if spec.prefix_cache else {}
         if spec.quantization != "none":
-            own["model-format"] = self.quantizations[spec.quantization]
+            options["model-format"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            own["cache-max-entry-count"] = spec.memory_fraction
-        own |= self._speculation(spec, launch) | dict(spec.options)
-        return [str(launch.files["model"]), *flags(own)]
+            options["cache-max-entry-count"] = spec.memory_fraction
+        options |= self._speculation(spec, launch) | dict(spec.options)
+        return [str(launch.files["model"]), *flags(options)]
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         return {}
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         program = ("lmdeploy", "serve", "api_server")
-        return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE)
+        return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE_FOLDER)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """It samples always; with one candidate that is greedy. Other engines' fields it would pass over in silence."""
+        """Fields for greedy decoding: it samples always, from one candidate here. It ignores other engines' fields silently."""
         return {"min_tokens": None, "stream_options": {"include_usage": True}, "top_k": 1}
 
 
 class LMDeployPyTorch(LMDeploy):
-    """The same server with its PyTorch backend, the one that speculates."""
+    """LMDeploy's PyTorch backend in the same server; only this one has speculative decoding."""
 
     name = "lmdeploy-pytorch"
     title = "LMDeploy (PyTorch)"
     backend = "pytorch"
     speculation_kinds = ("eagle3", "eagle", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{own: own for own in READY if own != "gptq"}}
+    quantizations: ClassVar[Mapping[str, str]] = {
+        "none": "hf",
+        **{native: native for native in READY_CHECKPOINTS if native != "gptq"},
+    }
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
-        """Which of its several heads of the kind `mtp` a model has is an option: `speculative-algorithm: qwen3_5_mtp`."""
+        """Flags of speculation. Which kind of `mtp` head a model has is an option: `speculative-algorithm: qwen3_5_mtp`."""
         kind, length = spec.speculation.kind, spec.speculation.length
         if kind == "none":
             return {}
-        own: dict[str, Option] = {"speculative-algorithm": "deepseek_mtp" if kind == "mtp" else kind}
-        own |= {"speculative-num-draft-tokens": length} if length else {}
-        return own | ({"speculative-draft-model": str(launch.files["draft"])} if "draft" in launch.files else {})
+        options: dict[str, Option] = {"speculative-algorithm": "deepseek_mtp" if kind == "mtp" else kind}
+        options |= {"speculative-num-draft-tokens": length} if length else {}
+        return options | ({"speculative-draft-model": str(launch.files["draft"])} if "draft" in launch.files else {})

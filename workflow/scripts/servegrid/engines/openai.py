@@ -1,10 +1,10 @@
-"""Any server with OpenAI's completions that runs already: hosted ones, and engines that servegrid does not launch."""
+"""Any running server with OpenAI's completions API: hosted ones, and engines that servegrid does not launch."""
 
 from servegrid.engines.base import Engine, Launch, ServerSpec
 
 
 class OpenAI(Engine):
-    """Runtime url alone. Its metrics are left alone, for what they mean is not known."""
+    """A server with OpenAI's API, of runtime url only. Its metrics are not read, since their meaning is not known."""
 
     name = "openai"
     title = "a server with OpenAI's API"
@@ -15,9 +15,9 @@ class OpenAI(Engine):
     quantizations = {"none": "none"}
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """None: it has its own."""
+        """No files: the server has its own."""
         return {}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """None: it is not launched."""
+        """No arguments: the server is not launched."""
         return []

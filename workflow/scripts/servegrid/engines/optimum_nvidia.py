@@ -1,10 +1,10 @@
-"""Optimum-NVIDIA: a Python library over TensorRT-LLM 0.15, without releases since January 2025. Named, so that a grid may say so."""
+"""Optimum-NVIDIA: a Python library over TensorRT-LLM 0.15, without releases since January 2025. Listed so that a grid may name it."""
 
 from servegrid.engines.base import Engine, Launch, ServerSpec
 
 
 class OptimumNVIDIA(Engine):
-    """No point of it is measured: the library has no server, no stream of tokens, and no speculation of its own."""
+    """An engine that is never measured: the library has no server, no stream of tokens, and no speculation of its own."""
 
     name = "optimum-nvidia"
     title = "Optimum-NVIDIA"
@@ -13,13 +13,13 @@ class OptimumNVIDIA(Engine):
     quantizations = {"none": "", "fp8": "fp8"}
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Always."""
+        """Reason for refusal, always given: it is superseded."""
         return "Optimum-NVIDIA is superseded by TensorRT-LLM, on which it was built: use that"
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """None."""
+        """No files."""
         return {}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """None: it is not launched."""
+        """No arguments: it is not launched."""
         return []

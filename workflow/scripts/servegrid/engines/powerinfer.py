@@ -2,17 +2,17 @@
 
 from servegrid.engines.base import Engine, Launch, Option, ServerSpec, flags
 
-SPARE = 1
+SPARE_SLOTS = 1
 CUDA_ONLY = ("vram-budget", "reset-gpu-index", "disable-gpu-index")
 
 
 class PowerInfer(Engine):
-    """A binary of the user's: `cmake -S . -B build -DLLAMA_CUBLAS=ON && cmake --build build --target server`.
+    """PowerInfer, built by the user: `cmake -S . -B build -DLLAMA_CUBLAS=ON && cmake --build build --target server`.
 
     Only models with ReLU and predictors (`*.powerinfer.gguf`, named as `options.model`) are faster than elsewhere; any GGUF of its
     time runs. Requests beyond its slots are refused by an answer without events ("slot unavailable"), and a slot is free again only a
     step after its answer has ended: it is given one slot more than it is to work on at once. It puts a begin token before every
-    prompt, whatever the GGUF says of that. A share of the memory cannot be said: the budget is in GiB, `options.vram-budget`, and holds weights and cache.
+    prompt, whatever the GGUF says. It takes no share of the memory: the budget is in GiB (`options.vram-budget`), for weights and cache.
     """
 
     name = "powerinfer"
@@ -25,30 +25,32 @@ class PowerInfer(Engine):
     quantizations = {
         "none": "f32",
         "int8": "q8_0",
-        **{own: own for own in ("f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
+        **{native: native for native in ("f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
     }
     above_limit = "reject"
     has_prefix_cache = False  # a request may ask for its own slot's, and is answered otherwise then
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Memory is told in GiB; a build without CUDA knows no budget."""
+        """Reason for refusal: a share of the memory (it takes GiB), or GPU options on a device without CUDA."""
         if spec.memory_fraction is not None and spec.runtime != "url":
             return "PowerInfer takes GiB of memory, not a share: set options.vram-budget"
         reason = super().unsupported(spec)
-        wrong = [name for name in CUDA_ONLY if name in spec.options and spec.kind != "cuda"]
-        return reason or (f"option {wrong[0]} of PowerInfer needs a device of kind cuda" if wrong else None)
+        cuda_options = [name for name in CUDA_ONLY if name in spec.options and spec.kind != "cuda"]
+        if cuda_options and not reason:
+            return f"option {cuda_options[0]} of PowerInfer needs a device of kind cuda"
+        return reason
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model."""
-        own = self.quantizations[spec.quantization]
-        return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{own}.gguf")}
+        native = self.quantizations[spec.quantization]
+        return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Slots share one context. Without --cont-batching they take turns."""
-        slots = spec.concurrency + SPARE
-        own: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
-        own |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}
-        own |= {"ctx-size": slots * spec.context_tokens}
+        """Flags of the server. Slots share one context; without --cont-batching they would take turns."""
+        slots = spec.concurrency + SPARE_SLOTS
+        options: dict[str, Option] = {"model": str(launch.files["model"]), "host": launch.host, "port": launch.port}
+        options |= {"alias": spec.model.name, "parallel": slots, "cont-batching": None}
+        options |= {"ctx-size": slots * spec.context_tokens}
         if spec.cpu_threads:
-            own["threads"] = spec.cpu_threads
-        return flags(own | dict(spec.options))
+            options["threads"] = spec.cpu_threads
+        return flags(options | dict(spec.options))

@@ -6,7 +6,7 @@ from servegrid.engines.vllm_async import VllmAsync
 
 
 class RblnAsync(Rbln, VllmAsync):
-    """Runtime command: `[/opt/rbln/bin/python]`, of an environment with vllm-rbln and Rebellions' compiler. Untested on an NPU."""
+    """vllm-rbln's AsyncLLMEngine; the command is a Python with vllm-rbln and Rebellions' compiler. Untested on an NPU."""
 
     name = "rbln-async"
     title = "vllm-rbln's AsyncLLMEngine"
@@ -14,5 +14,5 @@ class RblnAsync(Rbln, VllmAsync):
     key_variable = "SERVER_API_KEY"
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """The small server's program comes first: the user's command is a Python."""
-        return [*Engine.started_by(self), *VllmAsync.arguments(self, spec, launch)]
+        """The library server's program and its arguments; the user's command is the Python, e.g. `[/opt/rbln/bin/python]`."""
+        return [*Engine.python_arguments(self), *VllmAsync.arguments(self, spec, launch)]

@@ -4,7 +4,7 @@ from servegrid.engines._rbln import Rbln
 
 
 class RblnOpenAI(Rbln):
-    """Runtime command: `[/opt/rbln/bin/vllm, serve]`, of an environment with vllm-rbln and Rebellions' compiler. Untested on an NPU."""
+    """vllm-rbln's server; the command is `[/opt/rbln/bin/vllm, serve]` with Rebellions' compiler beside it. Untested on an NPU."""
 
     name = "rbln-openai"
     title = "vllm-rbln's OpenAI server"

@@ -3,23 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servegrid.engines._rbln import Rbln, is_old
+from servegrid.engines._rbln import Rbln, is_tutorial_fork
 from servegrid.engines.base import Container, ServerSpec
 from servegrid.engines.triton_vllm import TritonVllm
 from servegrid.protocols._triton import SWITCHES
 
 
 class RblnTriton(Rbln, TritonVllm):
-    """Of runtime docker the image must be named: NVIDIA's, with vllm-rbln and Rebellions' compiler put into it. Untested on an NPU."""
+    """vllm-rbln under Triton; runtime docker needs an image: NVIDIA's with vllm-rbln and Rebellions' compiler. Untested on an NPU."""
 
     name = "rbln-triton"
     title = "vllm-rbln under Triton"
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """The tutorial's backend (24.01) can tell neither counts nor why it stopped."""
-        return dict.fromkeys(SWITCHES) if is_old(spec) else {}
+        """Fields that the tutorial's backend (24.01) does not know are left out: counts and the finish reason."""
+        return dict.fromkeys(SWITCHES) if is_tutorial_fork(spec) else {}
 
     def container(self, spec: ServerSpec) -> Container:
-        """Privileged, as Rebellions' guide has it: its driver's devices are asked for by the runtime."""
+        """Container settings: privileged, as in Rebellions' guide, since the runtime asks for the driver's devices."""
         plain = TritonVllm.container(self, spec)
         return Container(plain.port, plain.program, shm_size="8g", ulimits=plain.ulimits, privileged=True)

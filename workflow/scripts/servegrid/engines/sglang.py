@@ -3,15 +3,24 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
-READY = ("awq", "gptq", "awq_marlin", "gptq_marlin", "w8a8_int8", "w8a8_fp8", "modelopt_fp8", "modelopt_fp4")
+READY_CHECKPOINTS = (
+    "awq",
+    "gptq",
+    "awq_marlin",
+    "gptq_marlin",
+    "w8a8_int8",
+    "w8a8_fp8",
+    "modelopt_fp8",
+    "modelopt_fp4",
+)
 """Quantizations that need a checkpoint made beforehand."""
 
 
 class SGLang(Engine):
-    """Health is asked at /ready: each /health generates a token.
+    """SGLang. Health is asked at /ready, since each /health generates a token.
 
     Memory: `--mem-fraction-static` is the share of the memory that was free before the model was loaded, for weights and cache.
     Activations and CUDA graphs come on top, from the rest. Of servers that share a device, the n-th (from 0) finds (1 - n f) of
@@ -28,10 +37,13 @@ class SGLang(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "lmsysorg/sglang:v0.5.23"}
     protocols = ("openai-completions", "sglang-generate", "openai-chat")
     health_path = "/ready"
-    facts_paths = ("/server_info", "/model_info")
+    info_paths = ("/server_info", "/model_info")
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle", "eagle3", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in ("fp8", "mxfp8", *READY)}}
+    quantizations: ClassVar[Mapping[str, str]] = {
+        "none": "",
+        **{native: native for native in ("fp8", "mxfp8", *READY_CHECKPOINTS)},
+    }
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -45,7 +57,7 @@ class SGLang(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Shares of the memory that together leave no room for activations; quantization without its checkpoint."""
+        """Reason for refusal: shares of the memory that leave no room for activations, or quantization without its checkpoint."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -53,32 +65,32 @@ class SGLang(Engine):
             return (
                 f"{spec.sharing} x {spec.memory_fraction:g} of the memory leaves SGLang none for activations; take less"
             )
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, and that of what drafts."""
-        return ready_checkpoint(spec, READY)
+        """The checkpoint, and the draft model's or speculator's."""
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Concurrency above the limit waits in a queue without end (`max-queued-requests` sets one)."""
-        own: dict[str, Option] = {"model-path": str(launch.files["model"]), "served-model-name": spec.model.name}
-        own |= {"host": launch.host, "port": launch.port}
-        own |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
-        own |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
-        own |= {} if spec.prefix_cache else {"disable-radix-cache": None}
+        """Flags of the server. Requests above the concurrency wait in an unbounded queue (`max-queued-requests` bounds it)."""
+        options: dict[str, Option] = {"model-path": str(launch.files["model"]), "served-model-name": spec.model.name}
+        options |= {"host": launch.host, "port": launch.port}
+        options |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
+        options |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
+        options |= {} if spec.prefix_cache else {"disable-radix-cache": None}
         if spec.quantization != "none":
-            own["quantization"] = self.quantizations[spec.quantization]
+            options["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            own["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
-        return flags(own | _speculation(spec, launch) | dict(spec.options))
+            options["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
+        return flags(options | _speculation_flags(spec, launch) | dict(spec.options))
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         program = ("python3", "-m", "sglang.launch_server")
-        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache=CACHE)
+        return Container(port=30000, program=program, shm_size="32g", ipc="host", cache=CACHE_FOLDER)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """From /server_info: the arguments as resolved, and the size of the cache."""
+        """Version, resolved arguments and cache size from /server_info."""
         info = answers.get("/server_info") or {}
         return Reported(
             version=info.get("version"),
@@ -89,21 +101,21 @@ class SGLang(Engine):
 
 
 def _static_share(fraction: float, copy: int) -> float:
-    """The share of what is free before this copy starts, when each copy before it has taken `fraction` of the whole."""
+    """Share of the memory free before this copy starts, when each copy before it has taken `fraction` of the total."""
     return round(fraction / (1 - copy * fraction), 4)
 
 
-def _speculation(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
+def _speculation_flags(spec: ServerSpec, launch: Launch) -> dict[str, Option]:
     length, kind = spec.speculation.length, spec.speculation.kind
     if kind == "none":
         return {}
-    own: dict[str, Option] = {"speculative-algorithm": ALGORITHMS[kind]}
+    options: dict[str, Option] = {"speculative-algorithm": SPECULATION_ALGORITHMS[kind]}
     if length:
-        own |= {"speculative-num-steps": length, "speculative-num-draft-tokens": length + 1}
+        options |= {"speculative-num-steps": length, "speculative-num-draft-tokens": length + 1}
     if kind == "ngram":
-        return own | {"speculative-ngram-max-bfs-breadth": 1}
-    own |= {"speculative-eagle-topk": 1} if length else {}
-    return own | ({"speculative-draft-model-path": str(launch.files["draft"])} if "draft" in launch.files else {})
+        return options | {"speculative-ngram-max-bfs-breadth": 1}
+    options |= {"speculative-eagle-topk": 1} if length else {}
+    return options | ({"speculative-draft-model-path": str(launch.files["draft"])} if "draft" in launch.files else {})
 
 
-ALGORITHMS = {"ngram": "NGRAM", "draft": "STANDALONE", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN"}
+SPECULATION_ALGORITHMS = {"ngram": "NGRAM", "draft": "STANDALONE", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN"}

@@ -5,17 +5,17 @@ from typing import Any, ClassVar
 
 import yaml
 
-from servegrid.engines._checkpoints import ready_checkpoint, unequal_shares, without_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
-SETTINGS = "trtllm.yaml"
-OF_SETTINGS = "config."  # options with this prefix go into the file of settings: config.kv_cache_config.dtype
-MAX_NUM_TOKENS = 8192  # its default; longer prompts it refuses
-READY = ("fp8", "nvfp4", "awq", "gptq")
+SETTINGS_FILE = "trtllm.yaml"
+SETTINGS_PREFIX = "config."  # options with this prefix go into the settings file: config.kv_cache_config.dtype
+MAX_NUM_TOKENS = 8192  # its default; it refuses longer prompts
+READY_CHECKPOINTS = ("fp8", "nvfp4", "awq", "gptq")
 
 
 class TensorRTLLM(Engine):
-    """Its PyTorch backend. Most settings stand in a YAML file; quantization is a property of the checkpoint.
+    """TensorRT-LLM's PyTorch backend. Most settings are in a YAML file; quantization is a property of the checkpoint.
 
     Memory: `free_gpu_memory_fraction` is the cache's share of what is free once the weights are loaded. `memory_fraction` f is
     handed on as that, which is not the same: a server takes its weights W and f of the rest, (1 - f) W more than f of the device.
@@ -31,10 +31,10 @@ class TensorRTLLM(Engine):
     images: ClassVar[Mapping[str, str]] = {"cuda": "nvcr.io/nvidia/tensorrt-llm/release:1.2.1"}
     protocols = ("openai-completions", "openai-chat")
     metrics_path = "/prometheus/metrics"  # /metrics is JSON, and each reading of it takes the numbers away
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle3", "mtp")
-    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{own: own for own in READY}}
+    quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in READY_CHECKPOINTS}}
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -48,68 +48,70 @@ class TensorRTLLM(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """A share of the memory for one of several servers on a device; quantization without its checkpoint."""
+        """Reason for refusal: a share of the memory for one of several servers on a device, or quantization without its checkpoint."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
         if unequal := unequal_shares(spec, self.title):
             return f"{unequal} and set config.kv_cache_config.max_tokens among its options"
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, and that of what drafts."""
-        return ready_checkpoint(spec, READY)
+        """The checkpoint, and the draft model's or speculator's."""
+        return checkpoint_files(spec, READY_CHECKPOINTS)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """What is not a flag stands in the file of settings."""
+        """Model and flags; settings that have no flag are in the settings file."""
         line = [str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
         line += ["--max_batch_size", str(spec.concurrency), "--max_seq_len", str(spec.context_tokens)]
         line += ["--max_num_tokens", str(max(MAX_NUM_TOKENS, spec.context_tokens))]
-        line += ["--tp_size", str(spec.tensor_parallel), "--extra_llm_api_options", str(launch.folder / SETTINGS)]
-        return line + flags({name: value for name, value in spec.options.items() if not name.startswith(OF_SETTINGS)})
+        line += ["--tp_size", str(spec.tensor_parallel), "--extra_llm_api_options", str(launch.folder / SETTINGS_FILE)]
+        return line + flags(
+            {name: value for name, value in spec.options.items() if not name.startswith(SETTINGS_PREFIX)}
+        )
 
-    def written(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
-        """The file of settings."""
+    def settings_files(self, spec: ServerSpec, launch: Launch) -> dict[str, str]:
+        """The settings file, in YAML."""
         cache: dict[str, Any] = {"enable_block_reuse": spec.prefix_cache}
         if spec.memory_fraction is not None:
             cache["free_gpu_memory_fraction"] = spec.memory_fraction
         settings: dict[str, Any] = {"kv_cache_config": cache, "enable_iter_perf_stats": True}
-        settings |= {"return_perf_metrics": True, **_speculation(spec, launch)}
+        settings |= {"return_perf_metrics": True, **_speculation_settings(spec, launch)}
         for name, value in spec.options.items():
-            if name.startswith(OF_SETTINGS):
-                _set(settings, name.removeprefix(OF_SETTINGS).split("."), value)
-        return {SETTINGS: yaml.safe_dump(settings, sort_keys=False)}
+            if name.startswith(SETTINGS_PREFIX):
+                _set_nested(settings, name.removeprefix(SETTINGS_PREFIX).split("."), value)
+        return {SETTINGS_FILE: yaml.safe_dump(settings, sort_keys=False)}
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         limits = {"memlock": -1, "stack": 67108864}
-        return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache=CACHE)
+        return Container(program=("trtllm-serve",), shm_size=None, ipc="host", ulimits=limits, cache=CACHE_FOLDER)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """Its version is all it says outside of its metrics."""
+        """Version from /version; it reports nothing else outside of its metrics."""
         return Reported(version=(answers.get("/version") or {}).get("version"))
 
 
-DECODING = {"ngram": "NGram", "draft": "DraftTarget", "eagle3": "Eagle3", "mtp": "MTP"}
+DECODING_TYPES = {"ngram": "NGram", "draft": "DraftTarget", "eagle3": "Eagle3", "mtp": "MTP"}
 
 
-def _speculation(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
-    """`speculative_config`; n-grams and draft models do not go with the overlapping scheduler."""
+def _speculation_settings(spec: ServerSpec, launch: Launch) -> dict[str, Any]:
+    """Settings of speculation; n-grams and draft models turn the overlapping scheduler off."""
     kind, length = spec.speculation.kind, spec.speculation.length
     if kind == "none":
         return {}
-    own: dict[str, Any] = {"decoding_type": DECODING[kind]}
+    config: dict[str, Any] = {"decoding_type": DECODING_TYPES[kind]}
     if length:
-        own |= {"num_nextn_predict_layers" if kind == "mtp" else "max_draft_len": length}
+        config |= {"num_nextn_predict_layers" if kind == "mtp" else "max_draft_len": length}
     if kind == "ngram":
-        own |= {"max_matching_ngram_size": 2, "is_public_pool": False}
+        config |= {"max_matching_ngram_size": 2, "is_public_pool": False}
     if "draft" in launch.files:
-        own["speculative_model_dir"] = str(launch.files["draft"])
-    return {"speculative_config": own, "disable_overlap_scheduler": kind in ("ngram", "draft")}
+        config["speculative_model_dir"] = str(launch.files["draft"])
+    return {"speculative_config": config, "disable_overlap_scheduler": kind in ("ngram", "draft")}
 
 
-def _set(settings: dict[str, Any], path: list[str], value: Option) -> None:
-    """Put a value where its path says; text is read as YAML, so that "true" is true."""
+def _set_nested(settings: dict[str, Any], path: list[str], value: Option) -> None:
+    """Set a value in nested settings at `path`; text is parsed as YAML, so that "true" is true."""
     for name in path[:-1]:
         settings = settings.setdefault(name, {})
     settings[path[-1]] = yaml.safe_load(value) if isinstance(value, str) else value

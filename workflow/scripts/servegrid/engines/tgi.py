@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
-READY = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
+READY_CHECKPOINTS = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
 """Quantizations that need a checkpoint made beforehand; the others are made while the model is loaded."""
-HEADS = ("medusa", "mlp")
+HEAD_KINDS = ("medusa", "mlp")
 
 
 class TGI(Engine):
-    """The launcher's flags (launcher/src/main.rs). The image for CPUs is the one that the documentation of v3.3.7 names.
+    """TGI with the launcher's flags (launcher/src/main.rs). The image for CPUs is the one in the documentation of v3.3.7.
 
     Concurrency is `--max-concurrent-requests`: what is beyond it gets 429, or on a stream an error event after HTTP 200; inside
     of it TGI forms its batches by tokens. For a queue in its place set both options, `max-concurrent-requests` and
@@ -32,7 +32,7 @@ class TGI(Engine):
     runtimes = ("docker", "command", "url")
     images: ClassVar[Mapping[str, str]] = {"cuda": f"{IMAGE}:3.3.7", "cpu": f"{IMAGE}:3.3.5-intel-cpu"}
     protocols: ClassVar[tuple[str, ...]] = ("tgi-generate", "openai-completions", "openai-chat")
-    facts_paths = ("/info",)
+    info_paths = ("/info",)
     devices: ClassVar[tuple[str, ...]] = ("cuda", "cpu")
     speculation_kinds: ClassVar[tuple[str, ...]] = ("ngram", "medusa", "mlp")
     quantizations: ClassVar[Mapping[str, str]] = {
@@ -41,7 +41,10 @@ class TGI(Engine):
         "int8-weight": "eetq",
         "nf4": "bitsandbytes-nf4",
         "fp4": "bitsandbytes-fp4",
-        **{own: own for own in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY)},
+        **{
+            native: native
+            for native in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY_CHECKPOINTS)
+        },
     }
     has_memory_fraction = True
     has_tensor_parallel = True
@@ -62,67 +65,70 @@ class TGI(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Ready checkpoints must be named; heads name the model they belong to, and that is served unquantized or quantized at load."""
+        """Reason for refusal, e.g. a ready checkpoint that is not named, or one together with heads.
+
+        Heads name the model they belong to, which is served unquantized or quantized at load.
+        """
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
         if spec.kind == "cpu" and (spec.quantization != "none" or spec.memory_fraction is not None):
             return f"on a CPU {self.title} has neither quantization nor a share of the memory"
-        own, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEADS
-        if own in READY and heads:
-            return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {own}"
-        if own and "dtype" in spec.options:
+        native, heads = self.quantizations[spec.quantization], spec.speculation.kind in HEAD_KINDS
+        if native in READY_CHECKPOINTS and heads:
+            return f"{self.title} loads heads with the checkpoint that they name, not with one of kind {native}"
+        if native and "dtype" in spec.options:
             return f"{self.title} takes a dtype or a quantization, not both"
-        return without_checkpoint(spec, READY)
+        return missing_checkpoint(spec, READY_CHECKPOINTS)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint; with heads their folder, whose config.json names the checkpoint beside it (base_model_name_or_path)."""
-        if spec.speculation.kind in HEADS:
+        if spec.speculation.kind in HEAD_KINDS:
             return {"model": (spec.model.speculators or {})[spec.speculation.kind], "base": spec.model.checkpoint}
-        if spec.quantization in READY:
-            return ready_checkpoint(spec, READY)
+        if spec.quantization in READY_CHECKPOINTS:
+            return checkpoint_files(spec, READY_CHECKPOINTS)
         return {"model": f"{spec.model.folder}/checkpoint-no-eos"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """Without --num-shard TGI splits the model over every GPU it sees."""
-        own: dict[str, Option] = {"model-id": str(launch.files["model"])}
-        own |= {"hostname": launch.host, "port": launch.port, "master-port": launch.ports[1]}
-        own |= {"shard-uds-path": f"/tmp/tgi-{launch.port}"}
-        own |= {"num-shard": spec.tensor_parallel, "max-concurrent-requests": spec.concurrency}
-        own |= {self.input_flag: spec.context_tokens - 1, "max-total-tokens": spec.context_tokens}
+        """Flags of the launcher; without --num-shard TGI would split the model over every GPU it sees."""
+        options: dict[str, Option] = {"model-id": str(launch.files["model"])}
+        options |= {"hostname": launch.host, "port": launch.port, "master-port": launch.ports[1]}
+        options |= {"shard-uds-path": f"/tmp/tgi-{launch.port}"}
+        options |= {"num-shard": spec.tensor_parallel, "max-concurrent-requests": spec.concurrency}
+        options |= {self.input_flag: spec.context_tokens - 1, "max-total-tokens": spec.context_tokens}
         if spec.quantization != "none":
-            own["quantize"] = self.quantizations[spec.quantization]
+            options["quantize"] = self.quantizations[spec.quantization]
         if spec.speculation.length:
-            own["speculate"] = spec.speculation.length
+            options["speculate"] = spec.speculation.length
         if spec.memory_fraction is not None:
-            own["cuda-memory-fraction"] = min(1.0, round((launch.copy + 1) * spec.memory_fraction, 4))
-        return flags(own | self._of_this_version(spec, launch) | dict(spec.options))
+            options["cuda-memory-fraction"] = min(1.0, round((launch.copy + 1) * spec.memory_fraction, 4))
+        return flags(options | self._version_options(spec, launch) | dict(spec.options))
 
-    def _of_this_version(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
+    def _version_options(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
         graphs: dict[str, Option] = {"cuda-graphs": 0} if spec.kind == "cpu" else {}
         return {"prometheus-port": launch.ports[2], "usage-stats": "off", **graphs}
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """The prefix cache has no flag. It works with the attention of flashinfer alone, which TGI 3 takes where ATTENTION names none."""
+        """Variables, among them that of the prefix cache, which has no flag and needs flashinfer, TGI 3's default ATTENTION."""
         threads = {"OMP_NUM_THREADS": str(spec.cpu_threads)} if spec.kind == "cpu" and spec.cpu_threads else {}
         return {"PREFIX_CACHING": "1" if spec.prefix_cache else "0"} | threads | super().environment(spec)
 
     def container(self, spec: ServerSpec) -> Container:
-        """As its documentation has it."""
+        """Container settings as in its documentation."""
         return Container(port=80, shm_size="1g", cache="/data")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """OpenAI's API of TGI takes a model's name for that of an adapter, and knows nothing of exact lengths."""
+        """Fields for TGI's OpenAI API: it takes `model` for an adapter's name and knows no exact lengths.
+
+        Completions always end with usage, chats when asked to.
+        """
         if (spec.protocol or self.protocols[0]) == "tgi-generate":
             return {}
-        return {"model": "tgi", "ignore_eos": None, "min_tokens": None, "stream_options": self._stream_options(spec)}
-
-    def _stream_options(self, spec: ServerSpec) -> Mapping[str, Any] | None:
-        """Completions end with usage always, chats when asked to."""
-        return {"include_usage": True} if spec.protocol == "openai-chat" else None
+        stream_options = {"include_usage": True} if spec.protocol == "openai-chat" else None
+        return {"model": "tgi", "ignore_eos": None, "min_tokens": None, "stream_options": stream_options}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """From /info; the size of the cache stands there up to version 1, later only in tgi_batch_max_total_tokens."""
+        """Version, limits and, up to version 1, cache size from /info; later it is only in tgi_batch_max_total_tokens."""
         info = answers.get("/info") or {}
         return Reported(
             version=info.get("version"),

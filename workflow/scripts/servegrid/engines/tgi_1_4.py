@@ -10,7 +10,7 @@ PREFILL_TOKENS = 4096  # the launcher's own default
 
 
 class TGI14(TGI):
-    """As version 3, less what came later: heads of kind mlp, prefix cache, API keys, fp8, marlin, exl2.
+    """TGI 1.4, like version 3 without what came later: heads of kind mlp, prefix cache, API keys, fp8, marlin, exl2.
 
     Its OpenAI API is left out: completions are always sampled there (`do_sample: true`), and streams tell no usage and no end.
     """
@@ -22,20 +22,20 @@ class TGI14(TGI):
     devices = ("cuda",)
     speculation_kinds = ("ngram", "medusa")
     quantizations: ClassVar[Mapping[str, str]] = {
-        name: own
-        for name, own in TGI.quantizations.items()
-        if own not in ("fp8", "marlin", "exl2", "compressed-tensors")
+        name: native
+        for name, native in TGI.quantizations.items()
+        if native not in ("fp8", "marlin", "exl2", "compressed-tensors")
     }
     has_prefix_cache = False
     key_variable = None
     port_count = 2
     input_flag = "max-input-length"
 
-    def _of_this_version(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
-        """A prompt must fit into one prefill. The newer versions see to that themselves."""
+    def _version_options(self, spec: ServerSpec, launch: Launch) -> dict[str, Option]:
+        """Flags of this version only: a prompt must fit into one prefill, which newer versions ensure themselves."""
         longest = max(PREFILL_TOKENS, spec.context_tokens)
         return {"max-batch-prefill-tokens": longest, "json-output": None}
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """Nothing of its own."""
+        """The variables of every engine; this version has none of its own."""
         return super(TGI, self).environment(spec)

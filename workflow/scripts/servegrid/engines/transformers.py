@@ -8,21 +8,21 @@ from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
 
 
 class Transformers(Engine):
-    """What a plain script gets: no continuous batching, no paged cache. Options are arguments of `from_pretrained`."""
+    """transformers as in a plain script: no continuous batching, no paged cache. Options are arguments of `from_pretrained`."""
 
     name = "transformers"
     title = "transformers"
     runtimes = ("venv",)
     program = "servers/library_server"
     devices = ("cpu", "cuda")
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     quantizations = {"none": "float32"}
     has_prefix_cache = False
     key_variable = "SERVER_API_KEY"
     metrics = _library_server.METRICS
 
     def lock(self, device_kind: str) -> str:
-        """With torch for this kind of device."""
+        """Lock file with torch for this kind of device."""
         return "transformers-cpu" if device_kind == "cpu" else "transformers"
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -30,13 +30,13 @@ class Transformers(Engine):
         return {"model": spec.model.checkpoint}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """One batch at a time; full precision on a CPU, the checkpoint's own elsewhere."""
-        line = _library_server.arguments("transformers", spec, launch)
+        """Arguments of the library server: one batch at a time, float32 on a CPU, elsewhere the checkpoint's own precision."""
+        line = _library_server.common_arguments("transformers", spec, launch)
         line += ["--compute-type", "float32" if spec.kind == "cpu" else "default"]
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
         return line + _library_server.engine_arguments(spec.options)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the small server says."""
-        return _library_server.reported(answers)
+        """Version, context and concurrency as the library server reports them."""
+        return _library_server.parse_reported(answers)

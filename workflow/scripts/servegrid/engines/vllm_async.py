@@ -1,4 +1,4 @@
-"""vLLM as a library, AsyncLLMEngine, behind servegrid's small HTTP server: no more of a server than that around the engine."""
+"""vLLM as a library, AsyncLLMEngine, behind servegrid's small HTTP server, with no other server code around the engine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from servegrid.engines.vllm import Vllm
 
 
 class VllmAsync(Vllm):
-    """The same settings as `vllm`, in its environment; requests join the running batch as they come.
+    """vLLM's AsyncLLMEngine with the settings and environment of `vllm`; requests join the running batch as they come.
 
-    How many were drafted and accepted is not counted: the library tells its server, and not its caller.
+    Drafted and accepted tokens are not counted: the library reports them to its own server, not to its caller.
     """
 
     name = "vllm-async"
@@ -20,18 +20,18 @@ class VllmAsync(Vllm):
     program = "servers/library_server"
     images = {}
     protocols = ("openai-completions",)
-    facts_paths = ("/version",)
+    info_paths = ("/version",)
     key_variable = "SERVER_API_KEY"
     metrics = _library_server.METRICS
 
-    started_by = Engine.started_by
+    python_arguments = Engine.python_arguments
     container = Engine.container
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
-        """The engine's settings go to the library as they are, under the names of its AsyncEngineArgs."""
-        line = _library_server.arguments("async_llm_engine", spec, launch)
+        """Arguments of the library server; the engine's settings are passed on under the names of its AsyncEngineArgs."""
+        line = _library_server.common_arguments("async_llm_engine", spec, launch)
         return line + _library_server.engine_arguments(self.settings(spec, launch))
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
-        """What the small server says."""
-        return _library_server.reported(answers)
+        """Version, context and concurrency as the library server reports them."""
+        return _library_server.parse_reported(answers)

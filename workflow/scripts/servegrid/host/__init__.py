@@ -1,1 +1,1 @@
-"""What this machine is and has: devices, locks, ports."""
+"""This machine: its description, devices, device locks, ports."""

@@ -1,4 +1,4 @@
-"""What a session ran on: the host, as far as it can change a result."""
+"""Describe the host of a session, as far as it can change a result."""
 
 import os
 import platform
@@ -8,8 +8,8 @@ from typing import Any
 import psutil
 
 
-def describe() -> dict[str, Any]:
-    """Name, kernel, CPU model, cores, governor and memory of this host; None where the host does not tell."""
+def describe_host() -> dict[str, Any]:
+    """Name, kernel, CPU model, cores, governor, memory and load of this host; None for what it does not tell."""
     return {
         "name": platform.node(),
         "kernel": platform.release(),

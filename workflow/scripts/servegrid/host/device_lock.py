@@ -1,4 +1,4 @@
-"""One sweep at a time on a device: a lock that the kernel drops when its holder dies, so it is never stale."""
+"""A host-wide lock for one sweep at a time on a device; the kernel drops it when its holder dies, so it is never stale."""
 
 import fcntl
 import os
@@ -11,18 +11,18 @@ from pathlib import Path
 from servegrid.util.identity import readable
 
 
-class Busy(Exception):
-    """The device is in use by somebody else; the text says by whom."""
+class DeviceBusy(Exception):
+    """The device is in use by another process; the text says by which."""
 
 
 @contextmanager
-def holding(device: str, wait_s: float = 30.0) -> Iterator[int]:
-    """Hold the host-wide lock of `device` and give its file descriptor.
+def hold_device(device: str, wait_s: float = 30.0) -> Iterator[int]:
+    """Hold the host-wide lock of `device`, and give its file descriptor.
 
-    Waits a little, because a sweep that was killed a moment ago may still be clearing away its server.
+    Waits for `wait_s` seconds, because a sweep that was killed a moment ago may still be stopping its server.
 
     Raises:
-        Busy: when another measurement still holds it after `wait_s` seconds.
+        DeviceBusy: when another measurement still holds it after `wait_s` seconds.
     """
     path = Path(tempfile.gettempdir()) / f"servegrid-device-{readable(device)}.lock"
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -43,7 +43,7 @@ def _acquire(handle: int, path: Path, device: str, wait_s: float) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 holder = path.read_text().strip() or "another process"
-                raise Busy(
+                raise DeviceBusy(
                     f"device {device} is being measured by {holder}; two sweeps on it would falsify each other"
                 ) from None
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Devices of the config, found on this host."""
+"""Look up the devices of the config on this host: GPUs through NVML, NPUs through rbln-smi."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,80 +8,82 @@ from servegrid.telemetry.npu import is_npu
 
 
 def why_absent(device: Device) -> str | None:
-    """Why this host lacks the device, in words; None if it has it."""
+    """Why this host lacks the device; None if it has it."""
     try:
-        found = gpu_uuids(device)
+        uuids = gpu_uuids(device)
     except LookupError as error:
         return str(error)
-    return None if found or device.kind != "cuda" else "no GPU of this host fits the device"
+    return None if uuids or device.kind != "cuda" else "no GPU of this host fits the device"
 
 
 def gpu_uuids(device: Device) -> list[str]:
-    """UUIDs of the GPUs that the device means, or device names of its NPUs; empty for a CPU, and for what is elsewhere.
+    """UUIDs of the device's GPUs, or names of its NPUs; empty for a CPU and for a remote device.
 
     GPUs are looked up by UUID, else by number, else by name; NPUs by number.
 
     Raises:
-        LookupError: in words, when there is no driver or no such GPU.
+        LookupError: when there is no driver or no such GPU; the text says which.
     """
     if device.kind == "npu":
-        return _npus(device.ids or [0])
+        return _npu_names(device.ids or [0])
     if device.kind != "cuda":
         return []
     from servegrid.telemetry import nvml
 
     try:
-        return _found(device)
+        return _cuda_uuids(device)
     except nvml.DriverAbsent as absent:
         raise LookupError(str(absent)) from absent
 
 
-def _npus(numbers: list[int]) -> list[str]:
+def _npu_names(numbers: list[int]) -> list[str]:
     from servegrid.telemetry import rbln_smi
 
-    there = {npu.number: npu.name for npu in rbln_smi.ask().npus}
-    if missing := [number for number in numbers if number not in there]:
-        listed = ", ".join(map(str, there)) or "none"
+    names_by_number = {npu.number: npu.name for npu in rbln_smi.ask().npus}
+    if missing := [number for number in numbers if number not in names_by_number]:
+        listed = ", ".join(map(str, names_by_number)) or "none"
         raise LookupError(f"no NPU {', '.join(map(str, missing))} here (there is: {listed})")
-    return [there[number] for number in numbers]
+    return [names_by_number[number] for number in numbers]
 
 
-def _split(devices: list[str]) -> tuple[list[str], list[str]]:
-    """GPUs, and NPUs."""
+def _split_kinds(devices: list[str]) -> tuple[list[str], list[str]]:
+    """The GPUs, and the NPUs, of a list of both."""
     npus = [name for name in devices if is_npu(name)]
     return [name for name in devices if name not in npus], npus
 
 
-def _found(device: Device) -> list[str]:
+def _cuda_uuids(device: Device) -> list[str]:
     from servegrid.telemetry import nvml
 
     if selectors := device.uuids or device.ids:
         return [nvml.find(selector).uuid for selector in selectors]
     gpus = nvml.list_devices()
-    fitting = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
-    if not fitting:
-        there = ", ".join(gpu.name for gpu in gpus) or "none"
-        raise LookupError(f"no GPU named {device.name!r} here (there is: {there}{_silent()})")
-    if len(fitting) < device.count:
-        raise LookupError(f"{len(fitting)} GPUs named {device.name!r} here{_silent()}, count = {device.count} wanted")
-    return [gpu.uuid for gpu in fitting[: device.count]]
+    matching = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
+    if not matching:
+        present = ", ".join(gpu.name for gpu in gpus) or "none"
+        raise LookupError(f"no GPU named {device.name!r} here (there is: {present}{_unreachable_text()})")
+    if len(matching) < device.count:
+        raise LookupError(
+            f"{len(matching)} GPUs named {device.name!r} here{_unreachable_text()}, count = {device.count} wanted"
+        )
+    return [gpu.uuid for gpu in matching[: device.count]]
 
 
-def _silent() -> str:
-    """In words, the GPUs that the driver counts but that do not answer."""
+def _unreachable_text() -> str:
+    """Text that names the GPUs that the driver counts but that do not answer; empty if there are none."""
     from servegrid.telemetry import nvml
 
-    return "".join(f"; GPU {index} does not answer: {words}" for index, words in nvml.unreachable().items())
+    return "".join(f"; GPU {index} does not answer: {reason}" for index, reason in nvml.unreachable().items())
 
 
-def describe(uuids: list[str]) -> list[dict[str, Any]]:
-    """What the driver says about these GPUs: name, memory, power limit, clocks, driver version; of NPUs what it says now."""
-    gpus, npus = _split(uuids)
+def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
+    """What the driver says about these GPUs: name, memory, power limit, clocks, driver version; of NPUs their present state."""
+    gpus, npus = _split_kinds(uuids)
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        found = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
-        return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in found]
+        matching = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
+        return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in matching]
     if not gpus:
         return []
     from servegrid.telemetry import nvml
@@ -91,17 +93,15 @@ def describe(uuids: list[str]) -> list[dict[str, Any]]:
 
 
 def why_busy(uuids: list[str]) -> str | None:
-    """Who is on these GPUs, in words; None if nobody is."""
-    gpus, npus = _split(uuids)
+    """Which processes use these GPUs or NPUs; None if none does."""
+    gpus, npus = _split_kinds(uuids)
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        answer = rbln_smi.ask()
-        numbers = {npu.number for npu in answer.npus if npu.name in npus}
-        return (
-            "; ".join(f"NPU {on} is in use by {cmd} (pid {pid})" for on, pid, cmd in answer.users if on in numbers)
-            or None
-        )
+        state = rbln_smi.ask()
+        numbers = {npu.number for npu in state.npus if npu.name in npus}
+        users = [(number, pid, command) for number, pid, command in state.users if number in numbers]
+        return "; ".join(f"NPU {number} is in use by {command} (pid {pid})" for number, pid, command in users) or None
     if not gpus:
         return None
     from servegrid.telemetry.idle import occupancy
@@ -110,8 +110,8 @@ def why_busy(uuids: list[str]) -> str | None:
 
 
 def memory_used(uuids: list[str]) -> dict[str, int | None]:
-    """Memory in use on each GPU, in bytes; None where the driver does not say. NPUs are not waited for, and left out."""
-    gpus, _ = _split(uuids)
+    """Memory in use on each GPU, in bytes; None where the driver does not say. NPUs are left out: they are not waited for."""
+    gpus, _ = _split_kinds(uuids)
     if not gpus:
         return {}
     from servegrid.telemetry import nvml
@@ -121,7 +121,7 @@ def memory_used(uuids: list[str]) -> dict[str, int | None]:
 
 
 def wait_memory_back(before: dict[str, int | None]) -> list[str]:
-    """Wait until each GPU's memory is back to what it was before the launch; what is not, in words."""
+    """Wait until each GPU's memory is back to what it was before the launch; return a line for each where it is not."""
     if not before:
         return []
     from servegrid.telemetry import idle

@@ -1,4 +1,4 @@
-"""Ends this process when the one that runs the workflow is gone, even if that was killed without a word."""
+"""End this process when the one that runs the workflow is gone, even if that was killed by SIGKILL."""
 
 import os
 import select
@@ -6,19 +6,19 @@ import signal
 import threading
 
 
-def follow() -> None:
+def terminate_with_parent() -> None:
     """Send this process SIGTERM as soon as its parent or its grandparent (the job's shell, and Snakemake) ends."""
-    watched = [handle for pid in (os.getppid(), _parent(os.getppid())) if (handle := _pidfd(pid)) is not None]
-    threading.Thread(target=_wait, args=(watched,), daemon=True, name="ancestors").start()
+    watched = [handle for pid in (os.getppid(), _parent_pid(os.getppid())) if (handle := _open_pidfd(pid)) is not None]
+    threading.Thread(target=_terminate_when_ended, args=(watched,), daemon=True, name="ancestors").start()
 
 
-def _wait(watched: list[int]) -> None:
+def _terminate_when_ended(watched: list[int]) -> None:
     if watched:
         select.select(watched, [], [])
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _parent(pid: int) -> int:
+def _parent_pid(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return int(stat.read().rpartition(")")[2].split()[1])
@@ -26,7 +26,7 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _pidfd(pid: int) -> int | None:
+def _open_pidfd(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid) if pid > 1 else None
     except OSError:

@@ -1,1 +1,1 @@
-"""Start, watch and stop a server: a process, a container, a URL, several copies behind a balancer."""
+"""Start, watch and stop a server: a process, a container, a URL, or several copies behind a load balancer."""

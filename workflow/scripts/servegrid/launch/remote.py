@@ -1,4 +1,4 @@
-"""A server that runs already: asked whether it is there, and otherwise left alone."""
+"""A server that runs already, at a URL: it is only asked whether it is ready, never started or stopped."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from servegrid.launch.probe import ask, asked
+from servegrid.launch.probe import get_json, get_text
 from servegrid.launch.server import ServerError, StartUp
 from servegrid.util.clock import now_s
 
@@ -14,7 +14,7 @@ POLL_S = 0.5
 
 
 class RemoteServer:
-    """What `server.Server` is for a server that is launched here: a context manager, which here starts and stops nothing."""
+    """The counterpart of `server.Server` for a server that runs already: a context manager that starts and stops nothing."""
 
     pids: tuple[int, ...] = ()
     alive = True  # as far as can be known from here; requests that fail are recorded as such
@@ -34,7 +34,7 @@ class RemoteServer:
         return
 
     def dies_within(self, _limit_s: float) -> bool:
-        """Its death cannot be seen from here."""
+        """False: the death of a remote server cannot be seen from here."""
         return False
 
     def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
@@ -43,40 +43,40 @@ class RemoteServer:
         Raises:
             ServerError: `refused` at once when it refuses the API key, `unreachable` after `limit_s` seconds.
         """
-        said = "no answer"
+        answer = "no answer"
         while now_s() - self.start_up.launched_s < limit_s:
-            status, said = ask(health_url, self.headers)
+            status, answer = get_text(health_url, self.headers)
             if status == 200:
                 self.start_up.ready_s = now_s()
                 return
             if status in (401, 403):
-                raise ServerError("refused", f"{self.url} refuses the API key: {said}")
+                raise ServerError("refused", f"{self.url} refuses the API key: {answer}")
             tick()
             time.sleep(POLL_S)
-        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {said}")
+        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {answer}")
 
     def first_model(self) -> str | None:
-        """The first model that it lists at /v1/models; None if it does not say."""
+        """The first model that the server lists at /v1/models; None if it lists none."""
         try:
-            return str(asked(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
+            return str(get_json(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
         except (LookupError, TypeError):
             return None
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
-        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
-        return {path: asked((base or self.url) + path, self.headers) for path in paths}
+        """The server's JSON answers by path (below `base`, else below its API); None where it answers no JSON."""
+        return {path: get_json((base or self.url) + path, self.headers) for path in paths}
 
 
-def at_port(url: str, number: int) -> str:
-    """The server's URL at the port that comes `number` after its first: servers with several have them in a row."""
+def url_at_port(url: str, number: int) -> str:
+    """The URL with its port raised by `number`: a server with several ports has them in a row."""
     parts = urlsplit(url)
     if not number or parts.port is None:
         return url
     return url.replace(f":{parts.port}", f":{parts.port + number}", 1)
 
 
-def key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """The header field that carries the API key, from the environment variable of that name.
+def api_key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """The header field that carries the API key, taken from the environment variable `variable`; empty if that is None.
 
     Raises:
         ServerError: when the variable is not set.

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.exit_reason import describe_exit, failure_kind
 from servegrid.launch.server import POLL_S, ServerError, StartUp
 from servegrid.launch.server_log import tail
 from servegrid.util.clock import now_s
 
 
-class Part(Protocol):
-    """What is asked of a copy, and of the balancer: a context manager as `server.Server` is."""
+class Member(Protocol):
+    """A copy or the balancer: the interface of `server.Server` that ReplicatedServer needs."""
 
     start_up: StartUp
     url: str
@@ -23,11 +23,11 @@ class Part(Protocol):
 
     @property
     def ended(self) -> Mapping[str, Any] | None:
-        """How it ended; None while it runs."""
+        """Exit status or signal; None while it runs."""
 
     @property
     def pid(self) -> int | None:
-        """Its process; None before the launch."""
+        """Process id; None before the launch."""
 
     @property
     def alive(self) -> bool:
@@ -47,23 +47,28 @@ class Part(Protocol):
 
 
 class ReplicatedServer:
-    """A context manager as `server.Server` is: entering launches the first copies, leaving stops all and the balancer.
+    """Several servers and their balancer as one context manager: entering launches the first copies, leaving stops all.
 
     Attributes:
         copies: the servers, each with a log of its own.
-        ended: how the part ended that died first; `who` says which it was.
+        ended: how the member ended that died first; `who` says which it was.
     """
 
     def __init__(
-        self, copies: Sequence[Part], logs: Sequence[Path], rounds: Sequence[Sequence[int]], balancer: Part, log: Path
+        self,
+        copies: Sequence[Member],
+        logs: Sequence[Path],
+        rounds: Sequence[Sequence[int]],
+        balancer: Member,
+        log: Path,
     ) -> None:
-        """`rounds`: the copies that start together, see `topology.rounds`; `log`: the balancer's."""
+        """Take the members; `rounds` are the copies that start together (see `layout.start_rounds`), `log` is the balancer's."""
         self.copies, self._balancer = list(copies), balancer
         self._rounds, self._logs, self._log = rounds, list(logs), log
         self.start_up = StartUp()
         self.ended: dict[str, Any] | None = None
         self.url, self.headers = balancer.url, dict(copies[0].headers)
-        self._started: list[tuple[str, Path | None, Part]] = []
+        self._started: list[tuple[str, Path | None, Member]] = []
 
     def __enter__(self) -> Self:
         self.start_up = StartUp()
@@ -86,24 +91,24 @@ class ReplicatedServer:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The process of every copy that was launched; the balancer is not the server."""
+        """Process ids of the launched copies; the balancer's is left out, for it is not the server."""
         return tuple(copy.pid for copy in self.copies if copy.pid is not None)
 
     @property
     def alive(self) -> bool:
-        """Whether all that were started still run; never blocks. What the first dead said last goes to the log of all."""
+        """Whether all started members still run; never blocks. The log tail of the first dead copy goes to the common log."""
         if self.ended is None:
             dead = next((started for started in self._started if not started[2].alive), None)
             if dead:
-                name, log, part = dead
-                self.ended = {**(part.ended or {}), "who": name}
-                self._quote(name, log)
+                name, log, member = dead
+                self.ended = {**(member.ended or {}), "who": name}
+                self._append_log_tail(name, log)
         return self.ended is None
 
     def dies_within(self, limit_s: float) -> bool:
-        """Whether a part is gone, or goes within `limit_s` seconds."""
-        until_s = now_s() + limit_s
-        while self.alive and now_s() < until_s:
+        """Whether a member is gone, or goes within `limit_s` seconds."""
+        deadline_s = now_s() + limit_s
+        while self.alive and now_s() < deadline_s:
             time.sleep(POLL_S)
         return not self.alive
 
@@ -116,60 +121,62 @@ class ReplicatedServer:
             tick: called again and again meanwhile.
 
         Raises:
-            ServerError: `crashed` at once when a part ends, `start-timeout` after `limit_s` seconds; says which.
+            ServerError: `crashed` at once when a member ends, `start-timeout` after `limit_s` seconds; says which.
         """
         path = health_url.removeprefix(self.url)
 
-        def look() -> None:
+        def check_alive() -> None:
             tick()
             if not self.alive:
-                raise self._crash()
+                raise self._crash_error()
 
-        for number, together in enumerate(self._rounds):
+        for number, round_copies in enumerate(self._rounds):
             if number:
-                self._start_round(together)
-            for copy in together:
-                self._wait(copy, path, limit_s, look)
+                self._start_round(round_copies)
+            for copy in round_copies:
+                self._wait_until_ready(copy, path, limit_s, check_alive)
         self._start("the balancer", None, self._balancer)
-        self._wait(None, path, limit_s, look)
+        self._wait_until_ready(None, path, limit_s, check_alive)
         self.start_up.listening_s = self._balancer.start_up.listening_s
         self.start_up.ready_s = self._balancer.start_up.ready_s
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
-        """What the first copy answers at these paths; see `copies` for the others."""
+        """The first copy's JSON answers by path; see `copies` for the others."""
         return self.copies[0].answers(paths, base)
 
-    def _start_round(self, together: Sequence[int]) -> None:
-        for copy in together:
-            self._start(self._name(copy), self._logs[copy], self.copies[copy])
+    def _start_round(self, round_copies: Sequence[int]) -> None:
+        for copy in round_copies:
+            self._start(self._copy_name(copy), self._logs[copy], self.copies[copy])
 
-    def _start(self, name: str, log: Path | None, part: Part) -> None:
+    def _start(self, name: str, log: Path | None, member: Member) -> None:
         try:
-            part.__enter__()
+            member.__enter__()
         except ServerError as error:
             raise ServerError(error.kind, f"{name}: {error}") from error
-        self._started.append((name, log, part))
+        self._started.append((name, log, member))
 
-    def _wait(self, copy: int | None, path: str, limit_s: float, look: Callable[[], None]) -> None:
-        """`copy` None: for the balancer."""
-        part = self._balancer if copy is None else self.copies[copy]
+    def _wait_until_ready(self, copy: int | None, path: str, limit_s: float, check_alive: Callable[[], None]) -> None:
+        """Wait until this copy (None: the balancer) answers 200 at `path`, and name it in errors."""
+        member = self._balancer if copy is None else self.copies[copy]
         try:
-            part.wait_ready(part.url + path, limit_s, look)
+            member.wait_ready(member.url + path, limit_s, check_alive)
         except ServerError as error:
             if not self.alive:
-                raise self._crash() from error
-            name, log = ("the balancer", None) if copy is None else (self._name(copy), self._logs[copy])
-            self._quote(name, log)
+                raise self._crash_error() from error
+            name, log = ("the balancer", None) if copy is None else (self._copy_name(copy), self._logs[copy])
+            self._append_log_tail(name, log)
             raise ServerError(error.kind, f"{name}: {error}") from error
 
-    def _crash(self) -> ServerError:
-        return ServerError(kind(self.ended, self._log), f"ended before all were ready: {ending(self.ended, self._log)}")
+    def _crash_error(self) -> ServerError:
+        return ServerError(
+            failure_kind(self.ended, self._log), f"ended before all were ready: {describe_exit(self.ended, self._log)}"
+        )
 
-    def _name(self, copy: int) -> str:
+    def _copy_name(self, copy: int) -> str:
         return f"copy {copy + 1} of {len(self.copies)}"
 
-    def _quote(self, name: str, log: Path | None) -> None:
-        """Put the end of a part's log into the log of all, where reasons and reports look; the balancer's is there already."""
+    def _append_log_tail(self, name: str, log: Path | None) -> None:
+        """Append the tail of a copy's log to the common log, where reasons and reports look; the balancer logs there itself."""
         if log:
-            with suppress(OSError), self._log.open("a") as all_of_them:
-                all_of_them.writelines(f"{name}: {line}\n" for line in tail(log))
+            with suppress(OSError), self._log.open("a") as common_log:
+                common_log.writelines(f"{name}: {line}\n" for line in tail(log))

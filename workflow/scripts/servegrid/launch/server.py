@@ -1,4 +1,4 @@
-"""One life of a server: launched under a guard, ready or dead, stopped, gone."""
+"""A server process from launch to stop, under a guard that kills it if this process dies."""
 
 import http.client
 import json
@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from servegrid.launch.exit_reason import ending, kind
-from servegrid.launch.probe import asked
+from servegrid.launch.exit_reason import describe_exit, failure_kind
+from servegrid.launch.probe import get_json
 from servegrid.util import guard
 from servegrid.util.clock import now_s
 
@@ -23,7 +23,7 @@ POLL_S = 0.05
 
 
 class ServerError(Exception):
-    """The server could not be started, or is dead. `kind` is for tables, the text for people."""
+    """The server could not be started, or is dead. `kind` classifies the failure, the text is the readable reason."""
 
     def __init__(self, kind: str, reason: str) -> None:
         self.kind = kind
@@ -32,7 +32,7 @@ class ServerError(Exception):
 
 @dataclass(slots=True)
 class StartUp:
-    """Instants of a launch, in seconds of the host's clock; None until reached."""
+    """Times of a launch in seconds of the host's monotonic clock; None until reached."""
 
     launched_s: float = field(default_factory=now_s)
     listening_s: float | None = None
@@ -40,7 +40,7 @@ class StartUp:
 
 
 class Server:
-    """A context manager: entering launches the command, leaving stops it and waits until nothing of it is left."""
+    """A server process as a context manager: entering launches it, leaving stops it and waits until all its processes are gone."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Server:
         log: Path,
         port: int,
         env: Mapping[str, str] | None = None,
-        grace_s: float = 10.0,
+        stop_timeout_s: float = 10.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.command = list(command)
@@ -56,11 +56,20 @@ class Server:
         self.ended: dict[str, Any] | None = None
         self.pid: int | None = None
         self.url, self.headers = f"http://127.0.0.1:{port}", dict(headers or {})
-        self._log, self._env, self._grace_s = log, env, grace_s
+        self._log, self._env, self._stop_timeout_s = log, env, stop_timeout_s
 
     def __enter__(self) -> Self:
-        reading, writing = os.pipe()
-        program = [sys.executable, "-I", "-S", guard.__file__, str(self._grace_s), str(writing), "--", *self.command]
+        status_read, status_write = os.pipe()
+        program = [
+            sys.executable,
+            "-I",
+            "-S",
+            guard.__file__,
+            str(self._stop_timeout_s),
+            str(status_write),
+            "--",
+            *self.command,
+        ]
         with self._log.open("ab") as log:
             self.start_up = StartUp()
             self._guard = subprocess.Popen(
@@ -68,12 +77,12 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                pass_fds=[writing],
+                pass_fds=[status_write],
                 start_new_session=True,
                 env={**os.environ, **(self._env or {})},
             )
-        os.close(writing)
-        self._status = os.fdopen(reading)
+        os.close(status_write)
+        self._status = os.fdopen(status_read)
         started = json.loads(self._status.readline() or '{"error": "the guard died"}')
         if "error" in started:
             self.__exit__(None, None, None)
@@ -87,7 +96,7 @@ class Server:
         assert self._guard.stdin
         self._guard.stdin.close()
         if self.ended is None:
-            self.ended = self._read_end()
+            self.ended = self._read_exit()
         self._guard.wait()
         self._status.close()
 
@@ -95,18 +104,18 @@ class Server:
     def alive(self) -> bool:
         """Whether the server's process still runs; never blocks."""
         if self.ended is None and select.select([self._status], [], [], 0)[0]:
-            self.ended = self._read_end()
+            self.ended = self._read_exit()
         return self.ended is None
 
-    def _read_end(self) -> dict[str, Any]:
-        """How it ended, from the guard; a guard that says nothing was killed, and its server with it."""
+    def _read_exit(self) -> dict[str, Any]:
+        """Exit status or signal, as the guard reports it; a guard that reports nothing was killed, and its server with it."""
         line = self._status.readline()
         ended: dict[str, Any] = json.loads(line) if line else {"signal": 9}
         return ended
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes whose trees are the server; none before the launch."""
+        """Roots of the server's process trees; none before the launch."""
         return () if self.pid is None else (self.pid,)
 
     def dies_within(self, limit_s: float) -> bool:
@@ -124,7 +133,8 @@ class Server:
         while now_s() - self.start_up.launched_s < limit_s:
             if not self.alive:
                 raise ServerError(
-                    kind(self.ended, self._log), f"ended before it was ready: {ending(self.ended, self._log)}"
+                    failure_kind(self.ended, self._log),
+                    f"ended before it was ready: {describe_exit(self.ended, self._log)}",
                 )
             if self._healthy(health_url):
                 self.start_up.ready_s = now_s()
@@ -134,8 +144,8 @@ class Server:
         raise ServerError("start-timeout", f"was not ready within {limit_s:g} s (server.start_timeout_s)")
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
-        """What it answers at these paths (of `base`, else of its API), as JSON; None where it answers no JSON."""
-        return {path: asked((base or self.url) + path, self.headers) for path in paths}
+        """The server's JSON answers by path (below `base`, else below its API); None where it answers no JSON."""
+        return {path: get_json((base or self.url) + path, self.headers) for path in paths}
 
     def _healthy(self, url: str) -> bool:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The end of a server's log: what it said last, for tables and for people."""
+"""The last lines of a server's log, for records and for reasons of failures."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ TAIL_LINES = 40
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
-    """The last lines of a log, read from its end."""
+    """The last `lines` lines of a log, read from its end; none if there is no log."""
     if not log.exists():
         return []
     with log.open("rb") as file:
@@ -15,6 +15,6 @@ def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that says anything, to go behind a reason."""
-    said = next((line.strip() for line in reversed(tail(log)) if line.strip()), "")
-    return f"; last words: {said[:200]}" if said else ""
+    """The last line of a log that is not blank, as text to append to a reason; empty if there is none."""
+    last = next((line.strip() for line in reversed(tail(log)) if line.strip()), "")
+    return f"; last words: {last[:200]}" if last else ""

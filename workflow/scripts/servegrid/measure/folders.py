@@ -1,12 +1,12 @@
-"""The folders and files of a run."""
+"""Folders and files that a run reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a run reads and writes."""
+class RunFolders:
+    """Folders of results and resources, and the prompt file."""
 
     results: Path
     resources: Path

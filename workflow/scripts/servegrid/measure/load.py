@@ -15,10 +15,10 @@ from servegrid.client.run import Progress as ClientProgress
 from servegrid.client.shape import ClosedLoop, Shape, Timeouts
 from servegrid.config import Config
 from servegrid.launch.build import AnyServer
-from servegrid.launch.exit_reason import ending, kind
+from servegrid.launch.exit_reason import describe_exit, failure_kind
 from servegrid.launch.server import ServerError
 from servegrid.launch.server_log import last_words
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.plan import load_shape
 from servegrid.plan.grid import Load, Session
 from servegrid.prompts import files as prompt_files
@@ -32,26 +32,28 @@ from servegrid.util.clock import now_s
 from servegrid.util.files import write_json
 from servegrid.util.terminal import Progress
 
-DEATH_S = 2.0  # from the first lost connection to the end of the server's last process
+DEATH_WAIT_S = 2.0  # from the first lost connection to the end of the server's last process
 
 
 class LoadRunner:
-    """The loads of one session; prompts and request bodies are made once."""
+    """Runs the loads of one session. Prompts are read once."""
 
     def __init__(
-        self, session: Session, config: Config, places: Places, folder: Path, progress: Progress, model: str
+        self, session: Session, config: Config, run_folders: RunFolders, folder: Path, progress: Progress, model: str
     ) -> None:
         self.session, self.config, self.folder, self.progress = session, config, folder, progress
         self._model = model  # as the server knows it
         self.engine = engines.get(session.server.spec.engine)
         self.protocol = protocols.get(session.server.spec.protocol or self.engine.protocols[0])
-        self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
+        self.prompts = prompt_files.read(run_folders.prompts)[: config.prompts.count]
         kinds = {load.options.client for load in session.loads}
-        self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
-        self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
+        self._calibrations = {
+            kind: Calibration.read_if_there(run_folders.resources / file_name(kind)) for kind in kinds
+        }
+        self._tokenizer = run_folders.resources / session.server.spec.model.checkpoint / "tokenizer.json"
         # a server elsewhere has a model of its own, unless the config says that it is this one
-        own = session.server.spec.runtime != "url" or config.model.source != "builtin"
-        self._counter = LazyTokenizer(self._tokenizer) if own and self._tokenizer.exists() else None
+        counts_match = session.server.spec.runtime != "url" or config.model.source != "builtin"
+        self._counter = LazyTokenizer(self._tokenizer) if counts_match and self._tokenizer.exists() else None
 
     def run(self, load: Load, server: AnyServer, launch: int) -> None:
         """Measure one load and write its records, load.json last.
@@ -60,45 +62,45 @@ class LoadRunner:
             ServerError: when the server died meanwhile; the load is recorded as failed then.
         """
         begun_s = now_s()
-        name = load_shape.shown(load.options, load.threads).replace("-", " ", 1)
+        name = load_shape.readable_name(load.options, load.threads).replace("-", " ", 1)
         if load.options.warmup_requests:
             self._warm_up(load, server, f"{name}, warming up")
-        options, wanted = load.options, load_shape.shape(load.options, load.threads or 1, len(self.prompts))
-        result = self._send(load, server, self.prompts, wanted, name, kind=options.client, workers=options.workers)
-        death = self._death(server) if _is_dead(server, result) else None
-        self._write(load, launch, begun_s, result, death)
+        options, shape = load.options, load_shape.shape(load.options, load.threads or 1, len(self.prompts))
+        result = self._send(load, server, self.prompts, shape, name, kind=options.client, workers=options.workers)
+        death = self._death_error(server) if _is_dead(server, result) else None
+        self._write_records(load, launch, begun_s, result, death)
         if death:
             raise death
 
-    def _warm_up(self, load: Load, server: AnyServer, what: str) -> None:
-        """As many as are in flight at once, so that every slot of the server was used before."""
+    def _warm_up(self, load: Load, server: AnyServer, label: str) -> None:
+        """Send as many requests as are in flight at once, so that every slot of the server has been used."""
         slots = self.session.server.spec.concurrency * self.session.server.spec.copies
         prompts = self._warm_up_prompts(max(load.options.warmup_requests, min(load.threads or slots, slots)))
-        self._send(load, server, prompts, ClosedLoop(load.threads or slots), what)
+        self._send(load, server, prompts, ClosedLoop(load.threads or slots), label)
 
     def _warm_up_prompts(self, count: int) -> list[Prompt]:
         source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
-        wanted = self.config.prompts
-        return warmup_prompts(count, 0, source, self.prompts, wanted.input_tokens, min(16, wanted.output_tokens))
+        prompts = self.config.prompts
+        return warmup_prompts(count, 0, source, self.prompts, prompts.input_tokens, min(16, prompts.output_tokens))
 
     def _send(
-        self, load: Load, server: AnyServer, prompts: list[Prompt], wanted: Shape, what: str, **how: Any
+        self, load: Load, server: AnyServer, prompts: list[Prompt], shape: Shape, label: str, **options: Any
     ) -> LoadResult:
-        """Send the prompts in this shape; the load is broken off as soon as the server dies, not at its time limit."""
+        """Send the prompts in this shape and return the result; a load ends as soon as the server dies, not at its time limit."""
         requests = [self._request(prompt, load, number) for number, prompt in enumerate(prompts)]
         endpoint = Endpoint(f"{server.url}{self.protocol.path}", server.headers)
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
-        dead = threading.Event()
+        server_died = threading.Event()
 
         def watch(progress: ClientProgress) -> None:
             of_total = f"/{progress.total}" if progress.total else ""
-            self.progress.tick(f"{what}: {progress.ended}{of_total} requests")
+            self.progress.tick(f"{label}: {progress.ended}{of_total} requests")
             if not server.alive:
-                dead.set()
+                server_died.set()
 
-        self.progress(f"{what}: {len(requests)} prompts")
-        how |= {"timeouts": timeouts, "on_progress": watch, "stop": dead, "tokenizer": self._counter}
-        result = run(endpoint, requests, wanted, self.protocol, **how)
+        self.progress(f"{label}: {len(requests)} prompts")
+        options |= {"timeouts": timeouts, "on_progress": watch, "stop": server_died, "tokenizer": self._counter}
+        result = run(endpoint, requests, shape, self.protocol, **options)
         if result.interrupted_by:
             raise result.interrupted_by
         return result
@@ -109,15 +111,19 @@ class LoadRunner:
         settings = GenerationSettings(tokens, self._model, temperature=load.options.temperature, extra=extra)
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
 
-    def _death(self, server: AnyServer) -> ServerError:
+    def _death_error(self, server: AnyServer) -> ServerError:
         log = self.folder / "server.log"
-        how = ending(server.ended, log)
-        return ServerError(kind(server.ended, log), f"the server died under this load: {how}{last_words(log)}")
+        exit_text = describe_exit(server.ended, log)
+        return ServerError(
+            failure_kind(server.ended, log), f"the server died under this load: {exit_text}{last_words(log)}"
+        )
 
-    def _write(self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None) -> None:
+    def _write_records(
+        self, load: Load, launch: int, begun_s: float, result: LoadResult, death: ServerError | None
+    ) -> None:
         folder = load_folder(self.folder, load)
         write_requests(folder, result.records)
-        status, reason = outcome(result.records, death)
+        status, reason = load_outcome(result.records, death)
         record: dict[str, Any] = {
             "format": FORMAT,
             "id": load.id,
@@ -132,37 +138,38 @@ class LoadRunner:
             "end_s": result.end_s,
             "client_cpu_s": result.client_cpu_s,
             "unsent": result.unsent,
-            **self._grade(load, result),
+            **self._client_limits(load, result),
         }
         write_json(folder / "load.json", record)
 
-    def _grade(self, load: Load, result: LoadResult) -> dict[str, float | None]:
-        """How near the load came to what this client can carry on this host; unknown where it was not calibrated, as over gRPC."""
-        found, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
-        if found is None or seconds <= 0 or self.protocol.transport != "http":
+    def _client_limits(self, load: Load, result: LoadResult) -> dict[str, float | None]:
+        """The load's share of the client's capacity on this host, and how late it stamps; None if not calibrated, as over gRPC."""
+        calibration, seconds = self._calibrations.get(load.options.client), result.end_s - result.start_s
+        if calibration is None or seconds <= 0 or self.protocol.transport != "http":
             return {"client_share": None, "stamp_late_ms_p99": None}
         chunks = sum(len(record.chunk_offsets_s) for record in result.records)
-        share = found.share(len(result.records), chunks, seconds, result.workers)
+        share = calibration.share(len(result.records), chunks, seconds, result.workers)
         if load.options.client != "parallel":  # whose processes use several cores
             share = max(share, result.client_cpu_s / (seconds * result.workers))
-        return {"client_share": share, "stamp_late_ms_p99": found.stamp_late_ms_p99}
+        return {"client_share": share, "stamp_late_ms_p99": calibration.stamp_late_ms_p99}
 
 
 def _is_dead(server: AnyServer, result: LoadResult) -> bool:
-    """Refused connections tell of a death before the process itself is seen to be gone."""
-    lost = any(record.status == "disconnected" for record in result.records)
-    return server.dies_within(DEATH_S) if lost else not server.alive
+    """Whether the server has died. Lost connections show a death before the process itself is seen to be gone."""
+    connection_lost = any(record.status == "disconnected" for record in result.records)
+    return server.dies_within(DEATH_WAIT_S) if connection_lost else not server.alive
 
 
-def outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
-    """Status of a load (ok, partial, failed) and the reason in words."""
-    good = sum(record.status == "ok" for record in records)
+def load_outcome(records: list[RequestRecord], death: ServerError | None) -> tuple[str, str | None]:
+    """Status of a load (ok, partial, failed) and the reason; None if ok."""
+    ok_count = sum(record.status == "ok" for record in records)
     if death:
         return "failed", str(death)
-    if good == len(records):
+    if ok_count == len(records):
         return "ok", None
     errors = Counter(
         f"{record.status}: {record.error or 'no reason given'}" for record in records if record.status != "ok"
     )
     listed = "; ".join(f"{count} x {error}" for error, count in errors.most_common(3))
-    return ("partial" if good else "failed"), f"{len(records) - good} of {len(records)} requests not ok: {listed}"
+    status = "partial" if ok_count else "failed"
+    return status, f"{len(records) - ok_count} of {len(records)} requests not ok: {listed}"

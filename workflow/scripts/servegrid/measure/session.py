@@ -1,4 +1,4 @@
-"""Measure one session: launch the server, run its loads one after another, stop it; again for what a crash left over."""
+"""Measure one session: launch the server, run its loads one after another, stop it; launch again for loads left by a crash."""
 
 import shutil
 import time
@@ -10,19 +10,19 @@ from servegrid import engines
 from servegrid.config import Config
 from servegrid.engines.base import Launch
 from servegrid.host import describe, devices
-from servegrid.host.device_lock import Busy, holding
+from servegrid.host.device_lock import DeviceBusy, hold_device
 from servegrid.launch import build, layout, record
 from servegrid.launch.balancer import Balancer
 from servegrid.launch.build import AnyServer
-from servegrid.launch.remote import RemoteServer, at_port
+from servegrid.launch.remote import RemoteServer, url_at_port
 from servegrid.launch.replicated import ReplicatedServer
 from servegrid.launch.server import ServerError
 from servegrid.launch.server_log import last_words, tail
-from servegrid.measure.folders import Places
+from servegrid.measure.folders import RunFolders
 from servegrid.measure.load import LoadRunner
 from servegrid.metrics.energy import IDLE_SAMPLES
 from servegrid.plan.grid import Load, Session
-from servegrid.plan.pending import missing
+from servegrid.plan.pending import pending_loads
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import FORMAT
 from servegrid.telemetry import Telemetry
@@ -31,34 +31,36 @@ from servegrid.util.files import read_json, write_json
 from servegrid.util.secret_env import hidden
 from servegrid.util.terminal import Progress
 
-MOST_IDLE_S = 10.0
+MAX_IDLE_S = 10.0
 
 
 class SessionRun:
-    """One job of the measure rule."""
+    """Measures one session and writes its record; one job of the measure rule."""
 
-    def __init__(self, session: Session, config: Config, places: Places, progress: Progress) -> None:
-        self.session, self.config, self.places, self.progress = session, config, places, progress
+    def __init__(self, session: Session, config: Config, run_folders: RunFolders, progress: Progress) -> None:
+        self.session, self.config, self.run_folders, self.progress = session, config, run_folders, progress
         self.engine = engines.get(session.server.spec.engine)
-        self.folder = session_folder(places.results, session)
-        self.record = self._opened_record()
+        self.folder = session_folder(run_folders.results, session)
+        self.record = self._new_record()
         self._launches: list[Launch] = []
         self._balancer: Balancer | None = None
 
-    def run(self, again: Iterable[str] = ()) -> None:
-        """Measure what is missing, and outcomes named in `again` once more. A server's failure is recorded, not raised; an interruption is recorded and raised.
+    def run(self, retry_outcomes: Iterable[str] = ()) -> None:
+        """Measure the pending loads, and once more those whose outcome is in `retry_outcomes`.
+
+        A server's failure is recorded, not raised; an interruption is recorded and raised.
 
         Raises:
-            Busy: when the device is in use by somebody else; nothing is recorded then.
+            DeviceBusy: when the device is in use by another process; nothing is recorded then.
         """
-        retry = set(again)
-        while pending := missing(self.session, self.places.results, retry):
-            retry.clear()  # what was asked for is in `pending` now; a load that fails again stays failed
+        retry = set(retry_outcomes)
+        while pending := pending_loads(self.session, self.run_folders.results, retry):
+            retry.clear()  # those loads are in `pending` now; a load that fails again stays failed
             for load in pending:
                 shutil.rmtree(load_folder(self.folder, load), ignore_errors=True)
-            self._one_life(pending)
+            self._run_launch(pending)
 
-    def _opened_record(self) -> dict[str, Any]:
+    def _new_record(self) -> dict[str, Any]:
         server = self.session.server
         path = self.folder / "session.json"
         launches = read_json(path)["launches"] if path.exists() else []
@@ -70,59 +72,59 @@ class SessionRun:
             "gpu": server.gpu,
             "rep": self.session.rep,
             "server": asdict(server.spec) | {"env": hidden(server.spec.env)},
-            "host": describe.describe(),
+            "host": describe.describe_host(),
             "launches": launches,
         }
 
-    def _one_life(self, pending: list[Load]) -> None:
-        """Launch, load, stop. The device is held from before the launch until the server is gone and its memory is back."""
-        with holding(self.session.server.gpu):
-            build.clear_away(self.config)
-            gpus, memory_before = self._free_gpus()
+    def _run_launch(self, pending: list[Load]) -> None:
+        """Launch, load, stop. The device is locked from before the launch until the server is gone and its memory is released."""
+        with hold_device(self.session.server.gpu):
+            build.remove_orphaned_containers(self.config)
+            gpus, memory_before = self._require_free_gpus()
             launch = self._new_launch(gpus)
             with Telemetry(self.folder, gpus, self.config.telemetry_interval_s) as telemetry:
                 self._sample_idle(gpus)
                 try:
-                    self._guarded_serve(launch, telemetry, pending)
+                    self._serve_recording_errors(launch, telemetry, pending)
                 finally:
                     launch["memory_not_back"] = devices.wait_memory_back(memory_before)
-                    launch["others_on_gpu"] = _others(gpus)
-            notes = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
-            launch["telemetry"] = notes
-            self._write()
+                    launch["others_on_gpu"] = _other_gpu_users(gpus)
+            telemetry_record = {"error": telemetry.error, "notes": telemetry.notes[-20:], "cost": telemetry.summary}
+            launch["telemetry"] = telemetry_record
+            self._write_record()
 
     def _sample_idle(self, gpus: list[str]) -> None:
-        """Let the telemetry see what the GPUs draw with nothing launched, which their energy is held against."""
+        """Wait while the telemetry samples the GPUs' idle power, the baseline of their energy."""
         if gpus:
             self.progress("sampling the idle GPU")
-            time.sleep(min(MOST_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
+            time.sleep(min(MAX_IDLE_S, IDLE_SAMPLES * self.config.telemetry_interval_s))
 
-    def _free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
-        """The GPUs of the device that the server takes and the memory in use on each before the launch; raises Busy when somebody is on them."""
+    def _require_free_gpus(self) -> tuple[list[str], dict[str, int | None]]:
+        """The GPUs that the server takes, and the memory in use on each; raises DeviceBusy when a process uses one."""
         try:
-            found = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
-            gpus = layout.used_gpus(self.session.server.spec, found)
+            device_gpus = devices.gpu_uuids(self.config.devices[self.session.server.gpu])
+            gpus = layout.used_gpus(self.session.server.spec, device_gpus)
             reason, used = devices.why_busy(gpus), devices.memory_used(gpus)
         except LookupError as error:
-            raise Busy(str(error)) from error
+            raise DeviceBusy(str(error)) from error
         if reason:
-            raise Busy(reason)
+            raise DeviceBusy(reason)
         return gpus, used
 
-    def _guarded_serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
-        """Serve; a dead server is recorded and done with, an interruption is recorded and goes on upwards."""
+    def _serve_recording_errors(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
+        """Serve, and record how it ended; a dead server is only recorded, an interruption is recorded and raised again."""
         try:
             self._serve(launch, telemetry, pending)
         except ServerError as error:
-            self._ended(launch, "failed", error.kind, f"{error}{last_words(self.folder / 'server.log')}")
+            self._record_end(launch, "failed", error.kind, f"{error}{last_words(self.folder / 'server.log')}")
         except BaseException as error:
-            self._ended(launch, "interrupted", None, f"{type(error).__name__}: {error}")
+            self._record_end(launch, "interrupted", None, f"{type(error).__name__}: {error}")
             raise
         else:
-            self._ended(launch, "ok", None, None)
+            self._record_end(launch, "ok", None, None)
 
     def _serve(self, launch: dict[str, Any], telemetry: Telemetry, pending: list[Load]) -> None:
-        with self._server(launch["gpus"]) as server:
+        with self._build_server(launch["gpus"]) as server:
             telemetry.watch(*server.pids)
             self.progress("starting the server" if server.pids else "asking for the server")
             try:
@@ -132,14 +134,14 @@ class SessionRun:
             telemetry.watch(*server.pids)  # copies that share a device were started since
             if self.engine.metrics_path:
                 telemetry.scrape(*self._metrics_urls(server), headers=server.headers)
-            launch["answers"] = server.answers(self.engine.facts_paths, self._facts_base(server))
+            launch["answers"] = server.answers(self.engine.info_paths, self._info_url(server))
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             if isinstance(server, ReplicatedServer):
-                self._ask_copies(launch, server)
+                self._record_copies(launch, server)
             launch["model"] = self._model_name(server)
-            self._write()
+            self._write_record()
             runner = LoadRunner(
-                self.session, self.config, self.places, self.folder, self.progress, str(launch["model"])
+                self.session, self.config, self.run_folders, self.folder, self.progress, str(launch["model"])
             )
             for load in pending:
                 runner.run(load, server, launch["number"])
@@ -147,39 +149,41 @@ class SessionRun:
             telemetry.scrape()
         launch["stopped_s"] = now_s()
 
-    def _server(self, gpus: list[str]) -> AnyServer:
+    def _build_server(self, gpus: list[str]) -> AnyServer:
         spec = self.session.server.spec
-        log, grace_s = self.folder / "server.log", self.config.server.stop_timeout_s
-        resources = self.places.resources
-        return build.whole(spec, self._launches, self._balancer, gpus, resources, log, grace_s)
+        log, stop_timeout_s = self.folder / "server.log", self.config.server.stop_timeout_s
+        resources = self.run_folders.resources
+        return build.build_server(spec, self._launches, self._balancer, gpus, resources, log, stop_timeout_s)
 
     def _health_url(self, server: AnyServer) -> str:
-        return self._base("health", server) + self.engine.health_path
+        return self._base_url("health", server) + self.engine.health_path
 
     def _metrics_urls(self, server: AnyServer) -> list[str]:
-        """Of every copy: behind a balancer each would be asked by chance."""
-        bases = [self._address("metrics", launch) for launch in self._launches] or [self._base("metrics", server)]
+        """URLs of every copy's metrics: through a balancer a random copy would answer."""
+        bases = [self._launch_url("metrics", launch) for launch in self._launches] or [
+            self._base_url("metrics", server)
+        ]
         return [f"{base}{self.engine.metrics_path}" for base in bases]
 
-    def _base(self, what: Literal["health", "metrics"], server: AnyServer) -> str:
-        """Where the server answers for this: mostly the port of its API; of several copies the balancer's."""
+    def _base_url(self, endpoint: Literal["health", "metrics"], server: AnyServer) -> str:
+        """Base URL for health or metrics: that of the only copy, else the balancer's or the remote server's."""
         if len(self._launches) == 1:
-            return self._address(what, self._launches[0])
+            return self._launch_url(endpoint, self._launches[0])
         spec = self.session.server.spec
-        return at_port(server.url, self.engine.port_of(what, spec) - self.engine.port_of("api", spec))
+        return url_at_port(server.url, self.engine.port_of(endpoint, spec) - self.engine.port_of("api", spec))
 
-    def _facts_base(self, server: AnyServer) -> str:
-        """Of several copies the first is asked."""
-        return self._address("health", self._launches[0]) if self._launches else self._base("health", server)
+    def _info_url(self, server: AnyServer) -> str:
+        """Base URL for the engine's info paths; of several copies the first."""
+        return self._launch_url("health", self._launches[0]) if self._launches else self._base_url("health", server)
 
-    def _address(self, what: Literal["health", "metrics"], launch: Launch) -> str:
-        return f"http://127.0.0.1:{launch.ports[self.engine.port_of(what, self.session.server.spec)]}"
+    def _launch_url(self, endpoint: Literal["health", "metrics"], launch: Launch) -> str:
+        return f"http://127.0.0.1:{launch.ports[self.engine.port_of(endpoint, self.session.server.spec)]}"
 
-    def _ask_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
-        """What each copy says of itself: two on one device need not have taken the same."""
-        for entry, one, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
-            answers = copy.answers(self.engine.facts_paths, self._address("health", one))
-            entry["reported"] = asdict(self.engine.reported(answers))
+    def _record_copies(self, launch: dict[str, Any], server: ReplicatedServer) -> None:
+        """Record what each copy reports: copies on one device need not have the same cache size."""
+        for copy_record, copy_launch, copy in zip(launch["copies"], self._launches, server.copies, strict=True):
+            answers = copy.answers(self.engine.info_paths, self._launch_url("health", copy_launch))
+            copy_record["reported"] = asdict(self.engine.reported(answers))
 
     def _model_name(self, server: AnyServer) -> str:
         spec = self.session.server.spec
@@ -188,43 +192,43 @@ class SessionRun:
         return self.engine.api_model(spec, self._launches[0]) if self._launches else spec.model.name
 
     def _new_launch(self, gpus: list[str]) -> dict[str, Any]:
-        self._set_aside_earlier()
-        spec, resources, folder = self.session.server.spec, self.places.resources, self.folder
-        self._launches = build.prepared(spec, resources, folder / "server") if spec.runtime != "url" else []
-        longest_s = self.config.load.request_timeout_s
-        self._balancer = build.balancer_before(spec, self._launches, folder / "balancer", longest_s)
+        self._archive_previous_launch()
+        spec, resources, folder = self.session.server.spec, self.run_folders.resources, self.folder
+        self._launches = build.prepare_launches(spec, resources, folder / "server") if spec.runtime != "url" else []
+        request_timeout_s = self.config.load.request_timeout_s
+        self._balancer = build.prepare_balancer(spec, self._launches, folder / "balancer", request_timeout_s)
         number = len(self.record["launches"]) + 1
         launch = {"number": number, "status": "running", "anchor": wall_anchor()}
-        launch |= record.of(spec, self._launches, self._balancer, gpus, resources)
+        launch |= record.launch_record(spec, self._launches, self._balancer, gpus, resources)
         self.record["launches"].append(launch)
         self.record |= {"status": "running", "reason": None}
-        self._write()
+        self._write_record()
         return launch
 
-    def _ended(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
+    def _record_end(self, launch: dict[str, Any], status: str, kind: str | None, reason: str | None) -> None:
         launch |= {"status": status, "kind": kind, "reason": reason, "log_tail": tail(self.folder / "server.log")}
         failed_at_start = status == "failed" and launch.get("start_up", {}).get("ready_s") is None
         outcome = "failed" if failed_at_start else "interrupted" if status == "interrupted" else "ok"
         self.record |= {"status": outcome, "reason": reason if outcome != "ok" else None}
-        self._write()
+        self._write_record()
 
-    def _write(self) -> None:
+    def _write_record(self) -> None:
         write_json(self.folder / "session.json", self.record)
 
-    def _set_aside_earlier(self) -> None:
-        """Keep the files of the launch before under launches/<its number>/, where its loads find them."""
+    def _archive_previous_launch(self) -> None:
+        """Move the files of the previous launch to launches/<its number>/, where its loads find them."""
         number = len(self.record["launches"])
         logs = [path.name for path in self.folder.glob("server*.log")]
         for name in (*logs, "telemetry.parquet", "server_metrics.parquet"):
             if number and (self.folder / name).exists():
-                aside = self.folder / "launches" / str(number)
-                aside.mkdir(parents=True, exist_ok=True)
-                (self.folder / name).replace(aside / name)
+                archive = self.folder / "launches" / str(number)
+                archive.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).replace(archive / name)
         self.folder.mkdir(parents=True, exist_ok=True)
 
 
-def _others(gpus: list[str]) -> str | None:
-    """Who is on the GPUs after the server's end, in words; None if nobody, or if they do not answer."""
+def _other_gpu_users(gpus: list[str]) -> str | None:
+    """Which processes use the GPUs after the server's end; None if none does, or if the GPUs do not answer."""
     try:
         return devices.why_busy(gpus)
     except LookupError:

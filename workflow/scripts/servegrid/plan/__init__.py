@@ -1,1 +1,1 @@
-"""What a config asks for: grid, sessions, what is resolved on this host, what is still to be measured, how long it takes."""
+"""Plan a sweep: expand the grid, resolve it on this host, find what is still to be measured and how long it takes."""

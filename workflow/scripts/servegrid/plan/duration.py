@@ -1,4 +1,4 @@
-"""How long what is missing will take, from what was measured before; and how well that is known."""
+"""Estimate how long the missing loads will take from durations measured before, and say what the estimate rests on."""
 
 import itertools
 from collections.abc import Iterable
@@ -11,21 +11,21 @@ from servegrid.plan.grid import Load, Session
 from servegrid.util.files import read_json
 
 GUESS_START_S, GUESS_LOAD_S = 5.0, 8.0  # used, and called a guess, where nothing comparable was measured
-MOST_SESSIONS_READ = 300  # enough to know the durations; a big sweep has thousands
+MAX_SESSIONS_READ = 300  # enough to know the durations; a big sweep has thousands
 
 
 @dataclass
 class History:
-    """Durations seen so far: of start-ups by engine, of loads (with their warm-up) by engine and load."""
+    """Measured durations in seconds: of start-ups by engine, of loads (with their warm-up) by engine and load."""
 
     starts: dict[str, list[float]] = field(default_factory=dict)
     loads: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, results: Path) -> "History":
-        """Read the durations of at most MOST_SESSIONS_READ sessions on disk."""
+        """Read the durations of at most MAX_SESSIONS_READ sessions on disk."""
         history = cls()
-        for path in itertools.islice(results.glob("sessions/*/rep*/session.json"), MOST_SESSIONS_READ):
+        for path in itertools.islice(results.glob("sessions/*/rep*/session.json"), MAX_SESSIONS_READ):
             history._add(path.parent, read_json(path))
         return history
 
@@ -44,10 +44,10 @@ class History:
         return fmean(self.starts[engine]) if engine in self.starts else GUESS_START_S
 
     def load_s(self, engine: str, load: Load) -> float:
-        """Expected seconds of a load: as seen on this engine, else on any, else a guess."""
-        own = self.loads.get((engine, load.id))
-        other = own or [second for (_, id), seconds in self.loads.items() if id == load.id for second in seconds]
-        return fmean(other) if other else max(GUESS_LOAD_S, load.options.duration_s or 0.0)
+        """Expected seconds of a load: mean of those measured on this engine, else on any, else a guess."""
+        on_any_engine = (seconds for (_, id), seconds in self.loads.items() if id == load.id)
+        durations = self.loads.get((engine, load.id)) or [*itertools.chain.from_iterable(on_any_engine)]
+        return fmean(durations) if durations else max(GUESS_LOAD_S, load.options.duration_s or 0.0)
 
     def session_s(self, session: Session, loads: Iterable[Load]) -> float:
         """Expected seconds of a session that measures `loads`."""
@@ -56,6 +56,6 @@ class History:
 
     @property
     def basis(self) -> str:
-        """What an estimate rests on, in words."""
+        """Text that says what an estimate rests on."""
         count = sum(map(len, self.loads.values()))
         return f"from {count} loads measured before" if count else "a guess: nothing was measured yet"

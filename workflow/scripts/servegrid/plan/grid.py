@@ -1,4 +1,4 @@
-"""The grid: from a config to points, servers, loads and sessions, with the reason for every point that cannot be. Pure."""
+"""Expand a config into points, servers, loads and sessions, with the reason for every point that is skipped. Pure."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,25 +8,25 @@ from typing import Any, Literal, TypeVar
 
 from servegrid import engines, protocols
 from servegrid.config import Config
-from servegrid.config.measuring import Load as LoadOptions
+from servegrid.config.measuring import LoadConfig
 from servegrid.config.models import further_axes
 from servegrid.config.parse import engine_of
-from servegrid.config.serving import Server as ServerOptions
+from servegrid.config.serving import ServerConfig
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.engines.speculation import parse_speculation
 from servegrid.launch import layout
 from servegrid.plan import load_shape
-from servegrid.plan.resolve import Facts
+from servegrid.plan.resolve import Resolved
 from servegrid.results.axes import AXES
 from servegrid.util.identity import digest, named
 
 Axes = Mapping[str, Any]
-S = TypeVar("S", ServerOptions, LoadOptions)
+S = TypeVar("S", ServerConfig, LoadConfig)
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why a point is not measured: `unsupported` (engine or client cannot) or `absent` (this host lacks something)."""
+    """Why a point is not measured: `unsupported` (by the engine or client) or `absent` (this host lacks something)."""
 
     status: Literal["unsupported", "absent"]
     reason: str
@@ -34,7 +34,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Server:
-    """A server of the grid: what it is (`spec`) and the name of its folder, which ends in a hash of `spec`."""
+    """A server of the grid: its definition `spec`, and as `id` the name of its folder, which ends in a hash of `spec`."""
 
     name: str  # the entry of `engines`
     gpu: str
@@ -44,17 +44,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Load:
-    """A load of the grid: the options that apply to it and the name of its folder, which ends in a hash of them."""
+    """A load of the grid: its options, and as `id` the name of its folder, which ends in a hash of `definition`."""
 
     threads: int | None  # None with planned arrivals
-    options: LoadOptions
+    options: LoadConfig
     definition: Mapping[str, Any]
     id: str
 
 
 @dataclass(frozen=True)
 class Point:
-    """One cell of the grid."""
+    """One cell of the grid: its value on each axis, its server and load, and why it is skipped, if it is."""
 
     axes: Axes
     server: Server
@@ -64,7 +64,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Session:
-    """One life of one server: all loads that any point asks of it, one after another."""
+    """One launch-to-stop run of one server: all loads that any point asks of it, one after another."""
 
     server: Server
     rep: int
@@ -72,29 +72,29 @@ class Session:
 
     @property
     def id(self) -> str:
-        """Its folder below results/sessions."""
+        """Path of the session's folder below results/sessions."""
         return f"{self.server.id}/rep{self.rep}"
 
 
 class Grid:
-    """A config, expanded."""
+    """An expanded config: its points, and the sessions that measure them."""
 
-    def __init__(self, config: Config, facts: Facts) -> None:
+    def __init__(self, config: Config, resolved: Resolved) -> None:
         self.config = config
-        self.facts = facts
+        self.resolved = resolved
         self._servers: dict[tuple[Any, ...], Server] = {}
         self._skips: dict[str, Skip | None] = {}
         self._loads: dict[tuple[Any, ...], Load] = {}
         self.axes = [*AXES, *further_axes(config.grid)]
-        self.points = [self._point(axes) for axes in _expand(config)]
+        self.points = [self._make_point(axes) for axes in _expand(config)]
 
     @cached_property
     def sessions(self) -> list[Session]:
-        """Sessions in the order they are to run: round by round, each round in a shuffled order that the names fix.
+        """Sessions in the order they are to run: round by round, each in a shuffled order that depends only on their ids.
 
         The rounds spread a drift of the machine over all servers instead of laying it on the last ones, and every other round
         has each server's loads in reverse, so that a drift within sessions (heat, a cache that fills) falls on all of them and
-        shows as doubt. With `repeats: auto` they are those that there may be; see rounds.wanted.
+        widens their intervals. With `repeats: auto` these are all possible sessions; see repeats.needed_sessions.
         """
         loads: dict[str, dict[str, Load]] = {}
         servers: dict[str, Server] = {}
@@ -110,45 +110,45 @@ class Grid:
         )
         return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
 
-    def _point(self, axes: Axes) -> Point:
-        server, load = self._server(axes), self._load(axes)
-        return Point(axes, server, load, self._skips[server.id] or self._load_skip(server, load))
+    def _make_point(self, axes: Axes) -> Point:
+        server, load = self._server_of(axes), self._load_of(axes)
+        return Point(axes, server, load, self._skips[server.id] or self._skip_of_load(server, load))
 
-    def _load_skip(self, server: Server, load: Load) -> Skip | None:
+    def _skip_of_load(self, server: Server, load: Load) -> Skip | None:
         protocol = protocols.get(server.spec.protocol or engines.get(server.spec.engine).protocols[0])
         if reason := load_shape.unsupported(load.options, protocol.transport):
             return Skip("unsupported", reason)
-        if reason := self.facts.absent_clients.get(load.options.client):
+        if reason := self.resolved.absent_clients.get(load.options.client):
             return Skip("absent", reason)
         return None
 
-    def _server(self, axes: Axes) -> Server:
+    def _server_of(self, axes: Axes) -> Server:
         key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in LOAD_AXES)
         if key not in self._servers:
-            spec = self._spec(axes)
-            shown = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
-            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *shown))
+            spec = self._server_spec(axes)
+            name_parts = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
+            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *name_parts))
             self._servers[key] = server
-            self._skips[server.id] = self._skip(server)
+            self._skips[server.id] = self._skip_of_server(server)
         return self._servers[key]
 
-    def _spec(self, axes: Axes) -> ServerSpec:
+    def _server_spec(self, axes: Axes) -> ServerSpec:
         entry = self.config.engines[axes["engine"]]
         kind = engine_of(axes["engine"], entry)
-        server = _overridden(self.config.server, axes)
+        server = _override(self.config.server, axes)
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
-        device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].defining()}
+        device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].identifying_fields()}
         image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
         options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
         return ServerSpec(
             engine=kind,
-            version=self._version(axes["engine"], kind, device["kind"]),
+            version=self._engine_version(axes["engine"], kind, device["kind"]),
             runtime=entry.runtime,
             device=device,
             speculation=speculation,
             quantization=str(axes["quantization"]),
-            model=self._model(kind, str(axes["quantization"]), speculation.kind),
-            draft=self.facts.draft if speculation.kind == "draft" else None,
+            model=self._reduced_model(kind, str(axes["quantization"]), speculation.kind),
+            draft=self.resolved.draft if speculation.kind == "draft" else None,
             concurrency=server.concurrency,
             context_tokens=server.context_tokens,
             cpu_threads=server.cpu_threads,
@@ -169,66 +169,71 @@ class Grid:
             balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
 
-    def _model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
-        """The model with those of its ready parts alone that this server uses: another one's is not its business."""
+    def _reduced_model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
+        """The model reduced to the checkpoint and speculator this server uses, so that other entries do not change its id."""
         names = {quantization, engines.get(engine).quantizations.get(quantization, quantization)}
-        model = self.facts.model
+        model = self.resolved.model
         quantized = {name: path for name, path in (model.quantized or {}).items() if name in names} or None
         speculators = {name: path for name, path in (model.speculators or {}).items() if name == speculation} or None
         paths = [*(quantized or {}).values(), *(speculators or {}).values()]
-        local = {path: self.facts.ready[path] for path in paths if path in self.facts.ready}
+        local = {
+            path: self.resolved.checkpoint_hashes[path] for path in paths if path in self.resolved.checkpoint_hashes
+        }
         revision = digest([model.revision, local]) if local else model.revision
         return replace(model, revision=revision, quantized=quantized, speculators=speculators)
 
-    def _version(self, name: str, engine: str, device_kind: str) -> str:
-        """Of an environment its lock file; `none` where there is no lock file for this kind of device."""
+    def _engine_version(self, name: str, engine: str, device_kind: str) -> str:
+        """Version of the engine; of an environment that of its lock file, `none` if there is none for this kind of device."""
         if self.config.engines[name].runtime == "venv":
-            return self.facts.locks.get(engines.get(engine).lock(device_kind), "none")
-        return self.facts.engine_versions[name]
+            return self.resolved.lock_versions.get(engines.get(engine).lock(device_kind), "none")
+        return self.resolved.engine_versions[name]
 
-    def _skip(self, server: Server) -> Skip | None:
+    def _skip_of_server(self, server: Server) -> Skip | None:
         spec, gpu_count = server.spec, self.config.devices[server.gpu].gpu_count
-        reason = engines.get(spec.engine).unsupported(spec) or self._no_environment(spec)
+        reason = engines.get(spec.engine).unsupported(spec) or self._missing_environment(spec)
         if reason := reason or layout.unsupported(spec, server.gpu, gpu_count):
             return Skip("unsupported", reason)
-        if reason := self.facts.absent.get(server.gpu) or self.facts.absent_balancers.get(spec.balancer or ""):
+        if reason := self.resolved.absent_devices.get(server.gpu) or self.resolved.absent_balancers.get(
+            spec.balancer or ""
+        ):
             return Skip("absent", reason)
         return None
 
-    def _no_environment(self, spec: ServerSpec) -> str | None:
+    def _missing_environment(self, spec: ServerSpec) -> str | None:
         if spec.runtime != "venv" or spec.version != "none":
             return None
         engine = engines.get(spec.engine)
         return f"{engine.title} has no environment of servegrid's for devices of kind {spec.kind}; use another runtime"
 
-    def _load(self, axes: Axes) -> Load:
+    def _load_of(self, axes: Axes) -> Load:
         key = tuple((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes)
         if key not in self._loads:
-            options = _overridden(self.config.load, axes)
+            options = _override(self.config.load, axes)
             threads = int(axes["threads"]) if options.arrival == "closed" else None
-            definition = {"threads": threads, "prompts": self.facts.prompts}
+            definition = {"threads": threads, "prompts": self.resolved.prompt_set_id}
             definition |= load_shape.definition(options) | {"output_tokens": self.config.prompts.output_tokens}
             if options.arrival == "trace":
-                definition["trace"] = self.facts.traces[str(options.trace)]
-            name = named(definition, load_shape.shown(options, threads))
+                definition["trace"] = self.resolved.trace_hashes[str(options.trace)]
+            name = named(definition, load_shape.readable_name(options, threads))
             self._loads[key] = Load(threads, options, definition, name)
         return self._loads[key]
 
 
-LOAD_AXES = ("threads", *LoadOptions.model_fields)
+LOAD_AXES = ("threads", *LoadConfig.model_fields)
 
 
-def _overridden(section: S, axes: Axes) -> S:
-    """A section of the config with the values that the point's further axes give to its keys."""
+def _override(section: S, axes: Axes) -> S:
+    """The section of the config with its keys overridden by the point's further axes."""
     values = {axis: value for axis, value in axes.items() if axis in type(section).model_fields}
     return type(section).model_validate(section.model_dump() | values) if values else section
 
 
 def _expand(config: Config) -> Iterator[Axes]:
-    """The product of the axes less `exclude`, then `include`; every point once."""
+    """Yield the product of the axes without `exclude`, then `include`; every point once."""
     lists = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
-    product = (point for point in _product(lists) if not _matches_any(point, config.grid.exclude))
-    included = itertools.chain.from_iterable(_product(lists | _lists(entry)) for entry in config.grid.include)
+    exclude = config.grid.exclude
+    product = (point for point in _product(lists) if not any(matches(point, entry) for entry in exclude))
+    included = itertools.chain.from_iterable(_product(lists | _value_lists(entry)) for entry in config.grid.include)
     seen: set[tuple[str, ...]] = set()
     for point in itertools.chain(product, included):
         key = tuple(map(str, point.values()))
@@ -241,14 +246,10 @@ def _product(lists: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
     return (dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values()))
 
 
-def _lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _value_lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {axis: value if isinstance(value, list) else [value] for axis, value in entry.items()}
 
 
 def matches(point: Axes, entry: Mapping[str, Any]) -> bool:
     """Whether the point has, on every axis that the entry names, one of the entry's values."""
-    return all(str(point[axis]) in map(str, values) for axis, values in _lists(entry).items())
-
-
-def _matches_any(point: Axes, entries: Iterable[Mapping[str, Any]]) -> bool:
-    return any(matches(point, entry) for entry in entries)
+    return all(str(point[axis]) in map(str, values) for axis, values in _value_lists(entry).items())

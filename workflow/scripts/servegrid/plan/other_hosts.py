@@ -1,4 +1,4 @@
-"""Sessions that were measured on other hosts, read from their result folders: for devices that this host lacks."""
+"""Find sessions that were measured on other hosts, in their result folders, for devices that this host lacks."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ from servegrid.plan.grid import Grid, Load, Session
 from servegrid.records.paths import session_folder
 
 
-def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
-    """Server id -> the first of `folders` that has a session of it, and its sessions, measured or not; of an open number
-    those that there are.
+def sessions_of_other_hosts(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Session]]]:
+    """Server id -> the first of `folders` that has a session of the server, and its sessions.
 
-    Only servers of absent points are looked for: what this host can measure it measures itself. A server's id is a hash of all that
-    defines it, so it is the same on every host whose config defines the device alike.
+    The sessions are all of the config's, measured or not; with an open number of repeats only the recorded ones. Only servers of
+    absent points are looked for: what this host can measure it measures itself. A server's id is a hash of all that defines it, so
+    it is the same on every host whose config defines the device alike.
     """
     loads: dict[str, dict[str, Load]] = {}
     here = {point.server.id for point in grid.points if point.skip is None}
@@ -21,15 +21,18 @@ def merged(grid: Grid, folders: Sequence[Path]) -> dict[str, tuple[Path, list[Se
     for point in grid.points:
         if point.server.id in servers:
             loads.setdefault(point.server.id, {})[point.load.id] = point.load
-    found: dict[str, tuple[Path, list[Session]]] = {}
+    sessions_by_server: dict[str, tuple[Path, list[Session]]] = {}
     for id, server in servers.items():
         rounds = range(1, grid.config.repeats.at_most + 1)
         sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
-        home = next((folder for folder in folders if _there(folder, sessions)), None)
-        if home:
-            found[id] = (home, _there(home, sessions) if grid.config.repeats.is_open else sessions)
-    return found
+        results = next((folder for folder in folders if _recorded_sessions(folder, sessions)), None)
+        if results:
+            sessions_by_server[id] = (
+                results,
+                _recorded_sessions(results, sessions) if grid.config.repeats.is_open else sessions,
+            )
+    return sessions_by_server
 
 
-def _there(folder: Path, sessions: Iterable[Session]) -> list[Session]:
+def _recorded_sessions(folder: Path, sessions: Iterable[Session]) -> list[Session]:
     return [session for session in sessions if (session_folder(folder, session) / "session.json").exists()]

@@ -1,4 +1,4 @@
-"""What is already on disk: which loads of a session are settled, so that nothing is measured twice."""
+"""Which loads of a session are still to be measured, judged by the records on disk, so that nothing is measured twice."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,8 +9,8 @@ from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
 
 
-def missing(session: Session, results: Path, retry: Iterable[str] = ()) -> list[Load]:
-    """The loads of the session that have still to be measured, in order.
+def pending_loads(session: Session, results: Path, retry: Iterable[str] = ()) -> list[Load]:
+    """The loads of the session that are still to be measured, in order.
 
     A load is settled when its load.json is there (ok or failed), or when its server failed to start. Outcomes named in
     `retry` count as not settled.
@@ -19,17 +19,17 @@ def missing(session: Session, results: Path, retry: Iterable[str] = ()) -> list[
     retry = set(retry)
     if "failed" not in retry and failed_at_start(folder):
         return []
-    return [load for load in session.loads if not _settled(load_folder(folder, load), retry)]
+    return [load for load in session.loads if not _is_settled(load_folder(folder, load), retry)]
 
 
-def launches(session: Session, results: Path) -> int:
-    """How often the session's server was launched so far."""
+def launch_count(session: Session, results: Path) -> int:
+    """Number of launches of the session's server so far."""
     path = session_folder(results, session) / "session.json"
     return len(read_json(path)["launches"]) if path.exists() else 0
 
 
 def failed_at_start(folder: Path) -> dict[str, Any] | None:
-    """The session's record if its last launch never became ready, else None."""
+    """The session's record if its server's last launch never became ready, else None."""
     path = folder / "session.json"
     if not path.exists():
         return None
@@ -37,7 +37,7 @@ def failed_at_start(folder: Path) -> dict[str, Any] | None:
     return record if record["status"] == "failed" else None
 
 
-def _settled(folder: Path, retry: set[str]) -> bool:
+def _is_settled(folder: Path, retry: set[str]) -> bool:
     path = folder / "load.json"
     if not path.exists():
         return False

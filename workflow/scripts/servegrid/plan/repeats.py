@@ -1,4 +1,4 @@
-"""How many sessions a server gets: a number, or as many as a stated precision takes. Decided from the records alone."""
+"""How many sessions a server gets: a fixed number, or as many as a precision takes; decided from the records on disk."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,71 +6,78 @@ from typing import Any
 
 from servegrid.config.measuring import Repeats
 from servegrid.plan.grid import Grid, Load, Session
-from servegrid.plan.pending import failed_at_start, missing
+from servegrid.plan.pending import failed_at_start, pending_loads
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.stats import intervals
 from servegrid.util.files import read_json
 
 
-def wanted(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
-    """The sessions of the grid, in the order they run, less those that no load needs; outcomes in `retry` are no records here."""
-    needed = {one.id for sessions in by_server(grid).values() for one in needed_of(sessions, results, grid, retry)}
+def needed_sessions(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
+    """The sessions of the grid that a load needs, in the order they run; records with an outcome in `retry` do not count."""
+    needed = {
+        session.id
+        for sessions in sessions_by_server(grid).values()
+        for session in needed_of_server(sessions, results, grid, retry)
+    }
     return [session for session in grid.sessions if session.id in needed]
 
 
-def by_server(grid: Grid) -> dict[str, list[Session]]:
-    """All sessions that there may be, by the server's id."""
-    found: dict[str, list[Session]] = {}
+def sessions_by_server(grid: Grid) -> dict[str, list[Session]]:
+    """All possible sessions, by the server's id."""
+    by_server: dict[str, list[Session]] = {}
     for session in grid.sessions:
-        found.setdefault(session.server.id, []).append(session)
-    return found
+        by_server.setdefault(session.server.id, []).append(session)
+    return by_server
 
 
-def needed_of(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
-    """Of one server's sessions those that any of its loads needs."""
+def needed_of_server(sessions: list[Session], results: Path, grid: Grid, retry: Iterable[str] = ()) -> list[Session]:
+    """The sessions of one server that any of its loads needs."""
     repeats = grid.config.repeats
     if not repeats.is_open:
         return sessions
-    unsettled = {session.id: missing(session, results, retry) for session in sessions}
+    unsettled = {session.id: pending_loads(session, results, retry) for session in sessions}
     loads = sessions[0].loads
-    needed = {one.id for load in loads for one in _of_load(load, sessions, unsettled, results, repeats)}
+    needed = {session.id for load in loads for session in _needed_of_load(load, sessions, unsettled, results, repeats)}
     return [session for session in sessions if session.id in needed]
 
 
-def expected(load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats) -> list[Session]:
-    """The sessions of a server in which this load is to be measured: those in which it was, if they are enough; else all."""
+def expected_sessions(load: Load, sessions: Sequence[Session], results: Path, repeats: Repeats) -> list[Session]:
+    """The sessions of a server in which this load is to be measured: those in which it was, if they suffice; else all."""
     if not repeats.is_open:
         return list(sessions)
-    return _of_load(load, sessions, {one.id: missing(one, results) for one in sessions}, results, repeats)
+    return _needed_of_load(
+        load, sessions, {session.id: pending_loads(session, results) for session in sessions}, results, repeats
+    )
 
 
-def _of_load(
+def _needed_of_load(
     load: Load, sessions: Sequence[Session], unsettled: Mapping[str, list[Load]], results: Path, repeats: Repeats
 ) -> list[Session]:
-    settled = [one for one in sessions if load not in unsettled[one.id]]
-    enough = len(settled) >= repeats.at_least and is_precise(_records(load, settled, results), repeats.precision)
-    return settled if enough else list(sessions)
+    settled = [session for session in sessions if load not in unsettled[session.id]]
+    if len(settled) < repeats.at_least:
+        return list(sessions)
+    return settled if is_precise(_load_records(load, settled, results), repeats.precision) else list(sessions)
 
 
-def _records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
-    """Of the load, in each of these sessions that had a server."""
+def _load_records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
+    """The load's records in these sessions, without sessions whose server failed to start."""
     folders = [session_folder(results, session) for session in sessions]
     paths = [load_folder(folder, load) / "load.json" for folder in folders if not failed_at_start(folder)]
     return [read_json(path) for path in paths if path.exists()]
 
 
 def is_precise(loads: Iterable[Mapping[str, Any]], precision: float) -> bool:
-    """Whether half the interval of the requests per second is at most this share of their mean; of one load in several sessions.
+    """Whether half the 95 % interval of a load's requests per second over its sessions is at most this share of their mean.
 
-    One number alone has no interval. A load that has failed each time counts as precise: more sessions would tell nothing.
+    A single session has no interval. A load that failed each time counts as precise: more sessions would add nothing.
     """
-    rates = [rate for load in loads if load["status"] != "failed" and (rate := _rate(load)) > 0]
+    rates = [rate for load in loads if load["status"] != "failed" and (rate := _requests_per_s(load)) > 0]
     if not rates:
         return True
     mean = intervals.mean(rates)
     return mean.low is not None and mean.high is not None and (mean.high - mean.low) / 2 <= precision * mean.value
 
 
-def _rate(load: Mapping[str, Any]) -> float:
+def _requests_per_s(load: Mapping[str, Any]) -> float:
     seconds = load["end_s"] - load["start_s"]
     return load["requests"].get("ok", 0) / seconds if seconds > 0 else 0.0

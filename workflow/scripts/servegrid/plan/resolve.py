@@ -1,4 +1,4 @@
-"""What the grid has to know beside the config: versions, revisions, hashes, and which devices this host has."""
+"""Resolve what the config refers to: versions, revisions, hashes, and which devices and clients this host lacks."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,69 +19,71 @@ PROMPTS_VERSION = 1  # raise it when the generator makes another set from the sa
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Looked up once, before the grid is expanded; with them the grid is a pure function of the config."""
+class Resolved:
+    """What the config's names mean on this host. Looked up once; with it the grid is a pure function of the config."""
 
     model: ModelRef
     draft: ModelRef | None
-    prompts: str
-    engine_versions: Mapping[str, str]  # entry of `engines` -> version, where its environment does not say
-    locks: Mapping[str, str] = field(default_factory=dict)  # name of a lock file -> version of what it installs
-    absent: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
+    prompt_set_id: str
+    engine_versions: Mapping[str, str]  # entry of `engines` -> version, unless a lock file gives it
+    lock_versions: Mapping[str, str] = field(default_factory=dict)  # name of a lock file -> version of what it installs
+    absent_devices: Mapping[str, str] = field(default_factory=dict)  # device -> why this host lacks it
     absent_clients: Mapping[str, str] = field(default_factory=dict)  # kind of client -> what this host lacks for it
     absent_balancers: Mapping[str, str] = field(default_factory=dict)  # balancer -> what this host lacks for it
-    ready: Mapping[str, str] = field(default_factory=dict)  # path of a ready checkpoint or speculator -> its content
-    traces: Mapping[str, str] = field(default_factory=dict)  # arrival trace -> SHA-256 of its content
+    checkpoint_hashes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # path of a ready checkpoint or speculator -> its content
+    trace_hashes: Mapping[str, str] = field(default_factory=dict)  # arrival trace -> SHA-256 of its content
 
 
-def gather(config: Config) -> Facts:
-    """Look up what the config refers to.
+def resolve(config: Config) -> Resolved:
+    """Look up all files, versions and devices that the config refers to.
 
     Raises:
         ConfigError: when a file or folder that the config names is not there.
     """
-    model = _model(config.model.source, config.model.revision, _whole(config.model.gguf))
-    quantized, speculators = _whole(config.model.quantized), _whole(config.model.speculators)
+    model = _resolve_model(config.model.source, config.model.revision, _absolute_paths(config.model.gguf))
+    quantized, speculators = _absolute_paths(config.model.quantized), _absolute_paths(config.model.speculators)
     model = replace(model, quantized=quantized or None, speculators=speculators or None)
-    draft = _draft(config.model.draft)
+    draft = _resolve_draft(config.model.draft)
     versions = {name: _engine_version(name, entry) for name, entry in config.engines.items() if entry.runtime != "venv"}
-    _published(config)
-    return Facts(
+    _check_published(config)
+    return Resolved(
         model,
         draft,
-        _prompts(config, model),
+        _prompt_set_id(config, model),
         versions,
-        locks=_locks(config),
-        absent=_absent(config),
+        lock_versions=_lock_versions(config),
+        absent_devices=_absent_devices(config),
         absent_clients=_absent_clients(config),
         absent_balancers=_absent_balancers(config),
-        ready=_ready(config),
-        traces=_traces(config),
+        checkpoint_hashes=_checkpoint_hashes(config),
+        trace_hashes=_trace_hashes(config),
     )
 
 
-def _model(source: str, revision: str | None, gguf: Mapping[str, str]) -> ModelRef:
+def _resolve_model(source: str, revision: str | None, gguf: Mapping[str, str]) -> ModelRef:
     if source == "builtin":
-        return _made(NAME, REVISION)
+        return _built_model(NAME, REVISION)
     if Path(source).exists():
-        return _local(source, gguf)
-    return _hub(source, revision, gguf, "model.source")
+        return _local_model(source, gguf)
+    return _hub_model(source, revision, gguf, "model.source")
 
 
-def _whole(named: Mapping[str, str]) -> dict[str, str]:
-    """Paths that are there made absolute; what is not there is a name on the hub, or is missed later."""
-    return {name: str(Path(path).absolute()) if Path(path).exists() else path for name, path in named.items()}
+def _absolute_paths(paths: Mapping[str, str]) -> dict[str, str]:
+    """The paths, made absolute where they exist; others are hub names, or are reported missing later."""
+    return {name: str(Path(path).absolute()) if Path(path).exists() else path for name, path in paths.items()}
 
 
-def _ready(config: Config) -> dict[str, str]:
-    """Content of every ready checkpoint and speculator that lies on this machine, by its path."""
+def _checkpoint_hashes(config: Config) -> dict[str, str]:
+    """Content hash of every ready checkpoint and speculator on this host, by its path."""
     from servegrid.model.identity import revision_of
 
-    named = [*_whole(config.model.quantized).values(), *_whole(config.model.speculators).values()]
-    return {name: revision_of(Path(name)) for name in named if Path(name).exists()}
+    paths = [*_absolute_paths(config.model.quantized).values(), *_absolute_paths(config.model.speculators).values()]
+    return {path: revision_of(Path(path)) for path in paths if Path(path).exists()}
 
 
-def _local(source: str, gguf: Mapping[str, str]) -> ModelRef:
+def _local_model(source: str, gguf: Mapping[str, str]) -> ModelRef:
     from servegrid.model.identity import revision_of
 
     path = Path(source).resolve()
@@ -89,7 +91,7 @@ def _local(source: str, gguf: Mapping[str, str]) -> ModelRef:
     return ModelRef(path.name, revision, str(path), f"models/{readable(path.name)}-{revision[:8]}", dict(gguf))
 
 
-def _hub(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
+def _hub_model(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
     if "/" not in source or source.startswith((".", "/", "~")):
         raise ConfigError(
             [f"{key} = {source!r}: is not there; allowed: builtin, a folder, or a hub name such as org/model"]
@@ -100,23 +102,23 @@ def _hub(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -
     return ModelRef(source, revision, f"{folder}/checkpoint", folder, dict(gguf))
 
 
-def _made(name: str, revision: str) -> ModelRef:
+def _built_model(name: str, revision: str) -> ModelRef:
     folder = f"models/{readable(name)}-{digest(revision, 8)}"
     return ModelRef(name, revision, f"{folder}/checkpoint", folder)
 
 
-def _draft(source: str | None) -> ModelRef | None:
+def _resolve_draft(source: str | None) -> ModelRef | None:
     if source is None:
         return None
     if source == "builtin":
-        return _made(DRAFT_NAME, DRAFT_REVISION)
+        return _built_model(DRAFT_NAME, DRAFT_REVISION)
     if not Path(source).exists():
         raise ConfigError([f"model.draft = {source!r}: is not there; allowed: builtin, a folder, or null"])
-    return _local(source, {})
+    return _local_model(source, {})
 
 
 def _engine_version(name: str, entry: EngineConfig) -> str:
-    """The version the user states, or the hash of the user's program; an image's is in its name."""
+    """The version that the user states, or a hash of the user's program; an image's is in its name."""
     if entry.version or entry.runtime in ("url", "docker"):
         return entry.version or "unstated"
     assert entry.command
@@ -128,8 +130,8 @@ def _engine_version(name: str, entry: EngineConfig) -> str:
     return f"file {hashlib.sha256(program.read_bytes()).hexdigest()[:12]}"
 
 
-def _locks(config: Config) -> dict[str, str]:
-    """Version of every lock file that an engine of the config may be installed from."""
+def _lock_versions(config: Config) -> dict[str, str]:
+    """Version (a hash) of every lock file that an engine of the config may be installed from."""
     used = {engine_of(name, entry) for name, entry in config.engines.items() if entry.runtime == "venv"}
     kinds = {device.kind for device in config.devices.values()}
     files = {name: lock_file(name) for engine in used for kind in kinds for name in [engines.get(engine).lock(kind)]}
@@ -141,59 +143,59 @@ def _locks(config: Config) -> dict[str, str]:
 
 
 def lock_file(name: str) -> Path:
-    """The lock file of this name."""
+    """Path of the lock file of this name."""
     return REPOSITORY / "envs" / f"{name}.txt"
 
 
-def _prompts(config: Config, model: ModelRef) -> str:
-    """Identity of the prompt set: of a file its content, of a generated set all that goes into making it."""
-    wanted = config.prompts
-    if wanted.source == "generated":
-        return digest([PROMPTS_VERSION, model.revision, wanted.model_dump()])
-    if not Path(wanted.source).is_file():
+def _prompt_set_id(config: Config, model: ModelRef) -> str:
+    """Hash of the prompt set: of a file's content, or of all that determines a generated set."""
+    prompts = config.prompts
+    if prompts.source == "generated":
+        return digest([PROMPTS_VERSION, model.revision, prompts.model_dump()])
+    if not Path(prompts.source).is_file():
         raise ConfigError(
-            [f"prompts.source = {wanted.source!r}: is not there; allowed: generated, or a JSON Lines file"]
+            [f"prompts.source = {prompts.source!r}: is not there; allowed: generated, or a JSON Lines file"]
         )
-    content = hashlib.sha256(Path(wanted.source).read_bytes()).hexdigest()
-    return digest([content, wanted.count, wanted.output_tokens])
+    content = hashlib.sha256(Path(prompts.source).read_bytes()).hexdigest()
+    return digest([content, prompts.count, prompts.output_tokens])
 
 
-def _published(config: Config) -> None:
+def _check_published(config: Config) -> None:
     for index, name in enumerate(config.report.published):
         if not named_or_shipped(name).is_file():
             raise ConfigError([f"report.published[{index}] = {name!r}: is not there; allowed: a CSV file"])
 
 
-def _values(config: Config, axis: str) -> list[Any]:
-    """All values that the grid gives to an axis, those of its extra points among them."""
-    own = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
+def _axis_values(config: Config, axis: str) -> list[Any]:
+    """All values that the grid gives to an axis, including those of `include`."""
+    listed = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
     extra = [point[axis] for point in config.grid.include if axis in point]
-    return [*own, *(value for given in extra for value in (given if isinstance(given, list) else [given]))]
+    return [*listed, *(value for values in extra for value in (values if isinstance(values, list) else [values]))]
 
 
 def _absent_clients(config: Config) -> dict[str, str]:
     from servegrid.client.kinds import missing
 
-    used = {config.load.client, *_values(config, "client")}
+    used = {config.load.client, *_axis_values(config, "client")}
     return {"parallel": reason} if "parallel" in used and (reason := missing()) else {}
 
 
 def _absent_balancers(config: Config) -> dict[str, str]:
-    from servegrid.launch.balancer import PACKAGES, missing
+    from servegrid.launch.balancer import PACKAGES, why_missing
 
-    used = {config.server.balancer, *map(str, _values(config, "balancer"))}
-    return {kind: reason for kind in sorted(used & set(PACKAGES)) if (reason := missing(kind))}
+    used = {config.server.balancer, *map(str, _axis_values(config, "balancer"))}
+    return {kind: reason for kind in sorted(used & set(PACKAGES)) if (reason := why_missing(kind))}
 
 
-def _traces(config: Config) -> dict[str, str]:
-    named = {config.load.trace, *_values(config, "trace")} - {None}
-    files = {str(name): Path(str(name)) for name in named}
+def _trace_hashes(config: Config) -> dict[str, str]:
+    names = {config.load.trace, *_axis_values(config, "trace")} - {None}
+    files = {str(name): Path(str(name)) for name in names}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
-def _absent(config: Config) -> dict[str, str]:
+def _absent_devices(config: Config) -> dict[str, str]:
     from servegrid.host.devices import why_absent
 
-    named = {name: config.devices[name] for name in _values(config, "gpu")}
-    used = {name: device for name, device in named.items() if device.kind in ("cuda", "npu")}
-    return {name: reason for name, device in used.items() if (reason := why_absent(device))}
+    devices = {name: config.devices[name] for name in _axis_values(config, "gpu")}
+    accelerators = {name: device for name, device in devices.items() if device.kind in ("cuda", "npu")}
+    return {name: reason for name, device in accelerators.items() if (reason := why_absent(device))}

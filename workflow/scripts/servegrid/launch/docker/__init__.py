@@ -1,1 +1,1 @@
-"""Servers in containers: the daemon, images, a container's life, and who owns it."""
+"""Servers in containers: the daemon, images, running a container, and labels of its owner."""

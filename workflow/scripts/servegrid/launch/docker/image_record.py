@@ -1,4 +1,4 @@
-"""What an image's name was found to mean, on disk: looked up once, then the image is used by its digest."""
+"""The record on disk of what an image's name means: looked up once, then the image is used by its digest."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from servegrid.util.identity import digest, readable
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """An image as it was found, or `error`: why it could not be had."""
+    """An image as it was looked up, or `error`: why it could not be had."""
 
     reference: str
     id: str | None = None
@@ -22,25 +22,25 @@ class ImageRecord:
 
     @property
     def name(self) -> str:
-        """The name that means this image and no other."""
+        """A name that means exactly this image: its digest, else its id, else the reference."""
         return self.digest or self.id or self.reference
 
     @property
     def provenance(self) -> str | None:
-        """For the column image_digest: the registry's digest, or the image's own."""
+        """Value of the column image_digest: the registry's digest, else the image's id."""
         return self.digest.rpartition("@")[2] if self.digest else self.id
 
     def write(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the record atomically, as JSON."""
         write_json(path, asdict(self))
 
 
 def record_path(reference: str) -> str:
-    """The record of this image, below the folder of resources."""
+    """Path of this image's record, below the folder of resources."""
     return f"images/{readable(reference)}-{digest(reference, 8)}.json"
 
 
-def recorded(reference: str, resources: Path) -> ImageRecord | None:
+def read_image_record(reference: str, resources: Path) -> ImageRecord | None:
     """The record of this image; None if it was not looked up yet."""
     path = resources / record_path(reference)
     return ImageRecord(**read_json(path)) if path.exists() else None

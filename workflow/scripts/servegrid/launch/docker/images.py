@@ -1,4 +1,4 @@
-"""Images: found or pulled, and named by their digest."""
+"""Container images: looked up or pulled, then used by their digest."""
 
 import sys
 import time
@@ -10,10 +10,10 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 from requests.exceptions import RequestException
 
-from servegrid.launch.docker.daemon import Unreachable, connected
+from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
 from servegrid.launch.docker.image_record import ImageRecord
 
-_EVERY_S = 5.0
+_PROGRESS_INTERVAL_S = 5.0
 _GIB = 1024**3
 
 
@@ -21,26 +21,26 @@ class ImageAbsent(Exception):
     """The image is not here and cannot be pulled; the text says why."""
 
 
-def look_up(reference: str) -> ImageRecord:
-    """What the name means on this host, pulled if it is not there; an image that cannot be had is a record with `error`."""
+def resolve_image(reference: str) -> ImageRecord:
+    """Resolve an image's name to its digest, pulling it if needed; an image that cannot be had gives a record with `error`."""
     try:
-        with connected() as client:
-            pulled = not _is_there(client, reference)
+        with docker_client() as client:
+            pulled = not _is_present(client, reference)
             if pulled:
                 pull(client, reference)
             attributes = client.images.get(reference).attrs
-    except (ImageAbsent, Unreachable) as error:
+    except (ImageAbsent, DaemonUnreachable) as error:
         return ImageRecord(reference, error=str(error))
     except (DockerException, RequestException) as error:
         return ImageRecord(reference, error=f"the daemon failed: {error}")
-    return _record(reference, attributes, pulled)
+    return _image_record(reference, attributes, pulled)
 
 
-def _record(reference: str, attributes: Mapping[str, Any], pulled: bool) -> ImageRecord:
+def _image_record(reference: str, attributes: Mapping[str, Any], pulled: bool) -> ImageRecord:
     return ImageRecord(
         reference,
         id=attributes["Id"],
-        digest=_digest(reference, attributes.get("RepoDigests") or []),
+        digest=_repository_digest(reference, attributes.get("RepoDigests") or []),
         size_bytes=attributes.get("Size"),
         created=attributes.get("Created"),
         recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,27 +48,27 @@ def _record(reference: str, attributes: Mapping[str, Any], pulled: bool) -> Imag
     )
 
 
-def _digest(reference: str, digests: list[str]) -> str | None:
-    """Of the digests that the image has in several repositories, the one in the repository that was asked for."""
+def _repository_digest(reference: str, digests: list[str]) -> str | None:
+    """The image's digest in the repository that was asked for, else its first one; None if it has none."""
     repository = parse_repository_tag(reference)[0]
-    own = [one for one in digests if one.rpartition("@")[0].endswith(repository)]
-    return next(iter([*own, *digests]), None)
+    matching = [digest for digest in digests if digest.rpartition("@")[0].endswith(repository)]
+    return next(iter([*matching, *digests]), None)
 
 
-def have(client: Any, image: ImageRecord) -> None:
-    """See to it that a recorded image is there; one that was removed is pulled again, by its digest.
+def ensure_present(client: Any, image: ImageRecord) -> None:
+    """Make sure that a recorded image is on this host; one that was removed is pulled again, by its digest.
 
     Raises:
         ImageAbsent: when it cannot be.
     """
-    if _is_there(client, image.name):
+    if _is_present(client, image.name):
         return
     if image.digest is None:
         raise ImageAbsent(f"{image.name}, which {image.reference} meant when it was looked up, is not there any more")
     pull(client, image.digest)
 
 
-def _is_there(client: Any, name: str) -> bool:
+def _is_present(client: Any, name: str) -> bool:
     try:
         client.images.get(name)
     except ImageNotFound:
@@ -76,25 +76,25 @@ def _is_there(client: Any, name: str) -> bool:
     return True
 
 
-def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) -> None:
-    """Pull an image, and say now and then how far it is.
+def pull(client: Any, reference: str, print_line: Callable[[str], None] | None = None) -> None:
+    """Pull an image, and print its progress every few seconds.
 
     Raises:
         ImageAbsent: with the daemon's words, when it cannot be pulled.
     """
-    say = say or (lambda words: print(words, file=sys.stderr, flush=True))
+    print_line = print_line or (lambda line: print(line, file=sys.stderr, flush=True))
     repository, tag = parse_repository_tag(reference)
     try:
-        for words in _progress(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
-            say(f"pulling {reference}: {words}")
+        for line in _progress_lines(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
+            print_line(f"pulling {reference}: {line}")
     except APIError as error:
         raise ImageAbsent(f"cannot be pulled: {error.explanation or error}") from error
 
 
-def _progress(events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
-    """Lines of progress, at most one every few seconds, from the daemon's events."""
+def _progress_lines(events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines of progress from the daemon's events, at most one every few seconds."""
     layers: dict[str, tuple[int, int]] = {}
-    said_s = time.monotonic()
+    last_line_s = time.monotonic()
     for event in events:
         if "error" in event:
             raise ImageAbsent(f"cannot be pulled: {event['error']}")
@@ -103,12 +103,12 @@ def _progress(events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
             layers[event["id"]] = detail["current"], detail["total"]
         elif event.get("status") == "Download complete" and event.get("id") in layers:
             layers[event["id"]] = (layers[event["id"]][1],) * 2
-        if time.monotonic() - said_s > _EVERY_S:
-            said_s = time.monotonic()
-            yield _so_far(layers)
+        if time.monotonic() - last_line_s > _PROGRESS_INTERVAL_S:
+            last_line_s = time.monotonic()
+            yield _progress_line(layers)
     yield "done"
 
 
-def _so_far(layers: Mapping[str, tuple[int, int]]) -> str:
+def _progress_line(layers: Mapping[str, tuple[int, int]]) -> str:
     done, total = (sum(sizes) / _GIB for sizes in zip(*layers.values(), strict=True)) if layers else (0.0, 0.0)
     return f"{done:.2f} of {total:.2f} GiB in {len(layers)} layers"

@@ -1,4 +1,4 @@
-"""One life of a container: created, started, its log followed, stopped, removed. Run by scripts/run_container.py."""
+"""Create a container, start it, follow its log, stop it and remove it. Run by scripts/run_container.py."""
 
 import ctypes
 import math
@@ -17,99 +17,101 @@ from pydantic import TypeAdapter
 from requests.exceptions import RequestException
 
 from servegrid.launch.container import ContainerRun
-from servegrid.launch.docker.daemon import Unreachable, connected
-from servegrid.launch.docker.ownership import own_labels
+from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
+from servegrid.launch.docker.ownership import owner_labels
 from servegrid.util.files import write_json
 
-RUN, STARTED, ENDED = "container.json", "started.json", "ended.json"
-REFUSED = 125  # exit status of `docker run` when the daemon could not do it
+RUN_FILE, STARTED_FILE, ENDED_FILE = "container.json", "started.json", "ended.json"
+DAEMON_REFUSED = 125  # exit status of `docker run` when the daemon could not do it
 _PR_SET_PDEATHSIG = 1
-_LOG_S = 5.0
-DESCRIPTION = TypeAdapter(ContainerRun)
+_LOG_TIMEOUT_S = 5.0
+RUN_ADAPTER = TypeAdapter(ContainerRun)
 
 
-class ContainerLife:
-    """Looks after the container that `folder`/container.json describes, from its creation until it is removed.
+class ContainerKeeper:
+    """Run the container that `folder`/container.json describes, from its creation until it is removed.
 
     Writes started.json (id, pid: of its first process as this host counts, or null) and in the end ended.json (exit, oom_killed,
     error). Its log goes to standard output from the first byte. SIGTERM, or the death of the parent, stops it.
     """
 
-    def __init__(self, folder: Path, stop_s: float) -> None:
-        self.folder, self.stop_s = folder, stop_s
-        self.run_ = DESCRIPTION.validate_json((folder / RUN).read_bytes())
-        self._over = threading.Event()  # the container ended, or is to end
+    def __init__(self, folder: Path, stop_timeout_s: float) -> None:
+        self.folder, self.stop_timeout_s = folder, stop_timeout_s
+        self.container_run = RUN_ADAPTER.validate_json((folder / RUN_FILE).read_bytes())
+        self._finished = threading.Event()  # the container ended, or is to end
 
     def run(self) -> int:
-        """The container's exit status, or 125 when the daemon refused it."""
-        signal.signal(signal.SIGTERM, lambda *_: self._over.set())
+        """Run the container to its end; return its exit status, or 125 if the daemon refused it."""
+        signal.signal(signal.SIGTERM, lambda *_: self._finished.set())
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         try:
-            with connected() as client:
-                return self._life(client)
+            with docker_client() as client:
+                return self._run_container(client)
         except ImageNotFound as error:
-            return self._ended(kind="image", error=f"the image is not there: {error.explanation}")
+            return self._write_ended(kind="image", error=f"the image is not there: {error.explanation}")
         except APIError as error:
-            return self._ended(kind="launch", error=f"the daemon refused the container: {error.explanation or error}")
-        except (Unreachable, DockerException, RequestException) as error:
-            return self._ended(kind="launch", error=f"no container: {error}")
+            return self._write_ended(
+                kind="launch", error=f"the daemon refused the container: {error.explanation or error}"
+            )
+        except (DaemonUnreachable, DockerException, RequestException) as error:
+            return self._write_ended(kind="launch", error=f"no container: {error}")
 
-    def _ended(self, status: int = REFUSED, **more: Any) -> int:
-        write_json(self.folder / ENDED, {"exit": status, **more})
+    def _write_ended(self, status: int = DAEMON_REFUSED, **details: Any) -> int:
+        write_json(self.folder / ENDED_FILE, {"exit": status, **details})
         return status
 
-    def _life(self, client: Any) -> int:
-        container = client.containers.create(**arguments(self.run_, os.environ, own_labels()))
+    def _run_container(self, client: Any) -> int:
+        container = client.containers.create(**create_arguments(self.container_run, os.environ, owner_labels()))
         try:
-            log = self._started(container)
-            self._over.wait()
-            container.stop(timeout=math.ceil(self.stop_s))  # does nothing when it has ended
-            log.join(_LOG_S)
+            log = self._start_and_follow(container)
+            self._finished.wait()
+            container.stop(timeout=math.ceil(self.stop_timeout_s))  # does nothing when it has ended
+            log.join(_LOG_TIMEOUT_S)
             container.reload()
             state = container.attrs["State"]
             # told before the removal, which can take seconds: whoever loads the server wants to know at once
-            return self._ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
+            return self._write_ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
         finally:
             with suppress(DockerException, RequestException):  # what stays is swept before the next launch
                 container.remove(force=True, v=True)
 
-    def _started(self, container: Any) -> threading.Thread:
-        """Attached before the start, so that not a byte of the log is missed."""
+    def _start_and_follow(self, container: Any) -> threading.Thread:
+        """Start the container and return the thread that copies its log; attached before the start, so that no byte is missed."""
         output = container.attach(stdout=True, stderr=True, stream=True)
         container.start()
         container.reload()
-        pid = _pid_here(container.id, container.attrs["State"].get("Pid") or 0)
-        write_json(self.folder / STARTED, {"id": container.id, "pid": pid})
-        threading.Thread(target=self._wait, args=(container,), daemon=True, name="wait").start()
-        log = threading.Thread(target=_copy, args=(output,), daemon=True, name="log")
+        pid = _local_pid(container.id, container.attrs["State"].get("Pid") or 0)
+        write_json(self.folder / STARTED_FILE, {"id": container.id, "pid": pid})
+        threading.Thread(target=self._wait_for_end, args=(container,), daemon=True, name="wait").start()
+        log = threading.Thread(target=_copy_log, args=(output,), daemon=True, name="log")
         log.start()
         return log
 
-    def _wait(self, container: Any) -> None:
+    def _wait_for_end(self, container: Any) -> None:
         try:
             container.wait()
         except (DockerException, RequestException) as error:  # the daemon went away, and with it what it looked after
             print(f"servegrid: waiting for the container failed: {error}", file=sys.stderr, flush=True)
-        self._over.set()
+        self._finished.set()
 
 
-def _copy(output: Iterable[bytes]) -> None:
+def _copy_log(output: Iterable[bytes]) -> None:
     with suppress(OSError, DockerException, RequestException):
         for chunk in output:
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
 
 
-def _pid_here(container: str, pid: int) -> int | None:
-    """The pid, if it means the container here too; a daemon in a virtual machine counts other processes."""
+def _local_pid(container: str, pid: int) -> int | None:
+    """The pid, if it is the container's on this host too, else None; a daemon in a virtual machine numbers processes anew."""
     try:
         return pid if container in Path(f"/proc/{pid}/cgroup").read_text() else None
     except OSError:
         return None
 
 
-def arguments(run: ContainerRun, environment: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
-    """The container for `DockerClient.containers.create`; a variable without a value has that of `environment`."""
+def create_arguments(run: ContainerRun, environment: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
+    """Keyword arguments of `DockerClient.containers.create`; a variable without a value takes that of `environment`."""
     needs, cache = run.needs, run.needs.cache
     mounts = [Mount(str(path), str(path), type="bind", read_only=True) for path in run.mounts]
     mounts += [Mount(cache, run.cache_volume, type="volume")] if cache and run.cache_volume else []

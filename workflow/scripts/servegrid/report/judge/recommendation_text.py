@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from servegrid.launch.deploy import Form
+from servegrid.launch.deploy import DeploymentForm
 from servegrid.report.evidence import Evidence
 from servegrid.report.format import counted, ends, number
 from servegrid.report.judge.claim_rulings import estimate_data, estimate_words
@@ -13,7 +13,7 @@ from servegrid.report.judge.recommendation import UNITS, Recommendation, Rival
 _SHOWN = 5
 
 
-def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -> dict[str, Any]:
+def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[DeploymentForm]) -> dict[str, Any]:
     """Return the recommendation in plain values; `summary`, `lead` and what follows it, is what a terminal shows."""
     lead, *rest = summary(chosen, evidence)
     return {
