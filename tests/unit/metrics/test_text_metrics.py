@@ -9,7 +9,7 @@ import pytest
 from data.results import WORDS
 from servegrid.metrics import texts as texts_module
 from servegrid.metrics.texts import Answers, beyond, compare, first_difference
-from servegrid.metrics.trigrams import distance, garble, strangest, trigrams
+from servegrid.metrics.trigrams import distance, foreign, strangest, trigrams
 from servegrid.records.schema import RequestRecord, requests_table, write_requests
 
 
@@ -125,7 +125,7 @@ def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
 
 
 def test_garble_needs_enough_text() -> None:
-    assert garble(["short"], ["text"], [sentence(1)]) is None
+    assert foreign(*([trigrams(text)] for text in ("short", "text", sentence(1)))) is None
 
 
 @pytest.mark.parametrize(

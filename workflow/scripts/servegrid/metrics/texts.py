@@ -100,7 +100,7 @@ class Sameness:
         divergence_characters_p50: median place of the first character that differs, over the answers that do, in Unicode
             characters (not tokens: what the server's tokens are is not recorded).
         text_distance: mean distance of the answers that differ (0 to 1), see `distance`.
-        garble: see `garble`.
+        garble: how foreign they are to its language (0 to 1), see `foreign` and `strangest`.
     """
 
     changed: dict[str, float] = field(default_factory=dict)
@@ -168,7 +168,7 @@ def first_difference(one: str, other: str) -> int:
 
 
 def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) -> float | None:
-    """`garble` of a load's texts, of which at most half of the baseline's prompts are used, so that others are left."""
+    """How foreign a load's texts are to the baseline's language, of which at most half of the baseline's prompts are used, so that others are left."""
     half = max(1, len(baseline.prompts) // 2)
     judged = dict(list(zip(places, grams, strict=True))[:half])
     others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
