@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,17 +76,16 @@ def _is_there(client: Any, name: str) -> bool:
     return True
 
 
-def pull(client: Any, reference: str, say: Callable[[str], None] | None = None) -> None:
+def pull(client: Any, reference: str) -> None:
     """Pull an image, and say now and then how far it is.
 
     Raises:
         ImageAbsent: with the daemon's words, when it cannot be pulled.
     """
-    say = say or (lambda words: print(words, file=sys.stderr, flush=True))
     repository, tag = parse_repository_tag(reference)
     try:
         for words in _progress(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
-            say(f"pulling {reference}: {words}")
+            print(f"pulling {reference}: {words}", file=sys.stderr, flush=True)
     except APIError as error:
         raise ImageAbsent(f"cannot be pulled: {error.explanation or error}") from error
 
