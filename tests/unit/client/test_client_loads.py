@@ -102,9 +102,9 @@ def test_planned_arrivals() -> None:
     assert [at - planned[0] for at in planned] == pytest.approx(plan)  # type: ignore[operator]
     assert all(record.thread is None and record.sent_s >= record.planned_s for record in result.records)  # type: ignore[operator]
     assert {record.status for record in result.records} == {"ok"} and in_flight(result.records[:4]) == 4
-    assert result.lateness is not None and 0 <= result.lateness.p50_s <= result.lateness.p99_s <= result.lateness.max_s
+    assert result.lateness is not None and 0 <= result.lateness.p50_s <= result.lateness.p99_s
     late = max(record.sent_s - record.planned_s for record in result.records)  # type: ignore[operator]
-    assert result.lateness.max_s == pytest.approx(late)
+    assert result.lateness.p99_s == pytest.approx(late), "the last of five"
 
 
 def test_planned_arrivals_do_not_wait_for_a_server_that_is_stuck() -> None:

@@ -11,6 +11,7 @@ from servegrid.collect.aggregate import energy_per_token
 from servegrid.metrics.energy import energy_columns, energy_warnings, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window
 from servegrid.records.schema import TELEMETRY
+from servegrid.results.warnings import RowWarning
 
 Value = float | None | Callable[[float], float | None]
 
@@ -47,7 +48,7 @@ def test_a_counter_that_stands_still_is_none_and_the_power_counts() -> None:
     stuck = samples("A", TIMES, power_w=100.0, energy_j=5000.0)
     here = window(10, 30, stuck)
     assert energy_columns(here, ["A"], None)["energy_j"] == pytest.approx(2000)
-    assert energy_warnings(here, ["A"]) == ["energy from power samples"]
+    assert energy_warnings(here, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
 
 
 def session(energy_j: float | None, above_j: float | None, tokens: float | None) -> Any:
@@ -81,7 +82,7 @@ def test_a_counter_that_begins_anew_is_not_believed() -> None:
     anew = samples("A", TIMES, power_w=100.0, energy_j=lambda t: 5000 + 100 * t if t < 20 else 100 * t - 1000)
     found = window(10, 30, anew)
     assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(2000), "by the power"
-    assert energy_warnings(found, ["A"]) == ["energy from power samples"]
+    assert energy_warnings(found, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
 
 
 def test_gpus_are_summed_and_one_unknown_makes_all_unknown() -> None:
@@ -95,25 +96,25 @@ def test_without_a_counter_power_is_integrated() -> None:
     ramp = samples("A", TIMES, power_w=lambda t: 10 * t, energy_j=None)
     found = window(10.25, 30, ramp)
     assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(5 * (30**2 - 10.25**2))
-    assert energy_warnings(found, ["A"]) == ["energy from power samples"]
+    assert energy_warnings(found, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
 
 
 @pytest.mark.parametrize(
-    ("start_s", "end_s", "frame", "phrases"),
+    ("start_s", "end_s", "frame", "warnings"),
     [
         (10, 30, STEADY, []),
-        (10, 15, STEADY, ["energy window short"]),
-        (30, 60, STEADY, ["energy samples missing"]),
-        (10, 30, STEADY[(STEADY["t_s"] < 15) | (STEADY["t_s"] > 25)], ["energy samples missing"]),
-        (10, 30, STEADY[STEADY["t_s"] < 5], ["energy samples missing"]),
-        (10, 30, STEADY.assign(power_w=150.0), ["energy counter and power differ"]),
-        (10, 30, STEADY.assign(power_w=None, energy_j=None).astype({"power_w": float, "energy_j": float}), ["energy samples missing"]),
+        (10, 15, STEADY, [RowWarning.ENERGY_WINDOW_SHORT]),
+        (30, 60, STEADY, [RowWarning.ENERGY_SAMPLES_MISSING]),
+        (10, 30, STEADY[(STEADY["t_s"] < 15) | (STEADY["t_s"] > 25)], [RowWarning.ENERGY_SAMPLES_MISSING]),
+        (10, 30, STEADY[STEADY["t_s"] < 5], [RowWarning.ENERGY_SAMPLES_MISSING]),
+        (10, 30, STEADY.assign(power_w=150.0), [RowWarning.ENERGY_DIFFERS]),
+        (10, 30, STEADY.assign(power_w=None, energy_j=None).astype({"power_w": float, "energy_j": float}), [RowWarning.ENERGY_SAMPLES_MISSING]),
     ],
 )  # fmt: skip
 def test_what_the_samples_do_not_carry_is_said(
-    start_s: float, end_s: float, frame: pd.DataFrame, phrases: list[str]
+    start_s: float, end_s: float, frame: pd.DataFrame, warnings: list[RowWarning]
 ) -> None:
-    assert energy_warnings(window(start_s, end_s, frame), ["A"]) == phrases
+    assert energy_warnings(window(start_s, end_s, frame), ["A"]) == warnings
     assert energy_warnings(window(start_s, end_s, frame), []) == []
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from isolation import REPOSITORY
 from servegrid.model.vocabulary import tokenizer_json
 from servegrid.prompts import files
-from servegrid.prompts.files import Prompt, prompt_set_hash
+from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import generate, warmup_prompts
 from servegrid.prompts.spread import Spread, lengths
 from servegrid.prompts.words import COMMON_WORDS, source_for
@@ -87,18 +87,6 @@ def test_output_lengths_spread_if_asked(builtin_tokenizer: Path) -> None:
 def test_more_words_begin_with_the_fewer(builtin_tokenizer: Path) -> None:
     for source in (source_for(builtin_tokenizer), source_for(None)):
         assert source.words("x", 50)[:20] == source.words("x", 20)
-
-
-def test_the_hash_sees_ids_texts_lengths_and_order() -> None:
-    sets = [
-        [Prompt("a", "x"), Prompt("b", "y")],
-        [Prompt("b", "y"), Prompt("a", "x")],
-        [Prompt("a", "x"), Prompt("c", "y")],
-        [Prompt("a", "x"), Prompt("b", "z")],
-        [Prompt("a", "x"), Prompt("b", "y", 1)],
-        [Prompt("a", "x")],
-    ]
-    assert len({prompt_set_hash(prompts) for prompts in sets}) == len(sets)
 
 
 def test_warm_up_begins_as_no_measured_prompt_does() -> None:

@@ -19,6 +19,7 @@ from servegrid.report.tables.screen_order import for_reading, without_reasons
 from servegrid.report.tables.table import Table, condense
 from servegrid.report.tables.write import to_csv, to_html, to_markdown
 from servegrid.results.points import read_points
+from servegrid.results.warnings import RowWarning, join_warnings
 
 DATA = TESTS / "data" / "report"
 SETTINGS = Settings(title="Golden", axes=("memory_fraction",))
@@ -196,6 +197,16 @@ def test_html_runs_its_own_script_only_and_loads_nothing(article: Table) -> None
 def test_sorting_has_the_number_behind_every_formatted_cell(article: Table) -> None:
     values = [attrs["data-v"] for tag, attrs in _Page(to_html(article)).tags if "data-v" in attrs]
     assert "12345.7" in values and "23.517" in values
+
+
+def test_notes_say_what_a_warning_means_and_what_to_do(points: pd.DataFrame) -> None:
+    text = join_warnings([RowWarning.COLD_START, RowWarning.SHARED_HOST])
+    notes = comparison_table(points.assign(warnings=text), SETTINGS).notes
+    found = [note for note in notes if note.startswith("Warning")]
+    assert found == [
+        f"Warning \u201c{one.phrase}\u201d: {one.meaning} {one.hint}"
+        for one in (RowWarning.SHARED_HOST, RowWarning.COLD_START)
+    ]
 
 
 def test_notes_on_the_load_client(points: pd.DataFrame) -> None:

@@ -6,22 +6,8 @@ import pytest
 from servegrid.stats.intervals import PAIRED_FROM, Estimate, mean, ratio, shared_level, slope, t_quantile
 
 
-@pytest.mark.parametrize(
-    ("level", "freedom", "t"),
-    [
-        (0.95, 1, 12.706),
-        (0.95, 2, 4.303),
-        (0.95, 3, 3.182),
-        (0.95, 4, 2.776),
-        (0.95, 5, 2.571),
-        (0.9, 7, 1.895),
-        (0.99, 10, 3.169),
-        (0.95, 30, 2.042),
-        (0.95, 120, 1.98),
-        (0.999, 6, 5.959),
-    ],
-)
-def test_quantiles_are_those_of_the_printed_tables(level: float, freedom: int, t: float) -> None:
+@pytest.mark.parametrize(("level", "freedom", "t"), [(0.95, 1, 12.706), (0.9, 7, 1.895), (0.999, 6, 5.959)])
+def test_quantiles_are_two_sided(level: float, freedom: int, t: float) -> None:
     assert t_quantile(level, freedom) == pytest.approx(t, abs=6e-4)
 
 

@@ -12,7 +12,7 @@ from helpers.evidence import evidence_of
 from servegrid.report.judge.recommendation import recommend
 from servegrid.report.settings import Settings
 from servegrid.stats.intervals import mean, ratio, shared_level
-from servegrid.stats.noise import NONE, Noise, digamma, noise_of, trigamma, trigamma_inverse
+from servegrid.stats.noise import NONE, Noise, noise_of
 
 Sigma = Callable[[random.Random], float]
 
@@ -33,15 +33,6 @@ def spread(draw: random.Random) -> float:
 
 def mixed(draw: random.Random) -> float:
     return 0.15 if draw.random() < 0.2 else 0.03
-
-
-def test_functions_of_the_tables() -> None:
-    # Abramowitz and Stegun (1964), table 6.1; psi(1/2) = -gamma - 2 ln 2, psi'(1/2) = pi^2 / 2
-    assert digamma(1) == pytest.approx(-0.5772156649, abs=1e-10)
-    assert digamma(0.5) == pytest.approx(-0.5772156649 - 2 * math.log(2), abs=1e-10)
-    assert trigamma(1) == pytest.approx(math.pi**2 / 6, abs=1e-10)
-    assert trigamma(0.5) == pytest.approx(math.pi**2 / 2, abs=1e-10)
-    assert [trigamma_inverse(trigamma(x)) for x in (0.01, 0.5, 3.0, 400.0)] == pytest.approx([0.01, 0.5, 3.0, 400.0])
 
 
 def test_like_variances_are_pooled_and_unlike_ones_are_not() -> None:

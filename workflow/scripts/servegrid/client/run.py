@@ -36,7 +36,6 @@ class Lateness:
 
     p50_s: float
     p99_s: float
-    max_s: float
 
 
 @dataclass(slots=True)
@@ -175,7 +174,7 @@ def _result(records: list[RequestRecord], cpu_s: float, interruption: BaseExcept
         last_sent_s=max(sent, default=now),
         end_s=max(ends, default=now),
         client_cpu_s=cpu_s,
-        lateness=Lateness(_quantile(late, 0.5), _quantile(late, 0.99), late[-1]) if late else None,
+        lateness=Lateness(_quantile(late, 0.5), _quantile(late, 0.99)) if late else None,
         unsent=0 if total is None else total - len(records),
         workers=job.workers,
         interrupted_by=interruption,

@@ -23,9 +23,9 @@ from servegrid.plan.grid import LOAD_AXES, Grid, Point, Session
 from servegrid.plan.other_hosts import sessions_of_other_hosts
 from servegrid.plan.repeats import expected_sessions, is_precise, sessions_by_server
 from servegrid.records.paths import load_folder, session_folder
-from servegrid.results import warnings
 from servegrid.results.axes import label
 from servegrid.results.columns import COLUMNS, SESSION_COLUMNS
+from servegrid.results.warnings import RowWarning, join_warnings, split_warnings
 from servegrid.util.files import read_json
 
 Row = dict[str, Any]
@@ -216,13 +216,13 @@ class _Reader:
             return {}
         row = self._cached(point, "point", measured, lambda price, slo: _with_warnings(measured, price, slo))
         row = row | self._comparisons.columns(point, measured) | provenance(measured[0])
-        found = row["warnings"] + self._comparisons.warnings(point, row) + self._imprecise(measured)
-        return row | {"warnings": warnings.joined(found)}
+        found = split_warnings(row["warnings"]) + self._comparisons.warnings(point, row) + self._imprecise(measured)
+        return row | {"warnings": join_warnings(found)}
 
-    def _imprecise(self, measured: list[Measured]) -> list[str]:
+    def _imprecise(self, measured: list[Measured]) -> list[RowWarning]:
         repeats = self.grid.config.repeats
         precise = not repeats.is_open or is_precise((one.load for one in measured), repeats.precision)
-        return [] if precise else ["not as precise as asked"]
+        return [] if precise else [RowWarning.IMPRECISE]
 
     def _cached(self, point: Point, what: str, measured: list[Measured], compute: Compute) -> Row:
         key, files = self._key(point, what, measured)
@@ -243,4 +243,4 @@ class _Reader:
 def _with_warnings(measured: list[Measured], price: float | None, slo: Mapping[str, float]) -> Row:
     row = numbers(measured, price, slo)
     row |= {"client_bound": request_metrics.client_bound(*(row[name] for name in request_metrics.PACE))}
-    return row | {"warnings": warning_rules.of_point(measured, row["client_bound"])}
+    return row | {"warnings": join_warnings(warning_rules.of_point(measured, row["client_bound"]))}

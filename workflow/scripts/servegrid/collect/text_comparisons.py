@@ -8,10 +8,22 @@ from servegrid.collect.row_cache import RowCache
 from servegrid.metrics import texts
 from servegrid.plan.grid import Grid, Point, matches
 from servegrid.results.axes import NO_EFFECT
+from servegrid.results.warnings import RowWarning
 
 Row = dict[str, Any]
 Sessions = Callable[[Point], Sequence[Measured]]
-FEATURES = ("speculation", "quantization")
+CHANGES = {
+    "speculation": {
+        "changed": RowWarning.SPECULATION_CHANGES_TEXTS,
+        "unclear": RowWarning.SPECULATION_MAY_CHANGE_TEXTS,
+    },
+    "quantization": {
+        "changed": RowWarning.QUANTIZATION_CHANGES_TEXTS,
+        "unclear": RowWarning.QUANTIZATION_MAY_CHANGE_TEXTS,
+    },
+}
+"""Feature -> what a verdict on the texts with and without it leads to; others lead to none."""
+FEATURES = tuple(CHANGES)
 FLOORED = ("divergence_characters_p50", "text_distance")
 
 
@@ -38,14 +50,14 @@ class Comparisons:
         row: Row = {name: found[name] for name in ("agreement", *FLOORED, "garble")}
         return row | {"agreement_floor": floor["agreement"]} | {f"{name}_floor": floor[name] for name in FLOORED}
 
-    def warnings(self, point: Point, row: Row) -> list[str]:
+    def warnings(self, point: Point, row: Row) -> list[RowWarning]:
         """What the texts say against the point; of a feature only at temperature 0, where texts should not change."""
-        found = ["garbled texts"] if (row.get("garble") or 0) >= texts.GARBLED else []
+        found = [RowWarning.GARBLED_TEXTS] if (row.get("garble") or 0) >= texts.GARBLED else []
         if point.load.options.temperature == 0:
-            found += [phrase for feature in FEATURES if (phrase := self._of_feature(point, feature))]
+            found += [warning for feature in FEATURES if (warning := self._of_feature(point, feature))]
         return found
 
-    def _of_feature(self, point: Point, feature: str) -> str | None:
+    def _of_feature(self, point: Point, feature: str) -> RowWarning | None:
         counterpart, measured = self._counterpart(point, feature), self._sessions(point)
         theirs = self._sessions(counterpart) if counterpart else []
         if not theirs or not measured:
@@ -54,7 +66,7 @@ class Comparisons:
         what = [feature, "beyond", len(again)]
         files = _files([base, *again, *measured])
         verdict = self._cache.get(what, files, lambda: _beyond(measured, base, again))
-        return {"changed": f"{feature} changes texts", "unclear": f"{feature} may change texts"}.get(verdict)
+        return CHANGES[feature].get(verdict)
 
     def _counterpart(self, point: Point, feature: str) -> Point | None:
         """The same point with the feature off; None if it is off already or the grid has no such point."""

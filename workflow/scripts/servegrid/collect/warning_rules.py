@@ -1,4 +1,4 @@
-"""Which of the warnings in phrases.py a measured load or point deserves."""
+"""The rules by which a measured load or point gets a warning (results/warnings.py has their texts)."""
 
 from collections.abc import Sequence
 
@@ -10,47 +10,48 @@ from servegrid.collect.measured_load import Measured
 from servegrid.metrics import request_metrics
 from servegrid.metrics.drift import drift
 from servegrid.metrics.energy import energy_warnings
+from servegrid.results.warnings import RowWarning
 
 LEAST_SHARE = 0.05
 OTHERS_SHARE = 0.1
 COLD_FACTOR = 1.2
 COLD_SPREADS = 3
 THROTTLES = {
-    "throttled by heat": pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
+    RowWarning.THROTTLED_BY_HEAT: pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
     | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown,
-    "slowed by hardware": pynvml.nvmlClocksThrottleReasonHwSlowdown
+    RowWarning.SLOWED_BY_HARDWARE: pynvml.nvmlClocksThrottleReasonHwSlowdown
     | pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown,
-    "power-capped": pynvml.nvmlClocksThrottleReasonSwPowerCap,
+    RowWarning.POWER_CAPPED: pynvml.nvmlClocksThrottleReasonSwPowerCap,
 }
 """NVML's bits (nvml.h, nvmlClocksEventReasons): an idle GPU and clocks that the user set are no throttling."""
 
 
-def of_point(measured: Sequence[Measured], client_bound: bool | None) -> list[str]:
+def of_point(measured: Sequence[Measured], client_bound: bool | None) -> list[RowWarning]:
     """Warnings of a point from its sessions: what any of them shows, and what shows only between them."""
-    found = [phrase for one in measured for phrase in of_load(one)]
-    found += ["client-bound"] if client_bound else []
-    return found + (["cold start"] if is_cold(measured) else [])
+    found = [warning for one in measured for warning in of_load(one)]
+    found += [RowWarning.CLIENT_BOUND] if client_bound else []
+    return found + ([RowWarning.COLD_START] if is_cold(measured) else [])
 
 
-def of_load(one: Measured) -> list[str]:
+def of_load(one: Measured) -> list[RowWarning]:
     """Warnings of one load."""
     found = throttled(one.window.device(*one.gpus), one.gpus)
     found += energy_warnings(one.window, one.gpus)
-    found += ["latency drifts"] if drifts(one.requests) else []
-    found += ["shared host"] if host_shared(one) else []
-    return found + (["shared GPU"] if one.launch.get("others_on_gpu") else [])
+    found += [RowWarning.LATENCY_DRIFTS] if drifts(one.requests) else []
+    found += [RowWarning.SHARED_HOST] if host_shared(one) else []
+    return found + ([RowWarning.SHARED_GPU] if one.launch.get("others_on_gpu") else [])
 
 
-def throttled(samples: pd.DataFrame, gpus: Sequence[str]) -> list[str]:
+def throttled(samples: pd.DataFrame, gpus: Sequence[str]) -> list[RowWarning]:
     """Which kinds of throttling the samples of a load show on any of the GPUs."""
     if not gpus or not len(samples):
         return []
     found = []
-    for phrase, bits in THROTTLES.items():
+    for warning, bits in THROTTLES.items():
         reasons = samples.dropna(subset=["throttle_reasons"])
         slowed = (reasons["throttle_reasons"].astype("int64") & bits) != 0
         shares = slowed.groupby(reasons["device"]).mean()
-        found += [phrase] if (shares >= LEAST_SHARE).any() else []
+        found += [warning] if (shares >= LEAST_SHARE).any() else []
     return found
 
 

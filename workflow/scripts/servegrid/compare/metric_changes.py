@@ -44,11 +44,17 @@ def _has_interval(point: Values) -> bool:
 
 def _untrusted(found: Mapping[str, Sequence[Values]]) -> list[Change]:
     return [
-        Change(one.axes, metric, *one.against, None, "untrusted")
+        Change(one.axes, metric, *_phrases(one), None, "untrusted")
         for metric, points in found.items()
         for one in points
         if any(one.against) and (one.before or one.after)
     ]
+
+
+def _phrases(values: Values) -> tuple[str | None, str | None]:
+    """What speaks against the metric in each run, in words."""
+    before, after = values.against
+    return before and before.phrase, after and after.phrase
 
 
 def _one_sided(found: Mapping[str, Sequence[Values]]) -> list[Change]:

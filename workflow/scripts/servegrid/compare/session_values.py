@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from servegrid.compare.runs import Pair, Side
 from servegrid.plan.grid import LOAD_AXES
-from servegrid.results.warnings import distrust
+from servegrid.results.warnings import RowWarning, distrust
 
 OF_SERVER = ("startup_s",)
 """Metrics of a launch: every load of the server has the same."""
@@ -23,7 +23,7 @@ class Values:
     axes: dict[str, str]
     before: Mapping[int, float]
     after: Mapping[int, float]
-    against: tuple[str | None, str | None] = (None, None)
+    against: tuple[RowWarning | None, RowWarning | None] = (None, None)
 
     @property
     def compared(self) -> bool:
@@ -75,8 +75,8 @@ def _measured(side: Side | None) -> bool:
     return side is not None and bool(len(side.sessions))
 
 
-def _against(side: Side, metric: str) -> str | None:
-    return distrust(side.point.get("warnings"), metric) or None
+def _against(side: Side, metric: str) -> RowWarning | None:
+    return distrust(side.point.get("warnings"), metric)
 
 
 def _by_round(side: Side, metric: str) -> Mapping[int, float]:

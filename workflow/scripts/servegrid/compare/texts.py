@@ -2,15 +2,19 @@
 
 from servegrid.compare.change import Change
 from servegrid.compare.runs import Side
-from servegrid.metrics.texts import ANSWERS, Answers, compare
-from servegrid.metrics.texts import GARBLED as FROM
+from servegrid.metrics.texts import ANSWERS, GARBLED, Answers, compare
 from servegrid.records.paths import load_folder_by_ids
 from servegrid.records.schema import read_table
-from servegrid.results.warnings import GARBLED
+from servegrid.results.warnings import RowWarning, split_warnings
 
-JUDGED_WARNINGS = (GARBLED, "speculation changes texts", "quantization changes texts")
+JUDGED_WARNINGS = (
+    RowWarning.GARBLED_TEXTS,
+    RowWarning.SPECULATION_CHANGES_TEXTS,
+    RowWarning.QUANTIZATION_CHANGES_TEXTS,
+)
 """Warnings that say that an answer is not what it should be; the others say how far a number can be trusted."""
 FOREIGN = "texts in another language than before, or garbage"
+_GARBAGE = (RowWarning.GARBLED_TEXTS.phrase, FOREIGN)
 
 
 def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
@@ -19,8 +23,8 @@ def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
     Other texts alone are no verdict: another version may round differently. Without the raw sessions beside the tables only
     the warnings are told.
     """
-    was, now = _warnings(before), _warnings(after)
-    if GARBLED not in (*was, *now) and _foreign(before, after):
+    was, now = _phrases(before), _phrases(after)
+    if RowWarning.GARBLED_TEXTS.phrase not in (*was, *now) and _foreign(before, after):
         now.append(FOREIGN)
     came = [Change(axes, "warnings", None, phrase, None, "worse") for phrase in now if phrase not in was]
     went = [Change(axes, "warnings", phrase, None, None, "better") for phrase in was if phrase not in now]
@@ -28,19 +32,20 @@ def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
 
 
 def _garbage(axes: dict[str, str], *runs: list[str]) -> list[Change]:
-    was, now = (next((phrase for phrase in found if phrase in (GARBLED, FOREIGN)), None) for found in runs)
+    was, now = (next((phrase for phrase in found if phrase in _GARBAGE), None) for found in runs)
     return [Change(axes, "texts", was, now, None, "garbled")] if was or now else []
 
 
-def _warnings(side: Side) -> list[str]:
-    found = str(side.point.get("warnings") or "").split("; ")
-    return [phrase for phrase in JUDGED_WARNINGS if phrase in found]
+def _phrases(side: Side) -> list[str]:
+    """The judged warnings of a point in words, as a change between runs is told."""
+    warnings = split_warnings(side.point.get("warnings"))
+    return [warning.phrase for warning in JUDGED_WARNINGS if warning in warnings]
 
 
 def _foreign(before: Side, after: Side) -> bool:
     """Whether the first session's texts are not in the language of those before, of which either may be the garbage (garble.py)."""
     theirs, mine = _answers(before), _answers(after)
-    return theirs is not None and mine is not None and (compare([mine], theirs).garble or 0) >= FROM
+    return theirs is not None and mine is not None and (compare([mine], theirs).garble or 0) >= GARBLED
 
 
 def _answers(side: Side) -> Answers | None:

@@ -11,9 +11,9 @@ from servegrid import engines
 from servegrid.config.reference import config_reference
 from servegrid.engines import Engine
 from servegrid.results.columns import LATENCY_COLUMNS, LATENCY_DEFINITIONS, PERCENTILE_LABELS, TABLE, Column
-from servegrid.results.warnings import PHRASES
+from servegrid.results.warnings import RowWarning
 
-WARNING_HEADERS = ("warning", "meaning")
+WARNING_HEADERS = ("warning", "meaning", "what to do")
 
 
 def pages(repository: Path) -> dict[Path, str]:
@@ -72,8 +72,8 @@ def warnings() -> str:
 
 def _warning_rows() -> Iterator[tuple[str, ...]]:
     """What WARNING_HEADERS names, of each warning."""
-    for phrase, meaning in PHRASES.items():
-        yield _code(phrase), meaning
+    for warning in RowWarning:
+        yield _code(warning.phrase), warning.meaning, warning.hint
 
 
 def abilities() -> str:

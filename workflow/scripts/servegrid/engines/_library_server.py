@@ -9,8 +9,6 @@ from servegrid.engines.base import Launch, Metrics, Reported, ServerSpec
 METRICS = Metrics(
     running="servegrid_requests_running",
     waiting="servegrid_requests_waiting",
-    prompt_tokens="servegrid_prompt_tokens_total",
-    output_tokens="servegrid_output_tokens_total",
 )
 
 

@@ -36,8 +36,6 @@ class Aphrodite(Engine):
         running="aphrodite:num_requests_running",
         waiting="aphrodite:num_requests_waiting",
         kv_cache="aphrodite:kv_cache_usage_perc",
-        prompt_tokens="aphrodite:prompt_tokens_total",
-        output_tokens="aphrodite:generation_tokens_total",
         drafts="aphrodite:spec_decode_num_drafts_total",
         drafted_tokens="aphrodite:spec_decode_num_draft_tokens_total",
         accepted_tokens="aphrodite:spec_decode_num_accepted_tokens_total",

@@ -36,8 +36,6 @@ class Aphrodite05(Engine):
         running="aphrodite:num_requests_running",
         waiting="aphrodite:num_requests_waiting",
         kv_cache="aphrodite:gpu_cache_usage_perc",
-        prompt_tokens="aphrodite:prompt_tokens_total",
-        output_tokens="aphrodite:generation_tokens_total",
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:

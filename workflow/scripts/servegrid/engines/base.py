@@ -116,8 +116,6 @@ class Metrics:
     kv_cache: str | None = None
     kv_cache_tokens: str | None = None  # room in the cache
     kv_cache_info: tuple[str, str] | None = None  # the same, as a label of a series: its name and the label
-    prompt_tokens: str | None = None
-    output_tokens: str | None = None
     drafted_tokens: str | None = None
     accepted_tokens: str | None = None
     acceptance_rate: str | None = None  # of servers that count neither

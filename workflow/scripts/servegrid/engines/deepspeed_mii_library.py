@@ -17,12 +17,7 @@ class DeepSpeedMIILibrary(Engine):
     devices = ("cuda",)
     quantizations = {"none": "default", "fp6": "wf6af16"}
     has_prefix_cache = False
-    metrics = Metrics(
-        running="servegrid_requests_running",
-        waiting="servegrid_requests_waiting",
-        prompt_tokens="servegrid_prompt_tokens_total",
-        output_tokens="servegrid_output_tokens_total",
-    )
+    metrics = Metrics(running="servegrid_requests_running", waiting="servegrid_requests_waiting")
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The checkpoint, with its tokenizer; and the server's own program, which a container needs mounted."""

@@ -29,8 +29,6 @@ class LlamaCpp(Engine):
     metrics = Metrics(
         running="llamacpp:requests_processing",
         waiting="llamacpp:requests_deferred",
-        prompt_tokens="llamacpp:prompt_tokens_total",
-        output_tokens="llamacpp:tokens_predicted_total",
         drafts="llamacpp:spec_decode_num_drafts_total",
         drafted_tokens="llamacpp:spec_decode_num_draft_tokens_total",
         accepted_tokens="llamacpp:spec_decode_num_accepted_tokens_total",

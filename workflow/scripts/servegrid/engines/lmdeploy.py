@@ -35,8 +35,6 @@ class LMDeploy(Engine):
         running="lmdeploy:num_requests_running",
         waiting="lmdeploy:num_requests_waiting",
         kv_cache="lmdeploy:gpu_cache_usage_perc",
-        prompt_tokens="lmdeploy:prompt_tokens_total",
-        output_tokens="lmdeploy:generation_tokens_total",
         drafts="lmdeploy:spec_decode_num_drafts_total",
         drafted_tokens="lmdeploy:spec_decode_num_draft_tokens_total",
         accepted_tokens="lmdeploy:spec_decode_num_accepted_tokens_total",

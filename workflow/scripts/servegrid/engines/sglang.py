@@ -50,8 +50,6 @@ class SGLang(Engine):
         running="sglang:num_running_reqs",
         waiting="sglang:num_queue_reqs",
         kv_cache="sglang:token_usage",
-        prompt_tokens="sglang:prompt_tokens_total",
-        output_tokens="sglang:generation_tokens_total",
         acceptance_rate="sglang:spec_accept_rate",  # no counters of tokens
         acceptance_length="sglang:spec_accept_length",
     )

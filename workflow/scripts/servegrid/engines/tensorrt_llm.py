@@ -41,8 +41,6 @@ class TensorRTLLM(Engine):
         running="trtllm_num_requests_running",
         waiting="trtllm_num_requests_waiting",
         kv_cache="trtllm_kv_cache_utilization",
-        prompt_tokens="trtllm_prompt_tokens_total",
-        output_tokens="trtllm_generation_tokens_total",
         drafted_tokens="trtllm_spec_decode_num_draft_tokens_total",
         accepted_tokens="trtllm_spec_decode_num_accepted_tokens_total",
     )

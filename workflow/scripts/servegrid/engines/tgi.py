@@ -58,8 +58,6 @@ class TGI(Engine):
         kv_cache_tokens="tgi_batch_max_total_tokens",
         running="tgi_batch_current_size",
         waiting="tgi_queue_size",
-        prompt_tokens="tgi_request_input_length_sum",
-        output_tokens="tgi_request_generated_tokens_sum",
         drafts="tgi_request_skipped_tokens_count",  # every step, also those without a draft
         accepted_tokens="tgi_request_skipped_tokens_sum",  # what was drafted is not counted
     )

@@ -34,7 +34,7 @@ class TritonVllm(Vllm):
     info_paths = ("/v2",)
     port_count = 3
     key_variable = ""  # it knows no keys
-    metrics = Metrics(prompt_tokens="vllm:prompt_tokens_total", output_tokens="vllm:generation_tokens_total")
+    metrics = Metrics()  # none of those that the backend hands on
 
     def port_of(self, endpoint: Literal["api", "health", "metrics"], spec: ServerSpec) -> int:
         """Index among the ports HTTP, gRPC, metrics."""

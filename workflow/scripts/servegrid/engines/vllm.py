@@ -52,8 +52,6 @@ class Vllm(Engine):
         waiting="vllm:num_requests_waiting",
         kv_cache="vllm:kv_cache_usage_perc",
         kv_cache_info=("vllm:cache_config_info", "kv_cache_size_tokens"),
-        prompt_tokens="vllm:prompt_tokens_total",
-        output_tokens="vllm:generation_tokens_total",
         drafts="vllm:spec_decode_num_drafts_total",
         drafted_tokens="vllm:spec_decode_num_draft_tokens_total",
         accepted_tokens="vllm:spec_decode_num_accepted_tokens_total",

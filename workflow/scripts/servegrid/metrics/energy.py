@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from servegrid.metrics.telemetry import Samples, Window
+from servegrid.results.warnings import RowWarning
 
 SHORT_INTERVALS = 20
 """Sample intervals that a window must have. The counter is interpolated at both edges, so each may be wrong by what one
@@ -79,27 +80,24 @@ def idle_power_w(samples: Samples, gpus: Sequence[str], launched_s: float | None
     return float(sum(power.median() for power in powers))
 
 
-def energy_warnings(window: Window, gpus: Sequence[str]) -> list[str]:
-    """Which of the phrases about energy apply to the window (see phrases.PHRASES); none without GPUs."""
-    if not gpus:
-        return []
-    found = {warning for gpu in gpus for warning in _warnings_of(window, gpu)}
-    return sorted(found)
+def energy_warnings(window: Window, gpus: Sequence[str]) -> list[RowWarning]:
+    """The warnings about energy that the samples of any GPU in the window call for, once each; none without GPUs."""
+    return list(dict.fromkeys(warning for gpu in gpus for warning in _warnings_of(window, gpu)))
 
 
-def _warnings_of(window: Window, gpu: str) -> list[str]:
+def _warnings_of(window: Window, gpu: str) -> list[RowWarning]:
     samples = window.device(gpu)
     times = samples["t_s"].to_numpy() if len(samples) else np.empty(0)
     if len(times) < 2:
-        return ["energy samples missing"]
+        return [RowWarning.ENERGY_SAMPLES_MISSING]
     interval, seconds = float(np.median(np.diff(times))), window.end_s - window.start_s
     known = samples["energy_j"].notna() | samples["power_w"].notna()
     counter, integral = counted_j(window, gpu), integrated_j(window, gpu)
-    told = {
-        "energy window short": seconds < SHORT_INTERVALS * interval,
-        "energy samples missing": known.sum() < (1 - MISSING_SHARE) * (seconds / interval - 1)
+    applies = {
+        RowWarning.ENERGY_WINDOW_SHORT: seconds < SHORT_INTERVALS * interval,
+        RowWarning.ENERGY_SAMPLES_MISSING: known.sum() < (1 - MISSING_SHARE) * (seconds / interval - 1)
         or not np.isfinite([counter, integral]).any(),
-        "energy from power samples": np.isnan(counter) and np.isfinite(integral),
-        "energy counter and power differ": abs(counter - integral) > DIFFERENT * abs(counter),
+        RowWarning.ENERGY_FROM_POWER: np.isnan(counter) and np.isfinite(integral),
+        RowWarning.ENERGY_DIFFERS: abs(counter - integral) > DIFFERENT * abs(counter),
     }
-    return [phrase for phrase, applies in told.items() if applies]
+    return [warning for warning, holds in applies.items() if holds]

@@ -77,11 +77,6 @@ class Window:
     telemetry: dict[str, pd.DataFrame]
     server: dict[str, pd.DataFrame]
 
-    @classmethod
-    def of(cls, launch: Path, start_s: float, end_s: float) -> "Window":
-        """Read the samples of the launch whose files lie in `launch`; a file that is missing gives no samples."""
-        return Samples.of(launch).window(start_s, end_s)
-
     def _inside(self, rows: pd.DataFrame) -> pd.DataFrame:
         return _between(rows, self.start_s, self.end_s)
 

@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import exp, lgamma, log
 from pathlib import Path
 from statistics import fmean, median
 
@@ -101,7 +100,7 @@ class Sameness:
         divergence_characters_p50: median place of the first character that differs, over the answers that do, in Unicode
             characters (not tokens: what the server's tokens are is not recorded).
         text_distance: mean distance of the answers that differ (0 to 1), see `distance`.
-        garble: see `garble`.
+        garble: how foreign they are to its language (0 to 1), see `foreign` and `strangest`.
     """
 
     changed: dict[str, float] = field(default_factory=dict)
@@ -169,7 +168,7 @@ def first_difference(one: str, other: str) -> int:
 
 
 def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) -> float | None:
-    """`garble` of a load's texts, of which at most half of the baseline's prompts are used, so that others are left."""
+    """How foreign a load's texts are to the baseline's language, of which at most half of the baseline's prompts are used, so that others are left."""
     half = max(1, len(baseline.prompts) // 2)
     judged = dict(list(zip(places, grams, strict=True))[:half])
     others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
@@ -187,22 +186,10 @@ def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
     share of changed answers is above its share in the baseline's own repeats, against prompts where it is below. Both shares
     must be of as many sessions, or one side would have more chances to differ.
     """
+    from scipy.stats import binomtest  # here, since it is slow to load
+
     steps = [changed[prompt] - floor[prompt] for prompt in changed if prompt in floor]
     more, less = sum(step > 0 for step in steps), sum(step < 0 for step in steps)
-    if sign_tail(more, less) < 0.05:
+    if more and binomtest(more, more + less, alternative="greater").pvalue < 0.05:
         return True
     return None if more and not any(floor.values()) else False
-
-
-def sign_tail(more: int, less: int) -> float:
-    """P(X >= more) of heads in more + less tosses of a fair coin, to about 1e-8 of it for a million tosses.
-
-    The first term from the logarithm of the binomial coefficient, each further one from the one before it: exact integers of so
-    many digits take hours for some ten thousand prompts. Below the middle it is one less the other tail, which is the smaller.
-    """
-    if more <= less:
-        return 1 - sign_tail(less + 1, more - 1) if more else 1.0
-    tosses = more + less
-    first = exp(lgamma(tosses + 1) - lgamma(more + 1) - lgamma(less + 1) - tosses * log(2))
-    k = np.arange(more, tosses)
-    return first * (1 + float(np.cumprod((tosses - k) / (k + 1)).sum()))

@@ -54,7 +54,7 @@ def _excess(one: Grams, other: Grams, weight: float, other_weight: float) -> npt
     return weight * (np.diff(last, prepend=-1) - in_other) - other_weight * in_other
 
 
-def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str]) -> float | None:
+def foreign(mine: Sequence[Grams], theirs: Sequence[Grams], unrelated: Sequence[Grams]) -> float | None:
     """How foreign texts are to the baseline's language: 0 as its own answers, 1 nothing in common; None: too little text.
 
     Texts that part early are unlike each other though both are good. So each side is held, as a whole, against the baseline's
@@ -63,16 +63,11 @@ def garble(mine: Sequence[str], theirs: Sequence[str], unrelated: Sequence[str])
     apart from little text: Cavnar and Trenkle 1994, "N-gram-based text categorization".
 
     Args:
-        mine: texts to be judged.
-        theirs: the baseline's answers to the same prompts.
-        unrelated: the baseline's answers to other prompts.
+        mine: trigrams of each text to be judged.
+        theirs: of the baseline's answers to the same prompts.
+        unrelated: of the baseline's answers to other prompts.
     """
-    return foreign(*([trigrams(text) for text in texts] for texts in (mine, theirs, unrelated)))
-
-
-def foreign(*texts: Sequence[Grams]) -> float | None:
-    """`garble` of the trigrams of each text, in its three arguments."""
-    judged, own, rest = (np.concatenate(grams) if grams else np.empty(0, dtype=np.uint64) for grams in texts)
+    judged, own, rest = map(_together, (mine, theirs, unrelated))
     if len(own) >= LEAST_GRAMS and len(judged) < NEARLY_NOTHING * len(own):
         return 1.0
     if min(map(len, (judged, own, rest))) < LEAST_GRAMS:
@@ -81,8 +76,12 @@ def foreign(*texts: Sequence[Grams]) -> float | None:
     return max(0.0, (profile_distance(judged, rest) - usual) / (1 - usual)) if usual < 1 else None
 
 
+def _together(texts: Sequence[Grams]) -> Grams:
+    return np.concatenate(texts) if texts else np.empty(0, dtype=np.uint64)
+
+
 def strangest(judged: Sequence[Grams], own: Sequence[Grams], unrelated: Sequence[Grams]) -> float | None:
-    """As `garble`, of the most foreign single text, which would be lost among many good ones; None: no text can be judged so.
+    """As `foreign`, of the most foreign single text, which would be lost among many good ones; None: no text can be judged so.
 
     By the share of a text's trigrams that the baseline's answers to other prompts nowhere have: 0 below STRANGE, else its excess over
     that of the baseline's answer to the same prompt and of half of its answers, as a share of the largest that is possible.

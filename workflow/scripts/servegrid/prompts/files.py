@@ -1,6 +1,5 @@
 """Prompt sets as JSONL files: one object a line, keys `id`, `prompt`, `max_tokens`; only `prompt` is required."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -53,14 +52,6 @@ def read(path: Path) -> list[Prompt]:
 def write(path: Path, prompts: Iterable[Prompt]) -> None:
     """Write a prompt set in the form that `read` reads, whole or not at all."""
     write_atomic(path, "".join(f"{line}\n" for line in _lines(prompts)))
-
-
-def prompt_set_hash(prompts: Iterable[Prompt]) -> str:
-    """SHA-256 of ids, texts, lengths and order, 64 hexadecimal digits: identity of a prompt set."""
-    digest = hashlib.sha256()
-    for line in _lines(prompts):
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
 
 
 def _lines(prompts: Iterable[Prompt]) -> Iterator[str]:

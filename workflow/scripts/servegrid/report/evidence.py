@@ -14,7 +14,7 @@ from servegrid.results.axes import label
 from servegrid.results.columns import BETTER
 from servegrid.results.points import PUBLISHED, WHOLE, bound
 from servegrid.results.session_values import IDS, Ids, Rounds, by_point, known
-from servegrid.results.warnings import distrust
+from servegrid.results.warnings import RowWarning, distrust
 from servegrid.stats import intervals
 from servegrid.stats.intervals import Estimate
 from servegrid.stats.noise import Noise, noise_of
@@ -64,7 +64,7 @@ class Evidence:
 
         With `client_bound`, a row that the client set the pace of is as good as any.
         """
-        doubtful = self.rows["warnings"].map(lambda warnings: distrust(warnings, metric))
+        doubtful = self.rows["warnings"].map(lambda text: _phrase(distrust(text, metric)))
         reasons: dict[str, pd.Series[bool]] = {
             "client-bound": self._bound & (not client_bound),
             f"without {metric}": ~known(self.rows, metric),
@@ -155,6 +155,10 @@ class Evidence:
 
     def _value(self, row: int, metric: str) -> float:
         return float(self.rows[metric].iloc[row])
+
+
+def _phrase(warning: RowWarning | None) -> str:
+    return warning.phrase if warning else ""
 
 
 def direction(metric: str) -> Literal["higher", "lower"]:

@@ -411,7 +411,6 @@ TABLE: tuple[Column, ...] = (
 )
 """Every column of results/points behind the axes, in its order; then what the report adds."""
 
-BY_NAME = {column.name: column for column in TABLE}
 COLUMNS = [column.name for column in TABLE if column.added_by == "collect"]
 """Of results/points, after the axes."""
 SESSION_COLUMNS = ["rep", "status", "server_id", "load_id", *(column.name for column in TABLE if column.per_session)]

@@ -1,57 +1,146 @@
-"""What may be wrong with a measured number, in fixed phrases; the column `warnings` joins those of a point with `; `."""
+"""What may be wrong with a row of the results: every warning with its text, its meaning and what to do about it."""
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 
-GARBLED = "garbled texts"
-PHRASES: dict[str, str] = {
-    "latency drifts": "Requests became slower or faster while the load ran, by a tenth or more and beyond chance: the load was not "
-    "in a steady state, and a longer one would give another number.",
-    "throttled by heat": "The driver lowered a GPU's clocks because it was hot, in 5 % of the samples or more. Untested on a GPU.",
-    "slowed by hardware": "The GPU's hardware lowered its clocks (power brake, heat or supply), in 5 % of the samples or more. "
-    "Untested on a GPU.",
-    "power-capped": "The driver held a GPU's clocks to keep its power limit, in 5 % of the samples or more. Usual under full load; "
-    "another power limit gives other numbers. Untested on a GPU.",
-    "client-bound": "The load client may have set the pace, not the server: the number is a lower bound.",
-    "shared host": "Processes other than the server and the client used a tenth or more of the host's processors.",
-    "shared GPU": "Somebody else was on the GPU when the session ended. Untested on a GPU.",
-    "not as precise as asked": "The interval of the requests per second is wider than `repeats.precision` asks: the sessions ran out "
-    "(`repeats.at_most`), or the sweep was stopped.",
-    "cold start": "The first load after the earliest launch took over 20 % longer than its repeats: files or compiled code were "
-    "not in caches yet.",
-    "energy window short": "The load was too short for its energy: fewer than 20 sample intervals. Untested on a GPU.",
-    "energy samples missing": "A fifth or more of the samples are missing, or those at an edge of the load. Untested on a GPU.",
-    "energy from power samples": "The GPU has no energy counter; sampled power was integrated. Untested on a GPU.",
-    "energy counter and power differ": "The energy counter and the integrated power differ by over a tenth. Untested on a GPU.",
-    "speculation changes texts": "At temperature 0 the answers are others than without speculation, beyond what changes between "
-    "repeats of the same point.",
-    "speculation may change texts": "More answers differ from those without speculation than between repeats, but too few to tell; "
-    "or any do, and there is one session.",
-    "quantization changes texts": "The answers are others than without quantization, beyond what changes between repeats.",
-    "quantization may change texts": "More answers differ from those without quantization than between repeats, but too few to "
-    "tell; or any do, and there is one session.",
-    GARBLED: "The answers that differ from the baseline's are not in its language any more: rather garbage than another "
-    "good answer.",
-}
-"""Every phrase and what it means, in the order they are listed."""
-_ENERGY = ("energy samples missing", "energy counter and power differ")
-UNTRUSTED: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"), _ENERGY
-)
-"""Metric -> the phrases with which its number is not to be relied on, besides GARBLED, with which none is."""
+_SEPARATOR = "; "
 
 
-def joined(phrases: Iterable[str]) -> str | None:
-    """The phrases once each, in the order of PHRASES, as the column holds them; None if there are none."""
-    found = set(phrases)
-    if unknown := found - PHRASES.keys():
-        raise ValueError(f"not among the phrases: {', '.join(sorted(unknown))}")
-    return "; ".join(phrase for phrase in PHRASES if phrase in found) or None
+class RowWarning(Enum):
+    """A warning about a row, in the order in which a row lists them.
 
-
-def distrust(warnings: object, metric: str) -> str:
-    """The first phrase in the column's value `warnings` with which `metric` is no evidence; empty if there is none.
-
-    Garbage may come at any speed, so GARBLED speaks against every metric.
+    Attributes:
+        phrase: what stands in the column `warnings`.
+        meaning: when a row gets it, in sentences.
+        hint: what the reader should do about it, in a sentence.
     """
-    found = str(warnings).split("; ")  # an unknown value is no phrase
-    return next((phrase for phrase in (GARBLED, *UNTRUSTED.get(metric, ())) if phrase in found), "")
+
+    LATENCY_DRIFTS = (
+        "latency drifts",
+        "Requests became slower or faster while the load ran, by a tenth or more and beyond chance: the load was not in a steady "
+        "state, and a longer one would give another number.",
+        "Give the load more requests or seconds (`load.requests`, `load.duration_s`) or a longer warm-up (`load.warmup_requests`).",
+    )
+    THROTTLED_BY_HEAT = (
+        "throttled by heat",
+        "The driver lowered a GPU's clocks because it was hot, in 5 % of the samples or more. Untested on a GPU.",
+        "Cool the GPU better or lower its power limit, then remove the sessions from `results/sessions` to measure them again.",
+    )
+    SLOWED_BY_HARDWARE = (
+        "slowed by hardware",
+        "The GPU's hardware lowered its clocks (power brake, heat or supply), in 5 % of the samples or more. Untested on a GPU.",
+        "Check the GPU's power supply and cooling, then remove the sessions from `results/sessions` to measure them again.",
+    )
+    POWER_CAPPED = (
+        "power-capped",
+        "The driver held a GPU's clocks to keep its power limit, in 5 % of the samples or more. Usual under full load; another "
+        "power limit gives other numbers. Untested on a GPU.",
+        "Nothing, if the server is to run at this power limit; hold it against rows at the same limit only.",
+    )
+    CLIENT_BOUND = (
+        "client-bound",
+        "The load client may have set the pace, not the server: the number is a lower bound.",
+        "Give client `stream` more processes (`load.workers`), or the client cores that the server leaves idle.",
+    )
+    SHARED_HOST = (
+        "shared host",
+        "Processes other than the server and the client used a tenth or more of the host's processors.",
+        "Stop the other processes, then remove the sessions from `results/sessions` to measure them again.",
+    )
+    SHARED_GPU = (
+        "shared GPU",
+        "Somebody else was on the GPU when the session ended. Untested on a GPU.",
+        "Wait until the GPU is free, then remove the sessions from `results/sessions` to measure them again.",
+    )
+    IMPRECISE = (
+        "not as precise as asked",
+        "The interval of the requests per second is wider than `repeats.precision` asks: the sessions ran out "
+        "(`repeats.at_most`), or the sweep was stopped.",
+        "Start the sweep again if it was stopped, else raise `repeats.at_most`: what is measured is kept.",
+    )
+    COLD_START = (
+        "cold start",
+        "The first load after the earliest launch took over 20 % longer than its repeats: files or compiled code were not in "
+        "caches yet.",
+        "Raise `repeats`, so that the cold session counts for less in the mean, or remove it from `results/sessions` to measure it "
+        "again.",
+    )
+    ENERGY_WINDOW_SHORT = (
+        "energy window short",
+        "The load was too short for its energy: fewer than 20 sample intervals. Untested on a GPU.",
+        "Give the load more requests or seconds, or take samples more often (`telemetry_interval_s`).",
+    )
+    ENERGY_SAMPLES_MISSING = (
+        "energy samples missing",
+        "A fifth or more of the samples are missing, or those at an edge of the load. Untested on a GPU.",
+        "Remove the sessions from `results/sessions` to measure them again; their energy counts in no comparison.",
+    )
+    ENERGY_FROM_POWER = (
+        "energy from power samples",
+        "The GPU has no energy counter; sampled power was integrated. Untested on a GPU.",
+        "Hold it against energy that was made the same way only.",
+    )
+    ENERGY_DIFFERS = (
+        "energy counter and power differ",
+        "The energy counter and the integrated power differ by over a tenth. Untested on a GPU.",
+        "Repeat with a longer load, and quote neither until they agree: this energy counts in no comparison.",
+    )
+    SPECULATION_CHANGES_TEXTS = (
+        "speculation changes texts",
+        "At temperature 0 the answers are others than without speculation, beyond what changes between repeats of the same point.",
+        "See by `text_distance` and `garble` how far they are off, and try another version of the engine: speculation should leave "
+        "such answers as they are.",
+    )
+    SPECULATION_MAY_CHANGE_TEXTS = (
+        "speculation may change texts",
+        "More answers differ from those without speculation than between repeats, but too few to tell; or any do, and there is "
+        "one session.",
+        "Raise `repeats` (to two at least) or `prompts.count`, so that it can be told from chance.",
+    )
+    QUANTIZATION_CHANGES_TEXTS = (
+        "quantization changes texts",
+        "The answers are others than without quantization, beyond what changes between repeats.",
+        "See by `text_distance` and `garble` how far they are off, and judge the answers by a task of your own before you deploy it.",
+    )
+    QUANTIZATION_MAY_CHANGE_TEXTS = (
+        "quantization may change texts",
+        "More answers differ from those without quantization than between repeats, but too few to tell; or any do, and there is "
+        "one session.",
+        "Raise `repeats` (to two at least) or `prompts.count`, so that it can be told from chance.",
+    )
+    GARBLED_TEXTS = (
+        "garbled texts",
+        "The answers that differ from the baseline's are not in its language any more: rather garbage than another good answer.",
+        "Do not deploy this setting, and try another version of the engine or other weights: the row counts in no comparison.",
+    )
+
+    def __init__(self, phrase: str, meaning: str, hint: str) -> None:
+        self.phrase, self.meaning, self.hint = phrase, meaning, hint
+
+
+_BY_PHRASE = {warning.phrase: warning for warning in RowWarning}
+_NO_ENERGY = (RowWarning.ENERGY_SAMPLES_MISSING, RowWarning.ENERGY_DIFFERS)
+UNTRUSTED: Mapping[str, tuple[RowWarning, ...]] = dict.fromkeys(
+    ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"), _NO_ENERGY
+)
+"""Metric -> the warnings with which its number is not to be relied on, besides GARBLED_TEXTS, with which none is."""
+
+
+def join_warnings(warnings: Iterable[RowWarning]) -> str | None:
+    """The warnings once each, in the order of RowWarning, as the column `warnings` holds them; None if there are none."""
+    chosen = set(warnings)
+    return _SEPARATOR.join(warning.phrase for warning in RowWarning if warning in chosen) or None
+
+
+def split_warnings(text: object) -> list[RowWarning]:
+    """The warnings in a value of the column `warnings`; what is no phrase, such as an unknown value, is none."""
+    return [_BY_PHRASE[phrase] for phrase in str(text).split(_SEPARATOR) if phrase in _BY_PHRASE]
+
+
+def distrust(text: object, metric: str) -> RowWarning | None:
+    """The first warning in a value of the column `warnings` with which `metric` is no evidence; None if there is none.
+
+    Garbage may come at any speed, so GARBLED_TEXTS speaks against every metric.
+    """
+    warnings = split_warnings(text)
+    return next((one for one in (RowWarning.GARBLED_TEXTS, *UNTRUSTED.get(metric, ())) if one in warnings), None)

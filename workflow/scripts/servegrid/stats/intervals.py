@@ -7,7 +7,6 @@ and a ratio becomes a difference. The sessions of a sweep are few, so no bootstr
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import fmean
 
 from servegrid.stats.noise import NONE, Noise
@@ -102,25 +101,11 @@ def shared_level(comparisons: int, level: float = LEVEL) -> float:
     return 1 - (1 - level) / max(comparisons, 1)
 
 
-@lru_cache(maxsize=4096)
 def t_quantile(level: float, freedom: int) -> float:
-    """t with P(-t < T < t) = `level` for Student's T of `freedom` (1 or more) degrees of freedom, by bisection."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, freedom) < level else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
+    """t with P(-t < T < t) = `level` for Student's T of `freedom` (1 or more) degrees of freedom."""
+    from scipy.special import stdtrit  # not at the top: to read the Snakefile takes nothing of scipy
 
-
-def _within(angle: float, freedom: int) -> float:
-    """P(|T| < sqrt(freedom) tan(angle)): Abramowitz and Stegun (1964), 26.7.3 and 26.7.4."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term, total = (cosine, cosine if freedom > 1 else 0.0) if odd else (1.0, 1.0)
-    for k in range(3 if odd else 2, freedom - 1, 2):
-        term *= cosine**2 * (k - 1) / k
-        total += term
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def _half(values: Sequence[float], level: float, noise: Noise = NONE) -> float:

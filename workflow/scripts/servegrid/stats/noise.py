@@ -41,6 +41,8 @@ NONE = Noise()
 
 def noise_of(points: Iterable[Sequence[float]]) -> Noise:
     """From the session values of every point; NONE with fewer than LEAST_POINTS that have two sessions or more, all above zero."""
+    from scipy.special import digamma, polygamma  # not at the top: to read the Snakefile takes nothing of scipy
+
     several = [values for values in points if len(values) > 1 and min(values) > 0]
     known = [(variance(map(math.log, values)), len(values) - 1) for values in several]
     if len(known) < LEAST_POINTS or not any(square > 0 for square, _ in known):
@@ -48,37 +50,21 @@ def noise_of(points: Iterable[Sequence[float]]) -> Noise:
     least = _TINY * sorted(square for square, _ in known)[len(known) // 2] or min(
         square for square, _ in known if square
     )
-    logs = [math.log(max(square, least)) - digamma(d / 2) + math.log(d / 2) for square, d in known]
+    logs = [math.log(max(square, least)) - float(digamma(d / 2)) + math.log(d / 2) for square, d in known]
     centre = fmean(logs)
-    beyond_chance = variance(logs) - fmean(trigamma(d / 2) for _, d in known)
+    beyond_chance = variance(logs) - fmean(float(polygamma(1, d / 2)) for _, d in known)
     total = sum(d for _, d in known)
     if beyond_chance <= 0:
         return Noise(sum(square * d for square, d in known) / total, min(total // 2, MOST_FREEDOM), len(known))
-    half = trigamma_inverse(beyond_chance)
+    half = _trigamma_inverse(beyond_chance)
     freedom = min(math.floor(half), total // 2, MOST_FREEDOM)
-    return Noise(math.exp(centre + digamma(half) - math.log(half)), freedom, len(known))
+    return Noise(math.exp(centre + float(digamma(half)) - math.log(half)), freedom, len(known))
 
 
-def digamma(x: float) -> float:
-    """Derivative of log Gamma for x > 0: recurrence, then Abramowitz and Stegun (1964), 6.3.18."""
-    below = 0.0
-    while x < 8:
-        below, x = below - 1 / x, x + 1
-    return below + math.log(x) - 1 / (2 * x) - 1 / (12 * x**2) + 1 / (120 * x**4) - 1 / (252 * x**6) + 1 / (240 * x**8)
+def _trigamma_inverse(value: float) -> float:
+    """x with trigamma(x) = `value` (above zero); 1e12 where it would be larger."""
+    from scipy.optimize import brentq
+    from scipy.special import polygamma
 
-
-def trigamma(x: float) -> float:
-    """Derivative of digamma for x > 0: recurrence, then Abramowitz and Stegun (1964), 6.4.12."""
-    above = 0.0
-    while x < 8:
-        above, x = above + 1 / x**2, x + 1
-    return above + 1 / x + 1 / (2 * x**2) + 1 / (6 * x**3) - 1 / (30 * x**5) + 1 / (42 * x**7) - 1 / (30 * x**9)
-
-
-def trigamma_inverse(value: float) -> float:
-    """x with trigamma(x) = `value` (above zero), by bisection of log x: trigamma falls."""
-    low, high = -30.0, 30.0
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if trigamma(math.exp(middle)) > value else (low, middle)
-    return math.exp(low)
+    log_value = math.log(max(value, 1e-12))
+    return math.exp(brentq(lambda log_x: math.log(polygamma(1, math.exp(log_x))) - log_value, -30, 30))

@@ -60,11 +60,10 @@ class GpuInfo:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A GPU's memory in bytes. `reserved` is the driver's own share; None from old drivers, which count it as used."""
+    """A GPU's memory in bytes. What the driver keeps for itself is not in `used`, but for old drivers, which do not tell it apart."""
 
     total: int
     used: int
-    reserved: int | None
 
 
 def open_driver() -> None:
@@ -168,9 +167,9 @@ def memory_of(handle: Any) -> Memory | None:
     """As `memory`, of a handle, with NVML held open by the caller."""
     split = optional(pynvml.nvmlDeviceGetMemoryInfo, handle, pynvml.nvmlMemory_v2)
     if split is not None:
-        return Memory(total=int(split.total), used=int(split.used), reserved=int(split.reserved))
+        return Memory(total=int(split.total), used=int(split.used))
     plain = optional(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    return None if plain is None else Memory(total=int(plain.total), used=int(plain.used), reserved=None)
+    return None if plain is None else Memory(total=int(plain.total), used=int(plain.used))
 
 
 def processes(uuid: str) -> list[tuple[int, int | None]] | None:

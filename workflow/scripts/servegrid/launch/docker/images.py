@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,17 +76,16 @@ def _is_present(client: Any, name: str) -> bool:
     return True
 
 
-def pull(client: Any, reference: str, print_line: Callable[[str], None] | None = None) -> None:
+def pull(client: Any, reference: str) -> None:
     """Pull an image, and print its progress every few seconds.
 
     Raises:
         ImageAbsent: with the daemon's words, when it cannot be pulled.
     """
-    print_line = print_line or (lambda line: print(line, file=sys.stderr, flush=True))
     repository, tag = parse_repository_tag(reference)
     try:
         for line in _progress_lines(client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)):
-            print_line(f"pulling {reference}: {line}")
+            print(f"pulling {reference}: {line}", file=sys.stderr, flush=True)
     except APIError as error:
         raise ImageAbsent(f"cannot be pulled: {error.explanation or error}") from error
 

@@ -18,7 +18,7 @@ from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.axes import NO_EFFECT
 from servegrid.results.points import doubtful, drawable, prepare
-from servegrid.results.warnings import GARBLED
+from servegrid.results.warnings import RowWarning, join_warnings, split_warnings
 from servegrid.util.text import clip
 
 TITLE = "Speed against sameness"
@@ -30,13 +30,16 @@ _LABELS = {1: 46, 2: 40}
 _NOTHING = ("No point has a measured time.", "No point has both a speed-up and a share of equal texts.")
 _BESIDE = "Dots of one share stand side by side; the shaded strip has room for them."
 _SUFFIXES = {
-    GARBLED: ("garbled", "texts that differ are not in the baseline's language any more."),
-    " changes texts": (
-        "texts change",
-        "answers differ from those without speculation or quantization more than between repeats.",
-    ),
+    RowWarning.GARBLED_TEXTS: "garbled",
+    RowWarning.SPECULATION_CHANGES_TEXTS: "texts change",
+    RowWarning.QUANTIZATION_CHANGES_TEXTS: "texts change",
 }
-"""What warnings put behind a setting's name, by a part of them, and the words for the footnote."""
+"""What warnings put behind a setting's name; of several the first here."""
+_EXPLANATIONS = {
+    "garbled": "texts that differ are not in the baseline's language any more.",
+    "texts change": "answers differ from those without speculation or quantization more than between repeats.",
+}
+"""What a suffix says, for the footnote."""
 _GAP_IN = 0.22
 """Least distance of two labels."""
 _HEIGHTS_IN = 2.4, 4.2
@@ -108,12 +111,17 @@ def _explained(dots: pd.DataFrame) -> list[str]:
     """What the labels say and leave out."""
     off = dots[["speculation", "quantization"]].isin(NO_EFFECT).any(axis=None)
     found = [_suffix(warnings) for warnings in dots["warnings"]]
-    lines = [f"{word}: {meaning}".capitalize() for word, meaning in _SUFFIXES.values() if word in found]
+    lines = [f"{word}: {meaning}".capitalize() for word, meaning in _EXPLANATIONS.items() if word in found]
     return [*lines, "Where no speculation or quantization is named, there is none." if off else ""]
 
 
-def _suffix(warnings: str) -> str:
-    return next((word for part, (word, _) in _SUFFIXES.items() if part in warnings), "")
+def _suffix(text: str) -> str:
+    warnings = split_warnings(text)
+    return next((word for warning, word in _SUFFIXES.items() if warning in warnings), "")
+
+
+def _all_warnings(texts: "pd.Series[str]") -> str:
+    return join_warnings(warning for text in texts for warning in split_warnings(text)) or ""
 
 
 def _label(dot: "pd.Series[float]", limit: int) -> str:
@@ -135,6 +143,6 @@ def _dots(points: pd.DataFrame) -> pd.DataFrame:
     dots = grouped[["speedup", "agreement"]].agg(["median", "min", "max"])
     dots.columns = dots.columns.map("_".join)
     dots["floor"] = grouped["agreement_floor"].median()
-    dots["warnings"] = grouped["warnings"].agg("; ".join)
+    dots["warnings"] = grouped["warnings"].agg(_all_warnings)
     dots["hollow"] = doubtful(points).groupby([points[axis] for axis in SETTING], sort=False).any()
     return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import linear_regression
 
 from servegrid.report.evidence import MEASURED, NOT_REPEATED, Evidence
 from servegrid.results.axes import label
@@ -59,9 +60,8 @@ def _slope(evidence: Evidence, shares: Mapping[int, float], source: str, level: 
 
 
 def _fit(shares: list[float], times: list[float]) -> float:
-    xs, ys = [math.log(share) for share in shares], [-math.log(time) for time in times]
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
+    """Slope of log(1 / time) over log(share)."""
+    return linear_regression([math.log(share) for share in shares], [-math.log(time) for time in times]).slope
 
 
 def _share(text: str) -> float:

@@ -126,8 +126,7 @@ def _reason(evidence: Evidence, row: int, metric: str) -> str:
 def _ahead(evidence: Evidence, metric: str, best: int, why: Mapping[int, str]) -> dict[int, str]:
     """What was left out for its doubt, not for its outcome: it may be the better one."""
     values, sign = evidence.rows[metric], 1 if direction(metric) == "lower" else -1
-    doubtful = {
-        row: reason for row, reason in why.items() if reason in ("partial", "client-bound", *UNTRUSTED.get(metric, ()))
-    }
+    doubts = ("partial", "client-bound", *(warning.phrase for warning in UNTRUSTED.get(metric, ())))
+    doubtful = {row: reason for row, reason in why.items() if reason in doubts}
     found = [row for row in doubtful if values.iloc[row] > 0 and sign * values.iloc[row] < sign * values.iloc[best]]
     return {row: doubtful[row] for row in sorted(found, key=lambda row: sign * float(values.iloc[row]))}

@@ -12,7 +12,7 @@ from servegrid.report.result_table import ResultTable
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.results.columns import COMPARISON, Kind
 from servegrid.results.points import DRAWN, PUBLISHED, bound
-from servegrid.results.warnings import PHRASES
+from servegrid.results.warnings import RowWarning, split_warnings
 
 
 def article_table(table: ResultTable) -> Table:
@@ -81,9 +81,9 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _meanings(rows: pd.DataFrame) -> Iterator[str]:
-    """What each warning means that any row has."""
-    found = {phrase for text in rows["warnings"] for phrase in text.split("; ")}
-    yield from (f"Warning \u201c{phrase}\u201d: {meaning}" for phrase, meaning in PHRASES.items() if phrase in found)
+    """What each warning means that any row has, and what to do about it."""
+    found = {warning for text in rows["warnings"] for warning in split_warnings(text)}
+    yield from (f"Warning \u201c{one.phrase}\u201d: {one.meaning} {one.hint}" for one in RowWarning if one in found)
 
 
 def _numbering(rows: pd.DataFrame) -> Column:
