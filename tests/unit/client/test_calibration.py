@@ -10,7 +10,7 @@ from servegrid.client import calibration
 from servegrid.client.calibration import Calibration, Size, calibrate, file_name, stamp_lateness_ms
 from servegrid.client.kinds import missing
 from servegrid.client.shape import KINDS, Kind
-from servegrid.util.identity import readable
+from servegrid.util.identity import readable_name
 
 SMALL = Size(8, 16, 8, 4)
 
@@ -24,7 +24,7 @@ def test_a_loads_share_of_the_ceiling() -> None:
 
 
 def test_it_is_kept_by_host_kind_and_version(tmp_path: Path) -> None:
-    assert file_name("requests") == f"calibration/{readable(platform.node())}-requests-{calibration.VERSION}.json"
+    assert file_name("requests") == f"calibration/{readable_name(platform.node())}-requests-{calibration.VERSION}.json"
     found = Calibration("stream", "here", 0.001, 0.0001, 0.1, 0.2)
     (tmp_path / "c.json").write_text(found.as_json())
     assert Calibration.read(tmp_path / "c.json") == found

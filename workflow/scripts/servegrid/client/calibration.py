@@ -27,7 +27,7 @@ from servegrid.client.exchange import Request
 from servegrid.client.run import LoadResult, run
 from servegrid.client.shape import ClosedLoop, Kind
 from servegrid.protocols.base import GenerationSettings
-from servegrid.util.identity import readable
+from servegrid.util.identity import readable_name
 
 SERVER = Path(__file__).resolve().parents[2] / "servers" / "scheduled_server.py"
 VERSION = 1  # raise it when the client or the way it is calibrated changes what comes out
@@ -99,7 +99,7 @@ class Calibration:
 
 def file_name(kind: str) -> str:
     """Where a kind's calibration on this host lies, below resources."""
-    return f"calibration/{readable(platform.node())}-{kind}-{VERSION}.json"
+    return f"calibration/{readable_name(platform.node())}-{kind}-{VERSION}.json"
 
 
 def calibrate(kind: Kind) -> Calibration:

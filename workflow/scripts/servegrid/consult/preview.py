@@ -16,7 +16,7 @@ from servegrid.plan.grid import Grid, Session
 from servegrid.plan.pending import missing
 from servegrid.plan.repeats import wanted
 from servegrid.results import columns
-from servegrid.util.terminal import duration
+from servegrid.util.terminal import format_duration
 
 MOST_LINES = 60
 _ABOVE = {"queue": "requests will queue", "reject": "{name} will refuse requests"}
@@ -148,4 +148,4 @@ def _time(grid: Grid) -> Iterator[str]:
     elif not open_loads:
         yield "Everything is measured; only tables, figures and the report may have to be made."
     else:
-        yield f"To measure: {most}{open_loads} loads, {most}about {duration(seconds)} ({history.basis})."
+        yield f"To measure: {most}{open_loads} loads, {most}about {format_duration(seconds)} ({history.basis})."

@@ -13,8 +13,8 @@ from servegrid.launch import balancer, layout
 from servegrid.launch.container import described, docker_run
 from servegrid.telemetry.npu import is_npu
 from servegrid.util.hub import is_hub_name
-from servegrid.util.identity import digest, readable
-from servegrid.util.secret_env import assignment, is_secret, reference
+from servegrid.util.identity import digest, readable_name
+from servegrid.util.secret_env import is_secret, secret_variable, shell_assignment
 
 BEYOND_S = 60.0  # that a balancer waits longer than the client
 NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at launch
@@ -22,7 +22,7 @@ NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at la
 
 def environment_folder(spec: ServerSpec) -> str:
     """Folder of the engine's own environment, below the folder of resources; named by lock and its content."""
-    return f"envs/{readable(engines.get(spec.engine).lock(spec.kind))}-{digest(spec.version, 8)}"
+    return f"envs/{readable_name(engines.get(spec.engine).lock(spec.kind))}-{digest(spec.version, 8)}"
 
 
 def needed_files(spec: ServerSpec, resources: Path) -> dict[str, Path]:
@@ -81,9 +81,11 @@ def shown(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence[str]
     if spec.runtime == "url":
         return f"# runs already at {spec.url}"
     if spec.runtime == "docker":
-        elsewhere = [assignment(name, value) for name, value in environment(spec).items() if _is_elsewhere(name, value)]
+        elsewhere = [
+            shell_assignment(name, value) for name, value in environment(spec).items() if _is_elsewhere(name, value)
+        ]
         return " ".join([*elsewhere, shlex.join(command_line(spec, resources, launch, gpus))])
-    variables = [assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]
+    variables = [shell_assignment(name, value) for name, value in {**visible(gpus), **environment(spec)}.items()]
     return " ".join([*variables, shlex.join(command_line(spec, resources, launch))])
 
 
@@ -103,7 +105,7 @@ def visible(gpus: Sequence[str]) -> dict[str, str]:
 
 def _is_elsewhere(name: str, value: str) -> bool:
     """A secret that the shell holds under another name than the server looks for."""
-    return is_secret(name) and reference(name, value) != name
+    return is_secret(name) and secret_variable(name, value) != name
 
 
 def environment(spec: ServerSpec) -> Mapping[str, str]:

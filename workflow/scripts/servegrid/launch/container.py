@@ -10,7 +10,7 @@ from servegrid import engines
 from servegrid.engines.base import CACHE, Container, Launch, ServerSpec
 from servegrid.telemetry.npu import is_npu
 from servegrid.util.hub import is_hub_name
-from servegrid.util.identity import readable
+from servegrid.util.identity import readable_name
 from servegrid.util.secret_env import is_secret
 
 INSIDE = "0.0.0.0"  # the daemon publishes the port on the host's 127.0.0.1 alone
@@ -49,7 +49,7 @@ def described(
         environment=({"XDG_CACHE_HOME": CACHE} if needs.cache == CACHE else {}) | dict(variables),
         gpus=tuple(gpu for gpu in gpus if not is_npu(gpu)),
         needs=needs,
-        cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
+        cache_volume=f"servegrid-{readable_name(spec.engine)}-cache" if needs.cache else None,
         memory_limit=spec.memory_limit,
     )
 

@@ -19,7 +19,7 @@ from servegrid.launch.command_line import (
     shown,
 )
 from servegrid.launch.container import ContainerRun, described
-from servegrid.util.secret_env import is_secret, reference
+from servegrid.util.secret_env import is_secret, secret_variable
 
 REQUEST_TIMEOUT_S = 600.0  # what a balancer lets a request take
 
@@ -91,7 +91,9 @@ def compose(run: ContainerRun) -> str:
         "volumes": [f"{path}:{path}:ro" for path in run.mounts]
         + ([f"{run.cache_volume}:{needs.cache}"] if run.cache_volume else []),
         "environment": {
-            name: f"${{{reference(name, value)}}}" if value is None or is_secret(name) else value.replace("$", "$$")
+            name: f"${{{secret_variable(name, value)}}}"
+            if value is None or is_secret(name)
+            else value.replace("$", "$$")
             for name, value in run.environment.items()
         },
         "init": True,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.exposition import parse
 from servegrid.util.clock import now_s
-from servegrid.util.http_body import TooLong, whole
+from servegrid.util.http_body import BodyTooLong, read_body
 
 _TIMEOUT_S = 1.0
 _LARGEST_BYTES = 16 * 2**20
@@ -37,7 +37,7 @@ class Scraper:
             return [{"t_s": t_s, **series._asdict()} for series in parse(text)]
         except TimeoutError as error:
             raise ScrapeFailed(f"no answer within {_TIMEOUT_S:g} s") from error
-        except TooLong as error:
+        except BodyTooLong as error:
             raise ScrapeFailed(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             raise ScrapeFailed(f"{type(error).__name__}: {error}") from error
@@ -94,7 +94,7 @@ def _with_copy(labels: str, number: int) -> str:
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
-    body = whole(response.read1, _LARGEST_BYTES, _TIMEOUT_S)
+    body = read_body(response.read1, _LARGEST_BYTES, _TIMEOUT_S)
     if response.length:
         raise ScrapeFailed(f"the answer was cut off {response.length} bytes before its end")
     return body
