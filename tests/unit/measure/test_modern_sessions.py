@@ -21,7 +21,7 @@ from servegrid.measure.folders import Places
 from servegrid.measure.session import SessionRun
 from servegrid.plan.grid import Grid
 from servegrid.plan.resolve import Facts
-from servegrid.prompts.files import Prompt, write
+from servegrid.prompts.files import Prompt, write_prompts
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
 from servegrid.util.terminal import Progress
@@ -58,7 +58,7 @@ def of(engine: str) -> Grid:
 
 def test_a_whole_session(engine: str, tmp_path: Path) -> None:
     whole, places = of(engine), Places(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl")
-    write(places.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
+    write_prompts(places.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
     [session] = whole.sessions
     SessionRun(session, whole.config, places, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
     folder = session_folder(places.results, session)

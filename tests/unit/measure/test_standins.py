@@ -21,7 +21,7 @@ from servegrid.config import parse_config
 from servegrid.engines.base import ServerSpec
 from servegrid.measure.folders import Places
 from servegrid.measure.session import SessionRun
-from servegrid.model import without_end
+from servegrid.model import without_eos
 from servegrid.plan.grid import Grid
 from servegrid.plan.resolve import gather
 from servegrid.protocols.base import GenerationSettings
@@ -199,7 +199,7 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
     facts = gather(config)
     (resources / facts.model.folder).mkdir(parents=True)
     (resources / facts.model.checkpoint).symlink_to(checkpoint)
-    without_end.make(checkpoint, resources / facts.model.folder / "checkpoint-no-eos")
+    without_eos.copy_without_eos(checkpoint, resources / facts.model.folder / "checkpoint-no-eos")
     (resources / facts.model.folder / "f32.gguf").touch()
     [session] = Grid(config, facts).sessions
     prompts = tmp_path / "prompts.jsonl"

@@ -21,7 +21,7 @@ from servegrid.model import builtin, gguf_file
 from servegrid.model.checkpoint import UnsupportedModelError
 from servegrid.model.identity import revision_of
 from servegrid.model.language import language
-from servegrid.prompts.words import source_for
+from servegrid.prompts.word_source import word_source_for
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 
@@ -66,7 +66,7 @@ def test_any_text_survives_the_tokenizer(tiny_model: Path) -> None:
 
 
 def test_words_follow_each_other_by_the_table(tiny_model: Path) -> None:
-    source = source_for(tiny_model / "tokenizer.json")
+    source = word_source_for(tiny_model / "tokenizer.json")
     tokens = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).encode(" " + " ".join(source.words("a", 200))).ids
     assert len(tokens) == 200, "every word is one token"
     assert all(after in language().successors[before] for before, after in pairwise(tokens))

@@ -10,9 +10,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from servegrid.model.vocabulary import tokenizer_json
 from servegrid.prompts import files
 from servegrid.prompts.files import Prompt, PromptFileError, prompt_set_hash
-from servegrid.prompts.generate import generate, warmup_prompts
-from servegrid.prompts.spread import Spread
-from servegrid.prompts.words import source_for
+from servegrid.prompts.generate import generate_prompts, warmup_prompts
+from servegrid.prompts.length_distribution import LengthDistribution
+from servegrid.prompts.word_source import word_source_for
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(tokenizer: Path | None, count: int, mean: int, longest: int, seed: int) -> list[Prompt]:
-    return generate(count, Spread(mean, 4, longest), Spread.fixed(16), seed, source_for(tokenizer))
+    return generate_prompts(
+        count, LengthDistribution(mean, 4, longest), LengthDistribution.fixed(16), seed, word_source_for(tokenizer)
+    )
 
 
 def lengths(tokenizer: Path, prompts: list[Prompt]) -> list[int]:
@@ -59,26 +61,26 @@ def test_another_tokenizer_gets_ordinary_words(tmp_path: Path) -> None:
 
 def test_without_a_tokenizer_it_says_so() -> None:
     assert len(made(None, 5, 20, 40, 1)) == 5
-    assert source_for(None).note
+    assert word_source_for(None).note
 
 
 def test_impossible_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="mean 50, minimum 4, maximum 40 tokens do not exist"):
-        Spread(50, 4, 40)
+        LengthDistribution(50, 4, 40)
     with pytest.raises(ValueError, match="'a:b' is no length"):
-        Spread.parse("a:b")
+        LengthDistribution.parse("a:b")
 
 
 def test_warm_up_shares_no_beginning(tokenizer: Path) -> None:
     measured = made(tokenizer, 50, 30, 100, 1)
-    warm = warmup_prompts(8, 0, source_for(tokenizer), measured)
+    warm = warmup_prompts(8, 0, word_source_for(tokenizer), measured)
     assert not {prompt.text[0] for prompt in warm} & {prompt.text[0] for prompt in measured}
 
 
 def test_round_trip(tmp_path: Path) -> None:
     prompts = [Prompt("a", "Grüße\nzwei", 5), Prompt("b", "x")]
-    files.write(tmp_path / "p.jsonl", prompts)
-    assert files.read(tmp_path / "p.jsonl") == prompts
+    files.write_prompts(tmp_path / "p.jsonl", prompts)
+    assert files.read_prompts(tmp_path / "p.jsonl") == prompts
 
 
 @pytest.mark.parametrize(
@@ -98,13 +100,13 @@ def test_a_mistake_names_file_line_key_and_value(tmp_path: Path, line: str, word
     path = tmp_path / "mine.jsonl"
     path.write_text('{"prompt": "fine"}\n' + line + "\n")
     with pytest.raises(PromptFileError) as caught:
-        files.read(path)
+        files.read_prompts(path)
     assert all(word in str(caught.value) for word in ["mine.jsonl", *words]), caught.value
 
 
 def test_no_file_and_no_prompt(tmp_path: Path) -> None:
     with pytest.raises(PromptFileError, match="nowhere"):
-        files.read(tmp_path / "nowhere")
+        files.read_prompts(tmp_path / "nowhere")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(PromptFileError, match="no prompt"):
-        files.read(tmp_path / "empty")
+        files.read_prompts(tmp_path / "empty")

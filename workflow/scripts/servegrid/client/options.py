@@ -139,7 +139,7 @@ def _header(text: str) -> tuple[str, str]:
 
 def requests(options: argparse.Namespace, protocol: Protocol) -> list[Request]:
     """What is sent: the prompts in order, from the first again if there are fewer than requests."""
-    prompts = prompt_files.read(options.prompts) if options.prompts else builtin_prompts()
+    prompts = prompt_files.read_prompts(options.prompts) if options.prompts else builtin_prompts()
     bodies = [_body(prompt, options, protocol) for prompt in prompts]
     number = max(options.requests or len(prompts), len(prompts) if options.duration else 1)
     run_id = os.urandom(4).hex()

@@ -150,7 +150,7 @@ def _prompts(grid: Grid) -> Iterator[Finding]:
         yield Finding("good", "prompts", f"{wanted.count} generated on this machine")
         return
     try:
-        count = len(prompt_files.read(Path(wanted.source)))
+        count = len(prompt_files.read_prompts(Path(wanted.source)))
     except (prompt_files.PromptFileError, OSError) as error:
         yield Finding("miss", "prompts", str(error), "correct the file")
         return

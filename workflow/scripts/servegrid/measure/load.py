@@ -22,7 +22,7 @@ from servegrid.measure.folders import Places
 from servegrid.plan import load_shape
 from servegrid.plan.grid import Load, Session
 from servegrid.prompts import files as prompt_files
-from servegrid.prompts import words
+from servegrid.prompts import word_source
 from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
@@ -45,7 +45,7 @@ class LoadRunner:
         self._model = model  # as the server knows it
         self.engine = engines.get(session.server.spec.engine)
         self.protocol = protocols.get(session.server.spec.protocol or self.engine.protocols[0])
-        self.prompts = prompt_files.read(places.prompts)[: config.prompts.count]
+        self.prompts = prompt_files.read_prompts(places.prompts)[: config.prompts.count]
         kinds = {load.options.client for load in session.loads}
         self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
         self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
@@ -77,7 +77,7 @@ class LoadRunner:
         self._send(load, server, prompts, ClosedLoop(load.threads or slots), what)
 
     def _warm_up_prompts(self, count: int) -> list[Prompt]:
-        source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
+        source = word_source.word_source_for(self._tokenizer if self._tokenizer.exists() else None)
         wanted = self.config.prompts
         return warmup_prompts(count, 0, source, self.prompts, wanted.input_tokens, min(16, wanted.output_tokens))
 
