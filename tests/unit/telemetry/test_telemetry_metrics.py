@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, expo
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from servegrid.telemetry import Telemetry
-from servegrid.telemetry.exposition import CACHED, LONGEST, parse
+from servegrid.telemetry.exposition import MAX_CACHED_CHARACTERS, MAX_LINE_CHARACTERS, parse
 from servegrid.telemetry.scraper import ScrapeFailed, Scraper
 from servegrid.util.clock import now_s
 
@@ -143,7 +143,9 @@ def test_garbage_is_an_error(text: str) -> None:
 def test_one_long_line_is_refused_before_it_is_parsed() -> None:
     """A label of escaped quotes takes the parser time with the square of their number."""
     line = 'a{b="' + '\\"' * 7_500_000 + '"} 1'
-    with pytest.raises(ValueError, match=f"a line of {len(line)} characters, where {LONGEST} are allowed: a{{b="):
+    with pytest.raises(
+        ValueError, match=f"a line of {len(line)} characters, where {MAX_LINE_CHARACTERS} are allowed: a{{b="
+    ):
         list(parse(f"ok 1\n{line}\n"))
     with (
         serving(text_answer(line.encode())) as metrics,
@@ -153,7 +155,7 @@ def test_one_long_line_is_refused_before_it_is_parsed() -> None:
 
 
 def test_many_long_names_do_not_stay_in_memory() -> None:
-    text = "\n".join(f'a{{b="{number}{"x" * CACHED}"}} 1' for number in range(200))
+    text = "\n".join(f'a{{b="{number}{"x" * MAX_CACHED_CHARACTERS}"}} 1' for number in range(200))
     tracemalloc.start()
     try:
         assert sum(one.value for one in parse(text)) == 200

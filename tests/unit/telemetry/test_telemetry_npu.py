@@ -34,7 +34,7 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("number", ["0", 0])  # SDK 1 and 2
 def test_an_answer_is_read(number: str | int) -> None:
-    [found] = rbln_smi.read(changed(npu=number)).npus
+    [found] = rbln_smi.parse_report(changed(npu=number)).npus
     assert (found.number, found.name, found.model) == (0, "rbln0", "RBLN-CA22")
     assert (found.utilisation_percent, found.temperature_c, found.card_power_w) == (98.7, 38.0, 43.9)
     assert (found.memory_bytes, found.memory_total_bytes, found.pstate) == (2**30, 2**34, "P2")
@@ -42,7 +42,7 @@ def test_an_answer_is_read(number: str | int) -> None:
 
 @pytest.mark.parametrize("text", ["N/A", "", "-", None, "12 parsecs"])
 def test_what_is_no_number_is_unknown(text: str | None) -> None:
-    [found] = rbln_smi.read(changed(card_power=text, util=text, memory={"used": text, "total": "1MB"})).npus
+    [found] = rbln_smi.parse_report(changed(card_power=text, util=text, memory={"used": text, "total": "1MB"})).npus
     assert found.memory_bytes is None and found.memory_total_bytes == 2**20
     assert text == "12 parsecs" or (found.card_power_w, found.utilisation_percent) == (None, None)
 

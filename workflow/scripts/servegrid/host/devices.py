@@ -39,7 +39,7 @@ def gpu_uuids(device: Device) -> list[str]:
 def _npus(numbers: list[int]) -> list[str]:
     from servegrid.telemetry import rbln_smi
 
-    there = {npu.number: npu.name for npu in rbln_smi.ask().npus}
+    there = {npu.number: npu.name for npu in rbln_smi.query().npus}
     if missing := [number for number in numbers if number not in there]:
         listed = ", ".join(map(str, there)) or "none"
         raise LookupError(f"no NPU {', '.join(map(str, missing))} here (there is: {listed})")
@@ -56,8 +56,8 @@ def _found(device: Device) -> list[str]:
     from servegrid.telemetry import nvml
 
     if selectors := device.uuids or device.ids:
-        return [nvml.find(selector).uuid for selector in selectors]
-    gpus = nvml.list_devices()
+        return [nvml.find_gpu(selector).uuid for selector in selectors]
+    gpus = nvml.list_gpus()
     fitting = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
     if not fitting:
         there = ", ".join(gpu.name for gpu in gpus) or "none"
@@ -71,7 +71,7 @@ def _silent() -> str:
     """In words, the GPUs that the driver counts but that do not answer."""
     from servegrid.telemetry import nvml
 
-    return "".join(f"; GPU {index} does not answer: {words}" for index, words in nvml.unreachable().items())
+    return "".join(f"; GPU {index} does not answer: {words}" for index, words in nvml.silent_gpus().items())
 
 
 def describe(uuids: list[str]) -> list[dict[str, Any]]:
@@ -80,14 +80,14 @@ def describe(uuids: list[str]) -> list[dict[str, Any]]:
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        found = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
+        found = [npu for npu in rbln_smi.query().npus if npu.name in npus]
         return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in found]
     if not gpus:
         return []
     from servegrid.telemetry import nvml
 
-    with nvml.driver():
-        return [asdict(nvml.find(uuid)) for uuid in gpus]
+    with nvml.nvml_open():
+        return [asdict(nvml.find_gpu(uuid)) for uuid in gpus]
 
 
 def why_busy(uuids: list[str]) -> str | None:
@@ -96,7 +96,7 @@ def why_busy(uuids: list[str]) -> str | None:
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        answer = rbln_smi.ask()
+        answer = rbln_smi.query()
         numbers = {npu.number for npu in answer.npus if npu.name in npus}
         return (
             "; ".join(f"NPU {on} is in use by {cmd} (pid {pid})" for on, pid, cmd in answer.users if on in numbers)
@@ -104,9 +104,9 @@ def why_busy(uuids: list[str]) -> str | None:
         )
     if not gpus:
         return None
-    from servegrid.telemetry.idle import occupancy
+    from servegrid.telemetry.occupancy import gpu_occupancy
 
-    return "; ".join(refusal for uuid in uuids if (refusal := occupancy(uuid).refusal)) or None
+    return "; ".join(refusal for uuid in uuids if (refusal := gpu_occupancy(uuid).refusal)) or None
 
 
 def memory_used(uuids: list[str]) -> dict[str, int | None]:
@@ -116,7 +116,7 @@ def memory_used(uuids: list[str]) -> dict[str, int | None]:
         return {}
     from servegrid.telemetry import nvml
 
-    with nvml.driver():
+    with nvml.nvml_open():
         return {uuid: nvml.memory_used(uuid) for uuid in gpus}
 
 
@@ -124,9 +124,9 @@ def wait_memory_back(before: dict[str, int | None]) -> list[str]:
     """Wait until each GPU's memory is back to what it was before the launch; what is not, in words."""
     if not before:
         return []
-    from servegrid.telemetry import idle
+    from servegrid.telemetry import occupancy
 
-    waits = {uuid: idle.wait_memory_back(uuid, used) for uuid, used in before.items() if used is not None}
+    waits = {uuid: occupancy.wait_memory_back(uuid, used) for uuid, used in before.items() if used is not None}
     late = {uuid: wait for uuid, wait in waits.items() if wait.back is False}
     return [
         f"{uuid} still holds {wait.used_bytes} bytes {wait.waited_s:.0f} s after the stop"

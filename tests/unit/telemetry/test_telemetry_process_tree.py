@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from servegrid.telemetry.buffer import Row
-from servegrid.telemetry.cpu import CpuMeter
+from servegrid.telemetry.cpu_meter import CpuMeter
 from servegrid.telemetry.host import HostSampler
-from servegrid.telemetry.tree import ProcessTree
+from servegrid.telemetry.process_tree import ProcessTree
 
 TOLD = """
 import json, os, signal, subprocess, sys, time
