@@ -13,7 +13,7 @@ from servegrid.client.kinds import check
 from servegrid.client.run import run
 from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 from servegrid.host.ports import free_port
-from servegrid.protocols.base import GenerationSettings, Reading
+from servegrid.protocols.base import GenerationSettings, ParseResult
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 
@@ -22,7 +22,7 @@ SAMPLING = {"max_tokens": 4, "temperature": 0.0, "ignore_eos": True, "min_tokens
 GREEK = "Ω".encode()
 
 
-def parsed(name: str, data: list[bytes]) -> tuple[Reading, RequestRecord]:
+def parsed(name: str, data: list[bytes]) -> tuple[ParseResult, RequestRecord]:
     record = RequestRecord("r", "p", 4, "ok", sent_s=10.0)
     return protocols.get(name).parse(Events([11.0 + at for at in range(len(data))], data), record), record
 
@@ -76,15 +76,15 @@ def test_the_message_of_a_request() -> None:
     ],
 )
 def test_an_answer(name: str, data: list[bytes]) -> None:
-    reading, record = parsed(name, data)
-    assert reading.finished and reading.fault is None
+    result, record = parsed(name, data)
+    assert result.finished and result.fault is None
     assert (record.text, record.output_tokens, record.prompt_tokens, record.finish_reason) == ("abc", 4, 2, "length")
     assert (record.chunk_tokens, record.chunk_offsets_s) == ([1, 2, 4], [1.0, 2.0, 3.0])
 
 
 def test_a_stream_without_its_final_response_is_not_finished() -> None:
-    reading, record = parsed("triton-grpc", [message(b"a")])
-    assert not reading.finished and record.text == "a"
+    result, record = parsed("triton-grpc", [message(b"a")])
+    assert not result.finished and record.text == "a"
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_stream_without_its_final_response_is_not_finished() -> None:
     ],
 )
 def test_faults(name: str, last: bytes, status: str, words: str) -> None:
-    reading, record = parsed(name, [message(b"a") if name == "triton-grpc" else event("a"), last])
-    assert reading.fault is not None and reading.fault[0] == status and reading.fault[1].startswith(words)
+    result, record = parsed(name, [message(b"a") if name == "triton-grpc" else event("a"), last])
+    assert result.fault is not None and result.fault[0] == status and result.fault[1].startswith(words)
     assert record.text == "a"
 
 

@@ -9,7 +9,7 @@ from servegrid.client.answer import Answer, read_answer
 from servegrid.client.exchange import Exchange
 from servegrid.client.sse import read_events
 from servegrid.protocols import base
-from servegrid.protocols._output import clean
+from servegrid.protocols._output import without_lone_surrogates
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
@@ -62,8 +62,8 @@ def _of_messages(exchange: Exchange, log: list[Any], protocol: base.Protocol) ->
 
 
 def _cleaned(record: RequestRecord) -> RequestRecord:
-    record.error = record.error and clean(record.error)
-    record.finish_reason = record.finish_reason and clean(record.finish_reason)[:_REASON_CHARACTERS]
+    record.error = record.error and without_lone_surrogates(record.error)
+    record.finish_reason = record.finish_reason and without_lone_surrogates(record.finish_reason)[:_REASON_CHARACTERS]
     return record
 
 
@@ -106,7 +106,7 @@ def _refusal(answer: Answer) -> tuple[RequestStatus, str]:
     """An HTTP status that is no success."""
     body = answer.body.removeprefix(b"data:").strip()  # Triton refuses with an event
     try:
-        found = base.error_words(json.loads(body))
+        found = base.find_error(json.loads(body))
     except (ValueError, RecursionError):
         found = None
     words = found[1] if found else body[: 4 * _ERROR_CHARACTERS].decode(errors="replace")
@@ -116,10 +116,10 @@ def _refusal(answer: Answer) -> tuple[RequestStatus, str]:
     return ("rejected" if answer.status in (429, 503) else "error"), text[:_ERROR_CHARACTERS]
 
 
-def _read_body(answer: Answer, protocol: base.Protocol, record: RequestRecord) -> tuple[base.Reading, Events]:
+def _read_body(answer: Answer, protocol: base.Protocol, record: RequestRecord) -> tuple[base.ParseResult, Events]:
     coding = answer.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
-        return base.Reading(
+        return base.ParseResult(
             fault=("malformed", f"the answer is compressed ({coding}), which was not asked for")
         ), Events()
     # by what it is, not by its Content-Type: no line of an event stream begins so
@@ -136,7 +136,7 @@ def _one_document(answer: Answer) -> Events:
 
 
 def _verdict(
-    reading: base.Reading, fault: tuple[RequestStatus, str] | None, answer: Answer, events: Events
+    reading: base.ParseResult, fault: tuple[RequestStatus, str] | None, answer: Answer, events: Events
 ) -> tuple[RequestStatus, str | None]:
     if reading.fault is not None:
         return reading.fault[0], reading.fault[1][:_ERROR_CHARACTERS]

@@ -101,7 +101,7 @@ def run(
     workers = max(1, min(workers, shape.threads if isinstance(shape, ClosedLoop) else len(shape.arrivals_s)))
     address = endpoint.address(timeouts.connect_s)
     how: Any = {"workers": workers, "kind": kind, "transport": protocol.transport}
-    job = Job(endpoint, address, requests, shape, timeouts, protocol.answer_bytes, answer_bytes, **how)
+    job = Job(endpoint, address, requests, shape, timeouts, protocol.max_answer_bytes, answer_bytes, **how)
     report = _Reporter(on_progress, _total(shape, len(requests)))
     stop = stop or threading.Event()
     with no_collection():
