@@ -97,7 +97,7 @@ def test_those_beyond_the_limit_wait_and_are_then_refused() -> None:
         with pytest.raises(ApiError, match="the queue is full"):
             made.submit(Generation([7], 3))
         await settled()
-        made.withdraw(asked[0])
+        made.cancel(asked[0])
         await settled()
         assert (metrics.requests_running, metrics.requests_waiting) == (2, 0)
         assert made.stop(1.0) and asked[1].error == "the server is stopping"

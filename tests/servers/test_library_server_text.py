@@ -69,7 +69,7 @@ def test_unfinished_character_comes_at_the_end() -> None:
 
 def through(stops: list[str], parts: list[str]) -> tuple[list[str], bool]:
     search = StopSearch(stops)
-    return [*(search.push(part) for part in parts), search.finish()], search.found
+    return [*(search.push(part) for part in parts), search.finish()], search.is_found
 
 
 @given(st.lists(st.text("ab", max_size=3), max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))

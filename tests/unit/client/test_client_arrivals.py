@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servegrid.client.arrivals import KINDS, Plan, read_trace
+from servegrid.client.arrivals import KINDS, ArrivalPlan, read_trace
 from servegrid.client.shape import ClosedLoop, OpenLoop, Timeouts
 
 
@@ -18,7 +18,7 @@ def gaps(offsets: list[float]) -> list[float]:
 
 
 def plan(kind: str, **keys: Any) -> list[float]:
-    return Plan(kind, **{"rate": 50.0, "count": 20_000, "seed": 4, **keys}).offsets_s()
+    return ArrivalPlan(kind, **{"rate": 50.0, "count": 20_000, "seed": 4, **keys}).offsets_s()
 
 
 def test_constant_never_drifts() -> None:
@@ -58,7 +58,7 @@ def test_ramp_follows_the_line() -> None:
 def test_every_plan_is_in_order_ends_in_time_and_repeats(
     kind: str, rate: float, count: int, duration_s: float, seed: int
 ) -> None:
-    made = Plan(kind, rate, count, duration_s, seed, burstiness=0.5, burst_size=3, end_rate=rate * 2)
+    made = ArrivalPlan(kind, rate, count, duration_s, seed, burstiness=0.5, burst_size=3, end_rate=rate * 2)
     offsets = made.offsets_s()
     assert offsets == made.offsets_s() and len(offsets) <= count
     assert all(gap >= 0 for gap in gaps(offsets)) and all(0 <= at < duration_s for at in offsets)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from servegrid.client.answer import Answer, read_answer
-from servegrid.client.framing import REFUSALS, Reader
+from servegrid.client.framing import PARSE_ERRORS, ResponseReader
+from servegrid.client.response import Response, parse_response
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -24,14 +24,14 @@ def split(data: bytes, at: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(ends)]
 
 
-def feed(pieces: Sequence[bytes]) -> tuple[Reader, int]:
+def feed(pieces: Sequence[bytes]) -> tuple[ResponseReader, int]:
     """A reader that was fed until the end of the response, and how many bytes that took."""
-    reader, fed = Reader(), 0
+    reader, fed = ResponseReader(), 0
     for piece in pieces:
         fed += len(piece)
         try:
             reader.feed(piece)
-        except REFUSALS:
+        except PARSE_ERRORS:
             if not reader.complete:
                 raise
         if reader.complete:
@@ -39,8 +39,8 @@ def feed(pieces: Sequence[bytes]) -> tuple[Reader, int]:
     return reader, fed
 
 
-def answer(pieces: Sequence[bytes]) -> Answer:
-    return read_answer([item for number, piece in enumerate(pieces) for item in (float(number), piece)])
+def answer(pieces: Sequence[bytes]) -> Response:
+    return parse_response([item for number, piece in enumerate(pieces) for item in (float(number), piece)])
 
 
 def chunked(parts: list[bytes], extension: bytes = b"", trailer: bytes = b"") -> bytes:
@@ -114,7 +114,7 @@ def test_informational_responses_are_passed_over(codes: list[int], at: list[int]
 @given(bodies, bodies, cuts)
 @settings(deadline=None)
 def test_one_reader_reads_one_response_after_another(first: list[bytes], second: list[bytes], at: list[int]) -> None:
-    reader = Reader()
+    reader = ResponseReader()
     for parts in (first, second):
         reader.begin()
         for piece in split(chunked(parts), at):

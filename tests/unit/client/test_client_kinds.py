@@ -16,8 +16,8 @@ from servegrid import protocols
 from servegrid.client import requests_client
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
-from servegrid.client.framing import reframed
-from servegrid.client.kinds import missing
+from servegrid.client.framing import with_content_length
+from servegrid.client.kinds import missing_programs
 from servegrid.client.run import LoadResult, run
 from servegrid.client.shape import KINDS, ClosedLoop, OpenLoop, Shape, Timeouts
 from servegrid.protocols.base import GenerationSettings
@@ -27,7 +27,7 @@ from standins.scripted import CERTIFICATE, CLOSE, HOLD, READ, RESET, ScriptedSer
 
 PROTOCOL = protocols.get("openai-completions")
 GOOD = chunked(events(3))
-LACKING = missing()
+LACKING = missing_programs()
 PARALLEL = pytest.param("parallel", marks=pytest.mark.skipif(LACKING is not None, reason=LACKING or ""))
 OTHERS = ["requests", PARALLEL]
 ALL = ["stream", *OTHERS]
@@ -208,7 +208,7 @@ def test_one_chunk_that_trickles_is_not_waited_for() -> None:
 
 def test_small_chunks_that_come_at_once_come_out_one_by_one() -> None:
     with ScriptedServer([GOOD]) as server, library.get(server.url, stream=True, timeout=5) as answer:
-        assert list(requests_client._pieces(answer)) == events(3)
+        assert list(requests_client._body_parts(answer)) == events(3)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -244,8 +244,8 @@ def test_without_the_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_a_header_is_framed_anew_if_it_was_framed() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n"
-    assert reframed(head, 7) == b"HTTP/1.1 200 OK\r\nX-A: b\r\ncontent-length: 7\r\n\r\n"
-    assert reframed(CLOSE_HEAD, 7) == CLOSE_HEAD
+    assert with_content_length(head, 7) == b"HTTP/1.1 200 OK\r\nX-A: b\r\ncontent-length: 7\r\n\r\n"
+    assert with_content_length(CLOSE_HEAD, 7) == CLOSE_HEAD
 
 
 def test_every_kind_is_tested_here() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from servegrid.client.run import Progress
+from servegrid.client.run import LoadProgress
 from servegrid.client.shape import ClosedLoop, OpenLoop, Timeouts
 from servegrid.host.ports import free_port
 from servegrid.records.request import RequestRecord
@@ -189,7 +189,7 @@ def test_an_exception_from_a_signal_handler_keeps_what_was_recorded(error: type[
 
 
 def test_progress_is_told() -> None:
-    told: list[Progress] = []
+    told: list[LoadProgress] = []
     with ScriptedServer([0.1, GOOD]) as server:
         load(server, number=8, on_progress=told.append)
     assert told and told[-1].total == 8 and 0 < told[-1].sent <= 8 and told[-1].failed == 0

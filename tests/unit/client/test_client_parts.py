@@ -63,8 +63,8 @@ def test_descriptors(loop: Loop) -> None:
         data = os.read(here.fileno(), 10)
         seen.append(data)
         if not data:
-            loop.forget(here.fileno())
-            loop.forget(here.fileno())
+            loop.unwatch(here.fileno())
+            loop.unwatch(here.fileno())
             loop.stop()
 
     def writable(mask: int) -> None:
@@ -86,7 +86,7 @@ def test_a_handler_may_take_away_another_of_the_same_round(loop: Loop) -> None:
 
     def handler(this: int) -> None:
         called.append(this)
-        loop.forget(pairs[1 - this][0].fileno())
+        loop.unwatch(pairs[1 - this][0].fileno())
         loop.call_soon(loop.stop)
 
     for number, (here, there) in enumerate(pairs):
@@ -108,22 +108,22 @@ def test_pauses_come_with_many_reads_only(monkeypatch: pytest.MonkeyPatch) -> No
 
     def readable(mask: int) -> None:
         reads.append(os.read(here.fileno(), 1))
-        loop.count(time.monotonic())
-        loop.adapt(0.001)
+        loop.count_reads(time.monotonic())
+        loop.set_pause(0.001)
         if len(reads) == 20:
             loop.stop()
 
-    loop.adapt(0.001)
+    loop.set_pause(0.001)
     assert not loop.pause_s
     there.send(bytes(20))
     loop.watch(here.fileno(), READ, readable)
     loop.run()
     assert loop.pause_s == 0.001 and len(reads) == 20
-    loop.adapt(0.00001)
+    loop.set_pause(0.00001)
     assert not loop.pause_s, "not worth a pause"
-    loop.count(time.monotonic())
-    loop.count(time.monotonic())
-    loop.adapt(0.001)
+    loop.count_reads(time.monotonic())
+    loop.count_reads(time.monotonic())
+    loop.set_pause(0.001)
     assert not loop.pause_s, "nothing was read since"
     loop.close()
     here.close()

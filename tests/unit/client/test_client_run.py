@@ -296,7 +296,7 @@ def test_floods_are_cut_off(start: bytes, block: bytes, error: str) -> None:
 
 
 def test_the_limit_of_an_answer_grows_with_its_tokens_or_is_given() -> None:
-    assert PROTOCOL.answer_bytes(1) == 1 << 20 and PROTOCOL.answer_bytes(1000) == 1000 * 8192
+    assert PROTOCOL.max_answer_bytes(1) == 1 << 20 and PROTOCOL.max_answer_bytes(1000) == 1000 * 8192
     assert one([GOOD[:120], 0.05, GOOD[120:], HOLD], answer_bytes=100).status == "malformed"
     assert one([GOOD], answer_bytes=len(GOOD)).status == "ok"
 

@@ -9,7 +9,7 @@ from tritonclient.grpc import service_pb2
 from servegrid import protocols
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
-from servegrid.client.kinds import check
+from servegrid.client.kinds import check_supported
 from servegrid.client.run import run
 from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 from servegrid.host.ports import free_port
@@ -105,9 +105,9 @@ def test_faults(name: str, last: bytes, status: str, words: str) -> None:
 
 
 def test_other_clients_speak_no_grpc() -> None:
-    check("stream", ClosedLoop(1), workers=2, transport="grpc")
+    check_supported("stream", ClosedLoop(1), workers=2, transport="grpc")
     with pytest.raises(ValueError, match="client parallel speaks HTTP alone"):
-        check("parallel", ClosedLoop(1), transport="grpc")
+        check_supported("parallel", ClosedLoop(1), transport="grpc")
 
 
 @pytest.mark.parametrize("shape", [ClosedLoop(2), OpenLoop([0.0, 0.01])])

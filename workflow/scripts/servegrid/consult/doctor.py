@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from servegrid import engines
-from servegrid.client.calibration import file_name
+from servegrid.client.calibration import calibration_file
 from servegrid.config import EngineConfig
 from servegrid.consult.finding import Finding
 from servegrid.host import describe
@@ -165,7 +165,7 @@ def _clients(grid: Grid) -> Iterator[Finding]:
         if reason := grid.facts.absent_clients.get(kind):
             yield Finding("note", f"client {kind}", reason, "its points become rows with status absent until then")
             continue
-        known = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
+        known = (Path(grid.config.pathvars.resources) / calibration_file(kind)).exists()
         yield Finding("good", f"client {kind}", "calibrated on this host" if known else "will be calibrated first")
 
 

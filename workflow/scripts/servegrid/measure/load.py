@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from servegrid import engines, protocols
-from servegrid.client.calibration import Calibration, file_name
+from servegrid.client.calibration import Calibration, calibration_file
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
 from servegrid.client.request_outcome import LazyTokenizer
-from servegrid.client.run import LoadResult, run
-from servegrid.client.run import Progress as ClientProgress
+from servegrid.client.run import LoadProgress, LoadResult, run
 from servegrid.client.shape import ClosedLoop, Shape, Timeouts
 from servegrid.config import Config
 from servegrid.launch.build import AnyServer
@@ -47,7 +46,9 @@ class LoadRunner:
         self.protocol = protocols.get(session.server.spec.protocol or self.engine.protocols[0])
         self.prompts = prompt_files.read_prompts(places.prompts)[: config.prompts.count]
         kinds = {load.options.client for load in session.loads}
-        self._calibrations = {kind: Calibration.read_if_there(places.resources / file_name(kind)) for kind in kinds}
+        self._calibrations = {
+            kind: Calibration.read_or_none(places.resources / calibration_file(kind)) for kind in kinds
+        }
         self._tokenizer = places.resources / session.server.spec.model.checkpoint / "tokenizer.json"
         # a server elsewhere has a model of its own, unless the config says that it is this one
         own = session.server.spec.runtime != "url" or config.model.source != "builtin"
@@ -90,7 +91,7 @@ class LoadRunner:
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
         dead = threading.Event()
 
-        def watch(progress: ClientProgress) -> None:
+        def watch(progress: LoadProgress) -> None:
             of_total = f"/{progress.total}" if progress.total else ""
             self.progress.tick(f"{what}: {progress.ended}{of_total} requests")
             if not server.alive:
@@ -142,7 +143,7 @@ class LoadRunner:
         if found is None or seconds <= 0 or self.protocol.transport != "http":
             return {"client_share": None, "stamp_late_ms_p99": None}
         chunks = sum(len(record.chunk_offsets_s) for record in result.records)
-        share = found.share(len(result.records), chunks, seconds, result.workers)
+        share = found.ceiling_share(len(result.records), chunks, seconds, result.workers)
         if load.options.client != "parallel":  # whose processes use several cores
             share = max(share, result.client_cpu_s / (seconds * result.workers))
         return {"client_share": share, "stamp_late_ms_p99": found.stamp_late_ms_p99}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid.client import arrivals
-from servegrid.client.kinds import check
+from servegrid.client.kinds import check_supported
 from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 from servegrid.config.measuring import Load
 from servegrid.protocols.base import Transport
@@ -28,7 +28,7 @@ def shape(options: Load, threads: int, prompts: int) -> Shape:
     assert options.rate is not None
     count = options.requests or (None if options.duration_s else prompts)
     extra = {key: getattr(options, key) for key in _PLAN_KEYS.get(options.arrival, ())}
-    plan = arrivals.Plan(options.arrival, options.rate, count, options.duration_s, SEED, **extra)
+    plan = arrivals.ArrivalPlan(options.arrival, options.rate, count, options.duration_s, SEED, **extra)
     return OpenLoop(plan.offsets_s())
 
 
@@ -47,7 +47,7 @@ def unsupported(options: Load, transport: Transport = "http") -> str | None:
     """Why this kind of client cannot carry these options out over what carries the protocol; None if it can."""
     sample = ClosedLoop(1, options.requests, options.duration_s) if options.arrival == "closed" else OpenLoop([0.0])
     try:
-        check(options.client, sample, options.workers, transport)
+        check_supported(options.client, sample, options.workers, transport)
     except ValueError as error:
         return str(error)
     return None

@@ -172,10 +172,10 @@ def _values(config: Config, axis: str) -> list[Any]:
 
 
 def _absent_clients(config: Config) -> dict[str, str]:
-    from servegrid.client.kinds import missing
+    from servegrid.client.kinds import missing_programs
 
     used = {config.load.client, *_values(config, "client")}
-    return {"parallel": reason} if "parallel" in used and (reason := missing()) else {}
+    return {"parallel": reason} if "parallel" in used and (reason := missing_programs()) else {}
 
 
 def _absent_balancers(config: Config) -> dict[str, str]:
