@@ -40,16 +40,16 @@ class ConnectionOwner(Protocol):
     wall_clock_lead: tuple[int, float]  # see kernel_stamps
 
     def connected(self, connection: "Connection") -> None:
-        """The connection is ready for its first request."""
+        """Handle a connection that is ready for its first request."""
 
     def not_connected(self, connection: "Connection", error: Exception) -> None:
-        """The connection could not be made."""
+        """Handle a connection that could not be made."""
 
     def ended(self, connection: "Connection", exchange: Exchange, reusable: bool) -> None:
-        """The request on it has ended."""
+        """Handle the end of the request on a connection; `reusable` if that may carry another."""
 
     def lost(self, connection: "Connection") -> None:
-        """The connection is gone, and there was no request on it."""
+        """Handle the loss of a connection without a request."""
 
 
 class Connection:
@@ -96,7 +96,7 @@ class Connection:
     # ---- connecting
 
     def dial(self, address: tuple[str, int]) -> None:
-        """Begin to connect to a numeric address; the owner is told how it went, never before this returns."""
+        """Begin to connect to a numeric address; the owner is told the outcome, never before this returns."""
         self.deadline_s = monotonic() + self._owner.timeouts.connect_s
         try:
             self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)

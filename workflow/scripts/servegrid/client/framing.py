@@ -79,7 +79,7 @@ def with_content_length(head: bytes, size: int) -> bytes:
     A header that had no framing, so that the body went on until the connection closed, is left as it was.
     """
     fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-    kept = [field for field in fields if field.partition(b":")[0].strip().lower() not in FRAMING_HEADERS]
-    if len(kept) < len(fields):
-        kept.append(b"content-length: %d" % size)
-    return b"\r\n".join(kept) + b"\r\n\r\n"
+    other_fields = [field for field in fields if field.partition(b":")[0].strip().lower() not in FRAMING_HEADERS]
+    if len(other_fields) < len(fields):
+        other_fields.append(b"content-length: %d" % size)
+    return b"\r\n".join(other_fields) + b"\r\n\r\n"

@@ -71,7 +71,7 @@ def _with_valid_text(record: RequestRecord) -> RequestRecord:
 
 def _fill(record: RequestRecord, exchange: Exchange, response: Response, protocol: base.Protocol) -> None:
     """Fill in status, error, and the content of the body."""
-    fault = _transport_fault(exchange, response)
+    fault = exchange.fault or (("malformed", response.fault) if response.fault else None)
     if response.status is None:
         record.status, record.error = fault or ("malformed", "no HTTP response")
         return
@@ -96,12 +96,6 @@ def _new_record(exchange: Exchange, response: Response) -> RequestRecord:
         end_s=response.end_s if response.end_s is not None else exchange.end_s,
         bytes_received=response.received,
     )
-
-
-def _transport_fault(exchange: Exchange, response: Response) -> tuple[RequestStatus, str] | None:
-    if exchange.fault is not None:
-        return exchange.fault
-    return ("malformed", response.fault) if response.fault else None
 
 
 def _http_error(response: Response) -> tuple[RequestStatus, str]:

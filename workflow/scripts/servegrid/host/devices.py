@@ -86,7 +86,7 @@ def describe(uuids: list[str]) -> list[dict[str, Any]]:
         return []
     from servegrid.telemetry import nvml
 
-    with nvml.nvml_open():
+    with nvml.nvml_session():
         return [asdict(nvml.find_gpu(uuid)) for uuid in gpus]
 
 
@@ -116,7 +116,7 @@ def memory_used(uuids: list[str]) -> dict[str, int | None]:
         return {}
     from servegrid.telemetry import nvml
 
-    with nvml.nvml_open():
+    with nvml.nvml_session():
         return {uuid: nvml.memory_used(uuid) for uuid in gpus}
 
 

@@ -22,8 +22,8 @@ def _bytes(label: str, count: int) -> bytes:
 
 def integers(label: str, shape: tuple[int, ...], below: int) -> Integers:
     """Uniform integers 0..below-1 of this shape; `label` names the draw (the bias of the modulo is below 2**-32)."""
-    words = np.frombuffer(_bytes(label, 8 * math.prod(shape)), dtype="<u8")
-    return (words % np.uint64(below)).astype(np.int64).reshape(shape)
+    draws = np.frombuffer(_bytes(label, 8 * math.prod(shape)), dtype="<u8")
+    return (draws % np.uint64(below)).astype(np.int64).reshape(shape)
 
 
 def integers_16(label: str, shape: tuple[int, ...]) -> NDArray[np.uint16]:

@@ -86,5 +86,5 @@ def _merges() -> Iterator[tuple[str, str]]:
 def _byte_letters() -> list[str]:
     """Character that stands for each byte in GPT-2's table: printable bytes are themselves, the rest follow 255."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    rest = iter(range(0x100, 0x200))
-    return [chr(byte if byte in printable else next(rest)) for byte in range(256)]
+    unprintable_codes = iter(range(0x100, 0x200))
+    return [chr(byte if byte in printable else next(unprintable_codes)) for byte in range(256)]

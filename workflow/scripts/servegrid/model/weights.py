@@ -25,15 +25,15 @@ overflow where two neighbouring weights are large and of the same sign."""
 
 def tensors(architecture: Architecture) -> dict[str, Floats]:
     """All weights by name, float32, in the order of the layers."""
-    words = _word_vectors(architecture)
-    weights = {"model.embed_tokens.weight": _embeddings(architecture, words)}
+    word_vectors = _word_vectors(architecture)
+    weights = {"model.embed_tokens.weight": _embeddings(architecture, word_vectors)}
     for layer in range(architecture.layers):
         weights |= _layer(architecture, f"model.layers.{layer}.")
     agreement.install_agreement_heads(
         weights, architecture, LANE_SIZE / _embedding_rms(architecture), VERDICT_WEIGHT * ALTERNATING
     )
     weights["model.norm.weight"] = np.ones(architecture.hidden, dtype=np.float32)
-    weights["lm_head.weight"] = _output_head(architecture, words)
+    weights["lm_head.weight"] = _output_head(architecture, word_vectors)
     return weights
 
 
@@ -44,13 +44,13 @@ def _word_vectors(architecture: Architecture) -> Floats:
     return vectors
 
 
-def _embeddings(architecture: Architecture, words: Floats) -> Floats:
+def _embeddings(architecture: Architecture, word_vectors: Floats) -> Floats:
     """Embeddings, [token, hidden]: the successors' vectors, something of the token's own, its features and the constant."""
     tables = language()
-    total = frozen_random.near_normal(f"{architecture.name}/private", words.shape, architecture.private)
+    total = frozen_random.near_normal(f"{architecture.name}/private", word_vectors.shape, architecture.private)
     for kind in range(KINDS):
         favoured = (tables.favourite == kind).astype(np.float32)
-        total += (np.float32(1) + np.float32(architecture.favour) * favoured)[:, None] * words[
+        total += (np.float32(1) + np.float32(architecture.favour) * favoured)[:, None] * word_vectors[
             tables.successors[:, kind]
         ]
     total *= (np.float32(FREE_SIZE * math.sqrt(architecture.hidden - FREE)) / _row_lengths(total[:, FREE:]))[:, None]
@@ -75,9 +75,9 @@ def _embedding_rms(architecture: Architecture) -> float:
     return math.sqrt((free * FREE_SIZE**2 + lanes * LANE_SIZE**2) / architecture.hidden)
 
 
-def _output_head(architecture: Architecture, words: Floats) -> Floats:
+def _output_head(architecture: Architecture, word_vectors: Floats) -> Floats:
     """Output head, [token, hidden]; tokens that are no words have small weights, so that they are never the best next token."""
-    head = words.copy()
+    head = word_vectors.copy()
     for kind, signs in enumerate(kind_signs()):
         of_kind = language().words[:, :, kind].ravel()
         for lanes, sign in zip(VERDICTS, signs, strict=True):

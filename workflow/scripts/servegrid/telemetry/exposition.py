@@ -55,8 +55,8 @@ def _parse_line(line: str) -> Series | None:
     return None if identity is None else Series(*identity, value)
 
 
-def _parse_value(rest: str) -> float:
-    fields = rest.split()
+def _parse_value(text: str) -> float:
+    fields = text.split()
     if not fields:
         raise ValueError("a series without a value")
     return float(fields[0])

@@ -22,7 +22,7 @@ _LOST = frozenset(
 
 
 class GpuSampler:
-    """Samples one GPU, by UUID, for TELEMETRY; NVML must be held open (`nvml.nvml_open`).
+    """Samples one GPU, by UUID, for TELEMETRY; NVML must be held open (`nvml.nvml_session`).
 
     A field that the GPU does not offer is null. A field that fails is null and named in `error`. A GPU that is lost
     gives rows with only `error`, and is asked for anew every time.

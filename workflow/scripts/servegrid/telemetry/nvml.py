@@ -67,7 +67,7 @@ class Memory:
     reserved: int | None
 
 
-def open_nvml() -> None:
+def init_nvml() -> None:
     """Open NVML for the rest of this process's life.
 
     Raises:
@@ -80,13 +80,13 @@ def open_nvml() -> None:
 
 
 @contextmanager
-def nvml_open() -> Iterator[None]:
+def nvml_session() -> Iterator[None]:
     """Hold NVML open for the context. May be nested: only the outermost costs time, so hold it around a loop of queries.
 
     Raises:
         DriverAbsent: there is no driver, or it does not work.
     """
-    open_nvml()
+    init_nvml()
     try:
         yield
     finally:
@@ -115,7 +115,7 @@ def list_gpus() -> list[GpuInfo]:
     Raises:
         DriverAbsent: there is no driver, or it does not work.
     """
-    with nvml_open():
+    with nvml_session():
         devices = [_try_index(index) for index in range(pynvml.nvmlDeviceGetCount())]
         return [device for device in devices if isinstance(device, GpuInfo)]
 
@@ -126,7 +126,7 @@ def silent_gpus() -> dict[int, str]:
     Raises:
         DriverAbsent: there is no driver, or it does not work.
     """
-    with nvml_open():
+    with nvml_session():
         devices = {index: _try_index(index) for index in range(pynvml.nvmlDeviceGetCount())}
         return {index: device for index, device in devices.items() if isinstance(device, str)}
 
@@ -192,7 +192,7 @@ def processes(uuid: str) -> list[tuple[int, int | None]] | None:
 @contextmanager
 def _gpu_handle(uuid: str) -> Iterator[Any]:
     """Yield a GPU's handle, with NVML held open; an NVMLError becomes GpuSilent."""
-    with nvml_open():
+    with nvml_session():
         try:
             yield pynvml.nvmlDeviceGetHandleByUUID(uuid)
         except pynvml.NVMLError as error:

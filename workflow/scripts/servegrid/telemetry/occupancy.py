@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from servegrid.telemetry.nvml import GpuInfo, find_gpu, memory_used, nvml_open, processes
+from servegrid.telemetry.nvml import GpuInfo, find_gpu, memory_used, nvml_session, processes
 from servegrid.util.clock import now_s
 
 ALLOWED_BYTES = 2**30
@@ -75,7 +75,7 @@ def gpu_occupancy(selector: str | int, own_pids: Collection[int] = (), allowed_b
         DriverAbsent: there is no driver, or it does not work.
         GpuSilent: the GPU does not answer.
     """
-    with nvml_open():
+    with nvml_session():
         gpu = find_gpu(selector)
         on_gpu = processes(gpu.uuid) or []
         users = tuple(_gpu_user(pid, used_bytes) for pid, used_bytes in on_gpu if pid not in own_pids)
@@ -92,7 +92,7 @@ def wait_memory_back(
         GpuSilent: the GPU does not answer.
     """
     began_s = now_s()
-    with nvml_open():
+    with nvml_session():
         while True:
             used, waited_s = memory_used(uuid), now_s() - began_s
             if used is None:

@@ -11,7 +11,7 @@ _PAUSE_AFTER_FAILURE_S = 0.5
 
 
 class PeriodicThread:
-    """Calls `action` at once and then every `period_s`, by the clock: a slow call skips periods, it does not shift them.
+    """Thread that calls `action` at once and then every `period_s`, by the clock: a slow call skips periods, it does not shift them.
 
     A failure (any exception) costs that call and no more; `log` is told of the first in a row, and of the recovery. The
     thread is a daemon, so a call that hangs keeps nobody from leaving.

@@ -17,7 +17,7 @@ from servegrid.telemetry.buffer import Buffer, Row
 from servegrid.telemetry.gpu import GpuSampler
 from servegrid.telemetry.host import HostSampler
 from servegrid.telemetry.npu import NpuSampler, is_npu
-from servegrid.telemetry.nvml import DriverAbsent, open_nvml
+from servegrid.telemetry.nvml import DriverAbsent, init_nvml
 from servegrid.telemetry.pcie import PcieMeter, pcie_meter
 from servegrid.telemetry.periodic_thread import PeriodicThread
 from servegrid.telemetry.process_tree import ProcessTree
@@ -91,7 +91,7 @@ class Sidecar:
 
     def _start_gpus(self, gpus: Sequence[str]) -> None:
         try:
-            open_nvml()
+            init_nvml()
         except DriverAbsent as error:
             self._log(f"GPUs are not sampled: {error}")
             return

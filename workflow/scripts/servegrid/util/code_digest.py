@@ -81,8 +81,8 @@ def _module_files(name: str, root: Path) -> Iterator[Path]:
     """Yield the files below `root` that importing `name` executes: the __init__.py of each package on the way, and the module."""
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
-        place = root.joinpath(*parts[:length])
-        yield from (path for path in (place / "__init__.py", place.with_suffix(".py")) if path.exists())
+        location = root.joinpath(*parts[:length])
+        yield from (path for path in (location / "__init__.py", location.with_suffix(".py")) if path.exists())
 
 
 def _data_files(folder: Path) -> Iterable[Path]:

@@ -37,7 +37,7 @@ class _Server(uvicorn.Server):
 
 
 def log(message: str) -> None:
-    """Write a line to the log."""
+    """Write a line to the log, on standard error."""
     print(f"library_server: {message}", file=sys.stderr, flush=True)
 
 

@@ -87,8 +87,8 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tokenizer_file(given: Path | None, model: Path) -> Path:
-    path = given or model
+def _tokenizer_file(tokenizer: Path | None, model: Path) -> Path:
+    path = tokenizer or model
     return path / "tokenizer.json" if path.is_dir() else path
 
 

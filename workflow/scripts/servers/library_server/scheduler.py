@@ -142,10 +142,10 @@ class Scheduler:
     def _deliver(self, batch: list[Generation], step: list[StepToken]) -> None:
         self._metrics.steps_total += 1
         self._metrics.output_tokens_total += len(step)
-        for place, token_id, finish_reason in step:
-            batch[place].push(token_id, finish_reason)
+        for index, token_id, finish_reason in step:
+            batch[index].push(token_id, finish_reason)
             if finish_reason:
-                self._remove_running(batch[place])
+                self._remove_running(batch[index])
 
     def _on_batch_done(self, batch: list[Generation], error: str | None) -> None:
         for generation in batch:
