@@ -97,13 +97,13 @@ def _refused(status: int, message: str, kind: str) -> Refusal:
     return Refusal(status, compact(_error(message, kind, status)))
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """`python -m standins.lmdeploy_server MODEL --server-port P …`, with the flags of the real one."""
-    limit, context = (int(after(words, flag)) for flag in ("--max-batch-size", "--session-len"))
-    assert not words[0].startswith("-"), "the model is the first word"
-    drafted = int(after(words, "--speculative-num-draft-tokens", "0"))
-    stand_in = LMDeploy(after(words, "--model-name"), context, limit, drafted=drafted, loading_s=0.5)
-    http_server(stand_in, int(after(words, "--server-port"))).serve_forever()
+    limit, context = (int(after(arguments, flag)) for flag in ("--max-batch-size", "--session-len"))
+    assert not arguments[0].startswith("-"), "the model is the first word"
+    drafted = int(after(arguments, "--speculative-num-draft-tokens", "0"))
+    stand_in = LMDeploy(after(arguments, "--model-name"), context, limit, drafted=drafted, loading_s=0.5)
+    http_server(stand_in, int(after(arguments, "--server-port"))).serve_forever()
 
 
 if __name__ == "__main__":

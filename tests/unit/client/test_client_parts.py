@@ -137,10 +137,12 @@ def exchange(number: int, data: bytes) -> Exchange:
 def test_logs_are_kept_in_memory_first_and_in_a_file_beyond() -> None:
     spool = Spool(hold_bytes=100)
     kept = [exchange(number, bytes([number]) * 40) for number in range(5)]
-    for each in kept:
-        spool.keep(each, 40)
-    assert [each.log == [] for each in kept] == [False, False, True, True, True]
-    assert [spool.log(each) for each in reversed(kept)] == [[1.0, bytes([n]) * 40] for n in (4, 3, 2, 1, 0)]
+    for kept_exchange in kept:
+        spool.keep(kept_exchange, 40)
+    assert [kept_exchange.log == [] for kept_exchange in kept] == [False, False, True, True, True]
+    assert [spool.log(kept_exchange) for kept_exchange in reversed(kept)] == [
+        [1.0, bytes([n]) * 40] for n in (4, 3, 2, 1, 0)
+    ]
     spool.close()
 
 
@@ -150,10 +152,18 @@ def test_json_lines() -> None:
     )
     unsent = RequestRecord("b", "q", 3, "disconnected", error="no connection: connection refused", end_s=2.0)
     first, second = (json.loads(line) for line in json_lines([good, unsent]).splitlines())
-    wanted = {"id": "a", "start": 1.0, "ttft": 0.5, "itl": [0.25, 1.25], "e2e": 2.0, "tokens": 3, "status": "ok"}
-    assert {key: first[key] for key in wanted} == wanted
-    wanted = {"id": "b", "start": None, "ttft": None, "itl": [], "e2e": None, "tokens": None, "status": "disconnected"}
-    assert {key: second[key] for key in wanted} == wanted
+    expected = {"id": "a", "start": 1.0, "ttft": 0.5, "itl": [0.25, 1.25], "e2e": 2.0, "tokens": 3, "status": "ok"}
+    assert {key: first[key] for key in expected} == expected
+    expected = {
+        "id": "b",
+        "start": None,
+        "ttft": None,
+        "itl": [],
+        "e2e": None,
+        "tokens": None,
+        "status": "disconnected",
+    }
+    assert {key: second[key] for key in expected} == expected
     assert second["error"] == "no connection: connection refused"
 
 

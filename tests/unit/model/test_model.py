@@ -29,8 +29,8 @@ SCRIPTS = REPOSITORY / "workflow" / "scripts"
 def test_the_same_bytes_again(tiny_model: Path, tiny_draft: Path) -> None:
     """`build` refuses other bytes than those pinned; that the pins are of this content is checked here."""
     for folder, pins in ((tiny_model, builtin.PINS), (tiny_draft, builtin.DRAFT_PINS)):
-        found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in pins}
-        assert found == dict(pins)
+        digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in pins}
+        assert digests == dict(pins)
 
 
 def test_the_same_bytes_on_an_older_cpu(tmp_path: Path) -> None:
@@ -77,9 +77,11 @@ def test_gguf_holds_the_same_weights(tiny_draft: Path, tmp_path: Path, quantizat
     gguf_file.convert(tiny_draft, tmp_path / "model.gguf", quantization)
     reader = gguf.GGUFReader(tmp_path / "model.gguf")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
-    wanted = load_file(tiny_draft / "model.safetensors")["lm_head.weight"]
-    found = gguf.dequantize(tensors["output.weight"].data, tensors["output.weight"].tensor_type).reshape(wanted.shape)
-    error = float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+    original = load_file(tiny_draft / "model.safetensors")["lm_head.weight"]
+    stored = gguf.dequantize(tensors["output.weight"].data, tensors["output.weight"].tensor_type).reshape(
+        original.shape
+    )
+    error = float(np.abs(stored - original).mean() / np.abs(original).mean())
     assert error < {"f32": 1e-9, "f16": 1e-3, "bf16": 1e-2, "q8_0": 0.02}.get(quantization, 0.15)
     assert tensors["output_norm.weight"].tensor_type == gguf.GGMLQuantizationType.F32
 

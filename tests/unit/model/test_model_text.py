@@ -128,8 +128,8 @@ def test_gguf_computes_the_same(tiny_draft: Path, tmp_path: Path, tokens: list[i
     gguf_file.convert(tiny_draft, tmp_path / "draft.gguf", "f32")
     reader = gguf.GGUFReader(tmp_path / "draft.gguf")
     tensors = {tensor.name: tensor.data for tensor in reader.tensors}
-    found = logits(tokens, lambda name: tensors[f"{name}.weight"], DRAFT, NEIGHBOURS)
-    assert np.allclose(found, logits(tokens, weights_of(tiny_draft), DRAFT, HALVES), atol=1e-3)
+    gguf_logits = logits(tokens, lambda name: tensors[f"{name}.weight"], DRAFT, NEIGHBOURS)
+    assert np.allclose(gguf_logits, logits(tokens, weights_of(tiny_draft), DRAFT, HALVES), atol=1e-3)
 
 
 def test_coarse_weights_move_an_answer_now_and_then(

@@ -39,10 +39,10 @@ def test_generated_prompts_are_fixed(tokenizer: Path) -> None:
 
 
 def test_lengths_spread_around_the_mean(tokenizer: Path) -> None:
-    found = lengths(tokenizer, made(tokenizer, 200, 48, 120, 1))
-    assert 47 < sum(found) / len(found) < 49
-    assert min(found) >= 4 and max(found) <= 120
-    assert sorted(found)[100] < 48 and max(found) > 100, "many short ones and a long tail"
+    token_counts = lengths(tokenizer, made(tokenizer, 200, 48, 120, 1))
+    assert 47 < sum(token_counts) / len(token_counts) < 49
+    assert min(token_counts) >= 4 and max(token_counts) <= 120
+    assert sorted(token_counts)[100] < 48 and max(token_counts) > 100, "many short ones and a long tail"
 
 
 def test_prompts_differ_and_depend_on_the_seed(tokenizer: Path) -> None:
@@ -52,11 +52,11 @@ def test_prompts_differ_and_depend_on_the_seed(tokenizer: Path) -> None:
 
 
 def test_another_tokenizer_gets_ordinary_words(tmp_path: Path) -> None:
-    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    words.pre_tokenizer = WhitespaceSplit()
-    words.save(str(tmp_path / "tokenizer.json"))
-    found = lengths(tmp_path / "tokenizer.json", made(tmp_path / "tokenizer.json", 20, 40, 60, 1))
-    assert min(found) >= 4 and max(found) <= 60
+    word_level = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    word_level.pre_tokenizer = WhitespaceSplit()
+    word_level.save(str(tmp_path / "tokenizer.json"))
+    token_counts = lengths(tmp_path / "tokenizer.json", made(tmp_path / "tokenizer.json", 20, 40, 60, 1))
+    assert min(token_counts) >= 4 and max(token_counts) <= 60
 
 
 def test_without_a_tokenizer_it_says_so() -> None:
@@ -84,7 +84,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message_parts"),
     [
         ('{"promt": "x"}', ["line 2", "promt", "prompt, max_tokens"]),
         ('{"prompt": ""}', ["line 2", "prompt"]),
@@ -96,12 +96,12 @@ def test_round_trip(tmp_path: Path) -> None:
         ("[1]", ["line 2", "object"]),
     ],
 )
-def test_a_mistake_names_file_line_key_and_value(tmp_path: Path, line: str, words: list[str]) -> None:
+def test_a_mistake_names_file_line_key_and_value(tmp_path: Path, line: str, message_parts: list[str]) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"prompt": "fine"}\n' + line + "\n")
     with pytest.raises(PromptFileError) as caught:
         files.read_prompts(path)
-    assert all(word in str(caught.value) for word in ["mine.jsonl", *words]), caught.value
+    assert all(word in str(caught.value) for word in ["mine.jsonl", *message_parts]), caught.value
 
 
 def test_no_file_and_no_prompt(tmp_path: Path) -> None:

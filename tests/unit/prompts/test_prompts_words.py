@@ -44,22 +44,22 @@ def counted(tokenizer: Path, prompts: list[Prompt]) -> list[int]:
 @settings(max_examples=60, deadline=None)
 def test_lengths_keep_their_bounds_and_their_mean(count: int, least: int, more: int, most: int, seed: int) -> None:
     spread = LengthDistribution(least + more, least, least + more + most)
-    found = draw_lengths(str(seed), count, spread)
-    assert len(found) == count and min(found) >= spread.minimum and max(found) <= spread.maximum
+    drawn = draw_lengths(str(seed), count, spread)
+    assert len(drawn) == count and min(drawn) >= spread.minimum and max(drawn) <= spread.maximum
     if most >= more:  # else nearly all would have to be the longest
-        assert sum(found) <= spread.mean * count
-        assert count < 20 or sum(found) > spread.mean * count - count
+        assert sum(drawn) <= spread.mean * count
+        assert count < 20 or sum(drawn) > spread.mean * count - count
 
 
 def test_lengths_are_skewed() -> None:
-    found = sorted(draw_lengths("skew", 1000, LengthDistribution(100, 10, 1000)))
-    assert found[500] < 0.9 * 100, "the median lies below the mean"
-    assert found[990] > 3 * found[500], "some are very long"
+    drawn = sorted(draw_lengths("skew", 1000, LengthDistribution(100, 10, 1000)))
+    assert drawn[500] < 0.9 * 100, "the median lies below the mean"
+    assert drawn[990] > 3 * drawn[500], "some are very long"
 
 
-@pytest.mark.parametrize("which", ["builtin_tokenizer", "other_tokenizer"])
-def test_lengths_are_exact_with_a_tokenizer(which: str, request: pytest.FixtureRequest) -> None:
-    tokenizer: Path = request.getfixturevalue(which)
+@pytest.mark.parametrize("tokenizer_fixture", ["builtin_tokenizer", "other_tokenizer"])
+def test_lengths_are_exact_with_a_tokenizer(tokenizer_fixture: str, request: pytest.FixtureRequest) -> None:
+    tokenizer: Path = request.getfixturevalue(tokenizer_fixture)
     prompts = generate_prompts(60, LengthDistribution(40, 5, 120), None, 3, word_source_for(tokenizer))
     assert counted(tokenizer, prompts) == draw_lengths("prompts/3/input", 60, LengthDistribution(40, 5, 120))
     assert all(prompt.max_tokens is None for prompt in prompts)
@@ -82,8 +82,13 @@ def test_output_lengths_spread_if_asked(builtin_tokenizer: Path) -> None:
     prompts = generate_prompts(
         200, LengthDistribution.fixed(8), LengthDistribution.parse("64:16:200"), 0, word_source_for(builtin_tokenizer)
     )
-    found = [prompt.max_tokens or 0 for prompt in prompts]
-    assert sum(found) == 64 * 200 and min(found) >= 16 and max(found) <= 200 and len(set(found)) > 40
+    output_lengths = [prompt.max_tokens or 0 for prompt in prompts]
+    assert (
+        sum(output_lengths) == 64 * 200
+        and min(output_lengths) >= 16
+        and max(output_lengths) <= 200
+        and len(set(output_lengths)) > 40
+    )
 
 
 def test_more_words_begin_with_the_fewer(builtin_tokenizer: Path) -> None:

@@ -72,14 +72,14 @@ def test_body_without_exact_length_names_no_extension() -> None:
 
 
 def test_extra_fields_add_replace_and_leave_out() -> None:
-    found = fields(COMPLETIONS, extra={"top_k": 1, "temperature": 0.5, "ignore_eos": None})
-    assert (found["top_k"], found["temperature"]) == (1, 0.5) and "ignore_eos" not in found
+    body = fields(COMPLETIONS, extra={"top_k": 1, "temperature": 0.5, "ignore_eos": None})
+    assert (body["top_k"], body["temperature"]) == (1, 0.5) and "ignore_eos" not in body
 
 
 def test_body_of_chat_and_llamacpp() -> None:
     assert fields(CHAT)["messages"] == [{"role": "user", "content": "Hi"}]
-    found = fields(LLAMACPP)
-    assert (found["prompt"], found["n_predict"], found["ignore_eos"], found["stream"]) == ("Hi", 4, True, True)
+    body = fields(LLAMACPP)
+    assert (body["prompt"], body["n_predict"], body["ignore_eos"], body["stream"]) == ("Hi", 4, True, True)
 
 
 def test_body_of_tgi() -> None:
@@ -94,12 +94,12 @@ def test_body_of_tgi() -> None:
 
 def test_body_of_powerinfer() -> None:
     """One less, because it makes one more."""
-    found = fields(POWERINFER)
-    assert (found["n_predict"], found["ignore_eos"], found["stream"]) == (
+    body = fields(POWERINFER)
+    assert (body["n_predict"], body["ignore_eos"], body["stream"]) == (
         3,
         True,
         True,
-    ) and "return_tokens" not in found
+    ) and "return_tokens" not in body
 
 
 def test_a_prompt_with_a_lone_surrogate_can_be_sent() -> None:
@@ -371,5 +371,5 @@ def test_events_are_read_as_json_reads_them(payloads: list[bytes]) -> None:
 @given(values)
 @settings(deadline=None)
 def test_error_words_of_anything(document: Any) -> None:
-    found = find_error(document)
-    assert found is None or (found[0] in ("error", "rejected") and isinstance(found[1], str))
+    error = find_error(document)
+    assert error is None or (error[0] in ("error", "rejected") and isinstance(error[1], str))

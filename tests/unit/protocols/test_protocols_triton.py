@@ -60,11 +60,11 @@ def test_the_body_of_generate_stream() -> None:
 
 def test_the_message_of_a_request() -> None:
     sent = service_pb2.ModelInferRequest.FromString(protocols.get("triton-grpc").body("Ω?", SETTINGS))
-    raw = {each.name: data for each, data in zip(sent.inputs, sent.raw_input_contents, strict=True)}
+    raw = {tensor.name: data for tensor, data in zip(sent.inputs, sent.raw_input_contents, strict=True)}
     assert sent.model_name == "vllm_model" and sent.parameters["triton_enable_empty_final_response"].bool_param
     assert raw["text_input"] == b"\x03\x00\x00\x00" + GREEK + b"?" and raw["stream"] == b"\x01"
     assert json.loads(raw["sampling_parameters"][4:]) == SAMPLING and "return_finish_reason" not in raw
-    assert {each.name: each.datatype for each in sent.inputs}["return_num_output_tokens"] == "BOOL"
+    assert {tensor.name: tensor.datatype for tensor in sent.inputs}["return_num_output_tokens"] == "BOOL"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_stream_without_its_final_response_is_not_finished() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "last", "status", "words"),
+    ("name", "last", "status", "error"),
     [
         ("triton-generate", b'{"error":"Error generating stream: x"}', "error", "Error generating stream: x"),
         ("triton-generate", b'{"model_name":"vllm_model"}', "malformed", "an event has no text_output"),
@@ -98,9 +98,9 @@ def test_a_stream_without_its_final_response_is_not_finished() -> None:
         ("triton-grpc", message(b"a")[:-1], "malformed", "message 2 is no ModelStreamInferResponse"),
     ],
 )
-def test_faults(name: str, last: bytes, status: str, words: str) -> None:
+def test_faults(name: str, last: bytes, status: str, error: str) -> None:
     result, record = parsed(name, [message(b"a") if name == "triton-grpc" else event("a"), last])
-    assert result.fault is not None and result.fault[0] == status and result.fault[1].startswith(words)
+    assert result.fault is not None and result.fault[0] == status and result.fault[1].startswith(error)
     assert record.text == "a"
 
 

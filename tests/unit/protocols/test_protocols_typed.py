@@ -76,5 +76,5 @@ def test_the_same_either_way(name: str, lines: list[bytes]) -> None:
 def test_what_is_read_at_once(name: str, lines: list[bytes], plain: bool) -> None:
     protocol = protocols.get(name)
     assert isinstance(protocol, OpenAIProtocol)
-    found = _typed.decode_chunks(Events([0.0] * len(lines), lines), protocol.decoder)
-    assert (found is not None) == plain
+    chunks = _typed.decode_chunks(Events([0.0] * len(lines), lines), protocol.decoder)
+    assert (chunks is not None) == plain

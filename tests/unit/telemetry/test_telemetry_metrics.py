@@ -86,7 +86,7 @@ def serving(answer: Answer) -> Iterator[Metrics]:
 
 
 def series(text: str) -> dict[tuple[str, str], float]:
-    return {(one.name, one.labels): one.value for one in parse(text)}
+    return {(sample.name, sample.labels): sample.value for sample in parse(text)}
 
 
 def example() -> CollectorRegistry:
@@ -121,15 +121,15 @@ def test_names_stay_as_the_server_writes_them_and_times_are_dropped() -> None:
 
 
 def test_values_that_are_no_numbers_are_kept() -> None:
-    found = series('a NaN\nb +Inf\nc{x="1"} -Inf\nd 1.5e3\n')
-    assert math.isnan(found.pop(("a", "{}")))
-    assert found == {("b", "{}"): math.inf, ("c", '{"x":"1"}'): -math.inf, ("d", "{}"): 1500}
+    values = series('a NaN\nb +Inf\nc{x="1"} -Inf\nd 1.5e3\n')
+    assert math.isnan(values.pop(("a", "{}")))
+    assert values == {("b", "{}"): math.inf, ("c", '{"x":"1"}'): -math.inf, ("d", "{}"): 1500}
 
 
 def test_equal_labels_are_equal_text_in_any_order_and_a_gauge_named_bucket_stays() -> None:
-    found = list(parse('a{y="2",x="1"} 1\na{x="1",y="2"} 2\nleaky_bucket{kind="z"} 4\n'))
-    assert [one.labels for one in found] == ['{"x":"1","y":"2"}', '{"x":"1","y":"2"}', '{"kind":"z"}']
-    assert found[2] == ("leaky_bucket", '{"kind":"z"}', 4)
+    samples = list(parse('a{y="2",x="1"} 1\na{x="1",y="2"} 2\nleaky_bucket{kind="z"} 4\n'))
+    assert [sample.labels for sample in samples] == ['{"x":"1","y":"2"}', '{"x":"1","y":"2"}', '{"kind":"z"}']
+    assert samples[2] == ("leaky_bucket", '{"kind":"z"}', 4)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_many_long_names_do_not_stay_in_memory() -> None:
     text = "\n".join(f'a{{b="{number}{"x" * MAX_CACHED_CHARACTERS}"}} 1' for number in range(200))
     tracemalloc.start()
     try:
-        assert sum(one.value for one in parse(text)) == 200
+        assert sum(sample.value for sample in parse(text)) == 200
         assert tracemalloc.get_traced_memory()[0] < len(text) / 2
     finally:
         tracemalloc.stop()
@@ -251,8 +251,8 @@ def test_failed_scrapes_are_noted_once_per_change_and_cost_only_themselves(tmp_p
         metrics.answer = text_answer(b"", status=503)
         waiting_for(3, metrics)
     assert telemetry.error is None
-    said = [note.removeprefix(f"scrape of {metrics.url}: ") for note in telemetry.notes]
-    assert [words.split(" after ")[0] for words in said] == [
+    notes = [note.removeprefix(f"scrape of {metrics.url}: ") for note in telemetry.notes]
+    assert [note.split(" after ")[0] for note in notes] == [
         "the answer is not a metrics text: invalid metric name:<html> 0",
         "works again",
         "HTTP status 503 Service Unavailable",

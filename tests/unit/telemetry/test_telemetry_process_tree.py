@@ -53,9 +53,9 @@ def server() -> Iterator[Told]:
     told.do("pass")
     yield told
     descendants = psutil.Process(told.pid).children(recursive=True) if psutil.pid_exists(told.pid) else []
-    for one in descendants:
+    for descendant in descendants:
         with suppress(psutil.NoSuchProcess):
-            one.kill()
+            descendant.kill()
     told.kill()
 
 
