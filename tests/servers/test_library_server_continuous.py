@@ -38,8 +38,8 @@ class Engine:
 
 def scheduler(engine: Engine, **options: Any) -> tuple[ContinuousScheduler, Metrics]:
     metrics = Metrics()
-    wanted = SimpleNamespace(**{"max_batch_size": 2, "max_queued": None} | options)
-    return ContinuousScheduler(engine, wanted, metrics), metrics  # type: ignore[arg-type]
+    scheduler_options = SimpleNamespace(**{"max_batch_size": 2, "max_queued": None} | options)
+    return ContinuousScheduler(engine, scheduler_options, metrics), metrics  # type: ignore[arg-type]
 
 
 async def collected(generation: Generation) -> list[int]:
