@@ -26,9 +26,9 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from servegrid.model import builtin, gguf_file  # noqa: E402
-from servegrid.prompts.generate import generate  # noqa: E402
-from servegrid.prompts.spread import Spread  # noqa: E402
-from servegrid.prompts.words import source_for  # noqa: E402
+from servegrid.prompts.generate import generate_prompts  # noqa: E402
+from servegrid.prompts.length_distribution import LengthDistribution  # noqa: E402
+from servegrid.prompts.word_source import word_source_for  # noqa: E402
 
 LLAMA_SERVER = """
 import json, sys, xllamacpp as x
@@ -77,8 +77,8 @@ class Facts:
         subprocess.run([*convert, "--out", folder / "ctranslate2"], check=True)
         tokenizer = folder / "main" / "tokenizer.json"
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
-        lengths = Spread(arguments.input_mean, arguments.input_mean // 4, arguments.input_mean * 4)
-        self.prompts = [p.text for p in generate(arguments.count, lengths, None, 0, source_for(tokenizer))]
+        lengths = LengthDistribution(arguments.input_mean, arguments.input_mean // 4, arguments.input_mean * 4)
+        self.prompts = [p.text for p in generate_prompts(arguments.count, lengths, None, 0, word_source_for(tokenizer))]
 
     def llama(self, quantization: str = "f32", slots: int = 1, **more: Any) -> list[dict[str, Any]]:
         """The server's answers, one a prompt, `slots` at a time."""

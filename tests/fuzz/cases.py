@@ -13,10 +13,10 @@ from itertools import accumulate, pairwise
 from typing import Any, get_args
 
 from servegrid import protocols
-from servegrid.client.answer import Answer, read_answer
 from servegrid.client.exchange import Exchange, Request
 from servegrid.client.json_lines import json_lines
-from servegrid.client.request_outcome import make_record, settle
+from servegrid.client.request_outcome import finish_records, make_record
+from servegrid.client.response import Response, parse_response
 from servegrid.protocols.base import Protocol
 from servegrid.records.request import RequestRecord, RequestStatus
 from standins.answers import CLOSE_HEAD, HEAD, chunked, sized
@@ -78,7 +78,7 @@ def check(data: bytes) -> None:
             _check_times(record, last_s)
             json_lines([record])
         _check_split(fine, coarse, case)
-        _check_fault(fine, fault, read_answer(fine_log))
+        _check_fault(fine, fault, parse_response(fine_log))
         _check_prefixes(fine, fine_log, protocols.get(name))
 
 
@@ -92,7 +92,7 @@ def _log(raw: bytes, ends: Iterable[int]) -> list[Any]:
 
 def _fault(case: Case) -> Fault | None:
     """What the client noted when the connection ended; nothing if the answer had ended."""
-    answer = read_answer(_log(case.raw, [len(case.raw)]))
+    answer = parse_response(_log(case.raw, [len(case.raw)]))
     ended = answer.complete or answer.fault or (answer.until_close and case.end[0] == "disconnected")
     return None if ended else case.end
 
@@ -101,7 +101,7 @@ def _record(log: list[Any], fault: Fault | None, protocol: Protocol) -> RequestR
     size = sum(map(len, log[1::2]))
     exchange = Exchange(0, "r", Request("r", "p", b"", 3), sent_s=SENT_S, end_s=size + 1.0, fault=fault)
     record = make_record(exchange, log, protocol)
-    settle([(record, True)], None)
+    finish_records([(record, True)], None)
     return record
 
 
@@ -119,7 +119,7 @@ def _check_kind(record: RequestRecord) -> None:
         assert words is None or words.encode() is not None
 
 
-def _check_fault(record: RequestRecord, fault: Fault | None, answer: Answer) -> None:
+def _check_fault(record: RequestRecord, fault: Fault | None, answer: Response) -> None:
     """An answer that was broken off is recorded as that, unless an event that came whole says more."""
     if fault is None or answer.status is None or answer.status // 100 != 2 or "content-encoding" in answer.headers:
         return
@@ -129,7 +129,7 @@ def _check_fault(record: RequestRecord, fault: Fault | None, answer: Answer) -> 
         assert record.status != "ok", (record, fault)
 
 
-def _is_document(answer: Answer) -> bool:
+def _is_document(answer: Response) -> bool:
     """Whether it is one JSON object, which is read at its end only, and no stream."""
     return answer.body[:64].lstrip().startswith(b"{")
 
@@ -161,7 +161,7 @@ def _check_split(fine: RequestRecord, coarse: RequestRecord, case: Case) -> None
 
 def _check_prefixes(fine: RequestRecord, log: list[Any], protocol: Protocol) -> None:
     """An event has the time of the byte that ends it: with that byte it is there, without it is not."""
-    if not fine.chunk_offsets_s or _is_document(read_answer(log)):
+    if not fine.chunk_offsets_s or _is_document(parse_response(log)):
         return
     first, last = (int(SENT_S + offset) for offset in (fine.chunk_offsets_s[0], fine.chunk_offsets_s[-1]))
     for size in {first - 1, first, last - 1}:

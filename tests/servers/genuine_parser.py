@@ -27,24 +27,24 @@ def genuine(arguments: list[str]) -> Any:
     parse = getattr(library, PARSE)
     parse.restype = ctypes.c_bool
     parse.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
-    made = xllamacpp.CommonParams()
-    words = (ctypes.c_char_p * (len(arguments) + 2))(b"llama-server", *(word.encode() for word in arguments), None)
-    assert parse(len(arguments) + 1, words, id(made) + OFFSET, SERVER, None), arguments
-    return made
+    params = xllamacpp.CommonParams()
+    argv = (ctypes.c_char_p * (len(arguments) + 2))(b"llama-server", *(word.encode() for word in arguments), None)
+    assert parse(len(arguments) + 1, argv, id(params) + OFFSET, SERVER, None), arguments
+    return params
 
 
 def flat(group: Any, path: str = "") -> dict[str, str]:
     """All parameters, by path, written out."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name in dir(group):
         value = getattr(group, name)
         if name.startswith("_") or callable(value):
             continue
         if type(value).__name__.startswith(GROUPS):
-            found |= flat(value, f"{path}{name}.")
+            values |= flat(value, f"{path}{name}.")
         else:
-            found[path + name] = repr(value)
-    return found
+            values[path + name] = repr(value)
+    return values
 
 
 def differences(arguments: list[str]) -> dict[str, tuple[str, str]]:

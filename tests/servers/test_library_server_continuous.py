@@ -38,8 +38,8 @@ class Engine:
 
 def scheduler(engine: Engine, **options: Any) -> tuple[ContinuousScheduler, Metrics]:
     metrics = Metrics()
-    wanted = SimpleNamespace(**{"max_batch_size": 2, "max_queued": None} | options)
-    return ContinuousScheduler(engine, wanted, metrics), metrics  # type: ignore[arg-type]
+    scheduler_options = SimpleNamespace(**{"max_batch_size": 2, "max_queued": None} | options)
+    return ContinuousScheduler(engine, scheduler_options, metrics), metrics  # type: ignore[arg-type]
 
 
 async def collected(generation: Generation) -> list[int]:
@@ -97,7 +97,7 @@ def test_those_beyond_the_limit_wait_and_are_then_refused() -> None:
         with pytest.raises(ApiError, match="the queue is full"):
             made.submit(Generation([7], 3))
         await settled()
-        made.withdraw(asked[0])
+        made.cancel(asked[0])
         await settled()
         assert (metrics.requests_running, metrics.requests_waiting) == (2, 0)
         assert made.stop(1.0) and asked[1].error == "the server is stopping"

@@ -15,18 +15,18 @@ BYTE_LEVEL = tiny_llama.tokenizer()
 
 def sentencepiece() -> Tokenizer:
     """The other kind of tokenizer: a mark for spaces, stripped at a text's begin, and bytes as a fallback."""
-    words = [
+    vocabulary = [
         "<s>",
         "</s>",
         *(f"<0x{byte:02X}>" for byte in range(256)),
         *["▁", "▁the", "the", "▁▁", "server", "s", "▁s"],
     ]
-    made = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, [], byte_fallback=True))
-    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(vocabulary)}, [], byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     strip = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    made.decoder = decoders.Sequence(strip)
-    made.add_special_tokens(["<s>", "</s>"])
-    return made
+    tokenizer.decoder = decoders.Sequence(strip)
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    return tokenizer
 
 
 BYTE_FALLBACK = sentencepiece()
@@ -69,17 +69,17 @@ def test_unfinished_character_comes_at_the_end() -> None:
 
 def through(stops: list[str], parts: list[str]) -> tuple[list[str], bool]:
     search = StopSearch(stops)
-    return [*(search.push(part) for part in parts), search.finish()], search.found
+    return [*(search.push(part) for part in parts), search.finish()], search.is_found
 
 
 @given(st.lists(st.text("ab", max_size=3), max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
 def test_text_ends_before_the_first_stop_however_it_is_cut(parts: list[str], stops: list[str]) -> None:
     text = "".join(parts)
-    shown, found = through(stops, parts)
+    shown, is_found = through(stops, parts)
     # the first stop to be complete wins, and among those the one that begins first
     complete = [end for end in range(len(text) + 1) if any(text[:end].endswith(stop) for stop in stops)]
-    assert found == bool(complete)
-    if not found:
+    assert is_found == bool(complete)
+    if not is_found:
         assert "".join(shown) == text
     else:
         assert text.startswith("".join(shown))
@@ -88,10 +88,10 @@ def test_text_ends_before_the_first_stop_however_it_is_cut(parts: list[str], sto
 
 
 def test_only_the_begin_of_a_stop_is_held_back() -> None:
-    shown, found = through(["END"], ["say E", "ND", " of E", "N"])
-    assert (shown, found) == (["say ", "", "", "", ""], True)
-    shown, found = through(["END"], ["say E", "x", "N E"])
-    assert (shown, found) == (["say ", "Ex", "N ", "E"], False)
+    shown, is_found = through(["END"], ["say E", "ND", " of E", "N"])
+    assert (shown, is_found) == (["say ", "", "", "", ""], True)
+    shown, is_found = through(["END"], ["say E", "x", "N E"])
+    assert (shown, is_found) == (["say ", "Ex", "N ", "E"], False)
 
 
 def test_random_order_is_no_matter() -> None:

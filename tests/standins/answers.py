@@ -29,8 +29,8 @@ def usage(tokens: int, prompt: int = 7) -> dict[str, Any]:
 
 def events(tokens: int) -> list[bytes]:
     """A whole, good stream of so many tokens, each a word."""
-    words = [event(completion(f" w{k}", k + 1, "length" if k == tokens - 1 else None)) for k in range(tokens)]
-    return [*words, DONE]
+    chunks = [event(completion(f" w{k}", k + 1, "length" if k == tokens - 1 else None)) for k in range(tokens)]
+    return [*chunks, DONE]
 
 
 def chunk(data: bytes) -> bytes:

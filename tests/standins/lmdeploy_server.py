@@ -59,15 +59,15 @@ class LMDeploy(StandIn):
         asked = json.loads(body)
         if asked["model"] != self.model:
             raise _refused(404, f"The model {asked['model']!r} does not exist.", "not_found_error")
-        given = len(asked["prompt"].split())
-        if given >= self.context:
-            words = f"Input length ({given}) must be smaller than the model context length ({self.context})."
-            raise _refused(400, words, "invalid_request_error")
+        prompt_tokens = len(asked["prompt"].split())
+        if prompt_tokens >= self.context:
+            message = f"Input length ({prompt_tokens}) must be smaller than the model context length ({self.context})."
+            raise _refused(400, message, "invalid_request_error")
         return self._completions(asked)
 
     def _completions(self, asked: dict[str, Any]) -> Iterator[str]:
         with_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
-        given, made = len(asked["prompt"].split()), 0
+        prompt_tokens, output_tokens = len(asked["prompt"].split()), 0
         head = {"id": "1", "object": "text_completion", "created": CREATED, "model": asked["model"]}
         with self.slot():
             steps = self.steps(asked["prompt"], asked["max_tokens"], asked.get("ignore_eos", False))
@@ -76,11 +76,15 @@ class LMDeploy(StandIn):
                     yield _event({"error": _error("An internal server error occurred.", "server_error", 500)})
                     yield "data: [DONE]\n\n"
                     return
-                made += len(tokens)
+                output_tokens += len(tokens)
                 choice = {"index": 0, "text": "".join(tokens)} | ({"finish_reason": finish} if finish else {})
                 yield _event({**head, "choices": [choice]} | ({"usage": None} if with_usage else {}))
         if with_usage:
-            usage = {"prompt_tokens": given, "total_tokens": given + made, "completion_tokens": made}
+            usage = {
+                "prompt_tokens": prompt_tokens,
+                "total_tokens": prompt_tokens + output_tokens,
+                "completion_tokens": output_tokens,
+            }
             yield _event({**head, "choices": [], "usage": usage})
         yield "data: [DONE]\n\n"
 
@@ -97,13 +101,13 @@ def _refused(status: int, message: str, kind: str) -> Refusal:
     return Refusal(status, compact(_error(message, kind, status)))
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """`python -m standins.lmdeploy_server MODEL --server-port P …`, with the flags of the real one."""
-    limit, context = (int(after(words, flag)) for flag in ("--max-batch-size", "--session-len"))
-    assert not words[0].startswith("-"), "the model is the first word"
-    drafted = int(after(words, "--speculative-num-draft-tokens", "0"))
-    stand_in = LMDeploy(after(words, "--model-name"), context, limit, drafted=drafted, loading_s=0.5)
-    http_server(stand_in, int(after(words, "--server-port"))).serve_forever()
+    limit, context = (int(after(arguments, flag)) for flag in ("--max-batch-size", "--session-len"))
+    assert not arguments[0].startswith("-"), "the model is the first word"
+    drafted = int(after(arguments, "--speculative-num-draft-tokens", "0"))
+    stand_in = LMDeploy(after(arguments, "--model-name"), context, limit, drafted=drafted, loading_s=0.5)
+    http_server(stand_in, int(after(arguments, "--server-port"))).serve_forever()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ PROTOCOL = protocols.get("openai-completions")
 
 def peak_mb() -> float:
     """Most memory this process ever held. Not by getrusage, which counts in what held the process that started it."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match
+    return int(match[1]) / 1024
 
 
 def measured(url: str, number: int, threads: int, timeouts: dict[str, float], **more: Any) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Mii(StandIn):
         if body.get("temperature", 0.7) <= 0:  # GenerateParamsConfig refuses it, in the engine
             raise Broken
         prompt, new = body["prompt"], body.get("max_tokens", 128)
-        words, reason = self._answer(prompt, new, body.get("min_tokens") or 0)
-        for number, word in enumerate(words, 1):
+        output_words, reason = self._answer(prompt, new, body.get("min_tokens") or 0)
+        for number, word in enumerate(output_words, 1):
             self.step()
             if "fail" in prompt.split() and number > 2:
                 raise Broken
@@ -72,8 +72,8 @@ class Mii(StandIn):
 
     def _answer(self, prompt: str, new: int, least: int) -> tuple[list[str], str]:
         read = len(prompt.split())
-        made = max(END_AFTER, least - read + 1)
-        return tokens(prompt, min(made, new)), "stop" if made < new else "length"
+        length = max(END_AFTER, least - read + 1)
+        return tokens(prompt, min(length, new)), "stop" if length < new else "length"
 
     def _event(self, text: str, reason: str | None) -> str:
         choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}

@@ -72,20 +72,27 @@ class StandIn:
             for name, change in changes.items():
                 setattr(self, name, getattr(self, name) + change)
 
-    def steps(self, prompt: str, wanted: int, ignore_eos: bool) -> Iterator[tuple[list[str], int, str | None]]:
+    def steps(self, prompt: str, max_tokens: int, ignore_eos: bool) -> Iterator[tuple[list[str], int, str | None]]:
         """Decoding steps: the tokens of each, how many there are so far, and the finish reason of the last.
 
         With speculation each step drafts `drafted` tokens, accepts one of them, and so gives two.
         """
-        total = wanted if ignore_eos else min(wanted, EOS_AFTER)
-        words, made, size = prompt.split() or ["-"], 0, 2 if self.drafted else 1
+        total = max_tokens if ignore_eos else min(max_tokens, EOS_AFTER)
+        prompt_words, output_tokens, size = prompt.split() or ["-"], 0, 2 if self.drafted else 1
         self.count(prompt_tokens=len(prompt.split()))
-        while made < total:
+        while output_tokens < total:
             time.sleep(self.token_s)
-            tokens = [f" {words[n % len(words)]}{n}" for n in range(made, min(made + size, total))]
-            made += len(tokens)
+            tokens = [
+                f" {prompt_words[n % len(prompt_words)]}{n}"
+                for n in range(output_tokens, min(output_tokens + size, total))
+            ]
+            output_tokens += len(tokens)
             self.count(output_tokens=len(tokens), drafts=self.drafted, accepted=len(tokens) - 1)
-            yield tokens, made, ("length" if total == wanted else "stop") if made == total else None
+            yield (
+                tokens,
+                output_tokens,
+                ("length" if total == max_tokens else "stop") if output_tokens == total else None,
+            )
 
 
 class Handler(BaseHTTPRequestHandler):

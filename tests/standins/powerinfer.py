@@ -42,18 +42,22 @@ class PowerInfer(StandIn):
         if not free:
             return
         try:
-            words = tokens(body["prompt"], max(body["n_predict"] + 1, LEAST))
-            for word in words:
+            output_words = tokens(body["prompt"], max(body["n_predict"] + 1, LEAST))
+            for word in output_words:
                 self.step()
                 yield _event({"content": word, "multimodal": False, "slot_id": 0, "stop": False})
-            yield _event(self._last(body["prompt"], len(words)))
+            yield _event(self._last(body["prompt"], len(output_words)))
         finally:
             with self.lock:
                 self.running -= 1
 
-    def _last(self, prompt: str, made: int) -> dict[str, Any]:
+    def _last(self, prompt: str, output_tokens: int) -> dict[str, Any]:
         reasons = {"stopped_eos": False, "stopped_limit": True, "stopped_word": False, "stopping_word": ""}
-        counts = {"tokens_predicted": made - 1, "tokens_evaluated": len(prompt.split()) + 1, "truncated": False}
+        counts = {
+            "tokens_predicted": output_tokens - 1,
+            "tokens_evaluated": len(prompt.split()) + 1,
+            "truncated": False,
+        }
         return {"content": "", "model": self.alias, "prompt": prompt, "slot_id": 0, "stop": True, **reasons, **counts}
 
 

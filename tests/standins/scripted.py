@@ -97,8 +97,8 @@ class ScriptedServer:
             with self._lock:
                 self._open.add(connection)
             held = b""
-            while (found := self._receive(connection, held, number)) is not None:
-                seen, held = found
+            while (request := self._receive(connection, held, number)) is not None:
+                seen, held = request
                 if not self._answer(connection, seen):
                     return
         except OSError:

@@ -21,8 +21,8 @@ ID = "5f2b0c1e8d6a4b7f9c3e1a2d4b6f8e0c"
 class SGLang(StandIn):
     """`incremental` is --incremental-streaming-output, `queue` is --max-queued-requests."""
 
-    def __init__(self, *known: Any, queue: int | None = None, incremental: bool = False, **more: Any) -> None:
-        super().__init__(*known, **more)
+    def __init__(self, *settings: Any, queue: int | None = None, incremental: bool = False, **more: Any) -> None:
+        super().__init__(*settings, **more)
         self.queue, self.incremental = queue, incremental
 
     def page(self, path: str) -> tuple[int, str, str]:
@@ -94,15 +94,17 @@ class SGLang(StandIn):
             return self._completions(json.loads(body))
         return self._generate(json.loads(body)) if path == "/generate" else super().stream(path, body)
 
-    def _too_long(self, prompt: str, wanted: int) -> str | None:
-        given = len(prompt.split())
-        if given >= self.context:
-            return f"The input ({given} tokens) is longer than the model's context length ({self.context} tokens)."
-        if given + wanted <= self.context:
+    def _too_long(self, prompt: str, max_tokens: int) -> str | None:
+        prompt_tokens = len(prompt.split())
+        if prompt_tokens >= self.context:
+            return (
+                f"The input ({prompt_tokens} tokens) is longer than the model's context length ({self.context} tokens)."
+            )
+        if prompt_tokens + max_tokens <= self.context:
             return None
         return (
             f"Requested token count exceeds the model's maximum context length of {self.context} tokens. "
-            f"You requested a total of {given + wanted} tokens: {given} tokens from the input messages and {wanted} tokens "
+            f"You requested a total of {prompt_tokens + max_tokens} tokens: {prompt_tokens} tokens from the input messages and {max_tokens} tokens "
             "for the completion. Please reduce the number of tokens in the input messages or the completion to fit within the limit."
         )
 
@@ -110,24 +112,26 @@ class SGLang(StandIn):
         return self.queue is not None and self.running >= self.limit and self.waiting + 1 > self.queue
 
     def _completions(self, asked: dict[str, Any]) -> Iterator[str]:
-        prompt, wanted = asked["prompt"], asked.get("max_tokens", 16)
-        if reason := self._too_long(prompt, wanted):
+        prompt, max_tokens = asked["prompt"], asked.get("max_tokens", 16)
+        if reason := self._too_long(prompt, max_tokens):
             raise Refusal(400, compact(_error(reason, "BadRequestError", 400)))
         if self._full():
             yield _event(spaced({"error": _error("The request queue is full.", "SERVICE_UNAVAILABLE", 503)}))
             yield "data: [DONE]\n\n"
             return
-        options, given, made = asked.get("stream_options") or {}, len(prompt.split()), 0
+        options, prompt_tokens, output_tokens = asked.get("stream_options") or {}, len(prompt.split()), 0
         with self.slot():
-            for tokens, made, finish in self.steps(prompt, wanted, asked.get("ignore_eos", False)):
+            for tokens, output_tokens, finish in self.steps(prompt, max_tokens, asked.get("ignore_eos", False)):
                 choice = {"index": 0, "text": "".join(tokens), "logprobs": None}
                 choice |= {"finish_reason": finish, "matched_stop": 2 if finish == "stop" else None}
-                each = (
-                    _usage(given, made) if options.get("include_usage") and options["continuous_usage_stats"] else None
+                usage = (
+                    _usage(prompt_tokens, output_tokens)
+                    if options.get("include_usage") and options["continuous_usage_stats"]
+                    else None
                 )
-                yield _event(compact(self._chunk([choice], each)))
+                yield _event(compact(self._chunk([choice], usage)))
         if options.get("include_usage"):
-            counts = {name: value for name, value in _usage(given, made).items() if value is not None}
+            counts = {name: value for name, value in _usage(prompt_tokens, output_tokens).items() if value is not None}
             yield _event(compact(self._chunk([], counts)))
         yield "data: [DONE]\n\n"
 
@@ -138,8 +142,8 @@ class SGLang(StandIn):
     def _generate(self, asked: dict[str, Any]) -> Iterator[str]:
         """Refusals of its own protocol come in the stream, after HTTP 200."""
         sampling, prompt = asked.get("sampling_params") or {}, asked["text"]
-        wanted = sampling.get("max_new_tokens", 128)
-        if reason := self._too_long(prompt, wanted):
+        max_tokens = sampling.get("max_new_tokens", 128)
+        if reason := self._too_long(prompt, max_tokens):
             error = {"message": reason, "type": "invalid_request_error", "code": 400, "retryable": False}
             yield _event(compact({"error": error}))
         elif self._full():
@@ -147,28 +151,40 @@ class SGLang(StandIn):
             meta = {"id": ID, "finish_reason": abort, "weight_version": "default", "e2e_latency": 0.001}
             yield _event(compact({"text": "", "output_ids": [], "meta_info": meta | {"completion_tokens": 0}}))
         else:
-            yield from self._events(prompt, wanted, sampling.get("ignore_eos", False))
+            yield from self._events(prompt, max_tokens, sampling.get("ignore_eos", False))
         yield "data: [DONE]\n\n"
 
-    def _events(self, prompt: str, wanted: int, ignore_eos: bool) -> Iterator[str]:
+    def _events(self, prompt: str, max_tokens: int, ignore_eos: bool) -> Iterator[str]:
         text, verified, begun_s = "", 0, time.monotonic()
         with self.slot():
-            for tokens, made, finish in self.steps(prompt, wanted, ignore_eos):
+            for tokens, output_tokens, finish in self.steps(prompt, max_tokens, ignore_eos):
                 text, verified = text + "".join(tokens), verified + 1
-                reason = {"type": "length", "length": made} if finish == "length" else {"type": "stop", "matched": 2}
+                reason = (
+                    {"type": "length", "length": output_tokens}
+                    if finish == "length"
+                    else {"type": "stop", "matched": 2}
+                )
                 meta = {"id": ID, "finish_reason": reason if finish else None, "prompt_tokens": len(prompt.split())}
                 meta |= {"weight_version": "default", "num_retractions": 0}
-                meta |= {"completion_tokens": made, "cached_tokens": 0}
+                meta |= {"completion_tokens": output_tokens, "cached_tokens": 0}
                 if finish:
-                    meta |= {"e2e_latency": time.monotonic() - begun_s, **self._drafted(made, verified)}
-                shown, ids = ("".join(tokens), len(tokens)) if self.incremental else (text, made)
-                yield _event(compact({"text": shown, "output_ids": list(range(made - ids, made)), "meta_info": meta}))
+                    meta |= {"e2e_latency": time.monotonic() - begun_s, **self._drafted(output_tokens, verified)}
+                shown, ids = ("".join(tokens), len(tokens)) if self.incremental else (text, output_tokens)
+                yield _event(
+                    compact(
+                        {
+                            "text": shown,
+                            "output_ids": list(range(output_tokens - ids, output_tokens)),
+                            "meta_info": meta,
+                        }
+                    )
+                )
 
-    def _drafted(self, made: int, verified: int) -> dict[str, Any]:
+    def _drafted(self, output_tokens: int, verified: int) -> dict[str, Any]:
         if not self.drafted:
             return {}
-        right, proposed = made - verified, self.drafted * verified
-        counts = {"spec_accept_rate": right / proposed, "spec_accept_length": made / verified}
+        right, proposed = output_tokens - verified, self.drafted * verified
+        counts = {"spec_accept_rate": right / proposed, "spec_accept_length": output_tokens / verified}
         return counts | {
             "spec_num_correct_drafts": right,
             "spec_num_proposed_drafts": proposed,
@@ -180,8 +196,12 @@ def _error(message: str, kind: str, code: int) -> dict[str, Any]:
     return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
 
 
-def _usage(given: int, made: int) -> dict[str, Any]:
-    counts = {"prompt_tokens": given, "total_tokens": given + made, "completion_tokens": made}
+def _usage(prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
+    counts = {
+        "prompt_tokens": prompt_tokens,
+        "total_tokens": prompt_tokens + output_tokens,
+        "completion_tokens": output_tokens,
+    }
     return {**counts, "prompt_tokens_details": None, "reasoning_tokens": 0, "completion_tokens_details": None}
 
 
@@ -189,14 +209,16 @@ def _event(data: str) -> str:
     return f"data: {data}\n\n"
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """`python -m standins.sglang_server --model-path M --port P …`, with the flags of the real one."""
-    drafted = int(after(words, "--speculative-num-draft-tokens", "1")) - 1
-    limit, context = (int(after(words, flag)) for flag in ("--max-running-requests", "--context-length"))
-    known = (after(words, "--served-model-name"), context, limit)
-    assert after(words, "--model-path") and "--enable-metrics" in words
-    stand_in = SGLang(*known, drafted=drafted, loading_s=0.5, incremental="--incremental-streaming-output" in words)
-    http_server(stand_in, int(after(words, "--port"))).serve_forever()
+    drafted = int(after(arguments, "--speculative-num-draft-tokens", "1")) - 1
+    limit, context = (int(after(arguments, flag)) for flag in ("--max-running-requests", "--context-length"))
+    settings = (after(arguments, "--served-model-name"), context, limit)
+    assert after(arguments, "--model-path") and "--enable-metrics" in arguments
+    stand_in = SGLang(
+        *settings, drafted=drafted, loading_s=0.5, incremental="--incremental-streaming-output" in arguments
+    )
+    http_server(stand_in, int(after(arguments, "--port"))).serve_forever()
 
 
 if __name__ == "__main__":

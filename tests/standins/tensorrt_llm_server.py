@@ -58,7 +58,7 @@ class TensorRTLLM(StandIn):
     def _metrics(self) -> str:
         """In several processes prometheus_client labels gauges with theirs."""
         labels = 'engine_type="undefined",model_name="undefined"'
-        own = f'{labels},pid="{os.getpid()}"'
+        process_labels = f'{labels},pid="{os.getpid()}"'
         counters = {
             "prompt_tokens": ("Cumulative number of prompt (input) tokens processed.", self.prompt_tokens),
             "generation_tokens": ("Cumulative number of generation (output) tokens produced.", self.output_tokens),
@@ -75,9 +75,9 @@ class TensorRTLLM(StandIn):
                 ),
             }
         gauges = [
-            gauge("trtllm_num_requests_running", "Number of active requests", own, self.running),
-            gauge("trtllm_num_requests_waiting", "Number of queued requests", own, self.waiting),
-            gauge("trtllm_kv_cache_utilization", "KV cache utilization", own, self.running / 64),
+            gauge("trtllm_num_requests_running", "Number of active requests", process_labels, self.running),
+            gauge("trtllm_num_requests_waiting", "Number of queued requests", process_labels, self.waiting),
+            gauge("trtllm_kv_cache_utilization", "KV cache utilization", process_labels, self.running / 64),
         ]
         return "".join(
             [
@@ -95,26 +95,30 @@ class TensorRTLLM(StandIn):
             return super().stream(path, body)
         asked = json.loads(body)
         _validate(asked)
-        if (given := len(asked["prompt"].split())) > self.max_num_tokens:
+        if (prompt_tokens := len(asked["prompt"].split())) > self.max_num_tokens:
             limit = f"should not exceed max_num_tokens ({self.max_num_tokens})"
-            raise _refused(f"The sum of prompt length ({given:.1f}), query length (0) {limit}")
+            raise _refused(f"The sum of prompt length ({prompt_tokens:.1f}), query length (0) {limit}")
         return self._completions(asked)
 
     def _completions(self, asked: dict[str, Any]) -> Iterator[str]:
         options = asked.get("stream_options") or {}
         with_usage = "stream_options" in asked and options.get("include_usage", True)
-        given, made = len(asked["prompt"].split()), 0
+        prompt_tokens, output_tokens = len(asked["prompt"].split()), 0
         with self.slot():
             steps = self.steps(asked["prompt"], asked["max_tokens"], asked.get("ignore_eos", False))
-            for number, (tokens, made, finish) in enumerate(steps):
+            for number, (tokens, output_tokens, finish) in enumerate(steps):
                 if number == self.breaks_after:
                     raise Broken
                 choice = {"index": 0, "text": "".join(tokens), "token_ids": None, "logprobs": None}
                 choice |= {"finish_reason": finish, "stop_reason": None, "avg_decoded_tokens_per_iter": None}
-                each = _usage(given, made) if with_usage and options.get("continuous_usage_stats") else None
-                yield f"data: {compact(_chunk(asked['model'], [choice], each))}\n\n"
+                usage = (
+                    _usage(prompt_tokens, output_tokens)
+                    if with_usage and options.get("continuous_usage_stats")
+                    else None
+                )
+                yield f"data: {compact(_chunk(asked['model'], [choice], usage))}\n\n"
         if with_usage:
-            yield f"data: {compact(_chunk(asked['model'], [], _usage(given, made)))}\n\n"
+            yield f"data: {compact(_chunk(asked['model'], [], _usage(prompt_tokens, output_tokens)))}\n\n"
         yield "data: [DONE]\n\n"
 
 
@@ -142,21 +146,25 @@ def _chunk(model: str, choices: list[dict[str, Any]], usage: dict[str, Any] | No
     return {**head, "choices": choices, "usage": usage}
 
 
-def _usage(given: int, made: int) -> dict[str, Any]:
-    counts = {"prompt_tokens": given, "total_tokens": given + made, "completion_tokens": made}
+def _usage(prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
+    counts = {
+        "prompt_tokens": prompt_tokens,
+        "total_tokens": prompt_tokens + output_tokens,
+        "completion_tokens": output_tokens,
+    }
     return {**counts, "prompt_tokens_details": {"cached_tokens": 0}}
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """`python -m standins.tensorrt_llm_server MODEL --port P … --extra_llm_api_options FILE`."""
-    settings = yaml.safe_load(Path(after(words, "--extra_llm_api_options")).read_text())
+    settings = yaml.safe_load(Path(after(arguments, "--extra_llm_api_options")).read_text())
     assert settings["enable_iter_perf_stats"] and settings["return_perf_metrics"], "no metrics without them"
     drafted = (settings.get("speculative_config") or {}).get("max_draft_len", 0)
-    limit, context = (int(after(words, flag)) for flag in ("--max_batch_size", "--max_seq_len"))
-    assert int(after(words, "--max_num_tokens")) >= context
-    stand_in = TensorRTLLM(Path(words[0]).name, context, limit, drafted=drafted)
+    limit, context = (int(after(arguments, flag)) for flag in ("--max_batch_size", "--max_seq_len"))
+    assert int(after(arguments, "--max_num_tokens")) >= context
+    stand_in = TensorRTLLM(Path(arguments[0]).name, context, limit, drafted=drafted)
     time.sleep(0.5)  # the model is loaded before it listens
-    http_server(stand_in, int(after(words, "--port"))).serve_forever()
+    http_server(stand_in, int(after(arguments, "--port"))).serve_forever()
 
 
 if __name__ == "__main__":

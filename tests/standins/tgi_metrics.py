@@ -45,7 +45,7 @@ class Recorder:
         return "".join(f"{part}\n" for part in parts)
 
     def _counter(self, name: str) -> str:
-        lines = [f"{name}{labels} {number}\n" for (each, labels), number in self._counters.items() if each == name]
+        lines = [f"{name}{labels} {number}\n" for (metric, labels), number in self._counters.items() if metric == name]
         return _head(name, "counter") + "".join(lines)
 
     def _distribution(self, name: str, values: list[float]) -> str:
@@ -54,8 +54,8 @@ class Recorder:
             lines = [f'{name}_bucket{{le="{bound}"}} {number}\n' for bound, number in [*bounds, ("+Inf", len(values))]]
         else:
             ordered = sorted(values)
-            found = [(q, ordered[min(int(float(q) * len(ordered)), len(ordered) - 1)]) for q in QUANTILES]
-            lines = [f'{name}{{quantile="{q}"}} {value:g}\n' for q, value in found]
+            quantile_values = [(q, ordered[min(int(float(q) * len(ordered)), len(ordered) - 1)]) for q in QUANTILES]
+            lines = [f'{name}{{quantile="{q}"}} {value:g}\n' for q, value in quantile_values]
         total = f"{name}_sum {sum(values):g}\n{name}_count {len(values)}\n"
         return _head(name, "histogram" if name in self._buckets else "summary") + "".join(lines) + total
 

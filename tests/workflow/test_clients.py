@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from servegrid.client.kinds import missing
+from servegrid.client.kinds import missing_programs
 from servegrid.client.shape import KINDS
 from workflow.project import Project
 
 Make = Callable[..., Project]
-KNOWN = [kind for kind in KINDS if kind != "parallel" or missing() is None]
+KNOWN = [kind for kind in KINDS if kind != "parallel" or missing_programs() is None]
 
 
 def texts(clone: Project) -> dict[str, list[str]]:
@@ -26,7 +26,7 @@ def texts(clone: Project) -> dict[str, list[str]]:
 
 def test_a_sweep_whose_only_axis_is_the_client(project: Make) -> None:
     if "parallel" not in KNOWN:
-        pytest.skip(str(missing()))
+        pytest.skip(str(missing_programs()))
     clone = project({"grid": {"threads": [2], "client": list(KINDS)}, "repeats": 1})
     clone.config["pathvars"]["resources"] = str(own_calibration(clone))
     clone.configure({})

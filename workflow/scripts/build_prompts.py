@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from servegrid.prompts import files, words
-from servegrid.prompts.generate import generate
-from servegrid.prompts.spread import Spread
+from servegrid.prompts import files, word_source
+from servegrid.prompts.generate import generate_prompts
+from servegrid.prompts.length_distribution import LengthDistribution
 
 
 def main() -> None:
@@ -16,12 +16,14 @@ def main() -> None:
     minimum = max(1, mean // 4) if arguments.input_min is None else arguments.input_min
     maximum = 4 * mean if arguments.input_max is None else arguments.input_max
     try:
-        source = words.source_for(arguments.tokenizer)
-        output_lengths = Spread.parse(arguments.output_tokens) if arguments.output_tokens else None
-        prompts = generate(arguments.count, Spread(mean, minimum, maximum), output_lengths, arguments.seed, source)
+        source = word_source.word_source_for(arguments.tokenizer)
+        output_lengths = LengthDistribution.parse(arguments.output_tokens) if arguments.output_tokens else None
+        prompts = generate_prompts(
+            arguments.count, LengthDistribution(mean, minimum, maximum), output_lengths, arguments.seed, source
+        )
     except (ValueError, OSError) as error:
         sys.exit(f"build_prompts: {error}")
-    files.write(arguments.out, prompts)
+    files.write_prompts(arguments.out, prompts)
     if source.note:
         print(f"build_prompts: {source.note}", file=sys.stderr)
 

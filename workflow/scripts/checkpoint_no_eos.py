@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from servegrid.model import without_end
+from servegrid.model import without_eos
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the copy")
     arguments = parser.parse_args()
     try:
-        without_end.make(arguments.checkpoint, arguments.out)
+        without_eos.copy_without_eos(arguments.checkpoint, arguments.out)
     except (OSError, ValueError) as error:
         parser.exit(1, f"checkpoint_no_eos: {error}\n")
 

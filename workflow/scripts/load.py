@@ -8,12 +8,12 @@ from collections import Counter
 from typing import Any
 
 from servegrid.client.options import parser, read_options
-from servegrid.client.run import LoadResult, Progress, run
+from servegrid.client.run import LoadProgress, LoadResult, run
 
 LINE_EVERY = 40  # progress lines when standard error is no terminal: one in so many
 
 
-def show(progress: Progress, calls: list[int]) -> None:
+def show(progress: LoadProgress, calls: list[int]) -> None:
     """Print one line of progress on standard error, over the last one if it is a terminal."""
     calls[0] += 1
     total = f" of {progress.total}" if progress.total else ""

@@ -31,20 +31,20 @@ def backends(folder: Path) -> Path:
 
 def main() -> None:
     """Become tritonserver."""
-    words = sys.argv[1:]
-    if "--endings" in words:
-        at = words.index("--endings")
-        os.environ["SERVEGRID_ENDINGS"] = words[at + 1]
-        del words[at : at + 2]
+    arguments = sys.argv[1:]
+    if "--endings" in arguments:
+        at = arguments.index("--endings")
+        os.environ["SERVEGRID_ENDINGS"] = arguments[at + 1]
+        del arguments[at : at + 2]
     # the stub is to load the libpython that this Python has, and this environment's packages
     libraries = [sysconfig.get_config_var("LIBDIR"), str(WHEEL.parents[1] / "nvidia_pytriton.libs")]
     os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")]).rstrip(":")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     os.environ["PYTHONPATH"] = str(WHEEL.parents[1])
-    repository = next(word for word in words if word.startswith("--model-repository=")).partition("=")[2]
+    repository = next(word for word in arguments if word.startswith("--model-repository=")).partition("=")[2]
     beside = Path(repository).with_name("backends")
     shutil.rmtree(beside, ignore_errors=True)
-    os.execv(WHEEL / "bin" / "tritonserver", ["tritonserver", f"--backend-directory={backends(beside)}", *words])
+    os.execv(WHEEL / "bin" / "tritonserver", ["tritonserver", f"--backend-directory={backends(beside)}", *arguments])
 
 
 if __name__ == "__main__":

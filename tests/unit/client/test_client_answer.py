@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servegrid.client import answer as answers
+from servegrid.client import response as answers
 from servegrid.client import sse
-from servegrid.client.answer import Answer, read_answer
+from servegrid.client.response import Response, parse_response
 from servegrid.protocols.events import Events
 from standins.answers import CLOSE_HEAD, HEAD, chunk, chunked, events
 
@@ -22,9 +22,9 @@ def log(raw: bytes, at: list[int]) -> list[Any]:
     return [item for number, piece in enumerate(pieces, 1) for item in (float(number), piece)]
 
 
-def body_of(raw_body: bytes, times_s: list[float] | None = None) -> Answer:
+def body_of(raw_body: bytes, times_s: list[float] | None = None) -> Response:
     count = len(raw_body) if times_s is None else len(times_s)
-    return Answer(
+    return Response(
         body=raw_body, times_s=times_s or [float(n + 1) for n in range(count)], body_ends=list(range(1, count + 1))
     )
 
@@ -39,7 +39,7 @@ def found(body: bytes) -> list[tuple[bytes, str]]:
 def test_body_and_its_arrivals(parts: list[bytes], at: list[int]) -> None:
     raw = chunked(parts)
     taken = log(raw, at)
-    answer = read_answer(taken)
+    answer = parse_response(taken)
     assert answer.complete and answer.body == b"".join(parts) and answer.received == len(raw)
     assert answer.end_s == taken[-2]
     # against the definition: byte n of the body was there when its place in the raw bytes was
@@ -56,8 +56,8 @@ def test_body_and_its_arrivals(parts: list[bytes], at: list[int]) -> None:
 @given(st.integers(min_value=1, max_value=6), cuts)
 @settings(deadline=None)
 def test_times_of_events_do_not_depend_on_the_path_they_are_read_by(tokens: int, at: list[int]) -> None:
-    answer = read_answer(log(chunked(events(tokens)), at))
-    assert sse.read_events(answer) == sse._any(answer)
+    answer = parse_response(log(chunked(events(tokens)), at))
+    assert sse.read_events(answer) == sse._read_any_events(answer)
 
 
 @given(
@@ -70,13 +70,13 @@ def test_times_of_events_do_not_depend_on_the_path_they_are_read_by(tokens: int,
 @settings(deadline=None)
 def test_the_short_way_reads_what_the_standard_way_reads(parts: list[bytes]) -> None:
     answer = body_of(b"".join(parts))
-    assert sse.read_events(answer) == sse._any(answer)
+    assert sse.read_events(answer) == sse._read_any_events(answer)
 
 
 def test_each_event_has_the_time_of_its_own_read() -> None:
     pieces = [HEAD, *[chunk(event) for event in events(3)], b"0\r\n\r\n"]
     taken = [item for number, piece in enumerate(pieces) for item in (float(number), piece)]
-    answer = read_answer(taken)
+    answer = parse_response(taken)
     assert sse.read_events(answer).times_s == [1.0, 2.0, 3.0, 4.0]
     assert answer.end_s == 5.0
 
@@ -84,7 +84,7 @@ def test_each_event_has_the_time_of_its_own_read() -> None:
 def test_an_event_is_there_when_the_line_that_ends_it_is() -> None:
     pieces = [CLOSE_HEAD + b"data: a\n", b"\ndata: b\n\nda", b"ta: c\n\n"]
     taken = [item for number, piece in enumerate(pieces) for item in (float(number), piece)]
-    assert sse.read_events(read_answer(taken)).times_s == [1.0, 1.0, 2.0]
+    assert sse.read_events(parse_response(taken)).times_s == [1.0, 1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_events_as_the_standard_reads_them(body: bytes, expected: list[tuple[byt
 @pytest.mark.parametrize("before", [b": hello\n\n", b"event: x\ndata: a\n\n", b"data: a\r\r", b"data: a\r\n\r\n"])
 def test_a_last_line_without_end_costs_no_more_than_its_length(before: bytes) -> None:
     body = before + b"x" * 2**22  # to go through it once from each of its bytes would take hours
-    answer = Answer(body=body, times_s=[1.0], body_ends=[len(body)])
+    answer = Response(body=body, times_s=[1.0], body_ends=[len(body)])
     assert sse.read_events(answer).data == ([b"a"] if b"data" in before else [])
 
 
 def test_an_empty_log_is_an_empty_answer() -> None:
-    answer = read_answer([])
+    answer = parse_response([])
     assert (answer.status, answer.body, answer.complete, answer.end_s, answer.fault) == (None, b"", False, None, None)
     assert sse.read_events(answer) == Events()
 
 
 def test_a_stamp_without_its_bytes_does_no_harm() -> None:
     """An interruption may fall between the two."""
-    assert answers.read_answer([1.0, chunked([b"ab"]), 2.0]).body == b"ab"
+    assert answers.parse_response([1.0, chunked([b"ab"]), 2.0]).body == b"ab"

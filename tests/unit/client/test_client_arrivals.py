@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servegrid.client.arrivals import KINDS, Plan, read_trace
+from servegrid.client.arrivals import KINDS, ArrivalPlan, read_trace
 from servegrid.client.shape import ClosedLoop, OpenLoop, Timeouts
 
 
@@ -18,7 +18,7 @@ def gaps(offsets: list[float]) -> list[float]:
 
 
 def plan(kind: str, **keys: Any) -> list[float]:
-    return Plan(kind, **{"rate": 50.0, "count": 20_000, "seed": 4, **keys}).offsets_s()
+    return ArrivalPlan(kind, **{"rate": 50.0, "count": 20_000, "seed": 4, **keys}).offsets_s()
 
 
 def test_constant_never_drifts() -> None:
@@ -32,9 +32,9 @@ def test_constant_never_drifts() -> None:
 )
 def test_random_gaps_have_the_rate_and_the_spread(kind: str, keys: dict[str, Any], spread: float) -> None:
     """The gaps' standard deviation over their mean is 1 / sqrt(burstiness)."""
-    found = gaps(plan(kind, **keys))
-    assert mean(found) == pytest.approx(1 / 50, rel=0.05)
-    assert pstdev(found) / mean(found) == pytest.approx(spread, rel=0.05)
+    gaps_s = gaps(plan(kind, **keys))
+    assert mean(gaps_s) == pytest.approx(1 / 50, rel=0.05)
+    assert pstdev(gaps_s) / mean(gaps_s) == pytest.approx(spread, rel=0.05)
 
 
 def test_gamma_with_burstiness_one_is_poisson() -> None:
@@ -58,9 +58,9 @@ def test_ramp_follows_the_line() -> None:
 def test_every_plan_is_in_order_ends_in_time_and_repeats(
     kind: str, rate: float, count: int, duration_s: float, seed: int
 ) -> None:
-    made = Plan(kind, rate, count, duration_s, seed, burstiness=0.5, burst_size=3, end_rate=rate * 2)
-    offsets = made.offsets_s()
-    assert offsets == made.offsets_s() and len(offsets) <= count
+    plan = ArrivalPlan(kind, rate, count, duration_s, seed, burstiness=0.5, burst_size=3, end_rate=rate * 2)
+    offsets = plan.offsets_s()
+    assert offsets == plan.offsets_s() and len(offsets) <= count
     assert all(gap >= 0 for gap in gaps(offsets)) and all(0 <= at < duration_s for at in offsets)
 
 
@@ -69,7 +69,7 @@ def test_another_seed_is_another_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "keys", "words"),
+    ("kind", "keys", "message"),
     [
         ("uniform", {}, "arrival 'uniform': expected one of constant, poisson"),
         ("constant", {"rate": 0}, "rate must be greater than 0, not 0"),
@@ -78,8 +78,8 @@ def test_another_seed_is_another_plan() -> None:
         ("ramp", {"duration_s": 5}, "a ramp needs end_rate"),
     ],
 )
-def test_plans_that_make_no_sense(kind: str, keys: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_plans_that_make_no_sense(kind: str, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         plan(kind, **keys)
 
 
@@ -91,7 +91,7 @@ def test_trace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("1\nsoon\n", "line 2: expected seconds"),
         ("1\n1" + "0" * 400 + "\n", "line 2: expected seconds"),
@@ -102,10 +102,10 @@ def test_trace(tmp_path: Path) -> None:
         ("#\n", "no arrivals"),
     ],
 )
-def test_traces_that_make_no_sense(tmp_path: Path, text: str, words: str) -> None:
+def test_traces_that_make_no_sense(tmp_path: Path, text: str, message: str) -> None:
     trace = tmp_path / "trace"
     trace.write_text(text)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         read_trace(trace)
 
 
@@ -124,7 +124,7 @@ def test_a_trace_at_one_instant_cannot_be_stretched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"),
+    ("shape", "message"),
     [
         (lambda: ClosedLoop(0), "threads must be greater than 0, not 0"),
         (lambda: ClosedLoop(1, count=-1), "count"),
@@ -136,6 +136,6 @@ def test_a_trace_at_one_instant_cannot_be_stretched(tmp_path: Path) -> None:
         (lambda: Timeouts(load_s=-5), "load_s"),
     ],
 )
-def test_shapes_that_make_no_sense(shape: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_shapes_that_make_no_sense(shape: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         shape()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from servegrid.client.answer import Answer, read_answer
-from servegrid.client.framing import REFUSALS, Reader
+from servegrid.client.framing import PARSE_ERRORS, ResponseReader
+from servegrid.client.response import Response, parse_response
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -24,14 +24,14 @@ def split(data: bytes, at: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(ends)]
 
 
-def feed(pieces: Sequence[bytes]) -> tuple[Reader, int]:
+def feed(pieces: Sequence[bytes]) -> tuple[ResponseReader, int]:
     """A reader that was fed until the end of the response, and how many bytes that took."""
-    reader, fed = Reader(), 0
+    reader, fed = ResponseReader(), 0
     for piece in pieces:
         fed += len(piece)
         try:
             reader.feed(piece)
-        except REFUSALS:
+        except PARSE_ERRORS:
             if not reader.complete:
                 raise
         if reader.complete:
@@ -39,8 +39,8 @@ def feed(pieces: Sequence[bytes]) -> tuple[Reader, int]:
     return reader, fed
 
 
-def answer(pieces: Sequence[bytes]) -> Answer:
-    return read_answer([item for number, piece in enumerate(pieces) for item in (float(number), piece)])
+def answer(pieces: Sequence[bytes]) -> Response:
+    return parse_response([item for number, piece in enumerate(pieces) for item in (float(number), piece)])
 
 
 def chunked(parts: list[bytes], extension: bytes = b"", trailer: bytes = b"") -> bytes:
@@ -56,9 +56,9 @@ def test_chunked_however_it_is_split(parts: list[bytes], extension: bytes, trail
     raw = chunked(parts, extension, trailer)
     reader, fed = feed(split(raw, at))
     assert reader.complete and reader.reusable and fed == len(raw)
-    found = answer(split(raw, at))
-    assert (found.complete, found.body, found.status, found.fault) == (True, b"".join(parts), 200, None)
-    assert found.headers == {"transfer-encoding": "chunked"}
+    response = answer(split(raw, at))
+    assert (response.complete, response.body, response.status, response.fault) == (True, b"".join(parts), 200, None)
+    assert response.headers == {"transfer-encoding": "chunked"}
 
 
 junk = st.binary(min_size=1, max_size=20).filter(lambda data: data[0] not in b"\r\n")  # a reader may skip those
@@ -70,8 +70,8 @@ def test_what_follows_the_end_is_no_part_of_it(parts: list[bytes], at: list[int]
     raw = chunked(parts)
     reader, fed = feed(split(raw + more, at))
     assert reader.complete and fed >= len(raw) and reader.reusable == (fed == len(raw))
-    found = answer(split(raw + more, at))
-    assert (found.complete, found.body, found.status, found.fault) == (True, b"".join(parts), 200, None)
+    response = answer(split(raw + more, at))
+    assert (response.complete, response.body, response.status, response.fault) == (True, b"".join(parts), 200, None)
 
 
 @given(bodies, cuts)
@@ -96,8 +96,8 @@ def test_without_length_the_close_is_the_end(body: bytes, at: list[int]) -> None
     raw = b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n" + body
     reader, _ = feed(split(raw, at))
     assert not reader.complete and reader.end_of_stream() and not reader.reusable
-    found = answer(split(raw, at))
-    assert found.until_close and not found.complete and found.body == body
+    response = answer(split(raw, at))
+    assert response.until_close and not response.complete and response.body == body
 
 
 @given(st.lists(st.sampled_from([100, 102, 103]), max_size=3), cuts)
@@ -107,14 +107,14 @@ def test_informational_responses_are_passed_over(codes: list[int], at: list[int]
     raw = early + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     reader, fed = feed(split(raw, at))
     assert reader.reusable and fed == len(raw)
-    found = answer(split(raw, at))
-    assert (found.status, found.body, found.headers) == (200, b"ok", {"content-length": "2"})
+    response = answer(split(raw, at))
+    assert (response.status, response.body, response.headers) == (200, b"ok", {"content-length": "2"})
 
 
 @given(bodies, bodies, cuts)
 @settings(deadline=None)
 def test_one_reader_reads_one_response_after_another(first: list[bytes], second: list[bytes], at: list[int]) -> None:
-    reader = Reader()
+    reader = ResponseReader()
     for parts in (first, second):
         reader.begin()
         for piece in split(chunked(parts), at):
@@ -152,8 +152,8 @@ def test_any_bytes_are_read_or_refused_and_the_split_does_not_matter(raw: bytes,
 )
 def test_what_is_refused(raw: bytes, where: str) -> None:
     for pieces in ([raw], split(raw, [*range(len(raw))])):
-        found = answer(pieces)
-        assert found.fault is not None and where in found.fault
+        response = answer(pieces)
+        assert response.fault is not None and where in response.fault
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,6 @@ def test_keep_alive(head: bytes, kept: bool) -> None:
 
 
 def test_header_fields() -> None:
-    found = answer([b"HTTP/1.1 503 Busy\r\nRetry-After:  7 \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n"])
-    assert found.status == 503
-    assert found.headers == {"retry-after": "7", "x-a": "1, 2", "content-length": "0"}
+    response = answer([b"HTTP/1.1 503 Busy\r\nRetry-After:  7 \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n"])
+    assert response.status == 503
+    assert response.headers == {"retry-after": "7", "x-a": "1, 2", "content-length": "0"}

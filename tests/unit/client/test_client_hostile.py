@@ -71,7 +71,7 @@ def number_of(seen: Seen) -> int:
 
 def whole_events(raw: bytes, size: int) -> int:
     """Events, end mark included, that are there with the first `size` bytes of an answer."""
-    return sum(raw.index(each) + len(each) <= size for each in EVENTS)
+    return sum(raw.index(event_bytes) + len(event_bytes) <= size for event_bytes in EVENTS)
 
 
 def expected_of_stop(raw: bytes, size: int, how: str) -> tuple[str, str | None, int | None]:
@@ -83,8 +83,8 @@ def expected_of_stop(raw: bytes, size: int, how: str) -> tuple[str, str | None, 
     if there > TOKENS or (closed_rightly and there == TOKENS):
         return "ok", None, tokens
     if closed_rightly:
-        words = f"after {there} events, without a finish reason or end mark" if there else "without any event"
-        return "disconnected", words, tokens
+        where = f"after {there} events, without a finish reason or end mark" if there else "without any event"
+        return "disconnected", where, tokens
     return "disconnected", "within the answer" if size else "before the answer", tokens
 
 
@@ -98,17 +98,17 @@ def stopping(raw: bytes, how: str) -> Script:
 def test_a_stop_at_every_byte(raw: bytes, how: str) -> None:
     """A reset is a real one: SO_LINGER 0. What came whole before it counts, and after the end mark nothing is missing."""
     for size, record in enumerate(load(stopping(raw, how), len(raw) + 1)):
-        status, words, tokens = expected_of_stop(raw, size, how)
+        status, error, tokens = expected_of_stop(raw, size, how)
         assert (record.status, record.output_tokens, record.bytes_received) == (status, tokens, size), (size, record)
-        assert (record.error or "").endswith(words or ""), (size, record)
+        assert (record.error or "").endswith(error or ""), (size, record)
         assert len(record.chunk_offsets_s) == (tokens or 0) and in_time(record)
 
 
 def test_a_reset_at_every_byte_of_a_refusal() -> None:
     raw = sized(b'{"error": "busy"}', "429 Too Many Requests", fields="Retry-After: 30\r\n")
     head = raw.index(b"\r\n\r\n") + 4
-    found = [record.status for record in load(stopping(raw, RESET), len(raw) + 1)]
-    assert found == ["disconnected"] * head + ["rejected"] * (len(raw) + 1 - head)
+    statuses = [record.status for record in load(stopping(raw, RESET), len(raw) + 1)]
+    assert statuses == ["disconnected"] * head + ["rejected"] * (len(raw) + 1 - head)
 
 
 # ---- streams that leave something out, or put something in
@@ -137,8 +137,8 @@ def test_without_an_end_mark_a_finish_reason_will_do_and_nothing_else(
 def test_keep_alives_are_no_tokens(noise: bytes) -> None:
     quiet: list[Step] = [chunk(noise), READ, 0.05]
     steps: list[Step] = [HEAD, *quiet]
-    for each in EVENTS:
-        steps += [chunk(each), *quiet]
+    for event_bytes in EVENTS:
+        steps += [chunk(event_bytes), *quiet]
     [record] = load([*steps, END])
     assert (record.status, record.output_tokens, len(record.chunk_offsets_s)) == ("ok", TOKENS, TOKENS)
     assert record.first_byte_s is not None and record.first_token_s is not None
@@ -172,8 +172,8 @@ def test_refusals_are_recorded_with_their_retry_after_and_are_not_obeyed(code: s
     refusal = sized(b"busy", code, fields=f"Retry-After: {after}\r\n")
     records = load(lambda seen: [refusal if number_of(seen) % 2 else CHUNKED], 6)
     assert [record.status for record in records] == ["ok", "rejected"] * 3 and all(map(in_time, records))
-    words = f"HTTP {code[:3]}, Retry-After: {after}: busy"[:500]
-    assert {record.error for record in records} == {None, words}
+    error = f"HTTP {code[:3]}, Retry-After: {after}: busy"[:500]
+    assert {record.error for record in records} == {None, error}
 
 
 @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ def measured(url: str, **arguments: Any) -> Any:
     """Outcomes, longest request in s and growth in MB of a load that runs in a process of its own."""
     arguments = {"timeouts": {"connect_s": 60, "total_s": 60}, "threads": 1, **arguments}
     with python("measured", url + PATH, json.dumps(arguments)) as process:
-        said, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
-    return json.loads(said)
+    return json.loads(output)
 
 
 def line(start: bytes, end: bytes = b"") -> list[Step]:
@@ -230,21 +230,21 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("start", "status", "words"), LINES, ids=[words for _, _, words in LINES])
-def test_endless_lines_are_cut_off_before_they_take_memory(start: bytes, status: str, words: str) -> None:
+@pytest.mark.parametrize(("start", "status", "error"), LINES, ids=[error for _, _, error in LINES])
+def test_endless_lines_are_cut_off_before_they_take_memory(start: bytes, status: str, error: str) -> None:
     with ScriptedServer(line(start)) as server:
-        found = measured(server.url, number=20, threads=4, timeouts={"total_s": 10, "load_s": 15})
-    assert sum(times for *_, times in found["outcomes"]) == 20 and found["longest_s"] < 10
-    assert all(kind == status and error.startswith(words) for kind, error, _ in found["outcomes"]), found
-    assert found["grown_mb"] < LINE_MB / 2, found
+        measurement = measured(server.url, number=20, threads=4, timeouts={"total_s": 10, "load_s": 15})
+    assert sum(times for *_, times in measurement["outcomes"]) == 20 and measurement["longest_s"] < 10
+    assert all(kind == status and error.startswith(error) for kind, error, _ in measurement["outcomes"]), measurement
+    assert measurement["grown_mb"] < LINE_MB / 2, measurement
 
 
 def test_a_long_line_that_is_allowed_takes_a_few_times_its_size() -> None:
     start = CLOSE_HEAD + b'data: {"usage": {"completion_tokens": 3}, "choices": [{"finish_reason": "stop", "text": "'
     with ScriptedServer([*line(start, b'"}]}\n\n'), CLOSE]) as server:
-        found = measured(server.url, number=1, answer_bytes=2 * LINE_MB << 20)
-    assert found["outcomes"] == [["ok", None, 1]], found
-    assert found["grown_mb"] < 7 * LINE_MB, found
+        measurement = measured(server.url, number=1, answer_bytes=2 * LINE_MB << 20)
+    assert measurement["outcomes"] == [["ok", None, 1]], measurement
+    assert measurement["grown_mb"] < 7 * LINE_MB, measurement
 
 
 # ---- many
@@ -274,18 +274,18 @@ def skip_if_few(number: int) -> None:
 def test_ten_thousand_connections_at_once() -> None:
     number = connections()
     with crowd_server(waits_for=number) as url:
-        found = measured(url, number=number, threads=number)
-    assert found["outcomes"] == [["ok", None, number]] and found["longest_s"] < 60
-    assert found["grown_mb"] < number * 0.01, found
+        measurement = measured(url, number=number, threads=number)
+    assert measurement["outcomes"] == [["ok", None, number]] and measurement["longest_s"] < 60
+    assert measurement["grown_mb"] < number * 0.01, measurement
     skip_if_few(number)
 
 
 def test_ten_thousand_connections_that_are_accepted_and_not_answered() -> None:
     number = connections()
     with crowd_server(waits_for=0) as url:
-        found = measured(url, number=number, threads=number, timeouts={"connect_s": 60, "total_s": 2})
-    assert Counter({(status, error): times for status, error, times in found["outcomes"]}) == {
+        measurement = measured(url, number=number, threads=number, timeouts={"connect_s": 60, "total_s": 2})
+    assert Counter({(status, error): times for status, error, times in measurement["outcomes"]}) == {
         ("timeout", "no first byte within 2 s"): number
     }
-    assert found["longest_s"] < 20 and found["grown_mb"] < number * 0.01, found
+    assert measurement["longest_s"] < 20 and measurement["grown_mb"] < number * 0.01, measurement
     skip_if_few(number)

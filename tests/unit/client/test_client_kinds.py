@@ -16,8 +16,8 @@ from servegrid import protocols
 from servegrid.client import requests_client
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
-from servegrid.client.framing import reframed
-from servegrid.client.kinds import missing
+from servegrid.client.framing import with_content_length
+from servegrid.client.kinds import missing_programs
 from servegrid.client.run import LoadResult, run
 from servegrid.client.shape import KINDS, ClosedLoop, OpenLoop, Shape, Timeouts
 from servegrid.protocols.base import GenerationSettings
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 PROTOCOL = protocols.get("openai-completions")
 GOOD = chunked(events(3))
-LACKING = missing()
+LACKING = missing_programs()
 PARALLEL = pytest.param("parallel", marks=pytest.mark.skipif(LACKING is not None, reason=LACKING or ""))
 OTHERS = ["requests", PARALLEL]
 ALL = ["stream", *OTHERS]
@@ -55,7 +55,7 @@ def one(kind: str, steps: Iterable[Step], **keys: Any) -> RequestRecord:
 def test_a_good_answer(kind: str) -> None:
     # what curl has read, the client reads from a pipe: of that there is no sign to wait for
     pause_s = 0.5 if kind == "parallel" else 0.03
-    pieces = (step for each in events(3) for step in (chunk(each), READ, pause_s))
+    pieces = (step for event_bytes in events(3) for step in (chunk(event_bytes), READ, pause_s))
     with ScriptedServer([HEAD, *pieces, END]) as server:
         result = load(server, kind)
     [record], [seen] = result.records, server.seen
@@ -91,16 +91,16 @@ def test_a_good_answer(kind: str) -> None:
 )
 def test_the_same_record_as_the_core_gives(kind: str, raw: bytes) -> None:
     steps = [raw, CLOSE] if raw.startswith(CLOSE_HEAD) else [raw]
-    expected, found = (one(each, steps) for each in ("stream", kind))
+    expected, record = (one(client, steps) for client in ("stream", kind))
     same = {field.name for field in fields(RequestRecord)} - {"bytes_received", "chunk_offsets_s"}
     names = [name for name in sorted(same) if not name.endswith("_s")]
-    assert {name: getattr(found, name) for name in names} == {name: getattr(expected, name) for name in names}
-    assert len(found.chunk_offsets_s) == len(expected.chunk_offsets_s)
+    assert {name: getattr(record, name) for name in names} == {name: getattr(expected, name) for name in names}
+    assert len(record.chunk_offsets_s) == len(expected.chunk_offsets_s)
 
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize(
-    ("steps", "status", "words"),
+    ("steps", "status", "error"),
     [
         ([HEAD, chunk(events(3)[0]), CLOSE], "disconnected", "within the answer"),
         ([HEAD, chunk(events(3)[0]), READ, RESET], "disconnected", "reset"),
@@ -111,10 +111,10 @@ def test_the_same_record_as_the_core_gives(kind: str, raw: bytes) -> None:
         ([HEAD, chunk(events(3)[0]), HOLD], "timeout", ""),
     ],
 )
-def test_answers_that_break_off(kind: str, steps: list[Step], status: str, words: str) -> None:
+def test_answers_that_break_off(kind: str, steps: list[Step], status: str, error: str) -> None:
     total_s = 0.7 if status == "timeout" else 60
     record = one(kind, steps, timeouts=Timeouts(connect_s=60, total_s=total_s))
-    assert record.status == status and words in (record.error or "").lower(), record.error
+    assert record.status == status and error in (record.error or "").lower(), record.error
     assert record.end_s is not None and record.sent_s is not None
     assert record.output_tokens in (None, 1, 2)
 
@@ -210,7 +210,7 @@ def test_one_chunk_that_trickles_is_not_waited_for() -> None:
 
 def test_small_chunks_that_come_at_once_come_out_one_by_one() -> None:
     with ScriptedServer([GOOD]) as server, library.get(server.url, stream=True, timeout=5) as answer:
-        assert list(requests_client._pieces(answer)) == events(3)
+        assert list(requests_client._body_parts(answer)) == events(3)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -225,7 +225,7 @@ def test_tls(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape", "workers", "words"),
+    ("kind", "shape", "workers", "message"),
     [
         ("requests", OpenLoop([0.0]), 1, "client requests carries out closed loops only"),
         ("parallel", OpenLoop([0.0]), 1, "client parallel carries out closed loops only"),
@@ -233,8 +233,8 @@ def test_tls(kind: str) -> None:
         ("parallel", ClosedLoop(1, duration_s=1.0), 1, "ends by a number of requests"),
     ],
 )
-def test_what_a_kind_cannot_do(kind: Any, shape: Shape, workers: int, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_what_a_kind_cannot_do(kind: Any, shape: Shape, workers: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         run(Endpoint("http://127.0.0.1:9/"), requests(1), shape, PROTOCOL, kind=kind, workers=workers)
 
 
@@ -246,8 +246,8 @@ def test_without_the_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_a_header_is_framed_anew_if_it_was_framed() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n"
-    assert reframed(head, 7) == b"HTTP/1.1 200 OK\r\nX-A: b\r\ncontent-length: 7\r\n\r\n"
-    assert reframed(CLOSE_HEAD, 7) == CLOSE_HEAD
+    assert with_content_length(head, 7) == b"HTTP/1.1 200 OK\r\nX-A: b\r\ncontent-length: 7\r\n\r\n"
+    assert with_content_length(CLOSE_HEAD, 7) == CLOSE_HEAD
 
 
 def test_every_kind_is_tested_here() -> None:

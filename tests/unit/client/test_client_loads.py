@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from servegrid.client.run import Progress
+from servegrid.client.run import LoadProgress
 from servegrid.client.shape import ClosedLoop, OpenLoop, Timeouts
 from servegrid.host.ports import free_port
 from servegrid.records.request import RequestRecord
@@ -191,10 +191,10 @@ def test_an_exception_from_a_signal_handler_keeps_what_was_recorded(error: type[
 
 
 def test_progress_is_told() -> None:
-    told: list[Progress] = []
+    reports: list[LoadProgress] = []
     with ScriptedServer([0.1, GOOD]) as server:
-        load(server, number=8, on_progress=told.append)
-    assert told and told[-1].total == 8 and 0 < told[-1].sent <= 8 and told[-1].failed == 0
+        load(server, number=8, on_progress=reports.append)
+    assert reports and reports[-1].total == 8 and 0 < reports[-1].sent <= 8 and reports[-1].failed == 0
 
 
 @pytest.mark.parametrize("workers", [2, 3])
@@ -226,6 +226,6 @@ def test_workers_stop() -> None:
 
 
 def test_a_thousand_connections() -> None:
-    with ScriptedServer([HEAD, *(chunk(each) for each in events(TOKENS)), END]) as server:
+    with ScriptedServer([HEAD, *(chunk(event_bytes) for event_bytes in events(TOKENS)), END]) as server:
         result = load(server, ClosedLoop(500), number=1000)
     assert Counter(record.status for record in result.records) == {"ok": 1000}

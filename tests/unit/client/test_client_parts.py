@@ -63,8 +63,8 @@ def test_descriptors(loop: Loop) -> None:
         data = os.read(here.fileno(), 10)
         seen.append(data)
         if not data:
-            loop.forget(here.fileno())
-            loop.forget(here.fileno())
+            loop.unwatch(here.fileno())
+            loop.unwatch(here.fileno())
             loop.stop()
 
     def writable(mask: int) -> None:
@@ -86,7 +86,7 @@ def test_a_handler_may_take_away_another_of_the_same_round(loop: Loop) -> None:
 
     def handler(this: int) -> None:
         called.append(this)
-        loop.forget(pairs[1 - this][0].fileno())
+        loop.unwatch(pairs[1 - this][0].fileno())
         loop.call_soon(loop.stop)
 
     for number, (here, there) in enumerate(pairs):
@@ -108,22 +108,22 @@ def test_pauses_come_with_many_reads_only(monkeypatch: pytest.MonkeyPatch) -> No
 
     def readable(mask: int) -> None:
         reads.append(os.read(here.fileno(), 1))
-        loop.count(time.monotonic())
-        loop.adapt(0.001)
+        loop.count_reads(time.monotonic())
+        loop.set_pause(0.001)
         if len(reads) == 20:
             loop.stop()
 
-    loop.adapt(0.001)
+    loop.set_pause(0.001)
     assert not loop.pause_s
     there.send(bytes(20))
     loop.watch(here.fileno(), READ, readable)
     loop.run()
     assert loop.pause_s == 0.001 and len(reads) == 20
-    loop.adapt(0.00001)
+    loop.set_pause(0.00001)
     assert not loop.pause_s, "not worth a pause"
-    loop.count(time.monotonic())
-    loop.count(time.monotonic())
-    loop.adapt(0.001)
+    loop.count_reads(time.monotonic())
+    loop.count_reads(time.monotonic())
+    loop.set_pause(0.001)
     assert not loop.pause_s, "nothing was read since"
     loop.close()
     here.close()
@@ -137,10 +137,12 @@ def exchange(number: int, data: bytes) -> Exchange:
 def test_logs_are_kept_in_memory_first_and_in_a_file_beyond() -> None:
     spool = Spool(hold_bytes=100)
     kept = [exchange(number, bytes([number]) * 40) for number in range(5)]
-    for each in kept:
-        spool.keep(each, 40)
-    assert [each.log == [] for each in kept] == [False, False, True, True, True]
-    assert [spool.log(each) for each in reversed(kept)] == [[1.0, bytes([n]) * 40] for n in (4, 3, 2, 1, 0)]
+    for kept_exchange in kept:
+        spool.keep(kept_exchange, 40)
+    assert [kept_exchange.log == [] for kept_exchange in kept] == [False, False, True, True, True]
+    assert [spool.log(kept_exchange) for kept_exchange in reversed(kept)] == [
+        [1.0, bytes([n]) * 40] for n in (4, 3, 2, 1, 0)
+    ]
     spool.close()
 
 
@@ -150,10 +152,18 @@ def test_json_lines() -> None:
     )
     unsent = RequestRecord("b", "q", 3, "disconnected", error="no connection: connection refused", end_s=2.0)
     first, second = (json.loads(line) for line in json_lines([good, unsent]).splitlines())
-    wanted = {"id": "a", "start": 1.0, "ttft": 0.5, "itl": [0.25, 1.25], "e2e": 2.0, "tokens": 3, "status": "ok"}
-    assert {key: first[key] for key in wanted} == wanted
-    wanted = {"id": "b", "start": None, "ttft": None, "itl": [], "e2e": None, "tokens": None, "status": "disconnected"}
-    assert {key: second[key] for key in wanted} == wanted
+    expected = {"id": "a", "start": 1.0, "ttft": 0.5, "itl": [0.25, 1.25], "e2e": 2.0, "tokens": 3, "status": "ok"}
+    assert {key: first[key] for key in expected} == expected
+    expected = {
+        "id": "b",
+        "start": None,
+        "ttft": None,
+        "itl": [],
+        "e2e": None,
+        "tokens": None,
+        "status": "disconnected",
+    }
+    assert {key: second[key] for key in expected} == expected
     assert second["error"] == "no connection: connection refused"
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_good_answer() -> None:
-    pieces = (step for each in events(TOKENS) for step in (chunk(each), READ, 0.02))
+    pieces = (step for event_bytes in events(TOKENS) for step in (chunk(event_bytes), READ, 0.02))
     with ScriptedServer([HEAD, *pieces, END]) as server:
         result = load(server)
     [record], [seen] = result.records, server.seen
@@ -77,7 +77,7 @@ def test_everything_in_one_write() -> None:
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + GOOD,
         chunked([b"".join(events(TOKENS)).replace(b"\n", b"\r\n")]),
         chunked([b": hello\n\n", *events(TOKENS), b": bye\n\n"]),
-        chunked([b"id: 1\nevent: message\nretry: 5\n" + each for each in events(TOKENS)]),
+        chunked([b"id: 1\nevent: message\nretry: 5\n" + event_bytes for event_bytes in events(TOKENS)]),
         sized(b"".join(events(TOKENS))),
     ],
     ids=["extensions and trailers", "informational", "crlf", "comments", "other fields", "content-length"],
@@ -102,7 +102,7 @@ def test_bytes_in_the_body_that_look_like_its_end() -> None:
             chunk(b": x\r\n0\r\n\r\n"),
             0.02,
             chunk(b"\r\n0\r\n\r\n"),
-            *(chunk(each) for each in events(TOKENS)),
+            *(chunk(event_bytes) for event_bytes in events(TOKENS)),
             END,
         ]
     ) as server:
@@ -183,7 +183,7 @@ def test_how_answers_that_are_not_ok_are_recorded(steps: list[Step], status: str
 
 
 def test_what_came_before_a_failure_is_kept() -> None:
-    record = one([HEAD, *(chunk(each) for each in events(TOKENS)[:2]), READ, RESET])
+    record = one([HEAD, *(chunk(event_bytes) for event_bytes in events(TOKENS)[:2]), READ, RESET])
     assert (record.status, record.text, record.output_tokens, len(record.chunk_offsets_s)) == (
         "disconnected",
         " w0 w1",
@@ -193,7 +193,7 @@ def test_what_came_before_a_failure_is_kept() -> None:
 
 
 def test_a_server_that_hangs_up_after_its_end_mark_has_answered() -> None:
-    assert one([HEAD, *(chunk(each) for each in events(TOKENS)), CLOSE]).status == "ok"
+    assert one([HEAD, *(chunk(event_bytes) for event_bytes in events(TOKENS)), CLOSE]).status == "ok"
 
 
 def test_fewer_tokens_are_fine_when_the_model_may_stop() -> None:
@@ -298,14 +298,14 @@ def test_floods_are_cut_off(start: bytes, block: bytes, error: str) -> None:
 
 
 def test_the_limit_of_an_answer_grows_with_its_tokens_or_is_given() -> None:
-    assert PROTOCOL.answer_bytes(1) == 1 << 20 and PROTOCOL.answer_bytes(1000) == 1000 * 8192
+    assert PROTOCOL.max_answer_bytes(1) == 1 << 20 and PROTOCOL.max_answer_bytes(1000) == 1000 * 8192
     assert one([GOOD[:120], 0.05, GOOD[120:], HOLD], answer_bytes=100).status == "malformed"
     assert one([GOOD], answer_bytes=len(GOOD)).status == "ok"
 
 
 def test_tls() -> None:
     with ScriptedServer(
-        [HEAD, *(step for each in events(TOKENS) for step in (chunk(each), 0.01)), END], tls=True
+        [HEAD, *(step for event_bytes in events(TOKENS) for step in (chunk(event_bytes), 0.01)), END], tls=True
     ) as server:
         trusting = Endpoint(server.url + PROTOCOL.path, ca_file=CERTIFICATE)
         records = load(server, number=2, endpoint=trusting).records
@@ -324,7 +324,7 @@ def test_tls_spoken_to_a_server_without() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("ftp://x/", "expected http://"),
         ("http:///x", "expected http://"),
@@ -333,8 +333,8 @@ def test_tls_spoken_to_a_server_without() -> None:
         ("http://does-not-exist.invalid/", "cannot be looked up"),
     ],
 )
-def test_endpoints_that_cannot_be(url: str, words: str) -> None:
-    with pytest.raises(EndpointError, match=words):
+def test_endpoints_that_cannot_be(url: str, message: str) -> None:
+    with pytest.raises(EndpointError, match=message):
         load(url, endpoint=Endpoint(url))
 
 

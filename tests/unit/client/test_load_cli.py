@@ -51,16 +51,16 @@ def test_one_command(tmp_path: Path) -> None:
         )
     assert done.returncode == 0, done.stderr
     assert "5 requests in" in done.stderr and "5 ok" in done.stderr
-    found = lines(jsonl)
-    assert {"id", "start", "ttft", "itl", "e2e", "tokens", "status"} <= set(found[0])
-    assert sorted(line["id"] for line in found) == sorted(seen.headers["x-request-id"] for seen in server.seen)
-    assert [line["tokens"] for line in found] == [3, 2, 3, 2, 3] and {line["status"] for line in found} == {"ok"}
-    assert [line["prompt_id"] for line in found] == ["1", "b", "1", "b", "1"]
-    for line in found:
+    objects = lines(jsonl)
+    assert {"id", "start", "ttft", "itl", "e2e", "tokens", "status"} <= set(objects[0])
+    assert sorted(line["id"] for line in objects) == sorted(seen.headers["x-request-id"] for seen in server.seen)
+    assert [line["tokens"] for line in objects] == [3, 2, 3, 2, 3] and {line["status"] for line in objects} == {"ok"}
+    assert [line["prompt_id"] for line in objects] == ["1", "b", "1", "b", "1"]
+    for line in objects:
         assert 0 < line["ttft"] <= line["e2e"] and len(line["itl"]) == line["tokens"] - 1
         assert 0 < line["start"] < time.monotonic()
     table = pq.read_table(out)
-    assert table.schema == REQUESTS and table.column("request_id").to_pylist() == [line["id"] for line in found]
+    assert table.schema == REQUESTS and table.column("request_id").to_pylist() == [line["id"] for line in objects]
     assert {seen.json["model"] for seen in server.seen} == {"NAME"}
 
 
@@ -95,13 +95,13 @@ def test_a_signal_keeps_what_was_recorded(tmp_path: Path, number: signal.Signals
             time.sleep(0.01)
         time.sleep(0.2)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-    assert process.returncode == 1 and "broken off" in said
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and "broken off" in errors
     assert sorted(line["status"] for line in lines(jsonl)) == ["cancelled"] * 2 + ["ok"] * 4
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--threads", "0"], "--threads 0: expected a whole number from 1"),
         (["--protocol", "telnet"], "invalid choice: 'telnet' (choose from"),
@@ -122,10 +122,10 @@ def test_a_signal_keeps_what_was_recorded(tmp_path: Path, number: signal.Signals
         (["--tokenizer", "/does/not/exist"], "/does/not/exist"),
     ],
 )
-def test_usage_errors(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         load.main(["--url", "http://127.0.0.1:1", "--quiet", *arguments])
-    assert left.value.code == 2 and words in capsys.readouterr().err
+    assert left.value.code == 2 and message in capsys.readouterr().err
 
 
 def parsed(*arguments: str) -> Any:

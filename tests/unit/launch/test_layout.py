@@ -12,7 +12,7 @@ from servegrid import engines
 from servegrid.config import ConfigError, parse_config
 from servegrid.consult.preview import plan_text
 from servegrid.launch import layout as layout_module
-from servegrid.telemetry.scraper import CopiesScraper, ScrapeFailed
+from servegrid.telemetry.scraper import ReplicaScraper, ScrapeFailed
 from standins.answers import sized
 from standins.scripted import ScriptedServer
 
@@ -109,8 +109,8 @@ def test_the_plan_shows_every_copy_and_the_balancer() -> None:
 def test_metrics_of_all_copies_are_one_sample() -> None:
     answers = [sized(b'm{a="1"} %d\nn 2\n' % number, kind="text/plain") for number in (3, 4)]
     with ScriptedServer([answers[0]]) as first, ScriptedServer([answers[1]]) as second:
-        rows = CopiesScraper([f"{first.url}/metrics", f"{second.url}/metrics"]).scrape()
-        alone = CopiesScraper([f"{first.url}/metrics"]).scrape()
+        rows = ReplicaScraper([f"{first.url}/metrics", f"{second.url}/metrics"]).scrape()
+        alone = ReplicaScraper([f"{first.url}/metrics"]).scrape()
     assert len({row["t_s"] for row in rows}) == 1
     assert [(row["labels"], row["value"]) for row in rows if row["name"] == "m"] == [
         ('{"a":"1","copy":"1"}', 3.0),
@@ -125,4 +125,4 @@ def test_a_copy_without_metrics_makes_the_sample_fail() -> None:
         answers = (sized(b"m 1\n", kind="text/plain"), sized(b"", "404 Not Found"))
         urls = [f"{stack.enter_context(ScriptedServer([answer])).url}/metrics" for answer in answers]
         with pytest.raises(ScrapeFailed, match="copy 2: HTTP status 404"):
-            CopiesScraper(urls).scrape()
+            ReplicaScraper(urls).scrape()

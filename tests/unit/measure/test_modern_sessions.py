@@ -21,7 +21,7 @@ from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
 from servegrid.plan.grid import Grid
 from servegrid.plan.resolve import Resolved
-from servegrid.prompts.files import Prompt, write
+from servegrid.prompts.files import Prompt, write_prompts
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
 from servegrid.util.terminal import Progress
@@ -63,7 +63,7 @@ def test_a_whole_session(engine: str, tmp_path: Path) -> None:
         of(engine),
         RunFolders(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl"),
     )
-    write(folders.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
+    write_prompts(folders.prompts, [Prompt(f"p{n}", f"tell me of lighthouse number {n}") for n in range(24)])
     [session] = expanded_grid.sessions
     SessionRun(session, expanded_grid.config, folders, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
     folder = session_folder(folders.results, session)

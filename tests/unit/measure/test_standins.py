@@ -21,7 +21,7 @@ from servegrid.config import parse_config
 from servegrid.engines.base import ServerSpec
 from servegrid.measure.folders import RunFolders
 from servegrid.measure.session import SessionRun
-from servegrid.model import without_end
+from servegrid.model import without_eos
 from servegrid.plan.grid import Grid
 from servegrid.plan.resolve import resolve
 from servegrid.protocols.base import GenerationSettings
@@ -201,7 +201,7 @@ def session_of(tmp_path: Path, engine: str, program: list[str], checkpoint: Path
     resolved = resolve(config)
     (resources / resolved.model.folder).mkdir(parents=True)
     (resources / resolved.model.checkpoint).symlink_to(checkpoint)
-    without_end.make(checkpoint, resources / resolved.model.folder / "checkpoint-no-eos")
+    without_eos.copy_without_eos(checkpoint, resources / resolved.model.folder / "checkpoint-no-eos")
     (resources / resolved.model.folder / "f32.gguf").touch()
     [session] = Grid(config, resolved).sessions
     prompts = tmp_path / "prompts.jsonl"

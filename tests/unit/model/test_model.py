@@ -21,7 +21,7 @@ from servegrid.model import builtin, gguf_file
 from servegrid.model.checkpoint import UnsupportedModelError
 from servegrid.model.identity import revision_of
 from servegrid.model.language import language
-from servegrid.prompts.words import source_for
+from servegrid.prompts.word_source import word_source_for
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 
@@ -29,8 +29,8 @@ SCRIPTS = REPOSITORY / "workflow" / "scripts"
 def test_the_same_bytes_again(tiny_model: Path, tiny_draft: Path) -> None:
     """`build` refuses other bytes than those pinned; that the pins are of this content is checked here."""
     for folder, pins in ((tiny_model, builtin.PINS), (tiny_draft, builtin.DRAFT_PINS)):
-        found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in pins}
-        assert found == dict(pins)
+        digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in pins}
+        assert digests == dict(pins)
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_any_text_survives_the_tokenizer(tiny_model: Path) -> None:
 
 
 def test_words_follow_each_other_by_the_table(tiny_model: Path) -> None:
-    source = source_for(tiny_model / "tokenizer.json")
+    source = word_source_for(tiny_model / "tokenizer.json")
     tokens = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).encode(" " + " ".join(source.words("a", 200))).ids
     assert len(tokens) == 200, "every word is one token"
     assert all(after in language().successors[before] for before, after in pairwise(tokens))
@@ -78,9 +78,11 @@ def test_gguf_holds_the_same_weights(tiny_draft: Path, tmp_path: Path, quantizat
     gguf_file.convert(tiny_draft, tmp_path / "model.gguf", quantization)
     reader = gguf.GGUFReader(tmp_path / "model.gguf")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
-    wanted = load_file(tiny_draft / "model.safetensors")["lm_head.weight"]
-    found = gguf.dequantize(tensors["output.weight"].data, tensors["output.weight"].tensor_type).reshape(wanted.shape)
-    error = float(np.abs(found - wanted).mean() / np.abs(wanted).mean())
+    original = load_file(tiny_draft / "model.safetensors")["lm_head.weight"]
+    stored = gguf.dequantize(tensors["output.weight"].data, tensors["output.weight"].tensor_type).reshape(
+        original.shape
+    )
+    error = float(np.abs(stored - original).mean() / np.abs(original).mean())
     assert error < {"f32": 1e-9, "f16": 1e-3, "bf16": 1e-2, "q8_0": 0.02}.get(quantization, 0.15)
     assert tensors["output_norm.weight"].tensor_type == gguf.GGMLQuantizationType.F32
 

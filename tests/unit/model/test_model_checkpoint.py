@@ -64,7 +64,7 @@ def test_ids_without_a_token_are_filled(linked: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("how", "message_parts"),
     [
         (lambda c: c.update(architectures=["Qwen2ForCausalLM"]), ["architectures", "Qwen2ForCausalLM"]),
         (lambda c: c.update(attention_bias=True), ["attention_bias", "True"]),
@@ -73,11 +73,11 @@ def test_ids_without_a_token_are_filled(linked: Path) -> None:
         (lambda c: c.update(quantization_config={"quant_method": "awq"}), ["quantization_config", "awq"]),
     ],
 )
-def test_another_model_is_refused(linked: Path, how: Change, words: list[str]) -> None:
+def test_another_model_is_refused(linked: Path, how: Change, message_parts: list[str]) -> None:
     change(linked / "config.json", how)
     with pytest.raises(UnsupportedModelError) as caught:
         Checkpoint(linked)
-    assert all(word in str(caught.value) for word in ["config.json", *words])
+    assert all(word in str(caught.value) for word in ["config.json", *message_parts])
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,11 @@ def stored(path: Path, kind: str, values: bytes, shape: list[int]) -> None:
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])
 def test_tensors_of_every_float(linked: Path, kind: str) -> None:
-    wanted = np.array([[1.5, -2.0], [0.0, 384.0]], dtype=np.float32)  # exact in all three
-    shortened = (wanted.view(np.uint32) >> 16).astype("<u2")
-    content = {"F32": wanted, "F16": wanted.astype("<f2"), "BF16": shortened}[kind].tobytes()
+    expected = np.array([[1.5, -2.0], [0.0, 384.0]], dtype=np.float32)  # exact in all three
+    shortened = (expected.view(np.uint32) >> 16).astype("<u2")
+    content = {"F32": expected, "F16": expected.astype("<f2"), "BF16": shortened}[kind].tobytes()
     stored(linked / "model.safetensors", kind, content, [2, 2])
-    assert np.array_equal(Checkpoint(linked).tensor("x"), wanted)
+    assert np.array_equal(Checkpoint(linked).tensor("x"), expected)
     assert Checkpoint(linked).tied, "without an output head the embeddings serve as one"
 
 

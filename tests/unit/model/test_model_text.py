@@ -16,7 +16,7 @@ from servegrid.model import gguf_file
 from servegrid.model.agreement import PAIRS, TURNS
 from servegrid.model.architecture import DRAFT, HEAD_DIM, MAIN, NORM_EPSILON, ROPE_THETA, Architecture
 from servegrid.model.language import DISTANCES, language
-from servegrid.prompts.words import source_for
+from servegrid.prompts.word_source import word_source_for
 
 Array = NDArray[np.float32]
 Weights = Callable[[str], Array]
@@ -84,7 +84,7 @@ def weights_of(checkpoint: Path) -> Weights:
 @pytest.fixture(scope="module")
 def tokens(tiny_model: Path) -> list[int]:
     """300 words: three texts of one topic each."""
-    source = source_for(tiny_model / "tokenizer.json")
+    source = word_source_for(tiny_model / "tokenizer.json")
     text = "".join(f" {word}" for label in "abc" for word in source.words(label, 100))
     return list(Tokenizer.from_file(str(tiny_model / "tokenizer.json")).encode(text).ids)
 
@@ -128,8 +128,8 @@ def test_gguf_computes_the_same(tiny_draft: Path, tmp_path: Path, tokens: list[i
     gguf_file.convert(tiny_draft, tmp_path / "draft.gguf", "f32")
     reader = gguf.GGUFReader(tmp_path / "draft.gguf")
     tensors = {tensor.name: tensor.data for tensor in reader.tensors}
-    found = logits(tokens, lambda name: tensors[f"{name}.weight"], DRAFT, NEIGHBOURS)
-    assert np.allclose(found, logits(tokens, weights_of(tiny_draft), DRAFT, HALVES), atol=1e-3)
+    gguf_logits = logits(tokens, lambda name: tensors[f"{name}.weight"], DRAFT, NEIGHBOURS)
+    assert np.allclose(gguf_logits, logits(tokens, weights_of(tiny_draft), DRAFT, HALVES), atol=1e-3)
 
 
 def test_coarse_weights_move_an_answer_now_and_then(

@@ -11,9 +11,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from servegrid.model.vocabulary import tokenizer_json
 from servegrid.prompts import files
 from servegrid.prompts.files import Prompt, PromptFileError
-from servegrid.prompts.generate import generate, warmup_prompts
-from servegrid.prompts.spread import Spread
-from servegrid.prompts.words import source_for
+from servegrid.prompts.generate import generate_prompts, warmup_prompts
+from servegrid.prompts.length_distribution import LengthDistribution
+from servegrid.prompts.word_source import word_source_for
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(tokenizer: Path | None, count: int, mean: int, longest: int, seed: int) -> list[Prompt]:
-    return generate(count, Spread(mean, 4, longest), Spread.fixed(16), seed, source_for(tokenizer))
+    return generate_prompts(
+        count, LengthDistribution(mean, 4, longest), LengthDistribution.fixed(16), seed, word_source_for(tokenizer)
+    )
 
 
 def lengths(tokenizer: Path, prompts: list[Prompt]) -> list[int]:
@@ -39,10 +41,10 @@ def test_generated_prompts_are_fixed(tokenizer: Path, tmp_path: Path) -> None:
 
 
 def test_lengths_spread_around_the_mean(tokenizer: Path) -> None:
-    found = lengths(tokenizer, made(tokenizer, 200, 48, 120, 1))
-    assert 47 < sum(found) / len(found) < 49
-    assert min(found) >= 4 and max(found) <= 120
-    assert sorted(found)[100] < 48 and max(found) > 100, "many short ones and a long tail"
+    token_counts = lengths(tokenizer, made(tokenizer, 200, 48, 120, 1))
+    assert 47 < sum(token_counts) / len(token_counts) < 49
+    assert min(token_counts) >= 4 and max(token_counts) <= 120
+    assert sorted(token_counts)[100] < 48 and max(token_counts) > 100, "many short ones and a long tail"
 
 
 def test_prompts_differ_and_depend_on_the_seed(tokenizer: Path) -> None:
@@ -52,39 +54,39 @@ def test_prompts_differ_and_depend_on_the_seed(tokenizer: Path) -> None:
 
 
 def test_another_tokenizer_gets_ordinary_words(tmp_path: Path) -> None:
-    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    words.pre_tokenizer = WhitespaceSplit()
-    words.save(str(tmp_path / "tokenizer.json"))
-    found = lengths(tmp_path / "tokenizer.json", made(tmp_path / "tokenizer.json", 20, 40, 60, 1))
-    assert min(found) >= 4 and max(found) <= 60
+    word_level = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    word_level.pre_tokenizer = WhitespaceSplit()
+    word_level.save(str(tmp_path / "tokenizer.json"))
+    token_counts = lengths(tmp_path / "tokenizer.json", made(tmp_path / "tokenizer.json", 20, 40, 60, 1))
+    assert min(token_counts) >= 4 and max(token_counts) <= 60
 
 
 def test_without_a_tokenizer_it_says_so() -> None:
     assert len(made(None, 5, 20, 40, 1)) == 5
-    assert source_for(None).note
+    assert word_source_for(None).note
 
 
 def test_impossible_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="mean 50, minimum 4, maximum 40 tokens do not exist"):
-        Spread(50, 4, 40)
+        LengthDistribution(50, 4, 40)
     with pytest.raises(ValueError, match="'a:b' is no length"):
-        Spread.parse("a:b")
+        LengthDistribution.parse("a:b")
 
 
 def test_warm_up_shares_no_beginning(tokenizer: Path) -> None:
     measured = made(tokenizer, 50, 30, 100, 1)
-    warm = warmup_prompts(8, 0, source_for(tokenizer), measured)
+    warm = warmup_prompts(8, 0, word_source_for(tokenizer), measured)
     assert not {prompt.text[0] for prompt in warm} & {prompt.text[0] for prompt in measured}
 
 
 def test_round_trip(tmp_path: Path) -> None:
     prompts = [Prompt("a", "Grüße\nzwei", 5), Prompt("b", "x")]
-    files.write(tmp_path / "p.jsonl", prompts)
-    assert files.read(tmp_path / "p.jsonl") == prompts
+    files.write_prompts(tmp_path / "p.jsonl", prompts)
+    assert files.read_prompts(tmp_path / "p.jsonl") == prompts
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message_parts"),
     [
         ('{"promt": "x"}', ["line 2", "promt", "prompt, max_tokens"]),
         ('{"prompt": ""}', ["line 2", "prompt"]),
@@ -96,17 +98,17 @@ def test_round_trip(tmp_path: Path) -> None:
         ("[1]", ["line 2", "object"]),
     ],
 )
-def test_a_mistake_names_file_line_key_and_value(tmp_path: Path, line: str, words: list[str]) -> None:
+def test_a_mistake_names_file_line_key_and_value(tmp_path: Path, line: str, message_parts: list[str]) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"prompt": "fine"}\n' + line + "\n")
     with pytest.raises(PromptFileError) as caught:
-        files.read(path)
-    assert all(word in str(caught.value) for word in ["mine.jsonl", *words]), caught.value
+        files.read_prompts(path)
+    assert all(word in str(caught.value) for word in ["mine.jsonl", *message_parts]), caught.value
 
 
 def test_no_file_and_no_prompt(tmp_path: Path) -> None:
     with pytest.raises(PromptFileError, match="nowhere"):
-        files.read(tmp_path / "nowhere")
+        files.read_prompts(tmp_path / "nowhere")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(PromptFileError, match="no prompt"):
-        files.read(tmp_path / "empty")
+        files.read_prompts(tmp_path / "empty")

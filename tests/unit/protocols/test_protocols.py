@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servegrid import protocols
-from servegrid.protocols.base import GenerationSettings, Protocol, Reading, documents, error_words
+from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, find_error, parse_json_events
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 from standins.answers import completion, usage
@@ -21,7 +21,9 @@ POWERINFER = protocols.get("powerinfer-completion")
 TGI = protocols.get("tgi-generate")
 
 
-def read(protocol: Protocol, *documents: Any, types: dict[int, str] | None = None) -> tuple[RequestRecord, Reading]:
+def parse(
+    protocol: Protocol, *documents: Any, types: dict[int, str] | None = None
+) -> tuple[RequestRecord, ParseResult]:
     """Parse events that arrive at 1, 2, 3 … s after a request sent at 0."""
     record = RequestRecord("r", "p", 4, "ok", sent_s=0.0)
     events = Events()
@@ -70,14 +72,14 @@ def test_body_without_exact_length_names_no_extension() -> None:
 
 
 def test_extra_fields_add_replace_and_leave_out() -> None:
-    found = fields(COMPLETIONS, extra={"top_k": 1, "temperature": 0.5, "ignore_eos": None})
-    assert (found["top_k"], found["temperature"]) == (1, 0.5) and "ignore_eos" not in found
+    body = fields(COMPLETIONS, extra={"top_k": 1, "temperature": 0.5, "ignore_eos": None})
+    assert (body["top_k"], body["temperature"]) == (1, 0.5) and "ignore_eos" not in body
 
 
 def test_body_of_chat_and_llamacpp() -> None:
     assert fields(CHAT)["messages"] == [{"role": "user", "content": "Hi"}]
-    found = fields(LLAMACPP)
-    assert (found["prompt"], found["n_predict"], found["ignore_eos"], found["stream"]) == ("Hi", 4, True, True)
+    body = fields(LLAMACPP)
+    assert (body["prompt"], body["n_predict"], body["ignore_eos"], body["stream"]) == ("Hi", 4, True, True)
 
 
 def test_body_of_tgi() -> None:
@@ -92,12 +94,12 @@ def test_body_of_tgi() -> None:
 
 def test_body_of_powerinfer() -> None:
     """One less, because it makes one more."""
-    found = fields(POWERINFER)
-    assert (found["n_predict"], found["ignore_eos"], found["stream"]) == (
+    body = fields(POWERINFER)
+    assert (body["n_predict"], body["ignore_eos"], body["stream"]) == (
         3,
         True,
         True,
-    ) and "return_tokens" not in found
+    ) and "return_tokens" not in body
 
 
 def test_a_prompt_with_a_lone_surrogate_can_be_sent() -> None:
@@ -105,24 +107,24 @@ def test_a_prompt_with_a_lone_surrogate_can_be_sent() -> None:
 
 
 def test_continuous_usage() -> None:
-    record, reading = read(
+    record, result = parse(
         COMPLETIONS, completion("a", 1), completion("bc", 3), completion("d", 4, "length"), b"[DONE]"
     )
     assert (record.text, record.output_tokens, record.prompt_tokens, record.tokens_from) == ("abcd", 4, 7, "usage")
     assert record.chunk_tokens == [1, 3, 4] and record.chunk_offsets_s == [1.0, 2.0, 3.0]
     assert (record.first_token_s, record.last_token_s, record.finish_reason) == (1.0, 3.0, "length")
-    assert reading == Reading(finished=True, end_mark=True)
+    assert result == ParseResult(finished=True, end_mark=True)
 
 
 def test_usage_at_the_end_only() -> None:
-    record, _ = read(COMPLETIONS, completion("a"), completion("b"), completion("", finish="stop"), usage(2), b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion("a"), completion("b"), completion("", finish="stop"), usage(2), b"[DONE]")
     assert (record.output_tokens, record.chunk_tokens, record.chunk_offsets_s) == (2, None, [1.0, 2.0])
 
 
 def test_usage_in_the_last_chunk_is_no_output_of_its_own() -> None:
     """As llama.cpp ends: empty text, finish reason, usage and timings in one chunk."""
     last = completion("", 2, "length", timings={"draft_n": 5, "draft_n_accepted": 3})
-    record, _ = read(COMPLETIONS, completion("a"), completion("b"), last, b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion("a"), completion("b"), last, b"[DONE]")
     assert record.chunk_offsets_s == [1.0, 2.0] and record.output_tokens == 2
     assert (record.drafted_tokens, record.accepted_tokens) == (5, 3)
 
@@ -132,55 +134,55 @@ def test_a_stream_may_end_without_an_end_mark() -> None:
     texts = [{"choices": [{"index": 0, "text": text}], "object": "text_completion"} for text in ("a", "b")]
     counts = {"completion_tokens": 3, "prompt_tokens": 7, "total_tokens": 10}
     last = {"choices": [{"finish_reason": "length", "index": 0, "text": ""}], "usage": counts}
-    record, reading = read(COMPLETIONS, *texts, last)
+    record, result = parse(COMPLETIONS, *texts, last)
     assert (record.text, record.output_tokens, record.prompt_tokens, record.finish_reason) == ("ab", 3, 7, "length")
     assert record.chunk_offsets_s == [1.0, 2.0] and record.chunk_tokens is None
-    assert reading == Reading(finished=True, end_mark=False)
+    assert result == ParseResult(finished=True, end_mark=False)
 
 
 def test_empty_text_with_a_token_is_output() -> None:
     """A token that is part of a character, or special, gives no text."""
-    record, _ = read(COMPLETIONS, completion("", 1), completion("é", 2), completion("", 3, "length"), b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion("", 1), completion("é", 2), completion("", 3, "length"), b"[DONE]")
     assert record.first_token_s == 1.0 and record.chunk_tokens == [1, 2, 3]
 
 
 def test_one_token_in_one_chunk_without_text() -> None:
-    record, _ = read(COMPLETIONS, completion("", 1, "length"), b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion("", 1, "length"), b"[DONE]")
     assert record.first_token_s == 1.0 and record.output_tokens == 1
 
 
 def test_empty_first_chunks_make_no_first_token() -> None:
-    record, _ = read(COMPLETIONS, completion(""), completion("", 0), completion("a", 1), b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion(""), completion("", 0), completion("a", 1), b"[DONE]")
     assert record.first_token_s == 3.0
-    record, _ = read(
+    record, _ = parse(
         CHAT, delta(role="assistant", content=""), delta(role="assistant", content=None), delta(content="a")
     )
     assert record.first_token_s == 3.0
 
 
 def test_no_usage_is_unknown_not_zero() -> None:
-    record, _ = read(COMPLETIONS, completion("a"), completion("b", finish="stop"), b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion("a"), completion("b", finish="stop"), b"[DONE]")
     assert record.output_tokens is None and record.tokens_from is None and record.prompt_tokens is None
 
 
 def test_no_output_at_all() -> None:
-    record, reading = read(COMPLETIONS, usage(0), b"[DONE]")
-    assert (record.first_token_s, record.text, record.output_tokens) == (None, None, 0) and reading.finished
+    record, result = parse(COMPLETIONS, usage(0), b"[DONE]")
+    assert (record.first_token_s, record.text, record.output_tokens) == (None, None, 0) and result.finished
 
 
 def test_chat_deltas_thoughts_and_tool_calls_are_output() -> None:
     call = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
-    record, _ = read(
+    record, _ = parse(
         CHAT, delta(reasoning_content="hm "), delta(reasoning="so "), delta(content="a"), delta(tool_calls=[call])
     )
     assert record.text == "hm so af{}" and len(record.chunk_offsets_s) == 4
 
 
 def test_an_answer_that_is_not_streamed() -> None:
-    record, reading = read(
+    record, result = parse(
         CHAT, {"choices": [{"message": {"content": "ab"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 2}}
     )
-    assert (record.text, record.output_tokens, reading.finished) == ("ab", 2, True)
+    assert (record.text, record.output_tokens, result.finished) == ("ab", 2, True)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +217,8 @@ def test_an_answer_that_is_not_streamed() -> None:
     ],
 )
 def test_errors_inside_a_stream(document: Any, types: dict[int, str], expected: tuple[str, str]) -> None:
-    record, reading = read(COMPLETIONS, completion("a", 1), document, completion("b", 2), b"[DONE]", types=types)
-    assert reading.fault == expected
+    record, result = parse(COMPLETIONS, completion("a", 1), document, completion("b", 2), b"[DONE]", types=types)
+    assert result.fault == expected
     assert record.text == "a" and record.output_tokens == 1
 
 
@@ -236,44 +238,44 @@ def test_errors_inside_a_stream(document: Any, types: dict[int, str], expected: 
     ],
 )
 def test_garbage_is_malformed_and_keeps_what_came_before(garbage: bytes) -> None:
-    record, reading = read(COMPLETIONS, completion("a", 1), garbage, completion("b", 2, "length"))
-    assert reading.fault is not None and reading.fault[0] == "malformed"
+    record, result = parse(COMPLETIONS, completion("a", 1), garbage, completion("b", 2, "length"))
+    assert result.fault is not None and result.fault[0] == "malformed"
     assert record.text == "a" and record.output_tokens == 1
-    _, reading = read(LLAMACPP, {"content": "a", "stop": False}, garbage)
-    assert reading.fault is not None and reading.fault[0] == "malformed"
+    _, result = parse(LLAMACPP, {"content": "a", "stop": False}, garbage)
+    assert result.fault is not None and result.fault[0] == "malformed"
 
 
 def test_objects_torn_over_events_are_not_put_together() -> None:
-    _, reading = read(COMPLETIONS, b'{"choices": []', b'"usage": 1}', b'{"choices": []}, {"choices": []}')
-    assert reading.fault is not None and reading.fault[0] == "malformed"
+    _, result = parse(COMPLETIONS, b'{"choices": []', b'"usage": 1}', b'{"choices": []}, {"choices": []}')
+    assert result.fault is not None and result.fault[0] == "malformed"
 
 
 @pytest.mark.parametrize("choices", [None, 7, "x", [7], [None], [{}], [{"text": 7}], [{"delta": 7}], {"text": "x"}])
 def test_choices_of_any_kind_are_survived(choices: Any) -> None:
     for protocol in (COMPLETIONS, CHAT):
-        record, _ = read(
+        record, _ = parse(
             protocol, {"choices": choices, "usage": {"completion_tokens": "7", "prompt_tokens": -1}}, b"[DONE]"
         )
         assert record.output_tokens is None and record.prompt_tokens is None
 
 
 def test_other_event_types_are_passed_over() -> None:
-    record, reading = read(COMPLETIONS, b"tick", completion("a", 1, "stop"), types={0: "ping"})
-    assert record.text == "a" and reading.fault is None and reading.finished
+    record, result = parse(COMPLETIONS, b"tick", completion("a", 1, "stop"), types={0: "ping"})
+    assert record.text == "a" and result.fault is None and result.finished
 
 
 def test_what_follows_the_end_mark_is_ignored() -> None:
-    record, reading = read(COMPLETIONS, completion("a", 1, "stop"), b"[DONE]", b"nonsense")
-    assert record.text == "a" and reading.end_mark and reading.fault is None
+    record, result = parse(COMPLETIONS, completion("a", 1, "stop"), b"[DONE]", b"nonsense")
+    assert record.text == "a" and result.end_mark and result.fault is None
 
 
 def test_a_stream_that_just_stops_is_not_finished() -> None:
-    _, reading = read(COMPLETIONS, completion("a", 1))
-    assert not reading.finished and reading.fault is None
+    _, result = parse(COMPLETIONS, completion("a", 1))
+    assert not result.finished and result.fault is None
 
 
 def test_surrogates() -> None:
-    record, _ = read(COMPLETIONS, completion("\ud83d", 1), completion("\ude00 \udc00", 2, "stop"), b"[DONE]")
+    record, _ = parse(COMPLETIONS, completion("\ud83d", 1), completion("\ude00 \udc00", 2, "stop"), b"[DONE]")
     assert record.text == "\U0001f600 \ufffd" and record.text_sha256
 
 
@@ -287,7 +289,7 @@ def test_llamacpp_stream() -> None:
         "tokens_predicted": 3,
         "tokens_evaluated": 8,
     }
-    record, reading = read(
+    record, result = parse(
         LLAMACPP,
         {**step, "content": "a", "tokens": [5], "tokens_predicted": 1},
         {**step, "content": "", "tokens": [6], "tokens_predicted": 2},
@@ -296,7 +298,7 @@ def test_llamacpp_stream() -> None:
     )
     assert (record.text, record.chunk_tokens, record.output_tokens, record.prompt_tokens) == ("ab", [1, 2, 3], 3, 8)
     assert (record.finish_reason, record.drafted_tokens, record.accepted_tokens) == ("length", 2, 1)
-    assert reading == Reading(finished=True, end_mark=True)
+    assert result == ParseResult(finished=True, end_mark=True)
 
 
 def token(text: str, **last: Any) -> dict[str, Any]:
@@ -308,26 +310,26 @@ def token(text: str, **last: Any) -> dict[str, Any]:
 def test_tgi_stream() -> None:
     details = {"finish_reason": "eos_token", "generated_tokens": 3, "seed": None, "input_length": 9}
     last = token("</s>", generated_text="aé", details=details)
-    record, reading = read(TGI, token("a"), token(""), last)
+    record, result = parse(TGI, token("a"), token(""), last)
     assert (record.text, record.output_tokens, record.prompt_tokens, record.tokens_from) == ("a</s>", 3, 9, "usage")
     assert record.chunk_tokens == [1, 2, 3] and record.finish_reason == "stop"
-    assert reading == Reading(finished=True, end_mark=True)
+    assert result == ParseResult(finished=True, end_mark=True)
 
 
 def test_tgi_stream_without_details() -> None:
-    record, reading = read(TGI, token("a"), token("b", generated_text="ab"))
-    assert (record.output_tokens, record.finish_reason, reading.finished) == (None, None, True)
+    record, result = parse(TGI, token("a"), token("b", generated_text="ab"))
+    assert (record.output_tokens, record.finish_reason, result.finished) == (None, None, True)
 
 
 @pytest.mark.parametrize("document", [{"choices": []}, {"token": "a"}, {"token": {"text": None}}])
 def test_what_is_no_event_of_tgi(document: Any) -> None:
-    _, reading = read(TGI, token("a"), document)
-    assert reading.fault is not None and reading.fault[0] == "malformed" and not reading.finished
+    _, result = parse(TGI, token("a"), document)
+    assert result.fault is not None and result.fault[0] == "malformed" and not result.finished
 
 
 def test_llamacpp_error_in_the_stream() -> None:
-    _, reading = read(LLAMACPP, {"error": {"code": 500, "message": "failed", "type": "server_error"}})
-    assert reading.fault == ("error", "server_error: failed")
+    _, result = parse(LLAMACPP, {"error": {"code": 500, "message": "failed", "type": "server_error"}})
+    assert result.fault == ("error", "server_error: failed")
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats()
@@ -340,7 +342,7 @@ keys = st.sampled_from(["choices", "usage", "error", "content", "tokens", "stop"
 @settings(deadline=None)
 def test_any_json_is_read_or_refused(chunks: list[dict[str, Any]]) -> None:
     for name in protocols.names():
-        record, _ = read(protocols.get(name), *chunks)
+        record, _ = parse(protocols.get(name), *chunks)
         assert (record.first_token_s is None) == (not record.chunk_offsets_s)
 
 
@@ -361,13 +363,13 @@ def test_events_are_read_as_json_reads_them(payloads: list[bytes]) -> None:
 
     good = [alone(data) for data in payloads]
     expected = good[: good.index(None)] if None in good else good
-    read = documents(Events([float(n) for n in range(len(payloads))], list(payloads)))
-    assert [document for _, document, _ in read.found] == expected
-    assert (read.fault is None) == (None not in good)
+    json_events = parse_json_events(Events([float(n) for n in range(len(payloads))], list(payloads)))
+    assert [document for _, document, _ in json_events.objects] == expected
+    assert (json_events.fault is None) == (None not in good)
 
 
 @given(values)
 @settings(deadline=None)
 def test_error_words_of_anything(document: Any) -> None:
-    found = error_words(document)
-    assert found is None or (found[0] in ("error", "rejected") and isinstance(found[1], str))
+    error = find_error(document)
+    assert error is None or (error[0] in ("error", "rejected") and isinstance(error[1], str))

@@ -9,11 +9,11 @@ from tritonclient.grpc import service_pb2
 from servegrid import protocols
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
-from servegrid.client.kinds import check
+from servegrid.client.kinds import check_supported
 from servegrid.client.run import run
 from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 from servegrid.host.ports import free_port
-from servegrid.protocols.base import GenerationSettings, Reading
+from servegrid.protocols.base import GenerationSettings, ParseResult
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 
@@ -24,7 +24,7 @@ SAMPLING = {"max_tokens": 4, "temperature": 0.0, "ignore_eos": True, "min_tokens
 GREEK = "Ω".encode()
 
 
-def parsed(name: str, data: list[bytes]) -> tuple[Reading, RequestRecord]:
+def parsed(name: str, data: list[bytes]) -> tuple[ParseResult, RequestRecord]:
     record = RequestRecord("r", "p", 4, "ok", sent_s=10.0)
     return protocols.get(name).parse(Events([11.0 + at for at in range(len(data))], data), record), record
 
@@ -62,11 +62,11 @@ def test_the_body_of_generate_stream() -> None:
 
 def test_the_message_of_a_request() -> None:
     sent = service_pb2.ModelInferRequest.FromString(protocols.get("triton-grpc").body("Ω?", SETTINGS))
-    raw = {each.name: data for each, data in zip(sent.inputs, sent.raw_input_contents, strict=True)}
+    raw = {tensor.name: data for tensor, data in zip(sent.inputs, sent.raw_input_contents, strict=True)}
     assert sent.model_name == "vllm_model" and sent.parameters["triton_enable_empty_final_response"].bool_param
     assert raw["text_input"] == b"\x03\x00\x00\x00" + GREEK + b"?" and raw["stream"] == b"\x01"
     assert json.loads(raw["sampling_parameters"][4:]) == SAMPLING and "return_finish_reason" not in raw
-    assert {each.name: each.datatype for each in sent.inputs}["return_num_output_tokens"] == "BOOL"
+    assert {tensor.name: tensor.datatype for tensor in sent.inputs}["return_num_output_tokens"] == "BOOL"
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,19 @@ def test_the_message_of_a_request() -> None:
     ],
 )
 def test_an_answer(name: str, data: list[bytes]) -> None:
-    reading, record = parsed(name, data)
-    assert reading.finished and reading.fault is None
+    result, record = parsed(name, data)
+    assert result.finished and result.fault is None
     assert (record.text, record.output_tokens, record.prompt_tokens, record.finish_reason) == ("abc", 4, 2, "length")
     assert (record.chunk_tokens, record.chunk_offsets_s) == ([1, 2, 4], [1.0, 2.0, 3.0])
 
 
 def test_a_stream_without_its_final_response_is_not_finished() -> None:
-    reading, record = parsed("triton-grpc", [message(b"a")])
-    assert not reading.finished and record.text == "a"
+    result, record = parsed("triton-grpc", [message(b"a")])
+    assert not result.finished and record.text == "a"
 
 
 @pytest.mark.parametrize(
-    ("name", "last", "status", "words"),
+    ("name", "last", "status", "error"),
     [
         ("triton-generate", b'{"error":"Error generating stream: x"}', "error", "Error generating stream: x"),
         ("triton-generate", b'{"model_name":"vllm_model"}', "malformed", "an event has no text_output"),
@@ -100,16 +100,16 @@ def test_a_stream_without_its_final_response_is_not_finished() -> None:
         ("triton-grpc", message(b"a")[:-1], "malformed", "message 2 is no ModelStreamInferResponse"),
     ],
 )
-def test_faults(name: str, last: bytes, status: str, words: str) -> None:
-    reading, record = parsed(name, [message(b"a") if name == "triton-grpc" else event("a"), last])
-    assert reading.fault is not None and reading.fault[0] == status and reading.fault[1].startswith(words)
+def test_faults(name: str, last: bytes, status: str, error: str) -> None:
+    result, record = parsed(name, [message(b"a") if name == "triton-grpc" else event("a"), last])
+    assert result.fault is not None and result.fault[0] == status and result.fault[1].startswith(error)
     assert record.text == "a"
 
 
 def test_other_clients_speak_no_grpc() -> None:
-    check("stream", ClosedLoop(1), workers=2, transport="grpc")
+    check_supported("stream", ClosedLoop(1), workers=2, transport="grpc")
     with pytest.raises(ValueError, match="client parallel speaks HTTP alone"):
-        check("parallel", ClosedLoop(1), transport="grpc")
+        check_supported("parallel", ClosedLoop(1), transport="grpc")
 
 
 @pytest.mark.parametrize("shape", [ClosedLoop(2), OpenLoop([0.0, 0.01])])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from servegrid import protocols
 from servegrid.protocols import _typed
 from servegrid.protocols._openai import OpenAIProtocol
-from servegrid.protocols.base import Reading
+from servegrid.protocols.base import ParseResult
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 
@@ -43,11 +43,11 @@ line = st.one_of(
 )
 
 
-def parsed(name: str, lines: list[bytes]) -> tuple[dict[str, Any], Reading]:
+def parsed(name: str, lines: list[bytes]) -> tuple[dict[str, Any], ParseResult]:
     record = RequestRecord("r", "p", 8, "ok", sent_s=0.0)
     events = Events([float(number) for number in range(len(lines))], list(lines))
-    reading = protocols.get(name).parse(events, record)
-    return asdict(record), reading
+    result = protocols.get(name).parse(events, record)
+    return asdict(record), result
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ def parsed(name: str, lines: list[bytes]) -> tuple[dict[str, Any], Reading]:
 def test_the_same_either_way(name: str, lines: list[bytes]) -> None:
     at_once = parsed(name, lines)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_typed, "read", lambda events, decoder: None)
+        patch.setattr(_typed, "decode_chunks", lambda events, decoder: None)
         assert parsed(name, lines) == at_once
 
 
@@ -76,5 +76,5 @@ def test_the_same_either_way(name: str, lines: list[bytes]) -> None:
 def test_what_is_read_at_once(name: str, lines: list[bytes], plain: bool) -> None:
     protocol = protocols.get(name)
     assert isinstance(protocol, OpenAIProtocol)
-    found = _typed.read(Events([0.0] * len(lines), lines), protocol.decoder)
-    assert (found is not None) == plain
+    chunks = _typed.decode_chunks(Events([0.0] * len(lines), lines), protocol.decoder)
+    assert (chunks is not None) == plain

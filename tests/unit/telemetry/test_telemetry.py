@@ -36,8 +36,8 @@ with Telemetry(Path(sys.argv[1]), interval_s=0.1) as telemetry:
 
 
 def rows(folder: Path, device: str | None = None) -> list[dict[str, Any]]:
-    found = pq.read_table(folder / "telemetry.parquet").to_pylist()
-    return [row for row in found if device in (None, row["device"])]
+    all_rows = pq.read_table(folder / "telemetry.parquet").to_pylist()
+    return [row for row in all_rows if device in (None, row["device"])]
 
 
 def records(folder: Path) -> bool:
@@ -147,7 +147,7 @@ def test_the_sidecar_ends_with_its_parent_though_another_process_holds_its_stdin
     with session:
         assert session.stdout is not None
         sidecar = int(session.stdout.readline())
-        assert until(lambda: bool([one for one in psutil.Process(session.pid).children() if one.pid != sidecar]))
+        assert until(lambda: bool([child for child in psutil.Process(session.pid).children() if child.pid != sidecar]))
         session.kill()
         assert until(lambda: gone(sidecar), 20)
         os.killpg(session.pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, expo
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from servegrid.telemetry import Telemetry
-from servegrid.telemetry.exposition import CACHED, LONGEST, parse
+from servegrid.telemetry.exposition import MAX_CACHED_CHARACTERS, MAX_LINE_CHARACTERS, parse
 from servegrid.telemetry.scraper import ScrapeFailed, Scraper
 from servegrid.util.clock import now_s
 
@@ -88,7 +88,7 @@ def serving(answer: Answer) -> Iterator[Metrics]:
 
 
 def series(text: str) -> dict[tuple[str, str], float]:
-    return {(one.name, one.labels): one.value for one in parse(text)}
+    return {(sample.name, sample.labels): sample.value for sample in parse(text)}
 
 
 def example() -> CollectorRegistry:
@@ -123,15 +123,15 @@ def test_names_stay_as_the_server_writes_them_and_times_are_dropped() -> None:
 
 
 def test_values_that_are_no_numbers_are_kept() -> None:
-    found = series('a NaN\nb +Inf\nc{x="1"} -Inf\nd 1.5e3\n')
-    assert math.isnan(found.pop(("a", "{}")))
-    assert found == {("b", "{}"): math.inf, ("c", '{"x":"1"}'): -math.inf, ("d", "{}"): 1500}
+    values = series('a NaN\nb +Inf\nc{x="1"} -Inf\nd 1.5e3\n')
+    assert math.isnan(values.pop(("a", "{}")))
+    assert values == {("b", "{}"): math.inf, ("c", '{"x":"1"}'): -math.inf, ("d", "{}"): 1500}
 
 
 def test_equal_labels_are_equal_text_in_any_order_and_a_gauge_named_bucket_stays() -> None:
-    found = list(parse('a{y="2",x="1"} 1\na{x="1",y="2"} 2\nleaky_bucket{kind="z"} 4\n'))
-    assert [one.labels for one in found] == ['{"x":"1","y":"2"}', '{"x":"1","y":"2"}', '{"kind":"z"}']
-    assert found[2] == ("leaky_bucket", '{"kind":"z"}', 4)
+    samples = list(parse('a{y="2",x="1"} 1\na{x="1",y="2"} 2\nleaky_bucket{kind="z"} 4\n'))
+    assert [sample.labels for sample in samples] == ['{"x":"1","y":"2"}', '{"x":"1","y":"2"}', '{"kind":"z"}']
+    assert samples[2] == ("leaky_bucket", '{"kind":"z"}', 4)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,9 @@ def test_garbage_is_an_error(text: str) -> None:
 def test_one_long_line_is_refused_before_it_is_parsed() -> None:
     """A label of escaped quotes takes the parser time with the square of their number."""
     line = 'a{b="' + '\\"' * 7_500_000 + '"} 1'
-    with pytest.raises(ValueError, match=f"a line of {len(line)} characters, where {LONGEST} are allowed: a{{b="):
+    with pytest.raises(
+        ValueError, match=f"a line of {len(line)} characters, where {MAX_LINE_CHARACTERS} are allowed: a{{b="
+    ):
         list(parse(f"ok 1\n{line}\n"))
     with (
         serving(text_answer(line.encode())) as metrics,
@@ -155,10 +157,10 @@ def test_one_long_line_is_refused_before_it_is_parsed() -> None:
 
 
 def test_many_long_names_do_not_stay_in_memory() -> None:
-    text = "\n".join(f'a{{b="{number}{"x" * CACHED}"}} 1' for number in range(200))
+    text = "\n".join(f'a{{b="{number}{"x" * MAX_CACHED_CHARACTERS}"}} 1' for number in range(200))
     tracemalloc.start()
     try:
-        assert sum(one.value for one in parse(text)) == 200
+        assert sum(sample.value for sample in parse(text)) == 200
         assert tracemalloc.get_traced_memory()[0] < len(text) / 2
     finally:
         tracemalloc.stop()
@@ -251,8 +253,8 @@ def test_failed_scrapes_are_noted_once_per_change_and_cost_only_themselves(tmp_p
         metrics.answer = text_answer(b"", status=503)
         waiting_for(3, metrics)
     assert telemetry.error is None
-    said = [note.removeprefix(f"scrape of {metrics.url}: ") for note in telemetry.notes]
-    assert [words.split(" after ")[0] for words in said] == [
+    notes = [note.removeprefix(f"scrape of {metrics.url}: ") for note in telemetry.notes]
+    assert [note.split(" after ")[0] for note in notes] == [
         "the answer is not a metrics text: invalid metric name:<html> 0",
         "works again",
         "HTTP status 503 Service Unavailable",

@@ -25,28 +25,28 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the stand-in answers; it is there, and the only program on PATH but for the system's."""
-    said = tmp_path / "said.json"
-    said.write_text(json.dumps(ANSWER))
+    report_file = tmp_path / "said.json"
+    report_file.write_text(json.dumps(ANSWER))
     program = tmp_path / "rbln-smi"
-    program.write_text(f'#!/bin/sh\n[ "$1" = --json ] && exec cat {said}\nexit 2\n')
+    program.write_text(f'#!/bin/sh\n[ "$1" = --json ] && exec cat {report_file}\nexit 2\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    return said
+    return report_file
 
 
 @pytest.mark.parametrize("number", ["0", 0])  # SDK 1 and 2
 def test_an_answer_is_read(number: str | int) -> None:
-    [found] = rbln_smi.read(changed(npu=number)).npus
-    assert (found.number, found.name, found.model) == (0, "rbln0", "RBLN-CA22")
-    assert (found.utilisation_percent, found.temperature_c, found.card_power_w) == (98.7, 38.0, 43.9)
-    assert (found.memory_bytes, found.memory_total_bytes, found.pstate) == (2**30, 2**34, "P2")
+    [npu] = rbln_smi.parse_report(changed(npu=number)).npus
+    assert (npu.number, npu.name, npu.model) == (0, "rbln0", "RBLN-CA22")
+    assert (npu.utilisation_percent, npu.temperature_c, npu.card_power_w) == (98.7, 38.0, 43.9)
+    assert (npu.memory_bytes, npu.memory_total_bytes, npu.pstate) == (2**30, 2**34, "P2")
 
 
 @pytest.mark.parametrize("text", ["N/A", "", "-", None, "12 parsecs"])
 def test_what_is_no_number_is_unknown(text: str | None) -> None:
-    [found] = rbln_smi.read(changed(card_power=text, util=text, memory={"used": text, "total": "1MB"})).npus
-    assert found.memory_bytes is None and found.memory_total_bytes == 2**20
-    assert text == "12 parsecs" or (found.card_power_w, found.utilisation_percent) == (None, None)
+    [npu] = rbln_smi.parse_report(changed(card_power=text, util=text, memory={"used": text, "total": "1MB"})).npus
+    assert npu.memory_bytes is None and npu.memory_total_bytes == 2**20
+    assert text == "12 parsecs" or (npu.card_power_w, npu.utilisation_percent) == (None, None)
 
 
 def test_without_the_program_the_device_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -88,5 +88,5 @@ def test_the_sidecar_samples_npus(smi: Path, tmp_path: Path) -> None:
     with Telemetry(tmp_path, ["rbln0"], interval_s=0.05) as telemetry:
         pass
     assert telemetry.error is None
-    found = [row for row in pq.read_table(tmp_path / "telemetry.parquet").to_pylist() if row["device"] == "rbln0"]
-    assert found and {(row["power_w"], row["pstate"], row["gpu_percent"]) for row in found} == {(43.9, "P2", 98.7)}
+    rows = [row for row in pq.read_table(tmp_path / "telemetry.parquet").to_pylist() if row["device"] == "rbln0"]
+    assert rows and {(row["power_w"], row["pstate"], row["gpu_percent"]) for row in rows} == {(43.9, "P2", 98.7)}

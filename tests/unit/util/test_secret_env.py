@@ -11,13 +11,13 @@ from isolation import REPOSITORY
 from servegrid.config import parse_config
 from servegrid.consult.preview import plan_text
 from servegrid.plan.grid import Grid
-from servegrid.util.secret_env import assignment, hidden, is_secret
+from servegrid.util.secret_env import is_secret, redacted, shell_assignment
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "LLAMA_API_KEY", "openai_api_key", "PASSWORD", "AWS_SECRET_ACCESS_KEY"])
 def test_secrets_by_name(name: str) -> None:
     assert is_secret(name)
-    assert hidden({name: "s3cret", "OMP_NUM_THREADS": "2"}) == {name: f"${{{name}}}", "OMP_NUM_THREADS": "2"}
+    assert redacted({name: "s3cret", "OMP_NUM_THREADS": "2"}) == {name: f"${{{name}}}", "OMP_NUM_THREADS": "2"}
 
 
 @pytest.mark.parametrize("name", ["KEYBOARD", "TOKENIZERS_PARALLELISM", "MONKEY", "OMP_WAIT_POLICY"])
@@ -26,9 +26,9 @@ def test_what_is_no_secret(name: str) -> None:
 
 
 def test_an_assignment_takes_a_secret_from_the_variable_that_holds_it() -> None:
-    assert assignment("VLLM_API_KEY", "${MY_KEY}") == 'VLLM_API_KEY="$MY_KEY"'
-    assert assignment("HF_TOKEN", "hush") == 'HF_TOKEN="$HF_TOKEN"'
-    assert assignment("NAME", "a b") == "NAME='a b'"
+    assert shell_assignment("VLLM_API_KEY", "${MY_KEY}") == 'VLLM_API_KEY="$MY_KEY"'
+    assert shell_assignment("HF_TOKEN", "hush") == 'HF_TOKEN="$HF_TOKEN"'
+    assert shell_assignment("NAME", "a b") == "NAME='a b'"
 
 
 def test_a_plan_shows_the_variable_instead(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid import engines
-from servegrid.client.calibration import file_name
+from servegrid.client.calibration import calibration_file
 from servegrid.config import parse_config
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.launch.command_line import environment_folder, needed_files
@@ -118,7 +118,7 @@ class Sweep:
             return []
         session = self._session(wildcards)
         kinds = {load.options.client for load in session.loads}
-        calibrations = [str(self._resources / file_name(kind)) for kind in sorted(kinds)]
+        calibrations = [str(self._resources / calibration_file(kind)) for kind in sorted(kinds)]
         needs = [str(self._results / "config.json"), self.prompt_file, *self._parts(session.server.spec), *calibrations]
         return [
             path for path in needs if "{" not in path or not Path(path).exists()

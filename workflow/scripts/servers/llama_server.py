@@ -41,24 +41,24 @@ class Flag:
 
 
 def comma_list(text: str) -> list[str]:
-    """The parts of a comma-separated list, empty ones left out."""
+    """Parts of a comma-separated list, without empty ones."""
     return [part for part in text.split(",") if part]
 
 
 def alias_set(text: str) -> set[str]:
-    """The model's names."""
+    """Names of the model in a comma-separated list."""
     return {part.strip() for part in comma_list(text)}
 
 
 def on_off(text: str) -> bool:
-    """llama.cpp's spellings of a switch."""
+    """Value of a switch in any of llama.cpp's spellings."""
     if text not in SWITCHES_ON + SWITCHES_OFF:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of on, off")
     return text in SWITCHES_ON
 
 
 def flash_attention(text: str) -> Any:
-    """On, off or auto."""
+    """Value of --flash-attn: on, off or auto."""
     kinds = xllamacpp.llama_flash_attn_type
     if text in ("auto", "-1"):
         return kinds.LLAMA_FLASH_ATTN_TYPE_AUTO
@@ -68,19 +68,19 @@ def flash_attention(text: str) -> Any:
 
 
 def cache_type(text: str) -> Any:
-    """The data type of the keys or values in the KV cache."""
+    """Data type of the keys or values in the KV cache."""
     if text not in CACHE_TYPES:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(CACHE_TYPES)}")
     return xllamacpp.ggml_type[f"GGML_TYPE_{text.upper()}"]
 
 
 def layers(text: str) -> int:
-    """A number of layers on the GPU, auto or all."""
+    """Number of layers on the GPU: a number, auto or all."""
     return {"auto": AUTO_LAYERS, "all": ALL_LAYERS}.get(text) or int(text)
 
 
 def split_mode(text: str) -> Any:
-    """How the model is spread over several GPUs."""
+    """Mode in which the model is split over several GPUs."""
     modes = {kind.name.removeprefix("LLAMA_SPLIT_MODE_").lower(): kind for kind in xllamacpp.llama_split_mode}
     if text not in modes:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(modes)}")
@@ -88,14 +88,14 @@ def split_mode(text: str) -> Any:
 
 
 def number(text: str, least: int, most: int = INT_MAX) -> int:
-    """A whole number within bounds."""
+    """Whole number within bounds."""
     if not least <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
     return int(text)
 
 
 def slots(text: str) -> int:
-    """The number of slots, -1 for llama-server's own choice (4, with one KV cache for all)."""
+    """Number of slots, -1 for llama-server's own choice (4, with one KV cache for all)."""
     return -1 if int(text) == -1 else number(text, 1)
 
 
@@ -180,45 +180,43 @@ FLAGS = (
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the program with a line on stderr and status 1."""
+    """End the program with a line on stderr and status 1."""
     print(f"llama_server: error: {message}", file=sys.stderr, flush=True)
     sys.exit(1)
 
 
 def build() -> str:
-    """The build of llama.cpp inside: the wheel's version ends in its number; the build info says so only in some."""
-    release = xllamacpp.__version__.rsplit(".", 1)[-1]
+    """Build of llama.cpp in the wheel, whose version ends in its number (the build info has it in some wheels only)."""
+    build_number = xllamacpp.__version__.rsplit(".", 1)[-1]
     info = xllamacpp.BUILD_INFO
-    known = "" if info["commit"] == "unknown" else f" commit {info['commit']}"
-    return (
-        f"llama.cpp b{release}{known} (xllamacpp {xllamacpp.__version__}, {info['compiler']}, {info['build_target']})"
-    )
+    commit = "" if info["commit"] == "unknown" else f" commit {info['commit']}"
+    return f"llama.cpp b{build_number}{commit} (xllamacpp {xllamacpp.__version__}, {info['compiler']}, {info['build_target']})"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line: one option per row of FLAGS, kept under its parameter's path."""
-    made = argparse.ArgumentParser(prog="llama_server", usage="%(prog)s -m FILE.gguf [flags]", allow_abbrev=False)
-    made.add_argument("--version", action="version", version=build())
+    """Parser of the command line: one option per row of FLAGS, stored under its parameter's path."""
+    parser = argparse.ArgumentParser(prog="llama_server", usage="%(prog)s -m FILE.gguf [flags]", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=build())
     for flag in FLAGS:
         names: list[str] = flag.names.split()
         common: dict[str, Any] = {"dest": flag.path, "default": argparse.SUPPRESS}
         if flag.read:
-            made.add_argument(*names, **common, type=flag.read, metavar="VALUE")
+            parser.add_argument(*names, **common, type=flag.read, metavar="VALUE")
         else:
-            made.add_argument(*names, **common, action="store_const", const=flag.value)
-    return made
+            parser.add_argument(*names, **common, action="store_const", const=flag.value)
+    return parser
 
 
 def _inherit_threads(settings: dict[str, Any]) -> None:
-    """Threads not given are those of their elder: prompt from generation, draft model from main model."""
+    """Fill in thread counts that are not given: of the prompt from generation, of the draft model from the main model."""
     main, draft = "cpuparams", "speculative.draft.cpuparams"
-    for heir, elder in ((f"{main}_batch", main), (draft, main), (f"{draft}_batch", f"{main}_batch")):
-        if f"{elder}.n_threads" in settings:
-            settings.setdefault(f"{heir}.n_threads", settings[f"{elder}.n_threads"])
+    for target, source in ((f"{main}_batch", main), (draft, main), (f"{draft}_batch", f"{main}_batch")):
+        if f"{source}.n_threads" in settings:
+            settings.setdefault(f"{target}.n_threads", settings[f"{source}.n_threads"])
 
 
 def parameters(arguments: Sequence[str]) -> Any:
-    """llama.cpp's parameters for a command line, with the defaults that only its server has."""
+    """Parameters of llama.cpp for a command line, with the defaults that only its server has."""
     settings = vars(parser().parse_args(arguments))
     settings.setdefault("n_parallel", -1)
     _inherit_threads(settings)
@@ -228,16 +226,16 @@ def parameters(arguments: Sequence[str]) -> Any:
         settings["timeout_write"] = settings["timeout_read"]
     if settings.get("n_ctx") == 0:  # asked for the model's own: nothing may shrink it
         settings["fit_params_min_ctx"] = -1
-    made = xllamacpp.CommonParams()
-    made.default_template_kwargs = {"preserve_reasoning": "true"}
+    params = xllamacpp.CommonParams()
+    params.default_template_kwargs = {"preserve_reasoning": "true"}
     for path, value in settings.items():
         *parents, name = path.split(".")
-        setattr(functools.reduce(getattr, parents, made), name, value)
-    return made
+        setattr(functools.reduce(getattr, parents, params), name, value)
+    return params
 
 
 def check_models(params: Any) -> None:
-    """Refuses a model file that is not there, before llama.cpp does so at length."""
+    """End the program if a model file does not exist, before llama.cpp does so at length."""
     if not params.model.path:
         fail("no model: give one with -m FILE.gguf")
     for path in filter(None, (params.model.path, params.speculative.draft.mparams.path)):
@@ -245,8 +243,8 @@ def check_models(params: Any) -> None:
             fail(f"no such model file: {path}")
 
 
-def refusal(host: str, port: int) -> str | None:
-    """Why an address cannot be listened on; None when it can."""
+def bind_error(host: str, port: int) -> str | None:
+    """Reason why an address cannot be listened on; None when it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -258,27 +256,27 @@ def refusal(host: str, port: int) -> str | None:
     return None
 
 
-def die_of_signals() -> None:
-    """SIGTERM and SIGINT end the process at once, whatever llama.cpp is at; there is nothing to save."""
+def reset_signal_handlers() -> None:
+    """Let SIGTERM and SIGINT end the process at once, whatever llama.cpp does; there is nothing to save."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main() -> None:
-    """Serves until a signal ends the process."""
-    die_of_signals()
+    """Serve until a signal ends the process."""
+    reset_signal_handlers()
     params = parameters(sys.argv[1:])
     check_models(params)
     print(f"llama_server: {build()}", file=sys.stderr, flush=True)
     for host in params.hostnames:
-        if reason := None if host.endswith(".sock") else refusal(host, params.port):
+        if reason := None if host.endswith(".sock") else bind_error(host, params.port):
             fail(reason)
     try:
         server = xllamacpp.Server(params)
     except RuntimeError as error:
         time.sleep(LOG_S)
         fail(f"llama.cpp did not start, its log above says why ({error})")
-    die_of_signals()  # some builds of llama.cpp put handlers of their own in place
+    reset_signal_handlers()  # some builds of llama.cpp put handlers of their own in place
     print(f"llama_server: ready on {server.listening_address}", file=sys.stderr, flush=True)
     while True:
         signal.pause()

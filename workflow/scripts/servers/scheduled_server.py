@@ -1,4 +1,4 @@
-"""A streaming server whose send times are known: what the load client is calibrated against.
+"""Streaming server with known send times, against which the load client is calibrated.
 
     python scheduled_server.py --chunks 128 [--gap-ms 20] --log sent.jsonl
 
@@ -21,16 +21,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from servegrid.client.loop import READ, WRITE, Loop
-from servegrid.client.stream_client import allow_many_files
+from servegrid.client.stream_client import raise_open_file_limit
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def events(count: int) -> list[bytes]:
-    """The writes of an answer; the last one ends it."""
-    found = [_chunk(_event(number, count)) for number in range(count)]
-    found[-1] += _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-    return found
+    """Writes of an answer, one per event; the last one ends it."""
+    writes = [_chunk(_event(number, count)) for number in range(count)]
+    writes[-1] += _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+    return writes
 
 
 def _event(number: int, count: int) -> bytes:
@@ -46,7 +46,7 @@ def _chunk(data: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Answer:
-    """What was sent of one answer, and when."""
+    """Send times of the events of one answer."""
 
     id: str
     arrived_s: float
@@ -66,7 +66,7 @@ class Connection:
     def _on_ready(self, mask: int) -> None:
         if mask & WRITE:
             self._server.loop.watch(self._socket.fileno(), READ, self._on_ready)
-            self._go_on()
+            self._send_event()
         if mask & READ:
             self._receive()
 
@@ -78,7 +78,7 @@ class Connection:
         except OSError:
             data = b""
         if not data:
-            self._server.loop.forget(self._socket.fileno())
+            self._server.loop.unwatch(self._socket.fileno())
             self._socket.close()
             self._answer = None
             return
@@ -93,25 +93,25 @@ class Connection:
         self._answer = Answer(name, monotonic())
         self._server.answers.append(self._answer)
         self._unsent = HEAD
-        self._plan()
+        self._schedule_next()
 
-    def _plan(self) -> None:
-        """When the next event is due."""
+    def _schedule_next(self) -> None:
+        """Set the timer of the next event."""
         answer, server = self._answer, self._server
         if answer is not None and len(answer.sent_s) < len(server.events):
             due_s = answer.arrived_s + (len(answer.sent_s) + 1) * server.gap_s if server.gap_s else monotonic()
-            server.loop.call_at(due_s, self._go_on)
+            server.loop.call_at(due_s, self._send_event)
 
-    def _go_on(self) -> None:
-        """Send one event: the other streams have their turn before the next, as with a real server."""
+    def _send_event(self) -> None:
+        """Send one event; other streams have their turn before the next, as with a real server."""
         answer, server = self._answer, self._server
         if answer is None or len(answer.sent_s) == len(server.events):
             return
         if self._write(answer, server.events[len(answer.sent_s)]):
-            self._plan()
+            self._schedule_next()
 
     def _write(self, answer: Answer, event: bytes) -> bool:
-        """Whether the event went whole; what did not go waits for room."""
+        """Write an event and return whether all of it was taken; the rest waits until the socket takes it."""
         now = monotonic()
         data = self._unsent + event
         try:
@@ -130,7 +130,7 @@ class Connection:
 
 
 class Server:
-    """Listens, and remembers what it sent."""
+    """Listens, and keeps the send times of all answers."""
 
     def __init__(self, chunks: int, gap_s: float) -> None:
         self.loop, self.events, self.gap_s = Loop(), events(chunks), gap_s
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--gap-ms", type=float, default=0.0)
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
-    allow_many_files()
+    raise_open_file_limit()
     server = Server(options.chunks, options.gap_ms / 1e3)
     print(server.port, flush=True)
     server.run()

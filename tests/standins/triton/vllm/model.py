@@ -139,17 +139,17 @@ def _asked(request: Any) -> Asked:
     sampling = json.loads(value("sampling_parameters") or request.parameters())
     if set(sampling) - KNOWN:
         raise AttributeError("'NoneType' object has no attribute 'lora_name'")  # the backend's own slip
-    wanted = {name for name in (*SWITCHES, *COUNTS) if value(name)}
-    return Asked(value("text_input").decode(), stream, not exclude, sampling, wanted)
+    wanted_outputs = {name for name in (*SWITCHES, *COUNTS) if value(name)}
+    return Asked(value("text_input").decode(), stream, not exclude, sampling, wanted_outputs)
 
 
-def _response(step: Step, wanted: set[str]) -> Any:
+def _response(step: Step, wanted_outputs: set[str]) -> Any:
     outputs = [pb_utils.Tensor("text_output", np.asarray([step.text.encode()], dtype=np.object_))]
-    if "return_finish_reason" in wanted:
+    if "return_finish_reason" in wanted_outputs:
         outputs.append(pb_utils.Tensor("finish_reason", np.asarray([str(step.finish)], dtype=np.object_)))
-    if "return_num_input_tokens" in wanted:
+    if "return_num_input_tokens" in wanted_outputs:
         outputs.append(pb_utils.Tensor("num_input_tokens", np.asarray(step.prompt_tokens, dtype=np.uint32)))
-    if "return_num_output_tokens" in wanted:
+    if "return_num_output_tokens" in wanted_outputs:
         outputs.append(pb_utils.Tensor("num_output_tokens", np.asarray([step.tokens], dtype=np.uint32)))
     return pb_utils.InferenceResponse(output_tensors=outputs)
 
@@ -184,16 +184,16 @@ class Engine:
         answer = connection.getresponse()
         if answer.status != 200:
             raise ValueError(json.loads(answer.read())["error"]["message"])
-        made = 0
+        output_tokens = 0
         for line in answer:
             if not line.startswith(b"data: "):
                 continue
             event = json.loads(line[6:])
             new = len(event["tokens"])
-            made += new
+            output_tokens += new
             prompt_tokens = event.get("tokens_evaluated")
             if not event["stop"]:
-                if made == body["n_predict"]:
+                if output_tokens == body["n_predict"]:
                     yield Step(event["content"], new, prompt_tokens, "length")
                     break
                 yield Step(event["content"], new, prompt_tokens)

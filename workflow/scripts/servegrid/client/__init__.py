@@ -1,1 +1,1 @@
-"""The load client: sends requests in a planned way, and records what comes back before it thinks about it."""
+"""The load client: sends requests as planned, records what comes back, and parses it after the load."""

@@ -1,4 +1,4 @@
-"""Plans of arrivals: when each request is to be sent, in s after the start. Fixed lists, made before the load from a seed."""
+"""Plan arrivals: when each request is to be sent, in s after the start. Fixed lists, made from a seed before the load."""
 
 import json
 import math
@@ -12,8 +12,8 @@ KINDS = ("constant", "poisson", "gamma", "burst", "ramp")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Arrivals at a mean rate, ended by a count, a duration, or both.
+class ArrivalPlan:
+    """Plan of arrivals at a mean rate, ended by a count, a duration, or both.
 
     constant: one every 1/rate. poisson: independent of each other. gamma: gaps of a gamma distribution with shape
     `burstiness`; 1 is poisson, less is burstier, more is steadier. burst: `burst_size` at a time, every burst_size/rate.
@@ -45,53 +45,53 @@ class Plan:
             raise ValueError("a ramp needs end_rate and a duration")
 
     def offsets_s(self) -> list[float]:
-        """The planned times. The same plan gives the same times on every machine."""
-        arrivals = _KINDS[self.kind](self)
+        """Planned times in s after the start; the same plan gives the same times on every machine."""
+        arrivals = _OFFSETS_BY_KIND[self.kind](self)
         if self.duration_s is not None:
             arrivals = takewhile(lambda offset: offset < (self.duration_s or 0), arrivals)
         return [offset for _, offset in zip(range(self.count or 1 << 62), arrivals, strict=False)]
 
 
-def _constant(plan: Plan) -> Iterator[float]:
+def _constant(plan: ArrivalPlan) -> Iterator[float]:
     number = 0
     while True:
         yield number / plan.rate
         number += 1
 
 
-def _gamma(plan: Plan) -> Iterator[float]:
+def _gamma(plan: ArrivalPlan) -> Iterator[float]:
     from random import Random  # only when it is needed
 
     draw = Random(plan.seed).gammavariate
     shape = plan.burstiness if plan.kind == "gamma" else 1.0
-    at = 0.0
+    offset_s = 0.0
     while True:
-        at += draw(shape, 1 / (plan.rate * shape))
-        yield at
+        offset_s += draw(shape, 1 / (plan.rate * shape))
+        yield offset_s
 
 
-def _burst(plan: Plan) -> Iterator[float]:
+def _burst(plan: ArrivalPlan) -> Iterator[float]:
     number = 0
     while True:
         yield number // plan.burst_size * plan.burst_size / plan.rate
         number += 1
 
 
-def _ramp(plan: Plan) -> Iterator[float]:
-    """Arrival k is where the integral of the rate, r0 t + (r1 - r0) t² / 2T, reaches k; after T the rate stays r1."""
-    first, last, over_s = plan.rate, plan.end_rate or plan.rate, plan.duration_s or 1.0
-    slope = (last - first) / over_s
-    within = (first + last) / 2 * over_s
+def _ramp(plan: ArrivalPlan) -> Iterator[float]:
+    """Yield arrival k where the integral of the rate, r0 t + (r1 - r0) t² / 2T, reaches k; after T the rate stays r1."""
+    first_rate, last_rate, ramp_s = plan.rate, plan.end_rate or plan.rate, plan.duration_s or 1.0
+    slope = (last_rate - first_rate) / ramp_s
+    arrivals_in_ramp = (first_rate + last_rate) / 2 * ramp_s
     number = 0
     while True:
-        if number > within:
-            yield over_s + (number - within) / last
+        if number > arrivals_in_ramp:
+            yield ramp_s + (number - arrivals_in_ramp) / last_rate
         else:
-            yield 2 * number / (first + math.sqrt(first * first + 2 * slope * number))
+            yield 2 * number / (first_rate + math.sqrt(first_rate * first_rate + 2 * slope * number))
         number += 1
 
 
-_KINDS: dict[str, Callable[[Plan], Iterator[float]]] = {
+_OFFSETS_BY_KIND: dict[str, Callable[[ArrivalPlan], Iterator[float]]] = {
     "constant": _constant,
     "poisson": _gamma,
     "gamma": _gamma,
@@ -101,7 +101,7 @@ _KINDS: dict[str, Callable[[Plan], Iterator[float]]] = {
 
 
 def read_trace(path: Path, rate: float | None = None) -> list[float]:
-    """Arrival times of a trace file, in s from its first.
+    """Read the arrival times of a trace file, in s from its first.
 
     One arrival per line: a number of seconds, or a JSON object with `timestamp` or `arrival_s`. Lines that are empty or begin
     with # are passed over.
@@ -117,15 +117,15 @@ def read_trace(path: Path, rate: float | None = None) -> list[float]:
     times: list[float] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            times.append(_arrival(line.strip(), f"{path}, line {number}"))
+            times.append(_parse_arrival(line.strip(), f"{path}, line {number}"))
     if not times:
         raise ValueError(f"{path}: no arrivals in it")
     first = min(times)
     times = sorted(time - first for time in times)
-    return times if rate is None else _at_rate(times, rate)
+    return times if rate is None else _stretched_to_rate(times, rate)
 
 
-def _arrival(line: str, where: str) -> float:
+def _parse_arrival(line: str, where: str) -> float:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -137,9 +137,9 @@ def _arrival(line: str, where: str) -> float:
     return float(value)
 
 
-def _at_rate(times: Sequence[float], rate: float) -> list[float]:
-    length_s = times[-1]
-    if not length_s:
+def _stretched_to_rate(times: Sequence[float], rate: float) -> list[float]:
+    span_s = times[-1]
+    if not span_s:
         raise ValueError("a trace whose arrivals are all at once has no rate")
-    stretch = (len(times) - 1) / rate / length_s
+    stretch = (len(times) - 1) / rate / span_s
     return [time * stretch for time in times]

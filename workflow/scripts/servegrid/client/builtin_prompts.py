@@ -1,4 +1,4 @@
-"""A few prompts, so that a load can be run with nothing at hand."""
+"""A few built-in prompts, so that a load can be run without a prompt file."""
 
 from servegrid.prompts.files import Prompt
 

@@ -1,4 +1,4 @@
-"""One connection and the request on it: the hot path. It stamps and keeps what comes; what it means is worked out later."""
+"""A connection and the request on it: the hot path. It stamps and keeps what is read; parsing comes after the load."""
 
 import errno
 import os
@@ -9,63 +9,63 @@ from time import monotonic
 from typing import Any, Protocol
 
 from servegrid.client.exchange import Exchange, Request
-from servegrid.client.framing import HEAD_BYTES, REFUSALS, Reader, refusal
-from servegrid.client.kernel_stamps import SPACE, ask_for_stamps, read_stamp
+from servegrid.client.framing import MAX_HEAD_BYTES, PARSE_ERRORS, ResponseReader, parse_error_text
+from servegrid.client.kernel_stamps import ANCILLARY_BYTES, enable_stamps, read_stamp
 from servegrid.client.loop import READ, WRITE, Loop
 from servegrid.client.shape import Timeouts
 from servegrid.records.request import RequestStatus
 
 READ_BYTES = 64 * 1024
-_KEPT_OF_MALFORMED = 64 * 1024
+_KEPT_BYTES_OF_MALFORMED = 64 * 1024
 
 
 Receive = Callable[[int, int], tuple[bytes, Any, int, Any]]
-"""As socket.recvmsg: data, and with it the kernel's stamp if there is one. Raises BlockingIOError when there is nothing."""
+"""Function like socket.recvmsg: data, with the kernel's stamp if there is one; BlockingIOError when there is nothing to read."""
 
 
-def _closed(_size: int, _space: int) -> tuple[bytes, Any, int, Any]:
+def _read_unconnected(_size: int, _space: int) -> tuple[bytes, Any, int, Any]:
     raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
 
 class TlsError(Exception):
-    """The server cannot be spoken to under TLS; says why."""
+    """TLS with the server failed; says why."""
 
 
-class Owner(Protocol):
-    """Who is told what happens on a connection."""
+class ConnectionOwner(Protocol):
+    """Receiver of a connection's events."""
 
     loop: Loop
     timeouts: Timeouts
-    room: Callable[[Request], int]  # bytes that the answer to a request may have
-    lead: tuple[int, float]  # of the wall clock, see arrival_clock
+    answer_limit_bytes: Callable[[Request], int]  # of the answer to a request
+    wall_clock_lead: tuple[int, float]  # see kernel_stamps
 
     def connected(self, connection: "Connection") -> None:
-        """The connection is ready for its first request."""
+        """Handle a connection that is ready for its first request."""
 
     def not_connected(self, connection: "Connection", error: Exception) -> None:
-        """There is no connection to be had."""
+        """Handle a connection that could not be made."""
 
     def ended(self, connection: "Connection", exchange: Exchange, reusable: bool) -> None:
-        """The request on it has ended."""
+        """Handle the end of the request on a connection; `reusable` if that may carry another."""
 
     def lost(self, connection: "Connection") -> None:
-        """The connection is gone, and there was no request on it."""
+        """Handle the loss of a connection without a request."""
 
 
 class Connection:
     """A connection that carries one request after another."""
 
     __slots__ = (
+        "_answer_deadline_s",
+        "_bytes_after_head",
+        "_bytes_left",
         "_feed",
+        "_last_stamp_s",
         "_limit",
         "_log",
-        "_more",
         "_owner",
         "_read",
         "_reader",
-        "_room",
-        "_stamp_s",
-        "_total_s",
         "_unsent",
         "deadline_s",
         "exchange",
@@ -75,28 +75,28 @@ class Connection:
         "used",
     )
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._reader = Reader()
+        self._reader = ResponseReader()
         self._feed = self._reader.feed
-        self._read: Receive = _closed
-        self._stamp_s = 0.0  # of the last read, or when the request was sent
+        self._read: Receive = _read_unconnected
+        self._last_stamp_s = 0.0  # of the last read, or when the request was sent
         self.socket: socket.socket | None = None
         self.fd = -1
         self.exchange: Exchange | None = None
         self.used = False  # has carried a request before the present one
-        self.deadline_s = self._total_s = 0.0
+        self.deadline_s = self._answer_deadline_s = 0.0
         self.received = 0  # bytes of the last answer
-        self._limit = 0  # bytes an answer may have
-        self._room = -1  # bytes that may come before a closer look: at first a header's; below 0 between requests
-        self._more = 0  # bytes that may come after that
+        self._limit = 0  # largest size of the present answer
+        self._bytes_left = -1  # until `_check_answer` is called: at first a header's; below 0 between requests
+        self._bytes_after_head = 0  # that may follow the header
         self._log: list[Any] = []
         self._unsent = b""
 
     # ---- connecting
 
     def dial(self, address: tuple[str, int]) -> None:
-        """Begin to connect to a numeric address; the owner is told how it went, never before this returns."""
+        """Begin to connect to a numeric address; the owner is told the outcome, never before this returns."""
         self.deadline_s = monotonic() + self._owner.timeouts.connect_s
         try:
             self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
@@ -119,13 +119,13 @@ class Connection:
         if code:
             self.fail_to_connect(OSError(code, os.strerror(code)))
         else:
-            self._open()
+            self._on_tcp_connected()
 
-    def _open(self) -> None:
-        """TCP stands."""
+    def _on_tcp_connected(self) -> None:
+        """TCP is connected; start TLS if wanted, else report ready."""
         assert self.socket is not None
         self._read = self.socket.recvmsg
-        ask_for_stamps(self.socket)
+        enable_stamps(self.socket)
         self._ready()
 
     def _ready(self) -> None:
@@ -134,31 +134,31 @@ class Connection:
         self._owner.connected(self)
 
     def fail_to_connect(self, error: Exception) -> None:
-        """Give up connecting."""
+        """Close the socket and report the failure to the owner."""
         self.close()
         self._owner.not_connected(self, error)
 
-    # ---- one request
+    # ---- requests
 
     def send(self, exchange: Exchange, wire: bytes) -> None:
         """Send a request and wait for its answer."""
         self.exchange = exchange
         self._log = exchange.log
         self._reader.begin()
-        self._limit = self._owner.room(exchange.request)
-        self._room = min(HEAD_BYTES, self._limit)
-        self._more = self._limit - self._room
+        self._limit = self._owner.answer_limit_bytes(exchange.request)
+        self._bytes_left = min(MAX_HEAD_BYTES, self._limit)
+        self._bytes_after_head = self._limit - self._bytes_left
         timeouts = self._owner.timeouts
         now = monotonic()
-        self._total_s = now + timeouts.total_s
+        self._answer_deadline_s = now + timeouts.total_s
         self.deadline_s = now + min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
-        exchange.sent_s = self._stamp_s = now
+        exchange.sent_s = self._last_stamp_s = now
         self._unsent = wire
-        self._push()
+        self._send_unsent()
         if self._unsent:
             self._owner.loop.watch(self.fd, READ | WRITE, self._on_ready)
 
-    def _push(self) -> None:
+    def _send_unsent(self) -> None:
         """Send as much as the socket takes."""
         try:
             self._unsent = self._unsent[self._write(self._unsent) :]
@@ -172,67 +172,68 @@ class Connection:
 
     def _on_ready(self, mask: int) -> None:
         if mask & WRITE and self._unsent:
-            self._push()
+            self._send_unsent()
             if not self._unsent:
                 self._owner.loop.watch(self.fd, READ, self.receive)
         if mask & ~WRITE:
             self.receive(mask)
 
     def receive(self, _mask: int) -> None:
-        """Read, stamp and keep; the parser only says where the answer ends. The stamp is the kernel's, unless it cannot be."""
+        """Read, stamp and keep data; the parser only finds the answer's end. The stamp is the kernel's where it is plausible."""
         feed, log = self._feed, self._log
         try:
-            data, extra, _, _ = self._read(READ_BYTES, SPACE)
+            data, extra, _, _ = self._read(READ_BYTES, ANCILLARY_BYTES)
             now = monotonic()
             if extra:
                 seconds, nanoseconds = read_stamp(extra[0][2])
-                lead = self._owner.lead
+                lead = self._owner.wall_clock_lead
                 stamp_s = seconds - lead[0] + (nanoseconds * 1e-9 - lead[1])
-                if self._stamp_s <= stamp_s < now:
+                if self._last_stamp_s <= stamp_s < now:
                     now = stamp_s
-            self._stamp_s = now
+            self._last_stamp_s = now
             log.append(now)
             log.append(data)
-            self._room -= len(data)
+            self._bytes_left -= len(data)
             feed(data)
         except BlockingIOError:
             return
         except OSError as error:
-            self._lost(error)
+            self._on_disconnect(error)
             return
-        except REFUSALS as error:
-            self._refused(error, data)
+        except PARSE_ERRORS as error:
+            self._on_parse_error(error, data)
             return
-        if self._room < 0 or self._reader.complete:
-            self._look()
+        if self._bytes_left < 0 or self._reader.complete:
+            self._check_answer()
         elif not data:
             del log[-2:]
-            self._lost(None)
+            self._on_disconnect(None)
 
-    def _refused(self, error: Exception, data: bytes) -> None:
+    def _on_parse_error(self, error: Exception, data: bytes) -> None:
+        """End the request after bytes that are not HTTP, or that follow the end of the answer."""
         if self._reader.complete and self.exchange is not None:  # the answer is good; what follows it is not
-            self._end(reusable=False)
+            self._finish_request(reusable=False)
         elif self.exchange is not None:
-            self.give_up("malformed", refusal(error, data, self._reader))
+            self.fail_request("malformed", parse_error_text(error, data, self._reader))
         else:
-            self._lost(None)
+            self._on_disconnect(None)
 
-    def _look(self) -> None:
-        """The answer has ended, or is large, or nobody asked for it."""
+    def _check_answer(self) -> None:
+        """Handle an answer that has ended, is larger than expected, or was not asked for."""
         reader = self._reader
         if self.exchange is None:
-            self._lost(None)
+            self._on_disconnect(None)
         elif reader.complete:
-            self._end(reusable=reader.reusable and not self._unsent)
+            self._finish_request(reusable=reader.reusable and not self._unsent)
         elif not reader.has_head:
-            self.give_up("malformed", f"the header is larger than {HEAD_BYTES} bytes")
+            self.fail_request("malformed", f"the header is larger than {MAX_HEAD_BYTES} bytes")
         else:
-            self._room, self._more = self._room + self._more, 0
-            if self._room < 0:
-                self.give_up("malformed", f"the answer is larger than the limit of {self._limit} bytes")
+            self._bytes_left, self._bytes_after_head = self._bytes_left + self._bytes_after_head, 0
+            if self._bytes_left < 0:
+                self.fail_request("malformed", f"the answer is larger than the limit of {self._limit} bytes")
 
     def tick(self, now: float) -> None:
-        """Called now and then: end what is overdue."""
+        """End what is overdue; called every TICK_S."""
         if now < self.deadline_s:
             return
         timeouts = self._owner.timeouts
@@ -240,41 +241,42 @@ class Connection:
             self.fail_to_connect(TimeoutError())
         elif not self._log:
             limit_s = min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
-            self.give_up("timeout", f"no first byte within {limit_s:g} s")
-        elif now >= self._total_s:
-            self.give_up("timeout", f"no end of the answer within {timeouts.total_s:g} s")
+            self.fail_request("timeout", f"no first byte within {limit_s:g} s")
+        elif now >= self._answer_deadline_s:
+            self.fail_request("timeout", f"no end of the answer within {timeouts.total_s:g} s")
         else:
-            self.deadline_s = self._total_s
+            self.deadline_s = self._answer_deadline_s
 
-    def give_up(self, status: RequestStatus, words: str) -> None:
-        """End the request on it, and the connection."""
+    def fail_request(self, status: RequestStatus, reason: str) -> None:
+        """End the request with this fault, and close the connection."""
         exchange = self.exchange
         assert exchange is not None
-        exchange.fault = (status, words)
+        exchange.fault = (status, reason)
         if status == "malformed":
-            _shorten(exchange.log)
-        self._end(reusable=False)
+            _truncate_log(exchange.log)
+        self._finish_request(reusable=False)
 
-    def _lost(self, error: OSError | None) -> None:
-        """The peer has closed (None) or reset it."""
+    def _on_disconnect(self, error: OSError | None) -> None:
+        """End the request after the peer has closed (None) or reset the connection."""
         if self.exchange is None:
             self.close()
             self._owner.lost(self)
         elif error is None and self._reader.end_of_stream():
-            self._end(reusable=False)
+            self._finish_request(reusable=False)
         else:
             where = "within the answer" if self._log else "before the answer"
-            what = "the server closed the connection" if error is None else words_of(error)
-            self.give_up("disconnected", f"{what} {where}")
+            event = "the server closed the connection" if error is None else error_text(error)
+            self.fail_request("disconnected", f"{event} {where}")
 
-    def _end(self, reusable: bool) -> None:
+    def _finish_request(self, reusable: bool) -> None:
+        """Report the request's end to the owner; close the connection unless it is reusable."""
         exchange = self.exchange
         assert exchange is not None
         exchange.end_s = monotonic()
-        self.received = self._limit - self._more - self._room
+        self.received = self._limit - self._bytes_after_head - self._bytes_left
         self.exchange = None
         self._log = []
-        self._room = -1
+        self._bytes_left = -1
         self.deadline_s = float("inf")
         if not reusable:
             self.close()
@@ -282,25 +284,25 @@ class Connection:
         self.used = True
 
     def close(self) -> None:
-        """Close the socket; nothing more comes of it."""
+        """Close the socket; no more events follow."""
         if self.socket is not None:
-            self._owner.loop.forget(self.fd)
+            self._owner.loop.unwatch(self.fd)
             with suppress(OSError):
                 self.socket.close()
             self.socket = None
 
 
-def _shorten(log: list[Any]) -> None:
-    """Keep the start of an answer that is not one: enough to see what it was."""
-    kept = 0
-    for at in range(1, len(log), 2):
-        kept += len(log[at])
-        if kept > _KEPT_OF_MALFORMED:
-            del log[at + 1 :]
+def _truncate_log(log: list[Any]) -> None:
+    """Cut the log of a malformed answer to its start, enough to see what it was."""
+    kept_bytes = 0
+    for index in range(1, len(log), 2):
+        kept_bytes += len(log[index])
+        if kept_bytes > _KEPT_BYTES_OF_MALFORMED:
+            del log[index + 1 :]
             return
 
 
-def words_of(error: OSError) -> str:
-    """The error in words, to stand within a sentence."""
+def error_text(error: OSError) -> str:
+    """Text of the error, for use within a sentence (first letter in lower case)."""
     text = error.strerror or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]

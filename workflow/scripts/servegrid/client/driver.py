@@ -1,4 +1,4 @@
-"""Carries requests over connections and keeps what comes back. When which request is sent is the pacing's part."""
+"""Send requests over connections and keep what comes back; the pacing decides when which request is sent."""
 
 import time
 from abc import ABC, abstractmethod
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Optional
 
-from servegrid.client.connection import Connection, TlsError, words_of
+from servegrid.client.connection import Connection, TlsError, error_text
 from servegrid.client.exchange import Exchange, Request, Spool
-from servegrid.client.kernel_stamps import HAS_STAMPS, wall_less_monotonic
+from servegrid.client.kernel_stamps import HAS_STAMPS, wall_clock_lead
 from servegrid.client.loop import Loop
 from servegrid.client.shape import Timeouts
 from servegrid.records.request import RequestStatus
@@ -18,30 +18,33 @@ if TYPE_CHECKING:
     import ssl
 
 TICK_S = 0.05
-MOST_PAUSE_S = 0.003
-STAMPED_LATE_S = 0.0005  # where the time of the read is the stamp: late by a quarter of a millisecond on average
-PREPARE_S = 1.0  # the longest wait for first connections: a server that is slow to accept is measured, not waited for
+MAX_PAUSE_S = 0.003
+PAUSE_WITHOUT_STAMPS_S = (
+    0.0005  # where the time of the read is the stamp: late by a quarter of a millisecond on average
+)
+PREPARE_LIMIT_S = 1.0  # longest wait for first connections: a server that is slow to accept is measured, not waited for
 
 Begin = Callable[[float], None]
+"""Starts a load at this time of the monotonic clock, in s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A resolved endpoint."""
+    """A resolved endpoint: numeric address, request head and TLS settings."""
 
     address: tuple[str, int]
     head: bytes  # the request up to the value of x-request-id
     tls: Optional["ssl.SSLContext"]
     host: str
 
-    def wire(self, exchange: Exchange) -> bytes:
-        """The request's bytes."""
+    def request_bytes(self, exchange: Exchange) -> bytes:
+        """Bytes of the whole HTTP request."""
         body = exchange.request.body
         return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self.head, exchange.id.encode("ascii"), len(body), body)
 
 
 class Pacing(ABC):
-    """Says when which request is sent. It starts exchanges with `Driver.dispatch` and ends the load with `Driver.finish`."""
+    """Decides when which request is sent: starts exchanges with `Driver.dispatch`, ends the load with `Driver.finish`."""
 
     @abstractmethod
     def prepare(self, driver: "Driver") -> None:
@@ -49,22 +52,22 @@ class Pacing(ABC):
 
     @abstractmethod
     def start(self, start_s: float) -> None:
-        """Begin to send."""
+        """Start sending at `start_s` of the monotonic clock."""
 
     @abstractmethod
     def ended(self, exchange: Exchange, connection: Connection | None) -> None:
-        """An exchange has ended; its connection, if it may carry another request."""
+        """Handle the end of an exchange; `connection` is its own if that may carry another request."""
 
     @abstractmethod
     def connected(self, connection: Connection) -> None:
-        """A connection dialled ahead of its request is ready."""
+        """Handle a connection that was dialled ahead of its request and is ready."""
 
     @abstractmethod
     def lost(self, connection: Connection | None) -> None:
-        """A connection without a request is gone, or (None) could not be made."""
+        """Handle a connection without a request that was closed or (None) could not be made."""
 
     def tick(self, now: float) -> None:
-        """Called every TICK_S."""
+        """Do periodic work; called every TICK_S."""
         return
 
     @abstractmethod
@@ -73,7 +76,7 @@ class Pacing(ABC):
 
 
 class Driver:
-    """All connections of one process."""
+    """Drives all connections of one process."""
 
     def __init__(
         self,
@@ -81,12 +84,12 @@ class Driver:
         target: Target,
         pacing: Pacing,
         timeouts: Timeouts,
-        room: Callable[[Request], int],
+        answer_limit_bytes: Callable[[Request], int],
         watch: Callable[[Any], str | None],
     ) -> None:
         self.loop = loop
         self.timeouts = timeouts
-        self.room = room
+        self.answer_limit_bytes = answer_limit_bytes
         self.spool = Spool()
         self.exchanges: list[Exchange] = []
         self.sent = self.failed = 0
@@ -94,7 +97,7 @@ class Driver:
         self._begun_cpu_s = time.process_time()
         self._begun_s = monotonic()
         self._busy_s = 0.0  # sum of the durations of what has ended
-        self.lead = wall_less_monotonic()
+        self.wall_clock_lead = wall_clock_lead()
         self._target = target
         self._pacing = pacing
         self._watch = watch
@@ -105,15 +108,15 @@ class Driver:
         self._finished = False
 
     def run(self, start: Callable[[Begin], None]) -> None:
-        """Carry the load out. `start` is called when all is prepared; it calls back with the time to begin (monotonic clock)."""
+        """Run the load. `start` is called when all is prepared; it calls back with the time to begin (monotonic clock)."""
         self._on_prepared = lambda: start(self._begin)
         self.loop.call_at(monotonic() + TICK_S, self._tick)
-        self.loop.call_at(monotonic() + PREPARE_S, self.prepared)
+        self.loop.call_at(monotonic() + PREPARE_LIMIT_S, self.prepared)
         self._pacing.prepare(self)
         self.loop.run()
 
     def prepared(self) -> None:
-        """The pacing is ready to send."""
+        """Start the load; called when the pacing is ready, or after PREPARE_LIMIT_S."""
         on_prepared, self._on_prepared = self._on_prepared, None
         if on_prepared is not None:
             on_prepared()
@@ -131,7 +134,7 @@ class Driver:
             return
         self._active.add(connection)
         self.sent += 1
-        connection.send(exchange, self._target.wire(exchange))
+        connection.send(exchange, self._target.request_bytes(exchange))
 
     def dial(self, exchange: Exchange | None) -> None:
         """Open a connection, for this request or for one to come."""
@@ -146,7 +149,7 @@ class Driver:
         connection.dial(target.address)
 
     def connected(self, connection: Connection) -> None:
-        """A connection is ready: send what waits for it."""
+        """Send the request that waits for this connection, or hand it to the pacing."""
         exchange = self._dials.pop(connection)
         if exchange is not None:
             self.dispatch(exchange, connection)
@@ -154,7 +157,7 @@ class Driver:
             self._pacing.connected(connection)
 
     def not_connected(self, connection: Connection, error: Exception) -> None:
-        """A connection could not be made."""
+        """Record the fault of the request that waited for this connection, or tell the pacing."""
         if connection not in self._dials:  # the load was broken off meanwhile
             return
         exchange = self._dials.pop(connection)
@@ -167,7 +170,7 @@ class Driver:
             self._pacing.ended(exchange, None)
 
     def ended(self, connection: Connection, exchange: Exchange, reusable: bool) -> None:
-        """Keep a finished exchange and let the pacing go on."""
+        """Keep a finished exchange, or retry it, and tell the pacing."""
         self._active.discard(connection)
         if self._may_retry(connection, exchange):
             exchange.retried, exchange.fault, exchange.end_s = True, None, None
@@ -178,12 +181,12 @@ class Driver:
         self._pacing.ended(exchange, connection if reusable else None)
 
     def _may_retry(self, connection: Connection, exchange: Exchange) -> bool:
-        """A kept connection that the server closed before it saw the request says nothing about the server: once more."""
+        """Whether a reused connection was closed before the server saw the request, which says nothing about the server."""
         closed = exchange.fault is not None and exchange.fault[0] == "disconnected"
         return closed and connection.used and not exchange.log and not exchange.retried
 
     def lost(self, connection: Connection) -> None:
-        """A connection without a request is gone."""
+        """Tell the pacing that a connection without a request was closed."""
         self._pacing.lost(connection)
 
     def _keep(self, exchange: Exchange, size: int) -> None:
@@ -195,48 +198,48 @@ class Driver:
 
     def _tick(self) -> None:
         now = monotonic()
-        self.lead = wall_less_monotonic()
-        self.loop.count(now)
-        self.loop.adapt(self._pause_s(now))
+        self.wall_clock_lead = wall_clock_lead()
+        self.loop.count_reads(now)
+        self.loop.set_pause(self._pause_s(now))
         for connection in [*self._active, *self._dials]:
             connection.tick(now)
         self._pacing.tick(now)
-        words = self._watch(self)
-        if words is not None:
-            self.break_off("cancelled", words)
+        stop_reason = self._watch(self)
+        if stop_reason is not None:
+            self.break_off("cancelled", stop_reason)
         elif now >= self._load_limit_s:
             self.break_off("timeout", f"the load's time limit of {self.timeouts.load_s:g} s was over")
         elif not self._finished:
             self.loop.call_at(now + TICK_S, self._tick)
 
     def _pause_s(self, now: float) -> float:
-        """How long the loop may let reads gather.
+        """Pause of the loop, in s, in which reads may gather.
 
         Stamps are the kernel's, so a pause delays the next request of a thread of work, here by less than a thousandth of a
         request's duration on average; and it merges chunks of one answer that come closer together than it lasts, which is
         why it is a tenth of their mean distance.
         """
         if self._target.tls is not None or not HAS_STAMPS:
-            return STAMPED_LATE_S
+            return PAUSE_WITHOUT_STAMPS_S
         duration_s = self._busy_s / len(self.exchanges) if self.exchanges else now - self._begun_s
         distance_s = len(self._active) / max(1.0, self.loop.reads_per_s)
-        return min(MOST_PAUSE_S, duration_s / 500, distance_s / 10)
+        return min(MAX_PAUSE_S, duration_s / 500, distance_s / 10)
 
-    def break_off(self, status: RequestStatus, words: str) -> None:
-        """End everything now; what is in flight is recorded so."""
+    def break_off(self, status: RequestStatus, reason: str) -> None:
+        """End the load now; requests in flight are recorded with this fault."""
         self._pacing.stop()
         for connection in list(self._active):
-            connection.give_up(status, words)
+            connection.fail_request(status, reason)
         dials, self._dials = self._dials, {}
         for connection, exchange in dials.items():
             connection.close()
             if exchange is not None:
-                exchange.fault, exchange.end_s = (status, words), monotonic()
+                exchange.fault, exchange.end_s = (status, reason), monotonic()
                 self._keep(exchange, 0)
         self.finish()
 
     def finish(self) -> None:
-        """The load is over."""
+        """End the load: stop the loop and the pacing, close connections."""
         if not self._finished:
             self._finished = True
             self.cpu_s = time.process_time() - self._begun_cpu_s
@@ -247,11 +250,11 @@ class Driver:
 
 
 def connect_fault(error: Exception, connect_s: float) -> tuple[RequestStatus, str]:
-    """What a failed connection is recorded as."""
+    """Status and error recorded for a failed connection."""
     if isinstance(error, TlsError):
         return "error", str(error)
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timeout", f"no connection within {connect_s:g} s"
     if isinstance(error, (ConnectionError, TimeoutError)):
-        return "disconnected", f"no connection: {words_of(error)}"
-    return "error", f"no connection: {words_of(error) if isinstance(error, OSError) else error}"
+        return "disconnected", f"no connection: {error_text(error)}"
+    return "error", f"no connection: {error_text(error) if isinstance(error, OSError) else error}"

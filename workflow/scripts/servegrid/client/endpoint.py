@@ -1,4 +1,4 @@
-"""Where requests go: address, TLS, and the header fields that are the same for all of them."""
+"""The endpoint of requests: address, TLS, and the header fields that all of them share."""
 
 import socket
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from urllib.parse import SplitResult, urlsplit
 if TYPE_CHECKING:
     import ssl
 
-DEFAULTS = {
+DEFAULT_HEADERS = {
     "User-Agent": "servegrid",
     "Accept": "text/event-stream, application/json",
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
 }
-RESERVED = ("host", "content-length", "transfer-encoding", "connection", "x-request-id")
+RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "x-request-id")
 
 
 class EndpointError(ValueError):
-    """The endpoint cannot be used; says which part of it and why."""
+    """The endpoint cannot be used; names the part and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A full URL to POST to, http or https, and extra header fields.
+    """Endpoint: a full URL to POST to, http or https, and extra header fields.
 
     Raises:
         EndpointError: when the URL or a header field cannot be used.
@@ -47,7 +47,7 @@ class Endpoint:
 
     @property
     def parts(self) -> SplitResult:
-        """The URL in its parts."""
+        """Parts of the URL."""
         try:
             parts = urlsplit(self.url)
             _ = parts.port
@@ -57,27 +57,27 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """Host name or address."""
+        """Host name or address of the URL."""
         return self.parts.hostname or ""
 
     @property
     def port(self) -> int:
-        """Port, by default 80 or 443."""
+        """Port of the URL, by default 80 or 443."""
         return self.parts.port or (443 if self.parts.scheme == "https" else 80)
 
-    def head(self) -> bytes:
-        """Request line and fields up to the value of x-request-id, which is to follow."""
+    def request_head(self) -> bytes:
+        """Request line and header fields, up to the value of x-request-id, which is to follow."""
         path = (self.parts.path or "/") + (f"?{self.parts.query}" if self.parts.query else "")
-        given = {name.lower() for name in self.headers}
+        given_names = {name.lower() for name in self.headers}
         fields = {"Host": self.parts.netloc} | {
-            name: value for name, value in DEFAULTS.items() if name.lower() not in given
+            name: value for name, value in DEFAULT_HEADERS.items() if name.lower() not in given_names
         }
-        named = [f"{name}: {value}" for name, value in {**fields, **self.headers}.items()]
-        lines = [f"POST {_quoted(path)} HTTP/1.1", *named, "x-request-id: "]
+        field_lines = [f"{name}: {value}" for name, value in {**fields, **self.headers}.items()]
+        lines = [f"POST {_quoted(path)} HTTP/1.1", *field_lines, "x-request-id: "]
         return "\r\n".join(lines).encode("latin-1")
 
     def tls(self) -> Optional["ssl.SSLContext"]:
-        """The TLS settings, None for http."""
+        """TLS settings; None for http."""
         if self.parts.scheme == "http":
             return None
         import ssl  # only when it is used: it takes its time
@@ -92,16 +92,19 @@ class Endpoint:
         return context
 
     def address(self, timeout_s: float) -> tuple[str, int]:
-        """Numeric address and port. Looked up once, so that no request waits for it; of several, the first that answers."""
+        """Numeric address and port, looked up so that no request waits for it; of several, the first that accepts connections."""
         try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            resolved = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise EndpointError(f"host {self.host!r} cannot be looked up: {error}") from None
-        addresses = [(str(entry[4][0]), int(entry[4][1])) for entry in found]
-        return next((each for each in addresses if len(addresses) == 1 or _answers(each, timeout_s)), addresses[0])
+        addresses = [(str(entry[4][0]), int(entry[4][1])) for entry in resolved]
+        return next(
+            (address for address in addresses if len(addresses) == 1 or _accepts_connections(address, timeout_s)),
+            addresses[0],
+        )
 
 
-def _answers(address: tuple[str, int], timeout_s: float) -> bool:
+def _accepts_connections(address: tuple[str, int], timeout_s: float) -> bool:
     try:
         socket.create_connection(address, timeout=timeout_s).close()
     except OSError:
@@ -112,11 +115,14 @@ def _answers(address: tuple[str, int], timeout_s: float) -> bool:
 def _check_header(name: str, value: str) -> None:
     if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
         raise EndpointError(f"header field {name!r}: not a field name")
-    if name.lower() in RESERVED:
+    if name.lower() in RESERVED_HEADERS:
         raise EndpointError(f"header field {name!r} is set by the client itself")
-    if any(sign in value for sign in "\r\n\0") or not all(ord(sign) < 256 for sign in value):
+    if any(character in value for character in "\r\n\0") or not all(ord(character) < 256 for character in value):
         raise EndpointError(f"header field {name!r}: its value must be one line of Latin-1 text")
 
 
 def _quoted(path: str) -> str:
-    return "".join(sign if "!" <= sign <= "~" else "".join(f"%{byte:02X}" for byte in sign.encode()) for sign in path)
+    return "".join(
+        character if "!" <= character <= "~" else "".join(f"%{byte:02X}" for byte in character.encode())
+        for character in path
+    )

@@ -1,4 +1,4 @@
-"""What is sent, and what is kept of it while a load runs."""
+"""Requests to send, and the exchanges that are kept while a load runs."""
 
 import re
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request under way: what was read, with the time of each read, and nothing derived from it."""
+    """One request and what was read of its answer, with the time of each read, and nothing derived from it."""
 
     index: int
     id: str
@@ -55,7 +55,7 @@ class Spool:
         self._file: Any = None
 
     def keep(self, exchange: Exchange, size: int) -> None:
-        """Take over the log of a finished exchange, `size` bytes."""
+        """Keep the log of a finished exchange, `size` bytes."""
         self._held += size
         if self._held <= self._hold_bytes:
             return
@@ -69,12 +69,12 @@ class Spool:
         exchange.log = []
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
     def log(self, exchange: Exchange) -> list[Any]:
-        """The log of an exchange, wherever it is."""
+        """Log of an exchange, read back from the file if it is there."""
         if exchange.spooled_at is None:
             return exchange.log
         import pickle

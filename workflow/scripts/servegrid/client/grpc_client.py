@@ -16,7 +16,7 @@ from grpc.experimental import ChannelOptions
 from servegrid.client import thread_crew
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Exchange
-from servegrid.client.stream_client import Carried, Job, Start, Watch, at_once
+from servegrid.client.stream_client import Job, JobResult, Start, Watch, start_now
 from servegrid.records.request import RequestStatus
 
 OPTIONS = [
@@ -29,13 +29,13 @@ OPTIONS = [
 REJECTED = (grpc.StatusCode.RESOURCE_EXHAUSTED,)
 
 
-def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
-    """Carry the job out; see `crew.carry_out`."""
-    return thread_crew.carry_out(job, watch, start, _Channel)
+def run_job(job: Job, watch: Watch, start: Start = start_now) -> JobResult:
+    """Run the job with one channel per thread of work; see `thread_crew.run_job`."""
+    return thread_crew.run_job(job, watch, start, _ChannelSender)
 
 
-class _Channel(thread_crew.Caller):
-    """One channel. A streaming call with one request is the same on the wire whether the method takes one or a stream of them."""
+class _ChannelSender(thread_crew.RequestSender):
+    """Sends requests over one channel. A streaming call with one request is the same on the wire whether the method takes one or a stream of them."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -47,13 +47,13 @@ class _Channel(thread_crew.Caller):
         """Close the connection."""
         self._channel.close()
 
-    def carry(self, exchange: Exchange) -> None:
-        """One call."""
+    def send(self, exchange: Exchange) -> None:
+        """Make one call and log the messages of its answer."""
         timeouts = self._job.timeouts
         metadata = [*self._headers, ("x-request-id", exchange.id)]
         exchange.sent_s = monotonic()
         call = self._call(exchange.request.body, timeout=timeouts.total_s, metadata=metadata)
-        alarm = Timer(timeouts.first_byte_s, _give_up, (call, exchange)) if timeouts.first_byte_s else None
+        alarm = Timer(timeouts.first_byte_s, _cancel_if_silent, (call, exchange)) if timeouts.first_byte_s else None
         if alarm:
             alarm.daemon = True
             alarm.start()
@@ -66,38 +66,38 @@ class _Channel(thread_crew.Caller):
             alarm.cancel()
 
     def _read(self, exchange: Exchange, call: Any) -> None:
-        log, room = exchange.log, self._job.room(exchange.request)
+        log, bytes_left = exchange.log, self._job.answer_limit_bytes(exchange.request)
         for message in call:
             log += [monotonic(), message]
-            room -= len(message)
-            if room < 0:
+            bytes_left -= len(message)
+            if bytes_left < 0:
                 exchange.fault = ("malformed", "the answer is larger than its limit")
                 call.cancel()
                 return
 
     def _fault(self, error: Any, exchange: Exchange) -> tuple[RequestStatus, str]:
-        code, words = error.code(), (error.details() or "").strip()
+        code, details = error.code(), (error.details() or "").strip()
         timeouts = self._job.timeouts
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return "timeout", f"no end of the answer within {timeouts.total_s:g} s"
         if code == grpc.StatusCode.CANCELLED and timeouts.first_byte_s and not exchange.log:
             return "timeout", f"nothing came for {timeouts.first_byte_s:g} s"
-        if code == grpc.StatusCode.UNAVAILABLE and words.startswith("failed to connect"):
+        if code == grpc.StatusCode.UNAVAILABLE and details.startswith("failed to connect"):
             exchange.sent_s = None
-            return "disconnected", f"no connection: {words.rpartition(': ')[2].lower()}"
+            return "disconnected", f"no connection: {details.rpartition(': ')[2].lower()}"
         if code == grpc.StatusCode.UNAVAILABLE:
             where = "within the answer" if exchange.log else "before the answer"
-            return "disconnected", f"{words[:200]} {where}"
-        return ("rejected" if code in REJECTED else "error"), f"gRPC {code.name}: {words}"
+            return "disconnected", f"{details[:200]} {where}"
+        return ("rejected" if code in REJECTED else "error"), f"gRPC {code.name}: {details}"
 
 
-def _give_up(call: Any, exchange: Exchange) -> None:
+def _cancel_if_silent(call: Any, exchange: Exchange) -> None:
     if not exchange.log:
         call.cancel()
 
 
 def _channel(endpoint: Endpoint, address: tuple[str, int], connect_s: float) -> Any:
-    """A channel to the address that was looked up.
+    """Channel to the address that was looked up.
 
     Raises:
         ValueError: for https without checking the certificate, which gRPC does not offer.
@@ -113,5 +113,5 @@ def _channel(endpoint: Endpoint, address: tuple[str, int], connect_s: float) -> 
     if not endpoint.verify:
         raise ValueError("gRPC over TLS always checks the server's certificate")
     roots = endpoint.ca_file.read_bytes() if endpoint.ca_file else None
-    named = [*options, ("grpc.ssl_target_name_override", endpoint.host)]
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), named)
+    tls_options = [*options, ("grpc.ssl_target_name_override", endpoint.host)]
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), tls_options)

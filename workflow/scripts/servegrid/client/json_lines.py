@@ -1,4 +1,4 @@
-"""Records as JSON lines: one object per request, times in s."""
+"""Write records as JSON lines: one object per request, times in s."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -10,12 +10,12 @@ from servegrid.records.request import RequestRecord
 
 
 def json_lines(records: Iterable[RequestRecord]) -> bytes:
-    """One line per request, in order. Unknown is null."""
-    return b"".join(msgspec.json.encode(as_object(record)) + b"\n" for record in records)
+    """JSON lines of the records, one per request, in order; unknown values are null."""
+    return b"".join(msgspec.json.encode(request_object(record)) + b"\n" for record in records)
 
 
-def as_object(record: RequestRecord) -> dict[str, Any]:
-    """A request's line.
+def request_object(record: RequestRecord) -> dict[str, Any]:
+    """JSON object of a request.
 
     `start`: when it was sent, on the monotonic clock; `ttft`: from there to the first event with output; `itl`: gaps between
     the events with output; `e2e`: from `start` to the end of the answer; `tokens`: output tokens, by `tokens_from`;
@@ -25,9 +25,9 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
     return {
         "id": record.request_id,
         "start": sent_s,
-        "ttft": _after(sent_s, record.first_token_s),
+        "ttft": _since(sent_s, record.first_token_s),
         "itl": [later - earlier for earlier, later in pairwise(record.chunk_offsets_s)],
-        "e2e": _after(sent_s, record.end_s),
+        "e2e": _since(sent_s, record.end_s),
         "tokens": record.output_tokens,
         "status": record.status,
         "error": record.error,
@@ -40,5 +40,5 @@ def as_object(record: RequestRecord) -> dict[str, Any]:
     }
 
 
-def _after(start_s: float | None, instant_s: float | None) -> float | None:
+def _since(start_s: float | None, instant_s: float | None) -> float | None:
     return None if start_s is None or instant_s is None else round(instant_s - start_s, 9)

@@ -1,4 +1,4 @@
-"""When data arrived at this host, as the kernel saw it: stamps that are right however late the client comes to read.
+"""Kernel time stamps of when data arrived at this host: right however late the client reads.
 
 Linux notes the wall clock when a segment arrives (SO_TIMESTAMPNS) and hands it out with the data; of several segments that are read
 at once, that of the last. Here it is carried over to the monotonic clock. The two run at the same speed, but the wall clock can be
@@ -12,14 +12,14 @@ import sys
 from time import monotonic_ns, time_ns
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h: x86-64, AArch64, RISC-V, POWER, s390
-SPACE = socket.CMSG_SPACE(16) if hasattr(socket, "CMSG_SPACE") else 0
+ANCILLARY_BYTES = socket.CMSG_SPACE(16) if hasattr(socket, "CMSG_SPACE") else 0
 HAS_STAMPS = sys.platform == "linux" and struct.calcsize("@l") == 8
 read_stamp = struct.Struct("@ll").unpack
 _TRIES = 5
 
 
-def ask_for_stamps(connection: socket.socket) -> bool:
-    """Have the kernel stamp what arrives on this connection; False if it does not."""
+def enable_stamps(connection: socket.socket) -> bool:
+    """Enable kernel stamps of what arrives on this connection; return False if there are none."""
     if not HAS_STAMPS:
         return False
     try:
@@ -29,14 +29,14 @@ def ask_for_stamps(connection: socket.socket) -> bool:
     return True
 
 
-def wall_less_monotonic() -> tuple[int, float]:
-    """The wall clock's lead over the monotonic one: whole seconds, and the rest in s."""
-    lead_ns = min(_lead_ns() for _ in range(_TRIES))[1]
+def wall_clock_lead() -> tuple[int, float]:
+    """Lead of the wall clock over the monotonic one: whole seconds, and the rest in s."""
+    lead_ns = min(_read_lead_ns() for _ in range(_TRIES))[1]
     return lead_ns // 1_000_000_000, lead_ns % 1_000_000_000 * 1e-9
 
 
-def _lead_ns() -> tuple[int, int]:
-    """How long the reading took, and the lead; the shortest reading is the best."""
+def _read_lead_ns() -> tuple[int, int]:
+    """Duration of one reading of the clocks, and the lead, in ns; the shortest reading is the best."""
     before = monotonic_ns()
     wall = time_ns()
     after = monotonic_ns()

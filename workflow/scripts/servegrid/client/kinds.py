@@ -1,4 +1,4 @@
-"""The kinds of client: what each can carry out, and what it needs on this host."""
+"""Kinds of client: which loads each can run, and which programs it needs on this host."""
 
 import shutil
 
@@ -8,8 +8,8 @@ from servegrid.protocols.base import Transport
 PROGRAMS = ("parallel", "curl", "sh")
 
 
-def check(kind: Kind, shape: Shape, workers: int = 1, transport: Transport = "http") -> None:
-    """Nothing, if this kind can carry out the shape.
+def check_supported(kind: Kind, shape: Shape, workers: int = 1, transport: Transport = "http") -> None:
+    """Check that this kind of client can run a load of this shape.
 
     Raises:
         ValueError: if it cannot; says why.
@@ -26,8 +26,8 @@ def check(kind: Kind, shape: Shape, workers: int = 1, transport: Transport = "ht
         raise ValueError("client parallel ends by a number of requests, not by a duration")
 
 
-def missing() -> str | None:
-    """Why this kind cannot run here; None if it can."""
+def missing_programs() -> str | None:
+    """Reason why client `parallel` cannot run here: missing programs; None if it can."""
     lacking = " and ".join(name for name in PROGRAMS if shutil.which(name) is None)
     return (
         f"client parallel needs {lacking}, not installed here (Debian: apt-get install parallel curl)"

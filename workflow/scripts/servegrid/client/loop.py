@@ -22,11 +22,11 @@ _SELECT_LIMIT = 1024
 READ, WRITE = 1, 4  # EPOLLIN and EPOLLOUT, POLLIN and POLLOUT
 
 Handler = Callable[[int], None]
-"""Called with the mask of what is ready."""
+"""Handler of a descriptor, called with the mask of what is ready."""
 
 
 class _Poll:
-    """`select.poll` in the shape of `select.epoll`, for systems without it."""
+    """`select.poll` with the interface of `select.epoll`, for systems without it."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -55,18 +55,18 @@ class Loop:
         self.reads_per_s = 0.0
         self._counted_s = monotonic()
         self.pause_s = 0.0
-        """With many reads per second: wait so long for more of them after some were handled, so that one waking serves several."""
+        """Pause after some reads were handled, if there are many per second, so that one waking serves several."""
 
     def watch(self, descriptor: int, mask: int, handler: Handler) -> None:
         """Call the handler whenever the descriptor is ready; hang-ups and errors always are."""
         handlers = self._handlers
         handlers.extend([None] * (descriptor + 1 - len(handlers)))
-        known = handlers[descriptor] is not None
+        is_watched = handlers[descriptor] is not None
         handlers[descriptor] = handler
-        (self._poller.modify if known else self._poller.register)(descriptor, mask)
+        (self._poller.modify if is_watched else self._poller.register)(descriptor, mask)
 
-    def forget(self, descriptor: int) -> None:
-        """Watch it no more; to be called before it is closed."""
+    def unwatch(self, descriptor: int) -> None:
+        """Stop watching the descriptor; to be called before it is closed."""
         if 0 <= descriptor < len(self._handlers) and self._handlers[descriptor] is not None:
             self._handlers[descriptor] = None
             self._poller.unregister(descriptor)
@@ -85,26 +85,26 @@ class Loop:
         self._stopped = True
 
     def run(self) -> None:
-        """Handle what comes until `stop` is called."""
+        """Run handlers and timers until `stop` is called."""
         handlers, poll, sleep = self._handlers, self._poller.poll, time.sleep
         while not self._stopped:
-            left_s = self._free_s()
-            ready = poll(left_s - 0.001, _BATCH) if left_s > _FINE_S else self._wait_finely(left_s)
+            left_s = self._time_to_timer_s()
+            ready = poll(left_s - 0.001, _BATCH) if left_s > _FINE_S else self._poll_briefly(left_s)
             for descriptor, mask in ready:
                 handler = handlers[descriptor]
                 if handler is not None:
                     handler(mask)
             self._reads += len(ready)
             # what the handlers have set for now, such as a thread's next request, is not to wait for a pause
-            if self.pause_s and 0 < len(ready) < _BATCH and self._free_s() > self.pause_s + _FINE_S:
+            if self.pause_s and 0 < len(ready) < _BATCH and self._time_to_timer_s() > self.pause_s + _FINE_S:
                 sleep(self.pause_s)
 
-    def _free_s(self) -> float:
-        """Until the next timer."""
+    def _time_to_timer_s(self) -> float:
+        """Seconds until the next timer."""
         return self._timers[0][0] - monotonic() if self._timers else _LONG_S
 
-    def _wait_finely(self, left_s: float) -> Any:
-        """Wait less than _FINE_S for descriptors, or see to the timers that are due."""
+    def _poll_briefly(self, left_s: float) -> Any:
+        """Poll descriptors for less than _FINE_S, or call the timers that are due."""
         if left_s <= 0:
             self._call_due()
         elif self._poller.fileno() < _SELECT_LIMIT:
@@ -114,7 +114,7 @@ class Loop:
         return self._poller.poll(0, _BATCH)
 
     def _call_due(self) -> None:
-        """Those that are due now; what they add for now comes after the descriptors had their turn."""
+        """Call the timers that are due; those they add for now come after the descriptors had their turn."""
         now, timers = monotonic(), self._timers
         due = []
         while timers and timers[0][0] <= now:
@@ -122,16 +122,16 @@ class Loop:
         for callback in due:
             callback()
 
-    def count(self, now: float) -> None:
-        """To be called now and then: work out how many reads per second there were since the last call."""
+    def count_reads(self, now: float) -> None:
+        """Update `reads_per_s`, the rate of reads since the last call; to be called regularly."""
         self.reads_per_s = self._reads / max(1e-6, now - self._counted_s)
         self._reads, self._counted_s = 0, now
 
-    def adapt(self, pause_s: float) -> None:
-        """Pause so long from now on if there are many reads."""
+    def set_pause(self, pause_s: float) -> None:
+        """Set the pause after reads; none while there are few reads, or where it would be too short to matter."""
         many = self.reads_per_s > PAUSE_FROM
         self.pause_s = pause_s if many and pause_s >= LEAST_PAUSE_S else 0.0
 
     def close(self) -> None:
-        """Give the poller back."""
+        """Close the poller."""
         self._poller.close()

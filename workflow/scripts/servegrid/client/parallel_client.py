@@ -1,4 +1,4 @@
-"""GNU parallel and curl: a load from the shell, for sweeps that ask what a client's kind costs.
+"""Client `parallel`: GNU parallel and curl, a load from the shell, for sweeps that ask what a kind of client costs.
 
 Every request is a process of its own (a shell and curl), on a connection of its own. Its times therefore hold the starts of these
 processes too: a request counts as sent when its shell runs. curl hands its output on unbuffered through a named pipe per job slot,
@@ -19,19 +19,19 @@ from time import monotonic
 from typing import Any
 
 from servegrid.client.driver import TICK_S
-from servegrid.client.endpoint import DEFAULTS
+from servegrid.client.endpoint import DEFAULT_HEADERS
 from servegrid.client.exchange import Exchange, Spool
-from servegrid.client.framing import reframed
-from servegrid.client.kinds import missing
+from servegrid.client.framing import with_content_length
+from servegrid.client.kinds import missing_programs
 from servegrid.client.loop import READ, Loop
-from servegrid.client.pacing import exchanges
+from servegrid.client.pacing import worker_exchanges
 from servegrid.client.shape import ClosedLoop
-from servegrid.client.stream_client import Carried, Job, Start, Watch, allow_many_files, at_once
+from servegrid.client.stream_client import Job, JobResult, Start, Watch, raise_open_file_limit, start_now
 from servegrid.records.request import RequestStatus
 from servegrid.util import guard
 
 READ_BYTES = 64 * 1024
-NO_END = -1  # instead of an exit status: the job's shell died
+SHELL_DIED = -1  # in place of an exit status: the job's shell ended without one
 SCRIPT = """exec >>slot."$2"
 printf '{mark} S %s\\n' "$1"
 curl --disable --config common --config job."$1" 2>error."$2"
@@ -49,86 +49,86 @@ CURL_FAULTS: Mapping[int, tuple[RequestStatus, str]] = {
 
 
 class MissingProgramError(OSError):
-    """A program that this kind of client needs is not here."""
+    """A program that this kind of client needs is not installed."""
 
 
-def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
-    """Carry a closed loop out with `parallel --jobs <threads>` and one curl per request.
+def run_job(job: Job, watch: Watch, start: Start = start_now) -> JobResult:
+    """Run a closed loop with `parallel --jobs <threads>` and one curl per request.
 
     Raises:
         MissingProgramError: when parallel or curl is not installed.
     """
-    if reason := missing():
+    if reason := missing_programs():
         raise MissingProgramError(reason)
-    allow_many_files()
+    raise_open_file_limit()
     loop = Loop()
     interruption: BaseException | None = None
     with tempfile.TemporaryDirectory(prefix="servegrid-parallel-") as folder:
-        shop = _Shop(job, watch, loop, Path(folder))
+        run = _ParallelRun(job, watch, loop, Path(folder))
         try:
-            start(loop, shop.begin)
+            start(loop, run.begin)
             loop.run()
         except BaseException as error:
             interruption = error
-            shop.break_off("cancelled", f"the load was broken off ({type(error).__name__})")
-        shop.close()
+            run.break_off("cancelled", f"the load was broken off ({type(error).__name__})")
+        run.close()
     loop.close()
-    return Carried(shop.exchanges, Spool(), shop.cpu_s, interruption)
+    return JobResult(run.exchanges, Spool(), run.cpu_s, interruption)
 
 
-class _Slot:
-    """A job slot's pipe: output of one job after another, between marks."""
+class _JobSlot:
+    """Named pipe of a job slot: the output of one job after another, between marks."""
 
-    def __init__(self, shop: "_Shop", number: int, path: Path) -> None:
+    def __init__(self, run: "_ParallelRun", number: int, path: Path) -> None:
         os.mkfifo(path)
         self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # also for writing, so that no job's end closes it
         self.exchange: Exchange | None = None
         self.number = number  # from 1, as parallel counts
-        self._shop, self._rest, self._room = shop, b"", 0
+        self._run, self._incomplete, self._bytes_left = run, b"", 0
 
     def receive(self, _mask: int) -> None:
-        """Read, stamp, and keep; nothing after the load was broken off."""
-        if self._shop.over:
+        """Read, stamp, and keep output; nothing after the load was broken off."""
+        if self._run.over:
             return
         with suppress(BlockingIOError):
             data = os.read(self.fd, READ_BYTES)
-            self._take(monotonic(), self._rest + data)
+            self._split(monotonic(), self._incomplete + data)
 
     def drain(self) -> None:
-        """Read all that is there."""
+        """Read all output that is there."""
         with suppress(BlockingIOError):
             while True:
-                self._take(monotonic(), self._rest + os.read(self.fd, READ_BYTES))
+                self._split(monotonic(), self._incomplete + os.read(self.fd, READ_BYTES))
 
-    def _take(self, now: float, data: bytes) -> None:
-        mark = self._shop.mark
-        while (at := data.find(mark)) >= 0 and (end := data.find(b"\n", at)) >= 0:
-            self._keep(now, data[:at])
-            _, what, number = data[at:end].split(b" ")
-            if what == b"S":
+    def _split(self, now: float, data: bytes) -> None:
+        mark = self._run.mark
+        while (mark_at := data.find(mark)) >= 0 and (end := data.find(b"\n", mark_at)) >= 0:
+            self._keep(now, data[:mark_at])
+            _, event, number = data[mark_at:end].split(b" ")
+            if event == b"S":
                 if self.exchange is not None:
-                    self._shop.ended(self, NO_END, now)
-                self.exchange = self._shop.begun(int(number), self.number - 1, now)
-                self._room = self._shop.room(self.exchange)
+                    self._run.job_ended(self, SHELL_DIED, now)
+                self.exchange = self._run.job_started(int(number), self.number - 1, now)
+                self._bytes_left = self._run.answer_limit_bytes(self.exchange)
             else:
-                self._shop.ended(self, int(number), now)
+                self._run.job_ended(self, int(number), now)
             data = data[end + 1 :]
-        held = data.rfind(mark[:1])  # a mark may have come in part
-        self._rest = b"" if held < 0 or len(data) - held > len(mark) + 16 else data[held:]
-        self._keep(now, data[: len(data) - len(self._rest)])
+        mark_start = data.rfind(mark[:1])  # a mark may have come in part
+        self._incomplete = b"" if mark_start < 0 or len(data) - mark_start > len(mark) + 16 else data[mark_start:]
+        self._keep(now, data[: len(data) - len(self._incomplete)])
 
     def _keep(self, now: float, data: bytes) -> None:
         if not data or self.exchange is None:
             return
-        self._room -= len(data)
-        if self._room >= 0:
+        self._bytes_left -= len(data)
+        if self._bytes_left >= 0:
             self.exchange.log += [now, data]
         elif self.exchange.fault is None:  # curl is left to its time limit; what it says is not kept
             self.exchange.fault = ("malformed", "the answer is larger than its limit")
 
 
-class _Shop:
-    """GNU parallel at work on the jobs of one load."""
+class _ParallelRun:
+    """One run of GNU parallel over the jobs of a load."""
 
     def __init__(self, job: Job, watch: Watch, loop: Loop, folder: Path) -> None:
         assert isinstance(job.shape, ClosedLoop)
@@ -137,34 +137,37 @@ class _Shop:
         self.cpu_s = 0.0
         self.mark = b"\x1e" + os.urandom(12).hex().encode()
         self._job, self._watch, self._loop, self._folder, self._shape = job, watch, loop, folder, job.shape
-        self._todo = {each.index: each for each in exchanges(job.requests, job.shape.count or len(job.requests), 0, 1)}
+        self._exchanges_left = {
+            exchange.index: exchange
+            for exchange in worker_exchanges(job.requests, job.shape.count or len(job.requests), 0, 1)
+        }
         self._limit_s = float("inf")
         self._process: subprocess.Popen[bytes] | None = None
-        self._slots: list[_Slot] = []
+        self._slots: list[_JobSlot] = []
         self.over = False
         self._write_jobs()
 
     def _write_jobs(self) -> None:
         bodies: dict[bytes, str] = {}
-        for exchange in self._todo.values():
+        for exchange in self._exchanges_left.values():
             body = exchange.request.body
             if body not in bodies:
                 bodies[body] = f"body.{len(bodies)}"
                 (self._folder / bodies[body]).write_bytes(body)
             lines = {"header": f"x-request-id: {exchange.id}", "data-binary": f"@{bodies[body]}"}
             (self._folder / f"job.{exchange.index}").write_text(_curl_config(lines.items()))
-        (self._folder / "common").write_text(_curl_config(self._common()))
+        (self._folder / "common").write_text(_curl_config(self._common_options()))
         mark = self.mark.decode().replace("\x1e", "\\036")
         (self._folder / "job.sh").write_text(SCRIPT.format(mark=mark))
-        (self._folder / "jobs").write_text("".join(f"{index}\n" for index in self._todo))
+        (self._folder / "jobs").write_text("".join(f"{index}\n" for index in self._exchanges_left))
 
-    def _common(self) -> Iterator[tuple[str, Any]]:
+    def _common_options(self) -> Iterator[tuple[str, Any]]:
         endpoint, timeouts = self._job.endpoint, self._job.timeouts
         flags = ["silent", "show-error", "no-buffer", "include", "http1.1", "globoff", "path-as-is"]
         yield from ((flag, None) for flag in flags + ["insecure"] * (not endpoint.verify))
         yield from {"url": endpoint.url, "request": "POST", "noproxy": "*"}.items()
         yield from {"connect-timeout": timeouts.connect_s, "max-time": timeouts.total_s}.items()
-        yield from (("header", f"{name}: {value}") for name, value in {**DEFAULTS, **endpoint.headers}.items())
+        yield from (("header", f"{name}: {value}") for name, value in {**DEFAULT_HEADERS, **endpoint.headers}.items())
         yield ("header", "Expect:")
         if endpoint.ca_file:
             yield ("cacert", endpoint.ca_file.absolute())
@@ -174,97 +177,97 @@ class _Shop:
         self._begun_cpu_s = _cpu_s()
         self._limit_s = start_s + (self._job.timeouts.load_s or float("inf"))
         for number in range(1, self._shape.threads + 1):
-            slot = _Slot(self, number, self._folder / f"slot.{number}")
+            slot = _JobSlot(self, number, self._folder / f"slot.{number}")
             self._slots.append(slot)
             self._loop.watch(slot.fd, READ, slot.receive)
         self._loop.call_at(start_s, self._launch)
         self._loop.call_at(start_s, self._tick)
 
     def _launch(self) -> None:
-        """Under a guard, so that neither parallel nor a curl outlives this process, however it ends."""
-        jobs = ["parallel", "--will-cite", "--jobs", str(self._shape.threads), "--ungroup", "--arg-file", "jobs"]
+        """Launch parallel under a guard, so that neither it nor a curl outlives this process, however it ends."""
+        parallel = ["parallel", "--will-cite", "--jobs", str(self._shape.threads), "--ungroup", "--arg-file", "jobs"]
         status = os.open(self._folder / "status", os.O_WRONLY | os.O_CREAT)
-        program = [sys.executable, "-I", "-S", guard.__file__, "0", str(status), "--", *jobs, "sh job.sh {} {%}"]
+        guarded = [sys.executable, "-I", "-S", guard.__file__, "0", str(status), "--", *parallel, "sh job.sh {} {%}"]
         env = os.environ | {"PARALLEL_SHELL": shutil.which("sh") or "sh", "PARALLEL": "", "PARALLEL_HOME": "."}
-        self._said = (self._folder / "said").open("wb")
+        self._program_output = (self._folder / "output").open("wb")
         self._process = subprocess.Popen(
-            program,
+            guarded,
             cwd=self._folder,
             env=env,
             stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._said,
+            stdout=self._program_output,
+            stderr=self._program_output,
             pass_fds=[status],
         )
         os.close(status)
 
-    def begun(self, index: int, slot: int, now: float) -> Exchange:
-        """A job's shell runs."""
-        exchange = self._todo.pop(index)
+    def job_started(self, index: int, slot: int, now: float) -> Exchange:
+        """Record that a job's shell runs, which counts as its request being sent; return its exchange."""
+        exchange = self._exchanges_left.pop(index)
         exchange.thread, exchange.sent_s = slot, now
         self.sent += 1
         return exchange
 
-    def room(self, exchange: Exchange) -> int:
-        """Bytes that the answer may have."""
-        return self._job.room(exchange.request)
+    def answer_limit_bytes(self, exchange: Exchange) -> int:
+        """Largest size of the answer, in bytes."""
+        return self._job.answer_limit_bytes(exchange.request)
 
-    def ended(self, slot: _Slot, status: int, now: float) -> None:
-        """A job's curl has ended with this exit status."""
+    def job_ended(self, slot: _JobSlot, status: int, now: float) -> None:
+        """Keep the exchange of a job whose curl has ended with this exit status."""
         exchange, slot.exchange = slot.exchange, None
         assert exchange is not None
         exchange.end_s = now
         if status and exchange.fault is None:
-            self._blame(exchange, status, slot)
+            self._set_fault(exchange, status, slot)
         self._keep(exchange)
-        if not self._todo and all(each.exchange is None for each in self._slots):
+        if not self._exchanges_left and all(other.exchange is None for other in self._slots):
             self._finish()
 
-    def _blame(self, exchange: Exchange, status: int, slot: _Slot) -> None:
-        said = self._folder / f"error.{slot.number}"
-        words = said.read_text(errors="replace").strip()[:200] if said.exists() else ""
-        timeouts, known = self._job.timeouts, CURL_FAULTS.get(status)
+    def _set_fault(self, exchange: Exchange, status: int, slot: _JobSlot) -> None:
+        error_file = self._folder / f"error.{slot.number}"
+        curl_error = error_file.read_text(errors="replace").strip()[:200] if error_file.exists() else ""
+        timeouts, curl_fault = self._job.timeouts, CURL_FAULTS.get(status)
         if status == 28:
-            connected = bool(exchange.log) or "Connection" not in words
+            connected = bool(exchange.log) or "Connection" not in curl_error
             limit = f"no end of the answer within {timeouts.total_s:g} s"
             exchange.fault = ("timeout", limit if connected else f"no connection within {timeouts.connect_s:g} s")
-        elif status == NO_END:
+        elif status == SHELL_DIED:
             exchange.fault = ("error", "its shell ended before its request did")
-        elif known:
-            exchange.fault = (known[0], f"{known[1]}: {words}")
+        elif curl_fault:
+            exchange.fault = (curl_fault[0], f"{curl_fault[1]}: {curl_error}")
         else:
-            exchange.fault = ("error", words or f"curl ended with status {status}")
+            exchange.fault = ("error", curl_error or f"curl ended with status {status}")
 
     def _keep(self, exchange: Exchange) -> None:
-        exchange.log = _as_http(exchange.log, whole=exchange.fault is None)
+        exchange.log = _log_with_content_length(exchange.log, is_whole=exchange.fault is None)
         self.failed += exchange.fault is not None
         self.exchanges.append(exchange)
 
     def _tick(self) -> None:
-        words = self._watch(self)
-        if words is not None:
-            self.break_off("cancelled", words)
+        stop_reason = self._watch(self)
+        if stop_reason is not None:
+            self.break_off("cancelled", stop_reason)
         elif monotonic() >= self._limit_s:
             self.break_off("timeout", f"the load's time limit of {self._job.timeouts.load_s:g} s was over")
         elif self._process is not None and self._process.poll() is not None:
-            self._end_with_parallel()
+            self._on_parallel_end()
         elif not self.over:
             self._loop.call_at(monotonic() + TICK_S, self._tick)
 
-    def _end_with_parallel(self) -> None:
-        """It has ended: rightly, if what is still in the pipes says so."""
+    def _on_parallel_end(self) -> None:
+        """Read what is left in the pipes after parallel's end; it must show that all jobs have ended."""
         for slot in self._slots:
             slot.drain()
         if not self.over:
-            said = (self._folder / "said").read_text(errors="replace")[-500:]
-            raise RuntimeError(f"GNU parallel ended before its jobs did: {said}")
+            output = (self._folder / "output").read_text(errors="replace")[-500:]
+            raise RuntimeError(f"GNU parallel ended before its jobs did: {output}")
 
-    def break_off(self, status: RequestStatus, words: str) -> None:
-        """Record what is in flight as it stands."""
+    def break_off(self, status: RequestStatus, reason: str) -> None:
+        """End the load; requests in flight are recorded with this fault."""
         for slot in self._slots:
             exchange, slot.exchange = slot.exchange, None
             if exchange is not None:
-                exchange.fault, exchange.end_s = (status, words), monotonic()
+                exchange.fault, exchange.end_s = (status, reason), monotonic()
                 self._keep(exchange)
         self._finish()
 
@@ -273,15 +276,15 @@ class _Shop:
         self._loop.stop()
 
     def close(self) -> None:
-        """End parallel and all it started; then its CPU time is known."""
+        """End parallel and all it started, and read their CPU time."""
         for slot in self._slots:
-            self._loop.forget(slot.fd)
+            self._loop.unwatch(slot.fd)
             os.close(slot.fd)
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process.wait()
-            self._said.close()
+            self._program_output.close()
             self.cpu_s = _cpu_s() - self._begun_cpu_s
 
 
@@ -292,20 +295,20 @@ def _curl_config(lines: Any) -> str:
     )
 
 
-def _as_http(log: list[Any], whole: bool) -> list[Any]:
-    """The log as if the body, which curl has taken out of its chunks, had come with its length; more of it if not whole."""
+def _log_with_content_length(log: list[Any], is_whole: bool) -> list[Any]:
+    """Log with the body's length in the head, as curl has decoded the chunks; one byte more if the body is not whole."""
     raw = b"".join(log[1::2])
-    end = raw.find(b"\r\n\r\n") + 4
-    if end < 4:
+    body_start = raw.find(b"\r\n\r\n") + 4
+    if body_start < 4:
         return log
-    kept, at = [log[0], reframed(raw[:end], len(raw) - end + (not whole))], 0
+    entries, position = [log[0], with_content_length(raw[:body_start], len(raw) - body_start + (not is_whole))], 0
     for t_s, block in zip(log[::2], log[1::2], strict=True):
-        body = block[max(0, end - at) :]
-        at += len(block)
-        kept += [t_s, body] if body else []
-    return kept
+        body = block[max(0, body_start - position) :]
+        position += len(block)
+        entries += [t_s, body] if body else []
+    return entries
 
 
 def _cpu_s() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -1,7 +1,7 @@
-"""The client that most scripts are: threads and the `requests` library. For sweeps that ask what a client's kind costs.
+"""Client `requests`: threads and the `requests` library, as in most scripts; for sweeps that ask what a kind of client costs.
 
-It sends, stamps and keeps in the library's ways; what was kept is read after the load, as with every kind. A stamp is taken when
-the library hands a piece of the body out, which is when a script could have seen it. Closed loops only.
+The library sends and reads; what was read is parsed after the load, as with every kind. A stamp is taken when the library
+returns a piece of the body, which is when a script could have seen it. Closed loops only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,51 +15,51 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from servegrid.client import thread_crew
 from servegrid.client.connection import READ_BYTES
-from servegrid.client.endpoint import DEFAULTS
+from servegrid.client.endpoint import DEFAULT_HEADERS
 from servegrid.client.exchange import Exchange
-from servegrid.client.framing import reframed
-from servegrid.client.stream_client import Carried, Job, Start, Watch, at_once
+from servegrid.client.framing import with_content_length
+from servegrid.client.stream_client import Job, JobResult, Start, Watch, start_now
 from servegrid.records.request import RequestStatus
 
 LIBRARY_ERRORS = (requests.RequestException, HTTPError, OSError)
 
 
-def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
-    """Carry a closed loop out with one Python thread and one `requests` session per thread of work; see `crew.carry_out`."""
-    return thread_crew.carry_out(job, watch, start, _Session)
+def run_job(job: Job, watch: Watch, start: Start = start_now) -> JobResult:
+    """Run a closed loop with one Python thread and one `requests` session per thread of work; see `thread_crew.run_job`."""
+    return thread_crew.run_job(job, watch, start, _SessionSender)
 
 
-class _Session(thread_crew.Caller):
-    """A session of the library's: one kept connection."""
+class _SessionSender(thread_crew.RequestSender):
+    """Sends requests with one session of the library: one kept connection."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._used = job, False
         self._session = requests.Session()
         self._session.trust_env = False  # neither proxies nor .netrc: straight to the server, as the other kinds
         self._session.verify = str(job.endpoint.ca_file or "") or job.endpoint.verify
-        self._session.headers.update({**DEFAULTS, **job.endpoint.headers})
+        self._session.headers.update({**DEFAULT_HEADERS, **job.endpoint.headers})
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
 
-    def carry(self, exchange: Exchange) -> None:
-        """One request, and once more if its kept connection was closed before the server saw it."""
-        self._once(exchange)
-        if self._used and _closed_before(exchange):
+    def send(self, exchange: Exchange) -> None:
+        """Send one request, and again if its kept connection was closed before the server saw it."""
+        self._post(exchange)
+        if self._used and _may_retry(exchange):
             exchange.retried, exchange.fault = True, None
             self._session.close()  # drops its connections; the session goes on with fresh ones
-            self._once(exchange)
+            self._post(exchange)
         self._used = True
 
     @staticmethod
-    def seal(exchange: Exchange) -> None:
-        """The body comes without framing: give it its length, or more where some is missing."""
+    def finish_log(exchange: Exchange) -> None:
+        """Put the body's length into the head, as the library removes the framing; one byte more if some is missing."""
         if log := exchange.log:
-            log[1] = reframed(log[1], sum(map(len, log[3::2])) + (exchange.fault is not None))
+            log[1] = with_content_length(log[1], sum(map(len, log[3::2])) + (exchange.fault is not None))
 
-    def _once(self, exchange: Exchange) -> None:
-        """Faults are put into the words of the other kinds."""
+    def _post(self, exchange: Exchange) -> None:
+        """Post the request and log the answer; faults have the same texts as those of the other kinds."""
         timeouts, request = self._job.timeouts, exchange.request
         limit_s = min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
         exchange.sent_s = monotonic()
@@ -71,70 +71,71 @@ class _Session(thread_crew.Caller):
                 stream=True,
                 timeout=(timeouts.connect_s, limit_s),
                 allow_redirects=False,
-            ) as answer:
-                self._read(exchange, answer)
+            ) as response:
+                self._read(exchange, response)
         except LIBRARY_ERRORS as error:
             exchange.fault = _fault(error, exchange, timeouts.connect_s, limit_s)
         exchange.end_s = monotonic()
 
-    def _read(self, exchange: Exchange, answer: requests.Response) -> None:
+    def _read(self, exchange: Exchange, response: requests.Response) -> None:
         log, timeouts = exchange.log, self._job.timeouts
-        log += [monotonic(), _head(answer)]
-        room = self._job.room(exchange.request)
+        log += [monotonic(), _response_head(response)]
+        bytes_left = self._job.answer_limit_bytes(exchange.request)
         assert exchange.sent_s is not None
-        for data in _pieces(answer):
+        for data in _body_parts(response):
             log += [monotonic(), data]
-            room -= len(data)
-            if room < 0:
+            bytes_left -= len(data)
+            if bytes_left < 0:
                 exchange.fault = ("malformed", "the answer is larger than its limit")
                 return
             if log[-2] > exchange.sent_s + timeouts.total_s:
                 exchange.fault = ("timeout", f"no end of the answer within {timeouts.total_s:g} s")
                 return
-        if answer.raw.length_remaining:  # read1 of urllib3 does not complain
+        if response.raw.length_remaining:  # read1 of urllib3 does not complain
             exchange.fault = ("disconnected", "the server closed the connection within the answer")
 
 
-def _closed_before(exchange: Exchange) -> bool:
-    """A kept connection that the server closed before it saw the request says nothing about the server: once more."""
+def _may_retry(exchange: Exchange) -> bool:
+    """Whether a kept connection was closed before the server saw the request, which says nothing about the server."""
     return exchange.fault is not None and exchange.fault[0] == "disconnected" and not exchange.log
 
 
-def _pieces(answer: requests.Response) -> Iterator[bytes]:
-    """The body as it comes: chunk by chunk, or, of what is larger or has no chunks, read by read.
+def _body_parts(response: requests.Response) -> Iterator[bytes]:
+    """Body as it arrives: chunk by chunk, or, of what is larger or has no chunks, read by read.
 
     The library's own `iter_content` waits for a whole chunk, however large the server says it is.
     """
-    return iter(partial(answer.raw.read1, READ_BYTES), b"")
+    return iter(partial(response.raw.read1, READ_BYTES), b"")
 
 
-def _head(answer: requests.Response) -> bytes:
-    fields: Mapping[str, Any] = answer.raw.headers
-    lines = [f"HTTP/1.1 {answer.status_code} {answer.reason or ''}", *(f"{key}: {fields[key]}" for key in fields)]
+def _response_head(response: requests.Response) -> bytes:
+    fields: Mapping[str, Any] = response.raw.headers
+    lines = [f"HTTP/1.1 {response.status_code} {response.reason or ''}", *(f"{key}: {fields[key]}" for key in fields)]
     return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
 
 
 def _fault(error: Exception, exchange: Exchange, connect_s: float, limit_s: float) -> tuple[RequestStatus, str]:
     causes = list(_causes(error))
     if any(isinstance(cause, NewConnectionError) for cause in causes):
-        return _unsent(exchange, "disconnected", f"no connection: {_words(causes)}")
+        return _not_sent(exchange, "disconnected", f"no connection: {_innermost_error_text(causes)}")
     if any(isinstance(cause, (ConnectTimeoutError, requests.ConnectTimeout)) for cause in causes):
-        return _unsent(exchange, "timeout", f"no connection within {connect_s:g} s")
+        return _not_sent(exchange, "timeout", f"no connection within {connect_s:g} s")
     if any(isinstance(cause, (ReadTimeoutError, requests.ReadTimeout, TimeoutError)) for cause in causes):
         return "timeout", f"nothing came for {limit_s:g} s"
     if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.InvalidHeader)):
-        return _unsent(exchange, "error", f"{_words(causes)}")
+        return _not_sent(exchange, "error", f"{_innermost_error_text(causes)}")
     where = "within the answer" if exchange.log else "before the answer"
-    return "disconnected", f"{_words(causes)} {where}"
+    return "disconnected", f"{_innermost_error_text(causes)} {where}"
 
 
-def _unsent(exchange: Exchange, status: RequestStatus, words: str) -> tuple[RequestStatus, str]:
+def _not_sent(exchange: Exchange, status: RequestStatus, error: str) -> tuple[RequestStatus, str]:
+    """Fault of a request that was never sent."""
     exchange.sent_s = None
-    return status, words
+    return status, error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what is wrapped in it, outermost first."""
+    """Yield the error and what is wrapped in it, outermost first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -147,8 +148,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         error = inner
 
 
-def _words(causes: list[BaseException]) -> str:
-    """The innermost error, which says what happened."""
+def _innermost_error_text(causes: list[BaseException]) -> str:
+    """Text of the innermost error, which says what happened."""
     last = causes[-1]
     text = getattr(last, "strerror", None) or str(last) or type(last).__name__
     return f"{text[:1].lower()}{text[1:200]}"

@@ -1,4 +1,4 @@
-"""The shape of a load: how many requests, when, and how long to wait for their answers."""
+"""Shape of a load: how many requests, when, and how long to wait for their answers."""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Kind = Literal["stream", "requests", "parallel"]
-"""Which client: this package's own core, threads with the `requests` library, or GNU parallel with curl."""
+"""Kind of client: this package's own core, threads with the `requests` library, or GNU parallel with curl."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """A number of threads of work; each sends its next request when its last one has ended.
+    """Closed loop: a number of threads of work; each sends its next request when its last one has ended.
 
     The load ends after `count` requests, or when `duration_s` is over (what is in flight then may end), whichever comes
     first; with neither, when every request was sent once. More requests than given: from the first again.
@@ -34,7 +34,7 @@ class ClosedLoop:
 
 @dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """Requests at planned times, in seconds after the start, whatever the answers do. See `arrivals` for plans.
+    """Open loop: requests at planned times, in seconds after the start, whatever the answers do. See `arrivals` for plans.
 
     Raises:
         ValueError: when the plan is empty, not in order, or negative.
@@ -57,7 +57,7 @@ Shape = ClosedLoop | OpenLoop
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in s. A request that runs into one is recorded as a timeout.
+    """Time limits, in s. A request that runs into one is recorded as a timeout.
 
     Raises:
         ValueError: when a number is not positive.

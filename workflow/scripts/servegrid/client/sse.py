@@ -1,31 +1,36 @@
-"""Server-sent events, as the HTML standard reads them (section 9.2.6), with the arrival of each."""
+"""Parse server-sent events as the HTML standard does (section 9.2.6), with the arrival of each."""
 
 import re
 from bisect import bisect_right
 from itertools import accumulate
 
-from servegrid.client.answer import Answer
+from servegrid.client.response import Response
 from servegrid.protocols.events import Events
 
 _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r)")
 
 
-def read_events(answer: Answer) -> Events:
-    """The events of an answer; what follows the last empty line is no event."""
-    pieces = answer.body.split(b"\n\n")
-    return _plain(answer, pieces) if is_plain(answer.body, pieces) else _any(answer)
+def read_events(response: Response) -> Events:
+    """Events of a response; what follows the last empty line is no event."""
+    pieces = response.body.split(b"\n\n")
+    return (
+        _read_one_line_events(response, pieces)
+        if has_one_line_per_event(response.body, pieces)
+        else _read_any_events(response)
+    )
 
 
-def is_plain(body: bytes, pieces: list[bytes]) -> bool:
-    """Whether every event is one `data: ` line that ends in two line feeds, as nearly all servers write them."""
+def has_one_line_per_event(body: bytes, pieces: list[bytes]) -> bool:
+    """Whether every event is one `data: ` line followed by two line feeds, as nearly all servers write them."""
     if b"\r" in body or body.count(b"\n") - pieces[-1].count(b"\n") != 2 * (len(pieces) - 1):
         return False
     return {piece[:6] for piece in pieces[:-1]} <= {b"data: "} and b"data: " not in pieces
 
 
-def _plain(answer: Answer, pieces: list[bytes]) -> Events:
-    events, times_s, body_ends = Events(), answer.times_s, answer.body_ends
+def _read_one_line_events(response: Response, pieces: list[bytes]) -> Events:
+    """Events of a body with one line per event."""
+    events, times_s, body_ends = Events(), response.times_s, response.body_ends
     events.data = [piece[6:] for piece in pieces[:-1]]
     ends = list(accumulate([len(data) + 8 for data in events.data]))
     first = bisect_right(body_ends, 0)  # reads before it brought the header only
@@ -40,24 +45,25 @@ def _plain(answer: Answer, pieces: list[bytes]) -> Events:
     return events
 
 
-def _any(answer: Answer) -> Events:
-    events, data, kind = Events(), list[bytes](), ""
-    start = len(_BOM) if answer.body.startswith(_BOM) else 0
+def _read_any_events(response: Response) -> Events:
+    """Events of any body, line by line."""
+    events, data, event_type = Events(), list[bytes](), ""
+    start = len(_BOM) if response.body.startswith(_BOM) else 0
     # a last line that never ends is not looked at: the pattern would go through it once from each of its bytes
-    last = max(answer.body.rfind(b"\n"), answer.body.rfind(b"\r"))
-    for match in _LINE.finditer(answer.body, start, last + 1):
+    last = max(response.body.rfind(b"\n"), response.body.rfind(b"\r"))
+    for match in _LINE.finditer(response.body, start, last + 1):
         line = match[1]
         if not line:
             if data:
                 # CR alone ends a line, so that a line feed still to come would not be waited for
                 end = match.end() - (match[2] == b"\r\n")
-                events.add(answer.arrival_s(end), b"\n".join(data), kind)
-            data, kind = [], ""
+                events.add(response.arrival_s(end), b"\n".join(data), event_type)
+            data, event_type = [], ""
             continue
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
             data.append(value)
         elif name == b"event":
-            kind = value.decode(errors="replace")
+            event_type = value.decode(errors="replace")
     return events

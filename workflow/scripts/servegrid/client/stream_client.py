@@ -1,4 +1,4 @@
-"""A load, or one worker's share of it, carried out in this process."""
+"""Client `stream`: run a load, or one worker's share of it, in this process."""
 
 import gc
 import resource
@@ -19,27 +19,27 @@ from servegrid.util.clock import now_s
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a worker has to know."""
+    """A load, or a worker's share of it, with all that is needed to run it."""
 
     endpoint: Endpoint
     address: tuple[str, int]
     requests: Sequence[Request]
     shape: Shape
     timeouts: Timeouts
-    answer_limit: Callable[[int], int]  # bytes that an answer of so many tokens may have,
-    answer_bytes: int | None = None  # unless the user says how many
+    answer_limit: Callable[[int], int]  # default largest size of an answer of so many tokens, in bytes
+    answer_bytes: int | None = None  # largest size as the user wants it
     worker: int = 0
     workers: int = 1
     kind: Kind = "stream"
     transport: Transport = "http"
 
-    def room(self, request: Request) -> int:
-        """Bytes that the answer to a request may have."""
+    def answer_limit_bytes(self, request: Request) -> int:
+        """Largest size of the answer to a request, in bytes."""
         return self.answer_bytes or self.answer_limit(request.max_tokens)
 
 
-class Tally(Protocol):
-    """How far a load is."""
+class LoadCounts(Protocol):
+    """Counts of a running load."""
 
     sent: int
     failed: int
@@ -47,8 +47,8 @@ class Tally(Protocol):
 
 
 @dataclass(slots=True)
-class Carried:
-    """What came of it."""
+class JobResult:
+    """Result of a job, with what interrupted it."""
 
     exchanges: list[Exchange]
     spool: Spool
@@ -56,42 +56,46 @@ class Carried:
     interrupted_by: BaseException | None = None
 
 
-Watch = Callable[[Tally], str | None]
-"""Called every 0.05 s; words end the load at once."""
+Watch = Callable[[LoadCounts], str | None]
+"""Function called every 0.05 s with the counts; a text that it returns ends the load at once, as the reason."""
 
 Start = Callable[[Loop, Begin], None]
-"""Called when all is prepared; it calls back, at once or later, with the instant to begin, in s of the monotonic clock."""
+"""Function called when all is prepared; it calls back, at once or later, with the instant to begin, in s of the monotonic clock."""
 
 
-def at_once(_loop: Loop, begin: Begin) -> None:
-    """Begin now."""
+def start_now(_loop: Loop, begin: Begin) -> None:
+    """Begin the load now."""
     begin(now_s())
 
 
-def carry_out(job: Job, watch: Watch, start: Start = at_once) -> Carried:
-    """Carry the job out. An exception from a signal handler ends it at once; what was recorded until then is kept, and the
-    exception handed back.
-    """
-    target = Target(job.address, job.endpoint.head(), job.endpoint.tls(), job.endpoint.host)
-    allow_many_files()
+def run_job(job: Job, watch: Watch, start: Start = start_now) -> JobResult:
+    """Run the job. An exception from a signal handler ends it at once; it is returned with what was recorded until then."""
+    target = Target(job.address, job.endpoint.request_head(), job.endpoint.tls(), job.endpoint.host)
+    raise_open_file_limit()
     loop = Loop()
     driver = Driver(
-        loop, target, pacing(job.shape, job.requests, job.worker, job.workers), job.timeouts, job.room, watch
+        loop,
+        target,
+        pacing(job.shape, job.requests, job.worker, job.workers),
+        job.timeouts,
+        job.answer_limit_bytes,
+        watch,
     )
     interruption: BaseException | None = None
-    with no_collection():
+    with gc_paused():
         try:
             driver.run(lambda begin: start(loop, begin))
         except BaseException as error:
             interruption = error
             driver.break_off("cancelled", f"the load was broken off ({type(error).__name__})")
     loop.close()
-    return Carried(driver.exchanges, driver.spool, driver.cpu_s, interruption)
+    return JobResult(driver.exchanges, driver.spool, driver.cpu_s, interruption)
 
 
 @contextmanager
-def no_collection() -> Iterator[None]:
-    """No garbage collection: it would hold up reading for milliseconds, and afterwards go through all records again and again.
+def gc_paused() -> Iterator[None]:
+    """Pause garbage collection, which would delay reads by milliseconds, and later scan all records again and again.
+
     A load leaves few cycles to collect.
     """
     was_enabled = gc.isenabled()
@@ -106,8 +110,8 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def allow_many_files() -> None:
-    """Raise the limit of open files, thus of connections, as far as the system lets us."""
+def raise_open_file_limit() -> None:
+    """Raise the limit of open files, thus of connections, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,26 +1,27 @@
-"""A connection under TLS."""
+"""Connections under TLS."""
 
 import ssl
 from typing import Any
 
-from servegrid.client.connection import Connection, Owner, TlsError
+from servegrid.client.connection import Connection, ConnectionOwner, TlsError
 from servegrid.client.loop import READ, WRITE
 
 
 class TlsConnection(Connection):
-    """As `Connection`, with a handshake before the first request."""
+    """A `Connection` with a TLS handshake before the first request."""
 
     __slots__ = ("_context", "_host", "_tls")
 
-    def __init__(self, owner: Owner, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, owner: ConnectionOwner, context: ssl.SSLContext, host: str) -> None:
         super().__init__(owner)
         self._context = context
         self._host = host
         self._tls: ssl.SSLSocket
 
-    def _open(self) -> None:
+    def _on_tcp_connected(self) -> None:
+        """Start the TLS handshake."""
         assert self.socket is not None
-        self._owner.loop.forget(self.fd)
+        self._owner.loop.unwatch(self.fd)
         try:
             self._tls = self._context.wrap_socket(
                 self.socket, server_hostname=self._host, do_handshake_on_connect=False
@@ -31,23 +32,23 @@ class TlsConnection(Connection):
         self.socket = self._tls
         self._read = self._decrypt
         self.fd = self._tls.fileno()
-        self._shake_hands(0)
+        self._continue_handshake(0)
 
     def fail_to_connect(self, error: Exception) -> None:
-        """Give up connecting; TLS's own errors are put into words."""
+        """As `Connection.fail_to_connect`; errors of TLS become TlsError."""
         if isinstance(error, ssl.SSLCertVerificationError):
             error = TlsError(f"TLS: {error.verify_message}")
         elif isinstance(error, ssl.SSLError):
             error = TlsError(f"TLS: {error.reason or error}")
         super().fail_to_connect(error)
 
-    def _shake_hands(self, _mask: int) -> None:
+    def _continue_handshake(self, _mask: int) -> None:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            self._owner.loop.watch(self.fd, READ, self._shake_hands)
+            self._owner.loop.watch(self.fd, READ, self._continue_handshake)
         except ssl.SSLWantWriteError:
-            self._owner.loop.watch(self.fd, WRITE, self._shake_hands)
+            self._owner.loop.watch(self.fd, WRITE, self._continue_handshake)
         except (OSError, ValueError) as error:
             self.fail_to_connect(error)
         else:
@@ -66,7 +67,7 @@ class TlsConnection(Connection):
             raise BlockingIOError from None
 
     def receive(self, mask: int) -> None:
-        """Read all that is decrypted: the poller does not see what TLS holds back."""
+        """Read all decrypted data: the poller does not see what the TLS layer has buffered."""
         super().receive(mask)
         while self.socket is not None and self._tls.pending():
             super().receive(mask)

@@ -1,4 +1,4 @@
-"""Several worker processes for one load. Each is a fresh interpreter: no threads, locks or memory come along."""
+"""Run a load in several worker processes. Each is a fresh interpreter: no threads, locks or memory are inherited."""
 
 import os
 import pickle
@@ -17,7 +17,7 @@ from servegrid.protocols.base import Protocol
 from servegrid.records.request import RequestRecord
 from servegrid.util.clock import now_s
 
-START_IN_S = 0.02  # from the word to begin to the common start
+START_DELAY_S = 0.02  # from the command to start to the common start
 _POLL_S = 0.05
 _ROOT = Path(__file__).parents[2]
 
@@ -25,12 +25,12 @@ Report = Callable[[int, int, int], None]
 
 
 class WorkerError(RuntimeError):
-    """A worker process died; says how."""
+    """A worker process died; says with which status and output."""
 
 
 @dataclass(slots=True)
 class _Worker:
-    """A worker as its parent sees it."""
+    """A worker process, seen from its parent."""
 
     process: "subprocess.Popen[bytes]"
     result: Path
@@ -38,10 +38,10 @@ class _Worker:
     counts: tuple[int, int, int] = (0, 0, 0)
     ready: bool = False
     done: bool = False
-    rest: bytes = b""
+    incomplete: bytes = b""
 
-    def say(self, line: str) -> None:
-        """Send one line; a worker that is gone is found out elsewhere."""
+    def send(self, line: str) -> None:
+        """Send one line; that a worker is gone is noticed elsewhere."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(line.encode() + b"\n")
@@ -50,30 +50,30 @@ class _Worker:
             return
 
     def read(self) -> None:
-        """Take in what it said."""
+        """Read lines of the worker."""
         assert self.process.stdout is not None
-        said = os.read(self.process.stdout.fileno(), 65536)
-        if not said and not self.done:
+        output = os.read(self.process.stdout.fileno(), 65536)
+        if not output and not self.done:
             self.fail()
-        *lines, self.rest = (self.rest + said).split(b"\n")
+        *lines, self.incomplete = (self.incomplete + output).split(b"\n")
         for line in lines:
-            word, *numbers = line.split()
-            self.ready |= word == b"ready"
-            self.done |= word == b"done"
-            if word == b"counts":
+            keyword, *numbers = line.split()
+            self.ready |= keyword == b"ready"
+            self.done |= keyword == b"done"
+            if keyword == b"counts":
                 self.counts = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
 
     def fail(self) -> None:
-        """Raise what it said before it died."""
+        """Raise WorkerError with the worker's last output."""
         status = self.process.wait()
         self.errors.seek(0)
-        said = self.errors.read()[-2000:].decode(errors="replace").strip()
-        raise WorkerError(f"a worker of the load client ended with status {status}: {said or 'it said nothing'}")
+        output = self.errors.read()[-2000:].decode(errors="replace").strip()
+        raise WorkerError(f"a worker of the load client ended with status {status}: {output or 'it said nothing'}")
 
 
 @dataclass(slots=True)
-class _Team:
-    """All workers of a load."""
+class _WorkerPool:
+    """The worker processes of a load."""
 
     workers: list[_Worker] = field(default_factory=list)
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -83,16 +83,16 @@ class _Team:
         assert worker.process.stdout is not None
         self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def listen(self) -> None:
-        """Take in what any of them says, for a moment."""
+    def read_lines(self) -> None:
+        """Read lines of all workers, for up to _POLL_S."""
         for key, _ in self.selector.select(_POLL_S):
             key.data.read()
             if key.data.done:
                 self.selector.unregister(key.fileobj)
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         for worker in self.workers:
-            worker.say(line)
+            worker.send(line)
 
     def end(self) -> None:
         for worker in self.workers:
@@ -103,27 +103,27 @@ class _Team:
         self.selector.close()
 
 
-def share_out(
+def run_in_workers(
     job: Job, protocol: Protocol, report: Report, stop: threading.Event
 ) -> tuple[list[tuple[int, RequestRecord]], float, BaseException | None]:
-    """Carry the job out in `job.workers` processes: records in order of requests, CPU seconds of all, and what interrupted it.
+    """Run the job in `job.workers` processes; return records in order of requests, CPU seconds of all, and what interrupted it.
 
     Raises:
         WorkerError: when one of them dies.
     """
-    team = _Team()
+    pool = _WorkerPool()
     with tempfile.TemporaryDirectory(prefix="servegrid-load-") as folder:
         try:
             for number in range(job.workers):
-                team.add(_launch(Path(folder, str(number))))
+                pool.add(_launch(Path(folder, str(number))))
             for number, worker in enumerate(
-                team.workers
+                pool.workers
             ):  # not before all have been launched: each reads when it is ready
-                _tell(worker, replace(job, worker=number), protocol)
-            interruption = _conduct(team, report, stop)
-            return *_gather(team), interruption
+                _send_job(worker, replace(job, worker=number), protocol)
+            interruption = _run_all(pool, report, stop)
+            return *_collect_results(pool), interruption
         finally:
-            team.end()
+            pool.end()
 
 
 def _launch(result: Path) -> _Worker:
@@ -138,7 +138,7 @@ def _launch(result: Path) -> _Worker:
     return _Worker(process, result, errors)
 
 
-def _tell(worker: _Worker, job: Job, protocol: Protocol) -> None:
+def _send_job(worker: _Worker, job: Job, protocol: Protocol) -> None:
     assert worker.process.stdin is not None
     task = pickle.dumps((job, protocol, worker.result), protocol=5)
     try:
@@ -148,35 +148,35 @@ def _tell(worker: _Worker, job: Job, protocol: Protocol) -> None:
         worker.fail()
 
 
-def _conduct(team: _Team, report: Report, stop: threading.Event) -> BaseException | None:
-    """Start all together, pass counts on, and stop them when told."""
+def _run_all(pool: _WorkerPool, report: Report, stop: threading.Event) -> BaseException | None:
+    """Start all workers together, report their counts, and stop them when asked to."""
     interruption: BaseException | None = None
     started = stopped = False
-    while not all(worker.done for worker in team.workers):
+    while not all(worker.done for worker in pool.workers):
         try:
-            if not started and all(worker.ready for worker in team.workers):
+            if not started and all(worker.ready for worker in pool.workers):
                 started = True
-                team.say(f"start {now_s() + START_IN_S!r}")
+                pool.send(f"start {now_s() + START_DELAY_S!r}")
             if stop.is_set() and not stopped:
                 stopped = True
-                team.say("stop")
-            team.listen()
-            report(*map(sum, zip(*(worker.counts for worker in team.workers), strict=True)))
+                pool.send("stop")
+            pool.read_lines()
+            report(*map(sum, zip(*(worker.counts for worker in pool.workers), strict=True)))
         except WorkerError:
             raise
         except BaseException as error:
             if interruption is not None:  # asked twice: at once
                 raise
             interruption, stopped = error, True
-            team.say("stop")
+            pool.send("stop")
     return interruption
 
 
-def _gather(team: _Team) -> tuple[list[tuple[int, RequestRecord]], float]:
+def _collect_results(pool: _WorkerPool) -> tuple[list[tuple[int, RequestRecord]], float]:
     parts: list[list[tuple[int, RequestRecord]]] = []
     cpu_s = 0.0
-    for worker in team.workers:
-        found: Any = pickle.loads(worker.result.read_bytes())
-        parts.append(found[0])
-        cpu_s += found[1]
+    for worker in pool.workers:
+        records_and_cpu_s: Any = pickle.loads(worker.result.read_bytes())
+        parts.append(records_and_cpu_s[0])
+        cpu_s += records_and_cpu_s[1]
     return sorted((pair for part in parts for pair in part), key=lambda pair: pair[0]), cpu_s

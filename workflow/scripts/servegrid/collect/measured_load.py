@@ -15,7 +15,7 @@ from servegrid.metrics.telemetry import Samples, Window, hardware_columns, serve
 from servegrid.metrics.texts import ANSWERS, Answers
 from servegrid.records.paths import launch_folder
 from servegrid.records.schema import read_table
-from servegrid.util.files import read_json, state
+from servegrid.util.files import fingerprint, read_json
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Measured:
     def answers(self) -> Answers:
         """Its texts, to be compared."""
         path = self.folder / "requests.parquet"
-        return Answers(_answers(path, state(path)), self.folder)
+        return Answers(_answers(path, fingerprint(path)), self.folder)
 
     @cached_property
     def launch(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid.util.code_digest import ROOT, code_digest
-from servegrid.util.files import state, write_atomic
+from servegrid.util.files import fingerprint, write_atomic
 from servegrid.util.identity import digest
 
 
@@ -56,7 +56,7 @@ class RowCache:
 
 
 def _key(what: Any, files: Iterable[Path]) -> str:
-    return digest([code_digest(ROOT / "collect.py"), what, [state(path) for path in files]], 32)
+    return digest([code_digest(ROOT / "collect.py"), what, [fingerprint(path) for path in files]], 32)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from servegrid import engines
-from servegrid.client.calibration import file_name
+from servegrid.client.calibration import calibration_file
 from servegrid.config import EngineConfig
 from servegrid.consult.finding import Finding
 from servegrid.host import describe
@@ -150,7 +150,7 @@ def _check_prompts(grid: Grid) -> Iterator[Finding]:
         yield Finding("good", "prompts", f"{prompts.count} generated on this machine")
         return
     try:
-        count = len(prompt_files.read(Path(prompts.source)))
+        count = len(prompt_files.read_prompts(Path(prompts.source)))
     except (prompt_files.PromptFileError, OSError) as error:
         yield Finding("miss", "prompts", str(error), "correct the file")
         return
@@ -165,7 +165,7 @@ def _check_clients(grid: Grid) -> Iterator[Finding]:
         if reason := grid.resolved.absent_clients.get(kind):
             yield Finding("note", f"client {kind}", reason, "its points become rows with status absent until then")
             continue
-        is_calibrated = (Path(grid.config.pathvars.resources) / file_name(kind)).exists()
+        is_calibrated = (Path(grid.config.pathvars.resources) / calibration_file(kind)).exists()
         yield Finding(
             "good", f"client {kind}", "calibrated on this host" if is_calibrated else "will be calibrated first"
         )

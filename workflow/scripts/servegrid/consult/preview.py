@@ -16,7 +16,7 @@ from servegrid.plan.grid import Grid, Session
 from servegrid.plan.pending import pending_loads
 from servegrid.plan.repeats import needed_sessions
 from servegrid.results import columns
-from servegrid.util.terminal import duration
+from servegrid.util.terminal import format_duration
 
 MAX_LINES = 60
 _ABOVE_LIMIT = {"queue": "requests will queue", "reject": "{name} will refuse requests"}
@@ -162,4 +162,4 @@ def _duration_lines(grid: Grid) -> Iterator[str]:
     elif not open_loads:
         yield "Everything is measured; only tables, figures and the report may have to be made."
     else:
-        yield f"To measure: {at_most}{open_loads} loads, {at_most}about {duration(seconds)} ({history.basis})."
+        yield f"To measure: {at_most}{open_loads} loads, {at_most}about {format_duration(seconds)} ({history.basis})."

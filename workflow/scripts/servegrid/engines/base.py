@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from servegrid.engines.speculation import TRAINED, Speculation
-from servegrid.util.identity import aside, later
+from servegrid.util.identity import added_field, unhashed_field
 
 Option = str | int | float | None
 CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
@@ -27,8 +27,8 @@ class ModelRef:
     checkpoint: str
     folder: str
     gguf: Mapping[str, str] = field(default_factory=dict)
-    quantized: Mapping[str, str] | None = later(None)
-    speculators: Mapping[str, str] | None = later(None)
+    quantized: Mapping[str, str] | None = added_field(None)
+    speculators: Mapping[str, str] | None = added_field(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,17 @@ class ServerSpec:
     command: tuple[str, ...] | None = None
     url: str | None = None
     served_model: str | None = None
-    image: str | None = later(None)
-    memory_limit: str | None = later(None)  # of a container
-    protocol: str | None = later(None)  # None: the engine's first
-    memory_fraction: float | None = later(
+    image: str | None = added_field(None)
+    memory_limit: str | None = added_field(None)  # of a container
+    protocol: str | None = added_field(None)  # None: the engine's first
+    memory_fraction: float | None = added_field(
         None
     )  # of the device's memory, for weights and cache together; None: the engine's own
-    tensor_parallel: int = later(1)
-    replicas: int = later(1)
-    sharing: int = later(1)  # servers on the same device
-    balancer: str | None = later(None)  # None: a single server
-    api_key_env: str | None = aside(None)  # variable of the shell that holds the API key
+    tensor_parallel: int = added_field(1)
+    replicas: int = added_field(1)
+    sharing: int = added_field(1)  # servers on the same device
+    balancer: str | None = added_field(None)  # None: a single server
+    api_key_env: str | None = unhashed_field(None)  # variable of the shell that holds the API key
 
     @property
     def copies(self) -> int:

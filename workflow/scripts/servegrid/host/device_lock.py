@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from servegrid.util.identity import readable
+from servegrid.util.identity import readable_name
 
 
 class DeviceBusy(Exception):
@@ -24,7 +24,7 @@ def hold_device(device: str, wait_s: float = 30.0) -> Iterator[int]:
     Raises:
         DeviceBusy: when another measurement still holds it after `wait_s` seconds.
     """
-    path = Path(tempfile.gettempdir()) / f"servegrid-device-{readable(device)}.lock"
+    path = Path(tempfile.gettempdir()) / f"servegrid-device-{readable_name(device)}.lock"
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _acquire(handle, path, device, wait_s)

@@ -39,7 +39,7 @@ def gpu_uuids(device: Device) -> list[str]:
 def _npu_names(numbers: list[int]) -> list[str]:
     from servegrid.telemetry import rbln_smi
 
-    names_by_number = {npu.number: npu.name for npu in rbln_smi.ask().npus}
+    names_by_number = {npu.number: npu.name for npu in rbln_smi.query().npus}
     if missing := [number for number in numbers if number not in names_by_number]:
         listed = ", ".join(map(str, names_by_number)) or "none"
         raise LookupError(f"no NPU {', '.join(map(str, missing))} here (there is: {listed})")
@@ -56,8 +56,8 @@ def _cuda_uuids(device: Device) -> list[str]:
     from servegrid.telemetry import nvml
 
     if selectors := device.uuids or device.ids:
-        return [nvml.find(selector).uuid for selector in selectors]
-    gpus = nvml.list_devices()
+        return [nvml.find_gpu(selector).uuid for selector in selectors]
+    gpus = nvml.list_gpus()
     matching = [gpu for gpu in gpus if device.name is None or device.name.lower() in gpu.name.lower()]
     if not matching:
         present = ", ".join(gpu.name for gpu in gpus) or "none"
@@ -73,7 +73,7 @@ def _unreachable_text() -> str:
     """Text that names the GPUs that the driver counts but that do not answer; empty if there are none."""
     from servegrid.telemetry import nvml
 
-    return "".join(f"; GPU {index} does not answer: {reason}" for index, reason in nvml.unreachable().items())
+    return "".join(f"; GPU {index} does not answer: {reason}" for index, reason in nvml.silent_gpus().items())
 
 
 def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
@@ -82,14 +82,14 @@ def describe_gpus(uuids: list[str]) -> list[dict[str, Any]]:
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        matching = [npu for npu in rbln_smi.ask().npus if npu.name in npus]
+        matching = [npu for npu in rbln_smi.query().npus if npu.name in npus]
         return [asdict(npu) | {"name": npu.model, "device": npu.name} for npu in matching]
     if not gpus:
         return []
     from servegrid.telemetry import nvml
 
-    with nvml.driver():
-        return [asdict(nvml.find(uuid)) for uuid in gpus]
+    with nvml.nvml_session():
+        return [asdict(nvml.find_gpu(uuid)) for uuid in gpus]
 
 
 def why_busy(uuids: list[str]) -> str | None:
@@ -98,15 +98,15 @@ def why_busy(uuids: list[str]) -> str | None:
     if npus:
         from servegrid.telemetry import rbln_smi
 
-        state = rbln_smi.ask()
+        state = rbln_smi.query()
         numbers = {npu.number for npu in state.npus if npu.name in npus}
         users = [(number, pid, command) for number, pid, command in state.users if number in numbers]
         return "; ".join(f"NPU {number} is in use by {command} (pid {pid})" for number, pid, command in users) or None
     if not gpus:
         return None
-    from servegrid.telemetry.idle import occupancy
+    from servegrid.telemetry.occupancy import gpu_occupancy
 
-    return "; ".join(refusal for uuid in uuids if (refusal := occupancy(uuid).refusal)) or None
+    return "; ".join(refusal for uuid in uuids if (refusal := gpu_occupancy(uuid).refusal)) or None
 
 
 def memory_used(uuids: list[str]) -> dict[str, int | None]:
@@ -116,7 +116,7 @@ def memory_used(uuids: list[str]) -> dict[str, int | None]:
         return {}
     from servegrid.telemetry import nvml
 
-    with nvml.driver():
+    with nvml.nvml_session():
         return {uuid: nvml.memory_used(uuid) for uuid in gpus}
 
 
@@ -124,9 +124,9 @@ def wait_memory_back(before: dict[str, int | None]) -> list[str]:
     """Wait until each GPU's memory is back to what it was before the launch; return a line for each where it is not."""
     if not before:
         return []
-    from servegrid.telemetry import idle
+    from servegrid.telemetry import occupancy
 
-    waits = {uuid: idle.wait_memory_back(uuid, used) for uuid, used in before.items() if used is not None}
+    waits = {uuid: occupancy.wait_memory_back(uuid, used) for uuid, used in before.items() if used is not None}
     late = {uuid: wait for uuid, wait in waits.items() if wait.back is False}
     return [
         f"{uuid} still holds {wait.used_bytes} bytes {wait.waited_s:.0f} s after the stop"

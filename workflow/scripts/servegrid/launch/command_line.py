@@ -13,8 +13,8 @@ from servegrid.launch import balancer, layout
 from servegrid.launch.container import describe_container, docker_run_command
 from servegrid.telemetry.npu import is_npu
 from servegrid.util.hub import is_hub_name
-from servegrid.util.identity import digest, readable
-from servegrid.util.secret_env import assignment, is_secret, reference
+from servegrid.util.identity import digest, readable_name
+from servegrid.util.secret_env import is_secret, secret_variable, shell_assignment
 
 BALANCER_EXTRA_TIMEOUT_S = 60.0  # how much longer a balancer waits than the client
 NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at launch
@@ -22,7 +22,7 @@ NOMINAL_PORT = 8080  # stands in a plan for the free ports that are chosen at la
 
 def environment_folder(spec: ServerSpec) -> str:
     """Folder of the engine's virtual environment, below the folder of resources; named by its lock file and that file's hash."""
-    return f"envs/{readable(engines.get(spec.engine).lock(spec.kind))}-{digest(spec.version, 8)}"
+    return f"envs/{readable_name(engines.get(spec.engine).lock(spec.kind))}-{digest(spec.version, 8)}"
 
 
 def needed_files(spec: ServerSpec, resources: Path) -> dict[str, Path]:
@@ -84,13 +84,13 @@ def shell_line(spec: ServerSpec, resources: Path, launch: Launch, gpus: Sequence
         return f"# runs already at {spec.url}"
     if spec.runtime == "docker":
         renamed_secrets = [
-            assignment(name, value)
+            shell_assignment(name, value)
             for name, value in server_environment(spec).items()
             if _is_renamed_secret(name, value)
         ]
         return " ".join([*renamed_secrets, shlex.join(command_line(spec, resources, launch, gpus))])
     variables = [
-        assignment(name, value) for name, value in {**gpu_environment(gpus), **server_environment(spec)}.items()
+        shell_assignment(name, value) for name, value in {**gpu_environment(gpus), **server_environment(spec)}.items()
     ]
     return " ".join([*variables, shlex.join(command_line(spec, resources, launch))])
 
@@ -111,7 +111,7 @@ def gpu_environment(gpus: Sequence[str]) -> dict[str, str]:
 
 def _is_renamed_secret(name: str, value: str) -> bool:
     """Whether this is a secret that the shell holds under another name than the server reads."""
-    return is_secret(name) and reference(name, value) != name
+    return is_secret(name) and secret_variable(name, value) != name
 
 
 def server_environment(spec: ServerSpec) -> Mapping[str, str]:

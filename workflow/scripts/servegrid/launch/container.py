@@ -10,7 +10,7 @@ from servegrid import engines
 from servegrid.engines.base import CACHE_FOLDER, Container, Launch, ServerSpec
 from servegrid.telemetry.npu import is_npu
 from servegrid.util.hub import is_hub_name
-from servegrid.util.identity import readable
+from servegrid.util.identity import readable_name
 from servegrid.util.secret_env import is_secret
 
 ALL_INTERFACES = "0.0.0.0"  # the daemon publishes the port on the host's 127.0.0.1 alone
@@ -51,7 +51,7 @@ def describe_container(
         environment=({"XDG_CACHE_HOME": CACHE_FOLDER} if needs.cache == CACHE_FOLDER else {}) | dict(variables),
         gpus=tuple(gpu for gpu in gpus if not is_npu(gpu)),
         needs=needs,
-        cache_volume=f"servegrid-{readable(spec.engine)}-cache" if needs.cache else None,
+        cache_volume=f"servegrid-{readable_name(spec.engine)}-cache" if needs.cache else None,
         memory_limit=spec.memory_limit,
     )
 

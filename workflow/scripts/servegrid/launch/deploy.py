@@ -19,7 +19,7 @@ from servegrid.launch.command_line import (
     shell_line,
 )
 from servegrid.launch.container import ContainerRun, describe_container
-from servegrid.util.secret_env import is_secret, reference
+from servegrid.util.secret_env import is_secret, secret_variable
 
 REQUEST_TIMEOUT_S = 600.0  # what a balancer lets a request take
 
@@ -93,7 +93,9 @@ def compose_file(run: ContainerRun) -> str:
         "volumes": [f"{path}:{path}:ro" for path in run.mounts]
         + ([f"{run.cache_volume}:{needs.cache}"] if run.cache_volume else []),
         "environment": {
-            name: f"${{{reference(name, value)}}}" if value is None or is_secret(name) else value.replace("$", "$$")
+            name: f"${{{secret_variable(name, value)}}}"
+            if value is None or is_secret(name)
+            else value.replace("$", "$$")
             for name, value in run.environment.items()
         },
         "init": True,

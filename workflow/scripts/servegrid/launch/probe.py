@@ -8,7 +8,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError
 
-from servegrid.util.http_body import TooLong, whole
+from servegrid.util.http_body import BodyTooLong, read_body
 
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 4 * 2**20
@@ -31,7 +31,7 @@ def get_text(url: str, headers: Mapping[str, str]) -> tuple[int | None, str]:
             options: Any = {"timeout": _TIMEOUT_S, "allow_redirects": False, "stream": True}
             with session.get(url, headers=dict(headers), **options) as answer:
                 return answer.status_code, _body_text(answer) if answer.ok else f"HTTP {answer.status_code}"
-    except TooLong as error:
+    except BodyTooLong as error:
         return None, str(error)
     except TimeoutError:
         return None, f"no end of the answer within {_TIMEOUT_S:g} s"
@@ -40,7 +40,7 @@ def get_text(url: str, headers: Mapping[str, str]) -> tuple[int | None, str]:
 
 
 def _body_text(answer: requests.Response) -> str:
-    body = whole(partial(answer.raw.read1, decode_content=True), _MAX_BYTES, _TIMEOUT_S)
+    body = read_body(partial(answer.raw.read1, decode_content=True), _MAX_BYTES, _TIMEOUT_S)
     return body.decode("utf-8", "replace")
 
 

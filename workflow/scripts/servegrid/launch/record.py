@@ -11,7 +11,7 @@ from servegrid.launch import layout
 from servegrid.launch.balancer import Balancer
 from servegrid.launch.command_line import command_line, server_environment
 from servegrid.launch.docker.image_record import read_image_record
-from servegrid.util.secret_env import hidden
+from servegrid.util.secret_env import redacted
 
 
 def launch_record(
@@ -25,7 +25,7 @@ def launch_record(
         "image": asdict(image) if image else None,
         "image_digest": image.provenance if image else None,
         "url": spec.url,
-        "environment": hidden(server_environment(spec)) if launches else {},
+        "environment": redacted(server_environment(spec)) if launches else {},
         "ports": launches[0].ports if launches else None,
         **({"copies": copies, "balancer": _balancer_record(balancer)} if balancer else {}),
         "gpus": gpus,

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from servegrid import engines, protocols
-from servegrid.client.calibration import Calibration, file_name
+from servegrid.client.calibration import Calibration, calibration_file
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
 from servegrid.client.request_outcome import LazyTokenizer
-from servegrid.client.run import LoadResult, run
-from servegrid.client.run import Progress as ClientProgress
+from servegrid.client.run import LoadProgress, LoadResult, run
 from servegrid.client.shape import ClosedLoop, Shape, Timeouts
 from servegrid.config import Config
 from servegrid.launch.build import AnyServer
@@ -22,7 +21,7 @@ from servegrid.measure.folders import RunFolders
 from servegrid.plan import load_shape
 from servegrid.plan.grid import Load, Session
 from servegrid.prompts import files as prompt_files
-from servegrid.prompts import words
+from servegrid.prompts import word_source
 from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.protocols.base import GenerationSettings
@@ -45,10 +44,10 @@ class LoadRunner:
         self._model = model  # as the server knows it
         self.engine = engines.get(session.server.spec.engine)
         self.protocol = protocols.get(session.server.spec.protocol or self.engine.protocols[0])
-        self.prompts = prompt_files.read(run_folders.prompts)[: config.prompts.count]
+        self.prompts = prompt_files.read_prompts(run_folders.prompts)[: config.prompts.count]
         kinds = {load.options.client for load in session.loads}
         self._calibrations = {
-            kind: Calibration.read_if_there(run_folders.resources / file_name(kind)) for kind in kinds
+            kind: Calibration.read_or_none(run_folders.resources / calibration_file(kind)) for kind in kinds
         }
         self._tokenizer = run_folders.resources / session.server.spec.model.checkpoint / "tokenizer.json"
         # a server elsewhere has a model of its own, unless the config says that it is this one
@@ -79,7 +78,7 @@ class LoadRunner:
         self._send(load, server, prompts, ClosedLoop(load.threads or slots), label)
 
     def _warm_up_prompts(self, count: int) -> list[Prompt]:
-        source = words.source_for(self._tokenizer if self._tokenizer.exists() else None)
+        source = word_source.word_source_for(self._tokenizer if self._tokenizer.exists() else None)
         prompts = self.config.prompts
         return warmup_prompts(count, 0, source, self.prompts, prompts.input_tokens, min(16, prompts.output_tokens))
 
@@ -92,7 +91,7 @@ class LoadRunner:
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
         server_died = threading.Event()
 
-        def watch(progress: ClientProgress) -> None:
+        def watch(progress: LoadProgress) -> None:
             of_total = f"/{progress.total}" if progress.total else ""
             self.progress.tick(f"{label}: {progress.ended}{of_total} requests")
             if not server.alive:
@@ -148,7 +147,7 @@ class LoadRunner:
         if calibration is None or seconds <= 0 or self.protocol.transport != "http":
             return {"client_share": None, "stamp_late_ms_p99": None}
         chunks = sum(len(record.chunk_offsets_s) for record in result.records)
-        share = calibration.share(len(result.records), chunks, seconds, result.workers)
+        share = calibration.ceiling_share(len(result.records), chunks, seconds, result.workers)
         if load.options.client != "parallel":  # whose processes use several cores
             share = max(share, result.client_cpu_s / (seconds * result.workers))
         return {"client_share": share, "stamp_late_ms_p99": calibration.stamp_late_ms_p99}

@@ -28,7 +28,7 @@ from servegrid.records.schema import FORMAT
 from servegrid.telemetry import Telemetry
 from servegrid.util.clock import now_s, wall_anchor
 from servegrid.util.files import read_json, write_json
-from servegrid.util.secret_env import hidden
+from servegrid.util.secret_env import redacted
 from servegrid.util.terminal import Progress
 
 MAX_IDLE_S = 10.0
@@ -71,7 +71,7 @@ class SessionRun:
             "engine": server.name,
             "gpu": server.gpu,
             "rep": self.session.rep,
-            "server": asdict(server.spec) | {"env": hidden(server.spec.env)},
+            "server": asdict(server.spec) | {"env": redacted(server.spec.env)},
             "host": describe.describe_host(),
             "launches": launches,
         }

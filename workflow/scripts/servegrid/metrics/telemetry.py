@@ -13,7 +13,7 @@ import pandas as pd
 
 from servegrid.engines.base import Metrics
 from servegrid.records.schema import SERVER_METRICS, read_table
-from servegrid.util.files import state
+from servegrid.util.files import fingerprint
 
 GIB = 1024**3
 READ = (
@@ -35,7 +35,7 @@ class Samples:
     def of(cls, launch: Path) -> "Samples":
         """Read the files in the folder `launch`, once for the loads of a session; a file that is missing gives no samples."""
         paths = launch / "telemetry.parquet", launch / "server_metrics.parquet"
-        return _samples(*paths, *map(state, paths))
+        return _samples(*paths, *map(fingerprint, paths))
 
     def window(self, start_s: float, end_s: float) -> "Window":
         """The samples between two instants of the host's clock, in s, and a little before and after."""

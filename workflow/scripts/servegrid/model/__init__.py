@@ -1,1 +1,1 @@
-"""Models: the built-in one, the formats engines want, and what tells one model from another."""
+"""The built-in model, conversion of checkpoints to the formats of engines, and the identity of a model on disk."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servegrid.model.architecture import CONSTANT, FEATURES, FREE, HEAD_DIM, LANES, VERDICTS, Architecture
-from servegrid.model.bits import Floats
+from servegrid.model.frozen_random import Floats
 from servegrid.model.language import DISTANCES
 
 PAIRS = 16  # the fastest of the 32 pairs that RoPE rotates
@@ -33,7 +33,9 @@ TURNS = {
 Literals, because a maths library may round the last bit otherwise on another machine."""
 
 
-def install(weights: dict[str, Floats], architecture: Architecture, lane: float, verdict: Floats) -> None:
+def install_agreement_heads(
+    weights: dict[str, Floats], architecture: Architecture, lane: float, verdict: Floats
+) -> None:
     """Overwrite the first two query heads of layer 0, and the key and value head they share.
 
     Args:
@@ -45,29 +47,29 @@ def install(weights: dict[str, Floats], architecture: Architecture, lane: float,
     query, key, value, output = (weights[f"model.layers.0.self_attn.{name}_proj.weight"] for name in "qkvo")
     strength = np.float32(math.sqrt(SHARPNESS) / lane)
     key[:HEAD_DIM] = 0
-    key[:HEAD_DIM, CONSTANT] = strength * _per_pair(np.ones(PAIRS), np.zeros(PAIRS))
+    key[:HEAD_DIM, CONSTANT] = strength * _rope_vector(np.ones(PAIRS), np.zeros(PAIRS))
     for feature, distance in enumerate(DISTANCES):
         head = slice(feature * HEAD_DIM, (feature + 1) * HEAD_DIM)
         copied = slice(feature * LANES, (feature + 1) * LANES)
         query[head] = 0
-        query[head, CONSTANT] = strength * _turned_back(distance)
+        query[head, CONSTANT] = strength * _query_looking_back(distance)
         value[copied] = 0
         value[copied, FEATURES[feature]] = np.eye(LANES, dtype=np.float32)
         output[:, head] = 0
-        gain = _gain(architecture.agreement[feature], architecture, lane, verdict)
+        gain = _lane_gain(architecture.agreement[feature], architecture, lane, verdict)
         output[VERDICTS[feature], head][:, copied] = np.diag(gain)
 
 
-def _turned_back(distance: int) -> Floats:
-    """A query, [HEAD_DIM], that fits best the constant key that many places back."""
+def _query_looking_back(distance: int) -> Floats:
+    """Query, [HEAD_DIM], whose best match is the constant key `distance` places back."""
     cosines, sines = np.array(TURNS[distance]) / 64
-    return _per_pair(cosines, -sines)
+    return _rope_vector(cosines, -sines)
 
 
-def _per_pair(first: NDArray[np.float64], second: NDArray[np.float64]) -> Floats:
-    """A query or key, [HEAD_DIM], whose first PAIRS pairs are given and whose others count for nothing.
+def _rope_vector(first: NDArray[np.float64], second: NDArray[np.float64]) -> Floats:
+    """Query or key, [HEAD_DIM], whose first PAIRS RoPE pairs are given and whose others are negligible.
 
-    These are not quite zero, since formats with a scale for each row of a matrix may divide by zero for empty rows.
+    The others are not quite zero, since formats with a scale for each row of a matrix may divide by zero for empty rows.
     """
     vector = np.full(HEAD_DIM, 2.0**-10, dtype=np.float32)
     vector[:PAIRS] = first
@@ -76,8 +78,8 @@ def _per_pair(first: NDArray[np.float64], second: NDArray[np.float64]) -> Floats
     return vector
 
 
-def _gain(agreement: float, architecture: Architecture, lane: float, verdict: Floats) -> Floats:
-    """What a copied lane is multiplied by, [LANES], so that the verdict moves a logit by `agreement` successors.
+def _lane_gain(agreement: float, architecture: Architecture, lane: float, verdict: Floats) -> Floats:
+    """Factor of each copied lane, [LANES], with which the verdict moves a logit by `agreement` successors.
 
     A successor's own logit is about hidden - FREE, before scale and norm; LANES verdicts of lane * gain meet weights.
     """

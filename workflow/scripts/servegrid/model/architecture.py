@@ -21,7 +21,7 @@ FREE = CONSTANT + 1
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model's sizes, and how much each of its parts has to say.
+    """Sizes of a model, and the strength of each of its parts.
 
     Attributes:
         name: Names the random draws.

@@ -1,4 +1,4 @@
-"""The built-in model and its draft: made on the machine, byte for byte the same everywhere, nothing downloaded."""
+"""Build the built-in model and its draft model on this machine: byte for byte the same everywhere, nothing downloaded."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ DRAFT_REVISION = _revision(DRAFT_PINS)
 
 
 class BuildError(RuntimeError):
-    """The files built are not the files pinned."""
+    """A built file differs from its pinned SHA-256."""
 
 
 def build(folder: Path) -> None:
@@ -117,7 +117,7 @@ def _config(architecture: Architecture) -> dict[str, Any]:
 
 
 def _tokenizer_config() -> dict[str, Any]:
-    """No token is added at either end; a chat is its messages' texts, so that chat and completion read the same."""
+    """Tokenizer settings: no token is added at either end; a chat is its messages' texts, so that chat and completion read the same."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": CONTEXT_LENGTH,

@@ -1,4 +1,4 @@
-"""A Hugging Face checkpoint of a Llama-architecture model, read with numpy alone."""
+"""Read a Hugging Face checkpoint of a Llama-architecture model with numpy alone."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Sizes:
 
 
 class Checkpoint:
-    """config.json, tokenizer.json and the tensors of a folder.
+    """Checkpoint folder: config.json, tokenizer.json and the tensors.
 
     Raises:
         UnsupportedModelError: A file is missing, or the model is not a Llama as `sizes` describes it.
@@ -49,16 +49,16 @@ class Checkpoint:
 
     @cached_property
     def tensors(self) -> Mapping[str, "StoredTensor"]:
-        """Where each tensor lies, by name, over all *.safetensors of the folder."""
-        found: dict[str, StoredTensor] = {}
+        """Tensors by name, with their places in the *.safetensors files of the folder."""
+        tensors: dict[str, StoredTensor] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
-            found |= _header(path)
-        if not found:
+            tensors |= _read_header(path)
+        if not tensors:
             raise UnsupportedModelError(f"{self.folder} holds no *.safetensors file")
-        return found
+        return tensors
 
     def tensor(self, name: str) -> NDArray[np.float32]:
-        """The tensor as float32."""
+        """Values of the tensor of this name, as float32."""
         if name not in self.tensors:
             raise UnsupportedModelError(f"{self.folder} lacks the tensor {name}, which a Llama model has")
         return self.tensors[name].read()
@@ -70,9 +70,9 @@ class Checkpoint:
 
     def tokens(self) -> list[str]:
         """Token texts by id, as the vocabulary spells them; ids without a token are called [PAD<id>]."""
-        named = {int(i): str(token) for token, i in self.tokenizer["model"]["vocab"].items()}
-        named |= {int(token["id"]): str(token["content"]) for token in self.tokenizer.get("added_tokens", [])}
-        return [named.get(i, f"[PAD{i}]") for i in range(self.sizes.vocab_size)]
+        text_by_id = {int(i): str(token) for token, i in self.tokenizer["model"]["vocab"].items()}
+        text_by_id |= {int(token["id"]): str(token["content"]) for token in self.tokenizer.get("added_tokens", [])}
+        return [text_by_id.get(i, f"[PAD{i}]") for i in range(self.sizes.vocab_size)]
 
     def special_token(self, role: str) -> int | None:
         """Id of the "bos" or "eos" token, the first where there are several, None where there is none."""
@@ -92,7 +92,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a safetensors file: `kind` as in its header, `start` in bytes from the file's beginning."""
+    """Place of a tensor in a safetensors file: `kind` as in its header, `start` in bytes from the file's beginning."""
 
     path: Path
     kind: str
@@ -100,7 +100,7 @@ class StoredTensor:
     start: int
 
     def read(self) -> NDArray[np.float32]:
-        """The values as float32."""
+        """Values of the tensor, as float32."""
         if self.kind not in _STORED_AS:
             allowed = ", ".join(_STORED_AS)
             raise UnsupportedModelError(f"{self.path.name} stores tensors as {self.kind}; supported: {allowed}")
@@ -111,12 +111,12 @@ class StoredTensor:
 
 
 def parameter_shapes(path: Path) -> list[tuple[int, ...]]:
-    """Shapes of the tensors of a safetensors file, from its head."""
-    return [tensor.shape for tensor in _header(path).values()]
+    """Shapes of all tensors of a safetensors file, from its header."""
+    return [tensor.shape for tensor in _read_header(path).values()]
 
 
-def _header(path: Path) -> dict[str, StoredTensor]:
-    """The table at the head of a safetensors file: its length in 8 bytes, then JSON, then the tensors.
+def _read_header(path: Path) -> dict[str, StoredTensor]:
+    """Tensors in the header of a safetensors file, by name: 8 bytes of length, then JSON, then the tensors.
 
     Read here, because the safetensors package gives no bfloat16 to numpy.
     """
@@ -136,7 +136,7 @@ def _sizes(config: dict[str, Any], folder: Path) -> Sizes:
     Raises:
         UnsupportedModelError: The config asks for anything beyond a plain Llama.
     """
-    _refuse_others(config, folder)
+    _check_plain_llama(config, folder)
     heads = int(config["num_attention_heads"])
     return Sizes(
         hidden_size=int(config["hidden_size"]),
@@ -148,19 +148,20 @@ def _sizes(config: dict[str, Any], folder: Path) -> Sizes:
         vocab_size=int(config["vocab_size"]),
         context_length=int(config["max_position_embeddings"]),
         norm_epsilon=float(config["rms_norm_eps"]),
-        rope_theta=float(_rope(config).get("rope_theta", 10000.0)),
+        rope_theta=float(_rope_parameters(config).get("rope_theta", 10000.0)),
     )
 
 
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """RoPE's parameters: keys of their own, `rope_scaling`, or since transformers 5 all under `rope_parameters`."""
+def _rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of RoPE: top-level keys and `rope_scaling`, or since transformers 5 all under `rope_parameters`."""
     scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
     return {"rope_theta": config.get("rope_theta", 10000.0), **scaling}
 
 
-def _refuse_others(config: dict[str, Any], folder: Path) -> None:
-    rope_type = _rope(config).get("rope_type") or _rope(config).get("type") or "default"
-    found: list[tuple[str, Any, list[Any]]] = [
+def _check_plain_llama(config: dict[str, Any], folder: Path) -> None:
+    """Raise UnsupportedModelError if the config asks for anything beyond a plain Llama."""
+    rope_type = _rope_parameters(config).get("rope_type") or _rope_parameters(config).get("type") or "default"
+    requirements: list[tuple[str, Any, list[Any]]] = [
         ("architectures", config.get("architectures"), [["LlamaForCausalLM"]]),
         ("hidden_act", config.get("hidden_act", "silu"), ["silu"]),
         ("attention_bias", config.get("attention_bias", False), [False]),
@@ -168,6 +169,6 @@ def _refuse_others(config: dict[str, Any], folder: Path) -> None:
         ("quantization_config", config.get("quantization_config"), [None]),
         ("rope_type", rope_type, ["default"]),
     ]
-    for key, value, allowed in found:
+    for key, value, allowed in requirements:
         if value not in allowed:
             raise UnsupportedModelError(f"{folder / 'config.json'}: {key} is {value!r}; supported: {allowed[0]!r}")

@@ -1,4 +1,4 @@
-"""A CTranslate2 model from a Hugging Face checkpoint of the Llama architecture.
+"""Convert a Hugging Face checkpoint of the Llama architecture to a CTranslate2 model.
 
 Runs inside the CTranslate2 engine's environment: imports nothing beyond ctranslate2, numpy and the standard library.
 """
@@ -21,9 +21,9 @@ def convert(checkpoint: Path, out_folder: Path) -> None:
         UnsupportedModelError: The model is no plain Llama; the message says what is not supported.
     """
     source = Checkpoint(checkpoint)
-    spec = _spec(source)
-    _fill(spec.decoder, source)
-    _describe(spec, source)
+    spec = _model_spec(source)
+    _fill_decoder(spec.decoder, source)
+    _add_vocabulary(spec, source)
     spec.validate()
     spec.optimize(quantization="float32")
     with replacing_folder(out_folder) as beside:
@@ -31,7 +31,7 @@ def convert(checkpoint: Path, out_folder: Path) -> None:
         shutil.copy(checkpoint / "tokenizer.json", beside)  # the server in front of it tokenizes
 
 
-def _spec(source: Checkpoint) -> Any:
+def _model_spec(source: Checkpoint) -> Any:
     sizes = source.sizes
     return transformer_spec.TransformerDecoderModelSpec.from_config(
         sizes.layers,
@@ -48,7 +48,7 @@ def _spec(source: Checkpoint) -> Any:
     )
 
 
-def _fill(decoder: Any, source: Checkpoint) -> None:
+def _fill_decoder(decoder: Any, source: Checkpoint) -> None:
     decoder.scale_embeddings = False
     decoder.embeddings.weight = source.tensor("model.embed_tokens.weight")
     decoder.layer_norm.gamma = source.tensor("model.norm.weight")
@@ -72,7 +72,7 @@ def _fill_layer(layer: Any, source: Checkpoint, prefix: str) -> None:
     mlp.linear_1.weight = tensor("mlp.down_proj")
 
 
-def _describe(spec: Any, source: Checkpoint) -> None:
+def _add_vocabulary(spec: Any, source: Checkpoint) -> None:
     tokens = source.tokens()
     bos, eos = source.special_token("bos"), source.special_token("eos")
     spec.register_vocabulary(tokens)

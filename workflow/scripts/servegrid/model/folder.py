@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Write folders that appear whole or not at all."""
 
 import shutil
 import tempfile
@@ -11,13 +11,13 @@ from servegrid.util.files import sync
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder`; on success it is synced and takes the place of `folder`, on error it goes.
+    """Yield an empty folder beside `folder`; on success it is synced and replaces `folder`, on error it is removed.
 
     A folder of files cannot be exchanged in one step: for a moment `folder` may be missing, never half-written.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    beside, old = room / "new", room / "old"
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    beside, old = scratch / "new", scratch / "old"
     try:
         beside.mkdir()
         yield beside
@@ -30,4 +30,4 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         beside.replace(folder)
         sync(folder.parent)
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)

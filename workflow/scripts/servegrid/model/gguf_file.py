@@ -1,4 +1,4 @@
-"""A GGUF file, llama.cpp's format, from a Hugging Face checkpoint of the Llama architecture."""
+"""Convert a Hugging Face checkpoint of the Llama architecture to a GGUF file, llama.cpp's format."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from servegrid.model.checkpoint import Checkpoint, Sizes, UnsupportedModelError
 from servegrid.util.files import replacing
 
 QUANTIZATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
-"""What matrices can be stored as. All of them are, output head included; vectors stay float32."""
+"""Types of quantization: all matrices are stored so, output head included; vectors stay float32."""
 
 _OUTSIDE_LAYERS = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 _IN_A_LAYER = {
@@ -45,7 +45,7 @@ def convert(checkpoint: Path, out: Path, quantization: str) -> None:
     with replacing(out) as beside:
         writer = GGUFWriter(beside, "llama")
         _add_sizes(writer, source.sizes, kind)
-        gguf_tokenizer.write(writer, source)
+        gguf_tokenizer.write_tokenizer(writer, source)
         for name, tensor in _tensors(source):
             _add_tensor(writer, name, tensor, kind)
         writer.write_header_to_file()
@@ -55,8 +55,8 @@ def convert(checkpoint: Path, out: Path, quantization: str) -> None:
 
 
 def _add_sizes(writer: GGUFWriter, sizes: Sizes, kind: GGMLQuantizationType) -> None:
-    whole = {"F32": "ALL_F32"}
-    writer.add_file_type(LlamaFileType[whole.get(kind.name, f"MOSTLY_{kind.name}")])
+    unquantized_name = {"F32": "ALL_F32"}
+    writer.add_file_type(LlamaFileType[unquantized_name.get(kind.name, f"MOSTLY_{kind.name}")])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_vocab_size(sizes.vocab_size)
     writer.add_context_length(sizes.context_length)
@@ -73,21 +73,21 @@ def _add_sizes(writer: GGUFWriter, sizes: Sizes, kind: GGMLQuantizationType) -> 
 
 
 def _tensors(source: Checkpoint) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """GGUF's names with the values; a tied output head is left out, llama.cpp then takes the embeddings."""
-    for name, ours in _OUTSIDE_LAYERS.items():
+    """Yield the tensors under their GGUF names; a tied output head is left out, llama.cpp then takes the embeddings."""
+    for name, gguf_name in _OUTSIDE_LAYERS.items():
         if not (name == "lm_head" and source.tied):
-            yield f"{ours}.weight", source.tensor(f"{name}.weight")
+            yield f"{gguf_name}.weight", source.tensor(f"{name}.weight")
     rotated = {"self_attn.q_proj": source.sizes.heads, "self_attn.k_proj": source.sizes.kv_heads}
     for layer in range(source.sizes.layers):
-        for name, ours in _IN_A_LAYER.items():
+        for name, gguf_name in _IN_A_LAYER.items():
             tensor = source.tensor(f"model.layers.{layer}.{name}.weight")
             if name in rotated:
-                tensor = _interleaved(tensor, rotated[name])
-            yield f"blk.{layer}.{ours}.weight", tensor
+                tensor = _rope_interleaved(tensor, rotated[name])
+            yield f"blk.{layer}.{gguf_name}.weight", tensor
 
 
-def _interleaved(matrix: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Rows [heads * head_dim, hidden] in GGUF's order: RoPE turns rows 2i and 2i+1 there, i and i + head_dim/2 here."""
+def _rope_interleaved(matrix: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+    """Matrix [heads * head_dim, hidden] with rows in GGUF's order, where RoPE turns rows 2i and 2i+1, not i and i + head_dim/2."""
     halves = matrix.reshape(heads, 2, -1, matrix.shape[1])
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(matrix.shape)
 

@@ -1,4 +1,4 @@
-"""The tokenizer section of a GGUF file, from a tokenizer.json with byte-level BPE."""
+"""Write the tokenizer section of a GGUF file from a tokenizer.json with byte-level BPE."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ _LLAMA_3 = (
 )
 
 
-def write(writer: GGUFWriter, checkpoint: Checkpoint) -> None:
-    """Add vocabulary, merges and special tokens.
+def write_tokenizer(writer: GGUFWriter, checkpoint: Checkpoint) -> None:
+    """Write vocabulary, merges, special tokens and chat template.
 
     Raises:
         UnsupportedModelError: The tokenizer is none that llama.cpp would reproduce from these keys.
@@ -22,7 +22,7 @@ def write(writer: GGUFWriter, checkpoint: Checkpoint) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(_pre_tokenizer(checkpoint))
     writer.add_token_list(checkpoint.tokens())
-    writer.add_token_types(_types(checkpoint))
+    writer.add_token_types(_token_types(checkpoint))
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
     if (bos := checkpoint.special_token("bos")) is not None:
         writer.add_bos_token_id(bos)
@@ -34,20 +34,20 @@ def write(writer: GGUFWriter, checkpoint: Checkpoint) -> None:
 
 
 def _pre_tokenizer(checkpoint: Checkpoint) -> str:
-    """llama.cpp's name for how the text is cut up before the merges."""
+    """Name of the pre-tokenizer, the split of a text before the merges, as llama.cpp calls it."""
     tokenizer = checkpoint.tokenizer
-    model, steps = tokenizer["model"], _steps(tokenizer.get("pre_tokenizer"))
+    model, steps = tokenizer["model"], _pre_tokenizer_steps(tokenizer.get("pre_tokenizer"))
     if model.get("type") != "BPE" or model.get("byte_fallback") or not steps or steps[-1]["type"] != "ByteLevel":
         raise _unsupported(checkpoint, f"the {model.get('type')} tokenizer without a byte-level pre-tokenizer")
     if tokenizer.get("normalizer") is not None or steps[-1].get("add_prefix_space"):
         raise _unsupported(checkpoint, "a tokenizer that changes the text (normalizer, prefix space)")
     whole_words = bool(model.get("ignore_merges", False))
-    for name, known, ignores_merges in (
+    for name, matches, ignores_merges in (
         ("gpt-2", _is_gpt_2, False),
         ("smollm", _is_smollm, False),
         ("llama-bpe", _is_llama_3, True),
     ):
-        if known(steps) and whole_words == ignores_merges:
+        if matches(steps) and whole_words == ignores_merges:
             return name
     raise _unsupported(checkpoint, "a pre-tokenizer other than those of GPT-2, SmolLM and Llama 3")
 
@@ -65,7 +65,7 @@ def _is_llama_3(steps: list[dict[str, Any]]) -> bool:
     return len(steps) == 2 and steps[0].get("pattern") == {"Regex": _LLAMA_3} and not steps[1].get("use_regex", True)
 
 
-def _steps(pre_tokenizer: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _pre_tokenizer_steps(pre_tokenizer: dict[str, Any] | None) -> list[dict[str, Any]]:
     if pre_tokenizer is None:
         return []
     return list(pre_tokenizer["pretokenizers"]) if pre_tokenizer["type"] == "Sequence" else [pre_tokenizer]
@@ -78,13 +78,13 @@ def _unsupported(checkpoint: Checkpoint, what: str) -> UnsupportedModelError:
     )
 
 
-def _types(checkpoint: Checkpoint) -> list[TokenType]:
+def _token_types(checkpoint: Checkpoint) -> list[TokenType]:
     added = {token["id"]: bool(token.get("special")) for token in checkpoint.tokenizer.get("added_tokens", [])}
-    known = {*checkpoint.tokenizer["model"]["vocab"].values(), *added}
+    used_ids = {*checkpoint.tokenizer["model"]["vocab"].values(), *added}
     kinds = {True: TokenType.CONTROL, False: TokenType.USER_DEFINED}
     size = checkpoint.sizes.vocab_size
     return [
-        kinds[added[i]] if i in added else TokenType.NORMAL if i in known else TokenType.UNUSED for i in range(size)
+        kinds[added[i]] if i in added else TokenType.NORMAL if i in used_ids else TokenType.UNUSED for i in range(size)
     ]
 
 
@@ -102,8 +102,8 @@ def _adds_token_in_front(post_processor: dict[str, Any] | None) -> bool:
 
 def _add_chat_template(writer: GGUFWriter, checkpoint: Checkpoint) -> None:
     template = checkpoint.tokenizer_config.get("chat_template")
-    separate = checkpoint.folder / "chat_template.jinja"
-    if separate.is_file():
-        template = separate.read_text(encoding="utf-8")
+    template_file = checkpoint.folder / "chat_template.jinja"
+    if template_file.is_file():
+        template = template_file.read_text(encoding="utf-8")
     if isinstance(template, str):
         writer.add_chat_template(template)

@@ -1,4 +1,4 @@
-"""What tells a user's local model from another one."""
+"""Identity of a user's local model."""
 
 import hashlib
 from collections.abc import Iterator
@@ -24,22 +24,22 @@ def revision_of(path: Path) -> str:
     if not path.exists():
         raise FileNotFoundError(f"there is no model at {path}: neither a file nor a folder")
     digest = hashlib.sha256()
-    names = [""] if path.is_file() else sorted(_names(path))
+    names = [""] if path.is_file() else sorted(_visible_file_names(path))
     if not names:
         raise FileNotFoundError(f"the model folder {path} holds no files")
     for name in names:
-        _add(digest, name or path.name, path / name if name else path)
+        _hash_file(digest, name or path.name, path / name if name else path)
     return digest.hexdigest()
 
 
-def _names(folder: Path) -> Iterator[str]:
+def _visible_file_names(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
             yield name.as_posix()
 
 
-def _add(digest: "hashlib._Hash", name: str, path: Path) -> None:
+def _hash_file(digest: "hashlib._Hash", name: str, path: Path) -> None:
     size = path.stat().st_size
     digest.update(f"{len(name.encode())} {name} {size}\n".encode())
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The language of the built-in model: which word follows which, and on what the choice between them hangs.
+"""The language of the built-in model: which word may follow which, and what decides between them.
 
 A topic has PARTS parts of speech of 16 words each; a word of one part is followed by a word of the next part and of the
 same topic. Every word has four possible successors, one for each of four kinds. Which kind is right hangs on two words
@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from servegrid.model import bits, vocabulary
-from servegrid.model.bits import Floats, Integers
+from servegrid.model import frozen_random, vocabulary
+from servegrid.model.frozen_random import Floats, Integers
 
 PARTS = 6
 KINDS = 4  # two features of two values each
@@ -41,27 +41,29 @@ class Language:
 
 @cache
 def language() -> Language:
-    """The one language."""
+    """Tables of the language, built once."""
     shape = (TOPICS, PARTS, KINDS, WORDS_PER_KIND)
-    shuffled = vocabulary.FIRST_WORD + bits.order("language/words", vocabulary.SIZE - vocabulary.FIRST_WORD)
+    shuffled = vocabulary.FIRST_WORD + frozen_random.permutation(
+        "language/words", vocabulary.SIZE - vocabulary.FIRST_WORD
+    )
     words = shuffled[: TOPICS * PARTS * KINDS * WORDS_PER_KIND].reshape(shape)
-    features = 2 * bits.integers("language/features", (vocabulary.SIZE, 2), 2) - 1
-    favourite = bits.integers("language/favourite", (vocabulary.SIZE,), 12)
+    features = 2 * frozen_random.integers("language/features", (vocabulary.SIZE, 2), 2) - 1
+    favourite = frozen_random.integers("language/favourite", (vocabulary.SIZE,), 12)
     return Language(words, _successors(words), np.where(favourite < KINDS, favourite, -1), features)
 
 
 def kind_signs() -> Floats:
-    """-1 or 1, [kind, feature]: kind 0 agrees with (-1, -1), 1 with (1, -1), 2 with (-1, 1), 3 with (1, 1)."""
+    """Signs of the features of each kind, -1 or 1, [kind, feature]: (-1, -1), (1, -1), (-1, 1), (1, 1)."""
     return np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
 
 
 def _successors(words: Integers) -> Integers:
-    """One word of each kind from the next part of the token's topic; the first words of a kind are the frequent ones."""
-    topic = bits.integers("language/topic", (vocabulary.SIZE,), TOPICS)
-    part = bits.integers("language/part", (vocabulary.SIZE,), PARTS)
+    """Successors of each token, [token, kind]: a word of each kind from the next part of its topic; first words are more frequent."""
+    topic = frozen_random.integers("language/topic", (vocabulary.SIZE,), TOPICS)
+    part = frozen_random.integers("language/part", (vocabulary.SIZE,), PARTS)
     topic[words] = np.arange(TOPICS).reshape(-1, 1, 1, 1)
     part[words] = np.arange(PARTS).reshape(1, -1, 1, 1)
-    draws = bits.integers("language/successors", (2, vocabulary.SIZE, KINDS), WORDS_PER_KIND)
+    draws = frozen_random.integers("language/successors", (2, vocabulary.SIZE, KINDS), WORDS_PER_KIND)
     rank = draws[0] * draws[1] // WORDS_PER_KIND
     chosen: Integers = words[topic[:, None], (part[:, None] + 1) % PARTS, np.arange(KINDS), rank]
     return chosen

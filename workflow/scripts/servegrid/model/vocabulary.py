@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from servegrid.model import bits
+from servegrid.model import frozen_random
 
 SIZE = 4096
 END = "<|end|>"
@@ -29,21 +29,21 @@ class Vocabulary:
     merges: list[tuple[str, str]]
 
     def word(self, token: int) -> str:
-        """The word that a token from FIRST_WORD on is, without its leading space."""
+        """Word of a token from FIRST_WORD on, without its leading space."""
         return self.tokens[token].removeprefix(SPACE)
 
 
 @cache
 def vocabulary() -> Vocabulary:
-    """The built-in vocabulary, SIZE tokens."""
+    """Vocabulary of the built-in model, SIZE tokens."""
     merges = list(_merges())
     tokens = [END, *_byte_letters(), *(left + right for left, right in merges)]
     return Vocabulary(tokens[:SIZE], merges[: SIZE - 257])
 
 
 def tokenizer_json() -> str:
-    """The tokenizer as a Hugging Face tokenizer.json. No token is ever added to a text."""
-    words = vocabulary()
+    """Content of the tokenizer.json (Hugging Face); no token is ever added to a text."""
+    vocab = vocabulary()
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     end = {"id": 0, "content": END, "single_word": False, "lstrip": False, "rstrip": False}
     bpe = {
@@ -55,10 +55,10 @@ def tokenizer_json() -> str:
         "fuse_unk": False,
         "byte_fallback": False,
         "ignore_merges": False,
-        "vocab": {token: i for i, token in enumerate(words.tokens)},
-        "merges": [list(merge) for merge in words.merges],
+        "vocab": {token: i for i, token in enumerate(vocab.tokens)},
+        "merges": [list(merge) for merge in vocab.merges],
     }
-    whole = {
+    tokenizer = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -69,22 +69,22 @@ def tokenizer_json() -> str:
         "decoder": byte_level,
         "model": bpe,
     }
-    return json.dumps(whole, ensure_ascii=True, indent=0) + "\n"
+    return json.dumps(tokenizer, ensure_ascii=True, indent=0) + "\n"
 
 
 def _merges() -> Iterator[tuple[str, str]]:
-    """Merges by rank: the lower-ranked parts of a word come first, so that a word has one way only to be put together."""
+    """Yield the merges by rank: parts of a word come before the word, so that it can be merged in one way only."""
     yield from ((syllable[0], syllable[1]) for syllable in _SYLLABLES)
     yield from ((SPACE, syllable) for syllable in _SYLLABLES)
     pairs = list(product(_SYLLABLES, repeat=2))
-    two = [pairs[i] for i in bits.order("words/two", len(pairs))[:_WORDS_OF_TWO]]
-    yield from ((SPACE + first, second) for first, second in two)
-    triples = list(product([first + second for first, second in two], _SYLLABLES))
-    yield from ((SPACE + triples[i][0], triples[i][1]) for i in bits.order("words/three", len(triples)))
+    two_syllables = [pairs[i] for i in frozen_random.permutation("words/two", len(pairs))[:_WORDS_OF_TWO]]
+    yield from ((SPACE + first, second) for first, second in two_syllables)
+    triples = list(product([first + second for first, second in two_syllables], _SYLLABLES))
+    yield from ((SPACE + triples[i][0], triples[i][1]) for i in frozen_random.permutation("words/three", len(triples)))
 
 
 def _byte_letters() -> list[str]:
-    """The letter that stands for each byte, in GPT-2's table: printable bytes are themselves, the rest follow 255."""
+    """Character that stands for each byte in GPT-2's table: printable bytes are themselves, the rest follow 255."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    rest = iter(range(0x100, 0x200))
-    return [chr(byte if byte in printable else next(rest)) for byte in range(256)]
+    unprintable_codes = iter(range(0x100, 0x200))
+    return [chr(byte if byte in printable else next(unprintable_codes)) for byte in range(256)]

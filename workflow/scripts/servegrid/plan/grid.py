@@ -18,7 +18,7 @@ from servegrid.launch import layout
 from servegrid.plan import load_shape
 from servegrid.plan.resolve import Resolved
 from servegrid.results.axes import AXES
-from servegrid.util.identity import digest, named
+from servegrid.util.identity import digest, hashed_name
 
 Axes = Mapping[str, Any]
 S = TypeVar("S", ServerConfig, LoadConfig)
@@ -127,7 +127,7 @@ class Grid:
         if key not in self._servers:
             spec = self._server_spec(axes)
             name_parts = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
-            server = Server(axes["engine"], axes["gpu"], spec, named(spec, *name_parts))
+            server = Server(axes["engine"], axes["gpu"], spec, hashed_name(spec, *name_parts))
             self._servers[key] = server
             self._skips[server.id] = self._skip_of_server(server)
         return self._servers[key]
@@ -214,7 +214,7 @@ class Grid:
             definition |= load_shape.definition(options) | {"output_tokens": self.config.prompts.output_tokens}
             if options.arrival == "trace":
                 definition["trace"] = self.resolved.trace_hashes[str(options.trace)]
-            name = named(definition, load_shape.readable_name(options, threads))
+            name = hashed_name(definition, load_shape.readable_name(options, threads))
             self._loads[key] = Load(threads, options, definition, name)
         return self._loads[key]
 

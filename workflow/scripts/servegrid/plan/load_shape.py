@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from servegrid.client import arrivals
-from servegrid.client.kinds import check
+from servegrid.client.kinds import check_supported
 from servegrid.client.shape import ClosedLoop, OpenLoop, Shape
 from servegrid.config.measuring import LoadConfig
 from servegrid.protocols.base import Transport
@@ -28,7 +28,7 @@ def shape(options: LoadConfig, threads: int, prompts: int) -> Shape:
     assert options.rate is not None
     count = options.requests or (None if options.duration_s else prompts)
     extra = {key: getattr(options, key) for key in _PLAN_KEYS.get(options.arrival, ())}
-    plan = arrivals.Plan(options.arrival, options.rate, count, options.duration_s, ARRIVAL_SEED, **extra)
+    plan = arrivals.ArrivalPlan(options.arrival, options.rate, count, options.duration_s, ARRIVAL_SEED, **extra)
     return OpenLoop(plan.offsets_s())
 
 
@@ -50,7 +50,7 @@ def unsupported(options: LoadConfig, transport: Transport = "http") -> str | Non
     is_closed = options.arrival == "closed"
     sample_shape = ClosedLoop(1, options.requests, options.duration_s) if is_closed else OpenLoop([0.0])
     try:
-        check(options.client, sample_shape, options.workers, transport)
+        check_supported(options.client, sample_shape, options.workers, transport)
     except ValueError as error:
         return str(error)
     return None

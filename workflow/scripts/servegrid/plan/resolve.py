@@ -13,7 +13,7 @@ from servegrid.config.parse import engine_of
 from servegrid.engines.base import ModelRef
 from servegrid.model.builtin import DRAFT_NAME, DRAFT_REVISION, NAME, REVISION
 from servegrid.util.files import REPOSITORY, named_or_shipped
-from servegrid.util.identity import digest, readable
+from servegrid.util.identity import digest, readable_name
 
 PROMPTS_VERSION = 1  # raise it when the generator makes another set from the same keys
 
@@ -88,7 +88,7 @@ def _local_model(source: str, gguf: Mapping[str, str]) -> ModelRef:
 
     path = Path(source).resolve()
     revision = digest([revision_of(path), {name: revision_of(Path(file)) for name, file in gguf.items()}])
-    return ModelRef(path.name, revision, str(path), f"models/{readable(path.name)}-{revision[:8]}", dict(gguf))
+    return ModelRef(path.name, revision, str(path), f"models/{readable_name(path.name)}-{revision[:8]}", dict(gguf))
 
 
 def _hub_model(source: str, revision: str | None, gguf: Mapping[str, str], key: str) -> ModelRef:
@@ -98,12 +98,12 @@ def _hub_model(source: str, revision: str | None, gguf: Mapping[str, str], key: 
         )
     if revision is None:
         raise ConfigError([f"{key} = {source!r}: a hub name needs model.revision, since what a name means can change"])
-    folder = f"models/{readable(source)}-{digest([source, revision], 8)}"
+    folder = f"models/{readable_name(source)}-{digest([source, revision], 8)}"
     return ModelRef(source, revision, f"{folder}/checkpoint", folder, dict(gguf))
 
 
 def _built_model(name: str, revision: str) -> ModelRef:
-    folder = f"models/{readable(name)}-{digest(revision, 8)}"
+    folder = f"models/{readable_name(name)}-{digest(revision, 8)}"
     return ModelRef(name, revision, f"{folder}/checkpoint", folder)
 
 
@@ -174,10 +174,10 @@ def _axis_values(config: Config, axis: str) -> list[Any]:
 
 
 def _absent_clients(config: Config) -> dict[str, str]:
-    from servegrid.client.kinds import missing
+    from servegrid.client.kinds import missing_programs
 
     used = {config.load.client, *_axis_values(config, "client")}
-    return {"parallel": reason} if "parallel" in used and (reason := missing()) else {}
+    return {"parallel": reason} if "parallel" in used and (reason := missing_programs()) else {}
 
 
 def _absent_balancers(config: Config) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Prompt sets: generated on the machine, or the user's own."""
+"""Prompt sets: JSONL files, and prompts generated from a seed."""

@@ -1,4 +1,4 @@
-"""Prompt sets as JSONL files: one object a line, keys `id`, `prompt`, `max_tokens`; only `prompt` is required."""
+"""Read and write prompt sets as JSONL: one object a line, keys `id`, `prompt`, `max_tokens`; only `prompt` is required."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ _ALLOWED_KEYS = ("id", "prompt", "max_tokens")
 
 @dataclass(frozen=True)
 class Prompt:
-    """One request's text.
+    """The prompt of one request.
 
     Attributes:
         id: Unique in its set.
@@ -30,8 +30,8 @@ class PromptFileError(ValueError):
     """A prompt file that cannot be used; says file, line, key, value, and what is allowed."""
 
 
-def read(path: Path) -> list[Prompt]:
-    """Read a prompt set, in the file's order. A prompt without `id` is called by its line number.
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read a prompt set in the file's order; a prompt without `id` gets its line number.
 
     Raises:
         PromptFileError: The file is missing, empty or not as described above.
@@ -45,12 +45,12 @@ def read(path: Path) -> list[Prompt]:
     prompts = [_parse(line, f"{path}, line {number}", number) for number, line in enumerate(lines, 1) if line.strip()]
     if not prompts:
         raise PromptFileError(f"{path}: the file holds no prompt; allowed: one JSON object a line, at least one")
-    _refuse_twins(path, prompts)
+    _check_ids_unique(path, prompts)
     return prompts
 
 
-def write(path: Path, prompts: Iterable[Prompt]) -> None:
-    """Write a prompt set in the form that `read` reads, whole or not at all."""
+def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
+    """Write a prompt set in the form that `read_prompts` reads, whole or not at all."""
     write_atomic(path, "".join(f"{line}\n" for line in _lines(prompts)))
 
 
@@ -68,7 +68,7 @@ def _parse(line: str, where: str, number: int) -> Prompt:
     except json.JSONDecodeError as error:
         raise PromptFileError(f"{where}: not JSON ({error}); allowed: one JSON object a line") from None
     if not isinstance(row, dict):
-        raise PromptFileError(f"{where}: {_short(row)} is no object; allowed: an object with {_ALLOWED_KEYS}")
+        raise PromptFileError(f"{where}: {_shortened(row)} is no object; allowed: an object with {_ALLOWED_KEYS}")
     for key in row:
         if key not in _ALLOWED_KEYS:
             raise _wrong(where, key, row[key], f"the keys {', '.join(_ALLOWED_KEYS)}")
@@ -90,7 +90,7 @@ def _text(row: dict[str, Any], where: str) -> str:
     value = row["prompt"]
     if not isinstance(value, str) or not value.strip():
         raise _wrong(where, "prompt", value, "a text that is not empty")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if any("\ud800" <= character <= "\udfff" for character in value):
         raise _wrong(where, "prompt", "...", "Unicode text; half of a surrogate pair is none")
     return value
 
@@ -102,18 +102,18 @@ def _max_tokens(row: dict[str, Any], where: str) -> int | None:
     return value
 
 
-def _refuse_twins(path: Path, prompts: list[Prompt]) -> None:
+def _check_ids_unique(path: Path, prompts: list[Prompt]) -> None:
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.id in seen:
-            raise PromptFileError(f"{path}: the id {_short(prompt.id)} stands on two lines; allowed: each id once")
+            raise PromptFileError(f"{path}: the id {_shortened(prompt.id)} stands on two lines; allowed: each id once")
         seen.add(prompt.id)
 
 
 def _wrong(where: str, key: str, value: Any, allowed: str) -> PromptFileError:
-    return PromptFileError(f"{where}: key {key!r} is {_short(value)}; allowed: {allowed}")
+    return PromptFileError(f"{where}: key {key!r} is {_shortened(value)}; allowed: {allowed}")
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}..."

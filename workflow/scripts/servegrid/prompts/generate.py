@@ -1,20 +1,24 @@
-"""Prompt sets made on the machine from a seed: the same bytes everywhere, as long and as varied as asked."""
+"""Generate prompt sets from a seed: the same bytes on every machine, with lengths drawn from the distributions asked for."""
 
 from collections.abc import Iterable
 
 from servegrid.prompts.files import Prompt
-from servegrid.prompts.spread import Spread, lengths
-from servegrid.prompts.words import WordSource
+from servegrid.prompts.length_distribution import LengthDistribution, draw_lengths
+from servegrid.prompts.word_source import WordSource
 
 _OPENERS = "1234567890#@%&*+=~"
 
 
-def generate(
-    count: int, input_tokens: Spread, output_tokens: Spread | None, seed: int, source: WordSource
+def generate_prompts(
+    count: int,
+    input_tokens: LengthDistribution,
+    output_tokens: LengthDistribution | None,
+    seed: int,
+    source: WordSource,
 ) -> list[Prompt]:
-    """`count` prompts p0000, p0001, ... of the wanted lengths in tokens, input and output drawn apart.
+    """Generate `count` prompts p0000, p0001, ...; input and output lengths, in tokens, are drawn independently.
 
-    Without `output_tokens` the prompts leave the length of their answers to the config.
+    Without `output_tokens` the prompts leave the length of their answers to the config (max_tokens is None).
 
     With a tokenizer no prompt is longer than drawn unless a single word is; with the built-in model's, lengths from 3
     tokens on are exact.
@@ -25,10 +29,13 @@ def generate(
     if count < 1:
         raise ValueError(f"{count} prompts are no set; allowed: at least 1")
     label = f"prompts/{seed}"
-    wanted = lengths(f"{label}/input", count, input_tokens)
-    answers = lengths(f"{label}/output", count, output_tokens) if output_tokens else [None] * count
-    texts = [_text(source, f"{label}/{i}", length) for i, length in enumerate(wanted)]
-    return [Prompt(f"p{i:04d}", text, answer) for i, (text, answer) in enumerate(zip(texts, answers, strict=True))]
+    input_lengths = draw_lengths(f"{label}/input", count, input_tokens)
+    output_lengths = draw_lengths(f"{label}/output", count, output_tokens) if output_tokens else [None] * count
+    texts = [_text(source, f"{label}/{i}", length) for i, length in enumerate(input_lengths)]
+    return [
+        Prompt(f"p{i:04d}", text, output_length)
+        for i, (text, output_length) in enumerate(zip(texts, output_lengths, strict=True))
+    ]
 
 
 def warmup_prompts(
@@ -39,32 +46,32 @@ def warmup_prompts(
     input_tokens: int = 64,
     output_tokens: int = 16,
 ) -> list[Prompt]:
-    """Prompts w0000, w0001, ... to warm a server up with; no prefix cache helps a measured prompt through them.
+    """Generate warm-up prompts w0000, w0001, ..., which fill no prefix cache for a measured prompt.
 
     Each begins with a character with which no measured prompt begins.
 
     Raises:
-        ValueError: Every character at choice begins some measured prompt.
+        ValueError: Every character of _OPENERS begins some measured prompt.
     """
-    taken = {prompt.text[:1] for prompt in measured}
-    opener = next((character for character in _OPENERS if character not in taken), None)
+    used_openers = {prompt.text[:1] for prompt in measured}
+    opener = next((character for character in _OPENERS if character not in used_openers), None)
     if opener is None:
         raise ValueError(f"the measured prompts begin with every one of {_OPENERS}: no warm-up prompt can differ")
     texts = [_text(source, f"warm-up/{seed}/{i}", input_tokens, f"{opener} ") for i in range(count)]
     return [Prompt(f"w{i:04d}", text, output_tokens) for i, text in enumerate(texts)]
 
 
-def _text(source: WordSource, label: str, wanted: int, opening: str = "") -> str:
-    """As many words as fit in the wanted tokens, at least one."""
-    words = source.words(label, wanted)  # a word is a token at least
+def _text(source: WordSource, label: str, max_tokens: int, opening: str = "") -> str:
+    """Text of as many words as fit into `max_tokens`, at least one, by bisection on the number of words."""
+    words = source.words(label, max_tokens)  # a word is a token at least
 
-    def text(count: int) -> str:
+    def first_words(count: int) -> str:
         return opening + " ".join(words[:count])
 
     if source.tokens("") is None:
-        return text(max(1, wanted * 3 // 4))
-    low, high = 1, wanted + 1
+        return first_words(max(1, max_tokens * 3 // 4))
+    low, high = 1, max_tokens + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if (source.tokens(text(middle)) or 0) <= wanted else (low, middle)
-    return text(low)
+        low, high = (middle, high) if (source.tokens(first_words(middle)) or 0) <= max_tokens else (low, middle)
+    return first_words(low)

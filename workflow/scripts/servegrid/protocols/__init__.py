@@ -1,4 +1,4 @@
-"""How servers are spoken to: one module per protocol, found by its name. Adding one touches nothing else."""
+"""Protocols for requests to servers: one module each, looked up by its name. Adding one touches nothing else."""
 
 import pkgutil
 from functools import cache
@@ -11,13 +11,13 @@ _SHARED = ("base", "events")
 
 @cache
 def names() -> list[str]:
-    """The protocols there are: modules of this package, with - for _."""
+    """Sorted names of all protocols: the modules of this package, with - for _."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name.replace("_", "-") for name in modules if name not in _SHARED and not name.startswith("_"))
 
 
 def get(name: str) -> Protocol:
-    """The protocol of this name.
+    """Protocol of this name.
 
     Raises:
         ValueError: when there is none.

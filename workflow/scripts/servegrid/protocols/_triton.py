@@ -1,20 +1,20 @@
-"""What Triton's vLLM backend is asked and says, over HTTP and gRPC alike: src/model.py of triton-inference-server/vllm_backend."""
+"""Requests to and responses of Triton's vLLM backend, over HTTP and gRPC alike: src/model.py of triton-inference-server/vllm_backend."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from servegrid.protocols._output import Output, count
+from servegrid.protocols._output import Output, token_count
 from servegrid.protocols.base import GenerationSettings
 from servegrid.records.request import RequestRecord
 
 MODEL = "vllm_model"
-"""The model's name in the repository, as in the backend's own samples."""
+"""Name of the model in the model repository, as in the backend's own samples."""
 SWITCHES = ("return_finish_reason", "return_num_input_tokens", "return_num_output_tokens")
 """Inputs that ask for more than text. Backends of before October 2024 have none of them: leave them out by None in `extra`."""
 
 
 class Piece(NamedTuple):
-    """One response: text, and the output tokens that are new in it (None: it does not say)."""
+    """Content of one response: text, and the number of output tokens that are new in it (None: it does not say)."""
 
     t_s: float
     text: str
@@ -23,13 +23,13 @@ class Piece(NamedTuple):
     finish: str | None = None
 
 
-def switches(settings: GenerationSettings) -> dict[str, bool]:
-    """The switches that are on."""
+def enabled_switches(settings: GenerationSettings) -> dict[str, bool]:
+    """Inputs of SWITCHES that are on, as request fields."""
     return {name: True for name in SWITCHES if settings.extra.get(name, True) is not None}
 
 
-def sampling(settings: GenerationSettings) -> dict[str, Any]:
-    """vLLM's SamplingParams; `extra` goes here."""
+def sampling_parameters(settings: GenerationSettings) -> dict[str, Any]:
+    """Fields of vLLM's SamplingParams, with those of `extra`."""
     fields = {
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
@@ -41,16 +41,16 @@ def sampling(settings: GenerationSettings) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def write(pieces: Iterable[Piece], record: RequestRecord) -> None:
-    """Put the responses together. Counts are differences; a token may come without text."""
+def write_pieces(pieces: Iterable[Piece], record: RequestRecord) -> None:
+    """Write the responses into the record; token counts are increments, and a token may come without text."""
     output = Output()
     for piece in pieces:
-        tokens = count(piece.new_tokens)
+        tokens = token_count(piece.new_tokens)
         if tokens is not None:
-            output.counted = (output.counted or 0) + tokens
+            output.output_tokens = (output.output_tokens or 0) + tokens
         if piece.text or tokens:
-            output.add(piece.t_s, piece.text, output.counted)
-        record.prompt_tokens = count(piece.prompt_tokens) or record.prompt_tokens
+            output.add(piece.t_s, piece.text, output.output_tokens)
+        record.prompt_tokens = token_count(piece.prompt_tokens) or record.prompt_tokens
         if piece.finish not in (None, "None"):  # the backend sends Python's None as text
             record.finish_reason = piece.finish
     output.write(record)

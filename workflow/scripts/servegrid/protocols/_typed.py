@@ -1,7 +1,7 @@
-"""Chunks of OpenAI's protocols that are as they should be, read at once into types: several times faster than one by one.
+"""Decode well-formed chunks of OpenAI's protocols all at once into types: several times faster than one by one.
 
-Whatever is not exactly so (other types, error events, text that is not UTF-8) is not read here, and left to the way that takes
-anything and says what is wrong.
+A stream that holds anything else (other types, error events, text that is not UTF-8) is not decoded here, but by the general reader,
+which takes anything and says what is wrong.
 """
 
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ C = TypeVar("C")
 
 
 class Usage(msgspec.Struct, gc=False):
-    """Counts so far."""
+    """Token counts so far."""
 
     completion_tokens: int | None = None
     prompt_tokens: int | None = None
@@ -28,7 +28,7 @@ class TextChoice(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """What a choice of a chat adds. With calls of tools it is not plain."""
+    """Output that a choice of a chat adds; with tool calls it is not well-formed here."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -37,7 +37,7 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class ChatChoice(msgspec.Struct, gc=False):
-    """A choice of /v1/chat/completions; a whole message is not plain."""
+    """A choice of /v1/chat/completions; with a whole message it is not well-formed here."""
 
     delta: Delta
     finish_reason: str | None = None
@@ -45,7 +45,7 @@ class ChatChoice(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct, Generic[C], gc=False):
-    """An event; an error is not plain."""
+    """An event of the stream; an error is not well-formed here."""
 
     choices: list[C]
     usage: Usage | None = None
@@ -53,19 +53,19 @@ class Chunk(msgspec.Struct, Generic[C], gc=False):
     error: None = None
 
 
-def delta_piece(choice: ChatChoice) -> str:
-    """What a choice of a chat adds: thoughts, then text."""
+def delta_text(choice: ChatChoice) -> str:
+    """Text that a choice of a chat adds: reasoning, then content."""
     delta = choice.delta
     return (delta.reasoning_content or delta.reasoning or "") + (delta.content or "")
 
 
-def reader(choice: type[C]) -> "msgspec.json.Decoder[Chunk[C]]":
-    """Reads chunks with such choices."""
+def chunk_decoder(choice: type[C]) -> "msgspec.json.Decoder[Chunk[C]]":
+    """Decoder of chunks with choices of this type."""
     return msgspec.json.Decoder(Chunk[choice])  # type: ignore[valid-type]
 
 
-def read(events: Events, decoder: "msgspec.json.Decoder[Chunk[Any]]") -> list[Chunk[Any]] | None:
-    """The chunks, one per event; None unless all of them are plain."""
+def decode_chunks(events: Events, decoder: "msgspec.json.Decoder[Chunk[Any]]") -> list[Chunk[Any]] | None:
+    """Chunks, one per event; None unless all of them are well-formed."""
     lines = b"\n".join(events.data)
     if events.types or not lines or lines[:1] != b"{" or lines[-1:] != b"}":
         return None

@@ -1,4 +1,4 @@
-"""What a protocol tells the client: the request's body, and what an answer's events mean."""
+"""Base class of protocols, which build request bodies and parse the events of answers."""
 
 import json
 from abc import ABC, abstractmethod
@@ -10,12 +10,12 @@ from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
 Transport = Literal["http", "grpc"]
-"""What carries a protocol. Over gRPC a request is one message, `path` the method, and every message of the answer an event."""
+"""Transport of a protocol. Over gRPC a request is one message, `path` the method, and every message of the answer an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """What the model is asked to do. Greedy by default, and exactly `max_tokens` long."""
+    """Settings of one generation: greedy by default, and exactly `max_tokens` long."""
 
     max_tokens: int
     model: str | None = None
@@ -26,8 +26,8 @@ class GenerationSettings:
 
 
 @dataclass(slots=True)
-class Reading:
-    """What a protocol found in an answer, besides what it wrote into the record."""
+class ParseResult:
+    """Result of parsing an answer, besides what was written into the record."""
 
     finished: bool = False  # a finish reason or the end mark was seen
     end_mark: bool = False  # the protocol's last event was seen: nothing of use can be missing
@@ -35,7 +35,7 @@ class Reading:
 
 
 class Protocol(ABC):
-    """A way to ask for text and to read the answer."""
+    """A protocol: path, request body and the parser of its answers."""
 
     name: ClassVar[str]
     path: ClassVar[str]
@@ -44,18 +44,18 @@ class Protocol(ABC):
 
     @abstractmethod
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The body's fields, `extra` aside."""
+        """Fields of the request body, without `extra`."""
 
     @abstractmethod
-    def parse(self, events: Events, record: RequestRecord) -> Reading:
+    def parse(self, events: Events, record: RequestRecord) -> ParseResult:
         """Fill the record with what the events say: times, tokens, text."""
 
-    def answer_bytes(self, max_tokens: int) -> int:
-        """Bytes that an answer may have, if the user does not say: room for 8 KiB per token asked for, at least 1 MiB."""
+    def max_answer_bytes(self, max_tokens: int) -> int:
+        """Default limit of an answer's size: 8 KiB per token asked for, at least 1 MiB."""
         return max(1 << 20, max_tokens * 8192)
 
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
-        """The request's body, UTF-8 JSON."""
+        """Request body, UTF-8 JSON."""
         fields = {**self.fields(prompt, settings), **settings.extra}
         return json.dumps(
             {name: value for name, value in fields.items() if value is not None}, ensure_ascii=False
@@ -63,58 +63,61 @@ class Protocol(ABC):
 
 
 @dataclass(slots=True)
-class Documents:
-    """The JSON objects of a stream, each with its arrival and its event type (empty for most)."""
+class JsonEvents:
+    """JSON objects of a stream: time of arrival in s, object, event type (empty for most)."""
 
-    found: list[tuple[float, dict[str, Any], str]] = field(default_factory=list)
-    fault: tuple[RequestStatus, str] | None = None  # why it ends before the stream does
+    objects: list[tuple[float, dict[str, Any], str]] = field(default_factory=list)
+    fault: tuple[RequestStatus, str] | None = None  # why reading ended before the stream does
 
 
-def documents(events: Events) -> Documents:
-    """Read the events' data, up to the first that is no JSON object; other types than `message` may hold anything."""
+def parse_json_events(events: Events) -> JsonEvents:
+    """Parse the events' data up to the first that is no JSON object; event types other than `message` may hold anything."""
     from pydantic_core import from_json  # faster than json by half; loaded after the load
 
     try:
-        found = [from_json(data) for data in events.data]
+        documents = [from_json(data) for data in events.data]
     except (ValueError, RecursionError):
-        return _one_by_one(events)
-    if events.types or not set(map(type, found)) <= {dict}:
-        return _one_by_one(events)
-    return Documents([(t_s, each, "") for t_s, each in zip(events.times_s, found, strict=True)])
+        return _parse_one_by_one(events)
+    if events.types or not set(map(type, documents)) <= {dict}:
+        return _parse_one_by_one(events)
+    return JsonEvents([(t_s, document, "") for t_s, document in zip(events.times_s, documents, strict=True)])
 
 
-def _one_by_one(events: Events) -> Documents:
-    documents = Documents()
+def _parse_one_by_one(events: Events) -> JsonEvents:
+    """As `parse_json_events`, slower, with the number of the faulty event."""
+    json_events = JsonEvents()
     for number, (t_s, data) in enumerate(zip(events.times_s, events.data, strict=True)):
-        kind = events.types.get(number, "")
+        event_type = events.types.get(number, "")
         try:
-            found = json.loads(data.decode("utf-8"))
-            problem = "" if isinstance(found, dict) else "not a JSON object"
+            document = json.loads(data.decode("utf-8"))
+            problem = "" if isinstance(document, dict) else "not a JSON object"
         except UnicodeDecodeError:
             problem = "not UTF-8"
         except (ValueError, RecursionError):
             problem = "not JSON"
         if not problem:
-            documents.found.append((t_s, found, kind))
-        elif kind in ("", "error"):
-            words = data[:200].decode(errors="replace")
-            documents.fault = ("error", words) if kind else ("malformed", f"event {number + 1} is {problem}: {words!r}")
+            json_events.objects.append((t_s, document, event_type))
+        elif event_type in ("", "error"):
+            excerpt = data[:200].decode(errors="replace")
+            json_events.fault = (
+                ("error", excerpt) if event_type else ("malformed", f"event {number + 1} is {problem}: {excerpt!r}")
+            )
             break
-    return documents
+    return json_events
 
 
-_OVERLOADED = "Model is overloaded"  # on OpenAI's streams TGI gives 422 as the code of every error
+_OVERLOADED_MESSAGE = "Model is overloaded"  # on OpenAI's streams TGI gives 422 as the code of every error
 
 
-def _as_json(message: Any) -> str:
+def _error_text(message: Any) -> str:
     try:
         return json.dumps(message, ensure_ascii=False)
     except RecursionError:  # deep enough to be read, and too deep to be written
         return "an error nested too deeply to be shown"
 
 
-def error_words(document: Any) -> tuple[RequestStatus, str] | None:
-    """Status and words of the error an answer or event carries, in any of the shapes in use; None if it carries none.
+def find_error(document: Any) -> tuple[RequestStatus, str] | None:
+    """Status and text of the error that an answer or event carries, in any of the shapes in use; None if it carries none.
 
     `{"error": {"message", "code"}}` (OpenAI, vLLM, llama.cpp), `{"error": "…", "error_type"}` (TGI, Triton),
     `{"object": "error", "message", "code"}` (TensorRT-LLM), `{"detail": …}` (FastAPI).
@@ -128,8 +131,8 @@ def error_words(document: Any) -> tuple[RequestStatus, str] | None:
         return None
     fields = error if isinstance(error, dict) else document
     code = fields.get("http_status_code", fields.get("code"))
-    kind = fields.get("type", document.get("error_type"))
+    error_type = fields.get("type", document.get("error_type"))
     message = error.get("message", error) if isinstance(error, dict) else error
-    rejected = str(code) in ("429", "503") or kind == "overloaded" or message == _OVERLOADED
-    text = message if isinstance(message, str) else _as_json(message)
-    return ("rejected" if rejected else "error"), f"{kind}: {text}" if isinstance(kind, str) else text
+    rejected = str(code) in ("429", "503") or error_type == "overloaded" or message == _OVERLOADED_MESSAGE
+    text = message if isinstance(message, str) else _error_text(message)
+    return ("rejected" if rejected else "error"), f"{error_type}: {text}" if isinstance(error_type, str) else text

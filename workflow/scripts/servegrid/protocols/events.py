@@ -1,4 +1,4 @@
-"""What a stream of server-sent events comes down to."""
+"""Events of a stream of server-sent events, with their arrivals."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ class Events:
     types: dict[int, str] = field(default_factory=dict)
 
     def add(self, t_s: float, data: bytes, kind: str = "") -> None:
-        """Append an event; one without data means nothing."""
+        """Append an event; one without data is ignored."""
         if not data:
             return
         if kind and kind != "message":

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from servegrid.protocols._output import Output, count, read_timings
-from servegrid.protocols.base import GenerationSettings, Protocol, Reading, documents, error_words
+from servegrid.protocols._output import Output, read_timings, token_count
+from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, find_error, parse_json_events
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
@@ -17,7 +17,7 @@ class LlamacppCompletion(Protocol):
     path = "/completion"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The body's fields."""
+        """Fields of the request body, without `extra`."""
         return {
             "prompt": prompt,
             "n_predict": settings.max_tokens,
@@ -28,34 +28,34 @@ class LlamacppCompletion(Protocol):
             "stream": True,
         }
 
-    def parse(self, events: Events, record: RequestRecord) -> Reading:
-        """Fill the record."""
-        reading, read, output = Reading(), documents(events), Output()
-        for t_s, chunk, _ in read.found:
-            reading.fault = error_words(chunk) or _not_ours(chunk)
-            if reading.fault:
+    def parse(self, events: Events, record: RequestRecord) -> ParseResult:
+        """Fill the record; see `Protocol.parse`."""
+        result, json_events, output = ParseResult(), parse_json_events(events), Output()
+        for t_s, chunk, _ in json_events.objects:
+            result.fault = find_error(chunk) or _unexpected_event(chunk)
+            if result.fault:
                 break
-            text, tokens, stop = chunk["content"], count(chunk.get("tokens_predicted")), chunk.get("stop") is True
+            text, tokens, stop = chunk["content"], token_count(chunk.get("tokens_predicted")), chunk.get("stop") is True
             if text or (chunk.get("tokens") and not stop):
                 output.add(t_s, text, tokens)
             if tokens is not None:
-                output.counted = tokens
+                output.output_tokens = tokens
             if stop:
-                reading.finished = reading.end_mark = True
-                self.read_last(chunk, record)
+                result.finished = result.end_mark = True
+                self.read_final_event(chunk, record)
         output.write(record)
-        reading.fault = reading.fault or read.fault
-        return reading
+        result.fault = result.fault or json_events.fault
+        return result
 
-    def read_last(self, chunk: dict[str, Any], record: RequestRecord) -> None:
-        """Reason and counts of the last event."""
+    def read_final_event(self, chunk: dict[str, Any], record: RequestRecord) -> None:
+        """Read finish reason and counts of the last event into the record."""
         kind = chunk.get("stop_type")
         record.finish_reason = FINISH.get(str(kind), str(kind)) if kind else None
-        record.prompt_tokens = count(chunk.get("tokens_evaluated"))
+        record.prompt_tokens = token_count(chunk.get("tokens_evaluated"))
         read_timings(chunk.get("timings"), record)
 
 
-def _not_ours(chunk: dict[str, Any]) -> tuple[RequestStatus, str] | None:
+def _unexpected_event(chunk: dict[str, Any]) -> tuple[RequestStatus, str] | None:
     return None if type(chunk.get("content")) is str else ("malformed", f"an event has no content: {str(chunk)[:200]}")
 
 

@@ -12,25 +12,29 @@ class OpenAIChat(OpenAIProtocol):
     """`POST /v1/chat/completions` with streaming."""
 
     name = "openai-chat"
-    decoder = _typed.reader(_typed.ChatChoice)
-    typed_piece = staticmethod(_typed.delta_piece)
+    decoder = _typed.chunk_decoder(_typed.ChatChoice)
+    typed_choice_text = staticmethod(_typed.delta_text)
     path = "/v1/chat/completions"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The body's fields."""
+        """Fields of the request body, without `extra`."""
         return {"messages": [{"role": "user", "content": prompt}], **common_fields(settings)}
 
     @staticmethod
-    def piece(choice: Mapping[str, Any]) -> str:
-        """What a choice adds: thoughts, text, arguments of a tool call; the role alone is nothing."""
+    def choice_text(choice: Mapping[str, Any]) -> str:
+        """Text that a choice adds: reasoning, content, names and arguments of tool calls; none for the role alone."""
         delta = choice.get("delta") or choice.get("message")
         if type(delta) is not dict:
             return ""
-        pieces = [delta.get("reasoning_content") or delta.get("reasoning"), delta.get("content"), *_arguments(delta)]
+        pieces = [
+            delta.get("reasoning_content") or delta.get("reasoning"),
+            delta.get("content"),
+            *_tool_call_texts(delta),
+        ]
         return "".join([piece for piece in pieces if type(piece) is str])
 
 
-def _arguments(delta: Mapping[str, Any]) -> list[Any]:
+def _tool_call_texts(delta: Mapping[str, Any]) -> list[Any]:
     calls = delta.get("tool_calls")
     if type(calls) is not list:
         return []

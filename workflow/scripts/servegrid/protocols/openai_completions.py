@@ -13,17 +13,17 @@ class OpenAICompletions(OpenAIProtocol):
     """`POST /v1/completions` with streaming."""
 
     name = "openai-completions"
-    decoder = _typed.reader(_typed.TextChoice)
-    typed_piece = attrgetter("text")
+    decoder = _typed.chunk_decoder(_typed.TextChoice)
+    typed_choice_text = attrgetter("text")
     path = "/v1/completions"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The body's fields."""
+        """Fields of the request body, without `extra`."""
         return {"prompt": prompt, **common_fields(settings)}
 
     @staticmethod
-    def piece(choice: Mapping[str, Any]) -> str:
-        """A choice's text."""
+    def choice_text(choice: Mapping[str, Any]) -> str:
+        """Text of a choice; empty if it is no text."""
         text = choice.get("text")
         return text if type(text) is str else ""
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from servegrid.protocols._output import Output, count
-from servegrid.protocols.base import GenerationSettings, Protocol, Reading, documents, error_words
+from servegrid.protocols._output import Output, token_count
+from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, find_error, parse_json_events
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
@@ -17,9 +17,9 @@ class TgiGenerate(Protocol):
     path = "/generate_stream"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The body's fields.
+        """Fields of the request body, without `extra`.
 
-        Temperature 0 and top_p 1 are refused there (router/src/validation.rs), so that greedy is to leave them out. There is no
+        Temperature 0 and top_p 1 are refused there (router/src/validation.rs), so they are left out for greedy decoding. There is no
         field for an exact length: the router sets ignore_eos_token to false.
         """
         parameters: dict[str, Any] = {"max_new_tokens": settings.max_tokens, "do_sample": settings.temperature > 0}
@@ -29,38 +29,38 @@ class TgiGenerate(Protocol):
             parameters["seed"] = settings.seed
         return {"inputs": prompt, "parameters": {**parameters, "details": True}}
 
-    def parse(self, events: Events, record: RequestRecord) -> Reading:
-        """Fill the record. Every event but an error is one token, also where its text is still empty."""
-        reading, read, output = Reading(), documents(events), Output()
-        for number, (t_s, chunk, _) in enumerate(read.found, 1):
-            reading.fault = error_words(chunk) or _not_ours(chunk)
-            if reading.fault:
+    def parse(self, events: Events, record: RequestRecord) -> ParseResult:
+        """Fill the record; every event but an error is one token, also where its text is still empty."""
+        result, json_events, output = ParseResult(), parse_json_events(events), Output()
+        for number, (t_s, chunk, _) in enumerate(json_events.objects, 1):
+            result.fault = find_error(chunk) or _unexpected_event(chunk)
+            if result.fault:
                 break
             output.add(t_s, chunk["token"]["text"], number)
             if chunk.get("generated_text") is not None:
-                reading.finished = reading.end_mark = True
-                _read_last(chunk, output, record)
+                result.finished = result.end_mark = True
+                _read_final_event(chunk, output, record)
         output.write(record)
-        reading.fault = reading.fault or read.fault
-        return reading
+        result.fault = result.fault or json_events.fault
+        return result
 
 
-def _not_ours(chunk: dict[str, Any]) -> tuple[RequestStatus, str] | None:
+def _unexpected_event(chunk: dict[str, Any]) -> tuple[RequestStatus, str] | None:
     token = chunk.get("token")
     if type(token) is dict and type(token.get("text")) is str:
         return None
     return "malformed", f"an event has no token: {str(chunk)[:200]}"
 
 
-def _read_last(chunk: dict[str, Any], output: Output, record: RequestRecord) -> None:
-    """Reason and counts; the prompt's length is told from version 2 on."""
+def _read_final_event(chunk: dict[str, Any], output: Output, record: RequestRecord) -> None:
+    """Read finish reason and counts of the last event; the prompt's length is given from version 2 on."""
     details = chunk.get("details")
     if type(details) is not dict:
         return
     reason = details.get("finish_reason")
     record.finish_reason = FINISH.get(str(reason), str(reason)) if reason else None
-    record.prompt_tokens = count(details.get("input_length"))
-    output.counted = count(details.get("generated_tokens"))
+    record.prompt_tokens = token_count(details.get("input_length"))
+    output.output_tokens = token_count(details.get("generated_tokens"))
 
 
 PROTOCOL = TgiGenerate()

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from servegrid.protocols._triton import MODEL, Piece, sampling, switches, write
-from servegrid.protocols.base import GenerationSettings, Protocol, Reading, documents, error_words
+from servegrid.protocols._triton import MODEL, Piece, enabled_switches, sampling_parameters, write_pieces
+from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, find_error, parse_json_events
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
 
@@ -16,35 +16,48 @@ class TritonGenerate(Protocol):
     path = f"/v2/models/{MODEL}/generate_stream"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The body's fields: inputs by name; what is none of them goes to the backend as request parameters."""
-        return {"text_input": prompt, "stream": True, **switches(settings), "parameters": sampling(settings)}
+        """Fields of the request body: inputs by name; anything else goes to the backend as request parameters."""
+        return {
+            "text_input": prompt,
+            "stream": True,
+            **enabled_switches(settings),
+            "parameters": sampling_parameters(settings),
+        }
 
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
-        """The request's body; `extra` has its place among the parameters."""
+        """Request body, UTF-8 JSON; `extra` is among the parameters."""
         return json.dumps(self.fields(prompt, settings), ensure_ascii=False).encode("utf-8", "replace")
 
-    def parse(self, events: Events, record: RequestRecord) -> Reading:
-        """Fill the record. The end of the HTTP message is the end of the answer: whether it was cut off shows there."""
-        reading, read, pieces = Reading(), documents(events), []
-        for t_s, event, _ in read.found:
-            reading.fault = error_words(event) or _not_ours(event)
-            if reading.fault:
+    def parse(self, events: Events, record: RequestRecord) -> ParseResult:
+        """Fill the record; the answer ends with the HTTP message, which shows whether it was cut off."""
+        result, json_events, pieces = ParseResult(), parse_json_events(events), []
+        for t_s, event, _ in json_events.objects:
+            result.fault = find_error(event) or _unexpected_event(event)
+            if result.fault:
                 break
-            new, prompt = _only(event.get("num_output_tokens")), event.get("num_input_tokens")
-            pieces.append(Piece(t_s, _only(event["text_output"]), new, prompt, _only(event.get("finish_reason"))))
-        write(pieces, record)
-        reading.fault = reading.fault or read.fault
-        reading.finished = bool(pieces)
-        return reading
+            new_tokens, prompt_tokens = _unwrapped(event.get("num_output_tokens")), event.get("num_input_tokens")
+            pieces.append(
+                Piece(
+                    t_s,
+                    _unwrapped(event["text_output"]),
+                    new_tokens,
+                    prompt_tokens,
+                    _unwrapped(event.get("finish_reason")),
+                )
+            )
+        write_pieces(pieces, record)
+        result.fault = result.fault or json_events.fault
+        result.finished = bool(pieces)
+        return result
 
 
-def _only(value: Any) -> Any:
-    """Triton writes an output of one element without its brackets; of several sequences the first is read."""
+def _unwrapped(value: Any) -> Any:
+    """First element of an output; Triton writes an output of one element without brackets."""
     return value[0] if isinstance(value, list) and value else value
 
 
-def _not_ours(event: dict[str, Any]) -> Any:
-    if type(_only(event.get("text_output"))) is str:
+def _unexpected_event(event: dict[str, Any]) -> Any:
+    if type(_unwrapped(event.get("text_output"))) is str:
         return None
     return "malformed", f"an event has no text_output: {str(event)[:200]}"
 

@@ -6,12 +6,12 @@ Messages are read with the classes of the official client (tritonclient), after 
 import json
 from typing import Any, ClassVar
 
-from servegrid.protocols._triton import MODEL, Piece, sampling, switches, write
-from servegrid.protocols.base import GenerationSettings, Protocol, Reading, Transport
+from servegrid.protocols._triton import MODEL, Piece, enabled_switches, sampling_parameters, write_pieces
+from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, Transport
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
-_FULL = "exceeds maximum queue size"
+_QUEUE_FULL = "exceeds maximum queue size"
 
 
 class TritonGrpc(Protocol):
@@ -22,46 +22,51 @@ class TritonGrpc(Protocol):
     transport: ClassVar[Transport] = "grpc"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
-        """The inputs by name."""
-        return {"text_input": prompt, "stream": True, **switches(settings), "sampling_parameters": sampling(settings)}
+        """Inputs by name."""
+        return {
+            "text_input": prompt,
+            "stream": True,
+            **enabled_switches(settings),
+            "sampling_parameters": sampling_parameters(settings),
+        }
 
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
-        """A ModelInferRequest, as bytes."""
+        """Request body: a serialized ModelInferRequest."""
         from tritonclient.grpc import service_pb2  # a second to import, for those alone who speak gRPC
 
         message = service_pb2.ModelInferRequest(model_name=MODEL)
         message.parameters["triton_enable_empty_final_response"].bool_param = True
         for name, value in self.fields(prompt, settings).items():
             message.inputs.add(name=name, datatype="BOOL" if value is True else "BYTES", shape=[1])
-            message.raw_input_contents.append(_tensor(value))
+            message.raw_input_contents.append(_raw_tensor(value))
         return bytes(message.SerializeToString())
 
-    def parse(self, events: Events, record: RequestRecord) -> Reading:
-        """Fill the record. An error ends the stream."""
+    def parse(self, events: Events, record: RequestRecord) -> ParseResult:
+        """Fill the record; an error ends the stream."""
         from google.protobuf.message import DecodeError
         from tritonclient.grpc import service_pb2
 
-        reading, pieces = Reading(), []
+        result, pieces = ParseResult(), []
         for number, (t_s, data) in enumerate(zip(events.times_s, events.data, strict=True)):
             try:
                 message = service_pb2.ModelStreamInferResponse.FromString(data)
-                pieces += _pieces(t_s, message.infer_response)
+                pieces += _response_pieces(t_s, message.infer_response)
             except (DecodeError, ValueError) as error:
-                words = str(error) or type(error).__name__
-                reading.fault = ("malformed", f"message {number + 1} is no ModelStreamInferResponse: {words}")
+                text = str(error) or type(error).__name__
+                result.fault = ("malformed", f"message {number + 1} is no ModelStreamInferResponse: {text}")
                 break
             if message.error_message:
-                reading.fault = _error(message.error_message)
+                result.fault = _error_fault(message.error_message)
                 break
             parameters = message.infer_response.parameters
             if "triton_final_response" in parameters and parameters["triton_final_response"].bool_param:
-                reading.finished = reading.end_mark = True
-        write(pieces, record)
-        return reading
+                result.finished = result.end_mark = True
+        write_pieces(pieces, record)
+        return result
 
 
-def _tensor(value: Any) -> bytes:
-    """One element as raw bytes: true, or a text (dicts as JSON) after its length, little-endian."""
+def _raw_tensor(value: Any) -> bytes:
+    """Raw bytes of a tensor of one element: true, or a text (dicts as JSON) after its length, little-endian."""
     if value is True:
         return b"\x01"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -69,12 +74,12 @@ def _tensor(value: Any) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
-def _error(words: str) -> tuple[RequestStatus, str]:
-    return ("rejected" if _FULL in words.lower() else "error"), words
+def _error_fault(message: str) -> tuple[RequestStatus, str]:
+    return ("rejected" if _QUEUE_FULL in message.lower() else "error"), message
 
 
-def _pieces(t_s: float, response: Any) -> list[Piece]:
-    """What a response holds: nothing, if it only marks the end.
+def _response_pieces(t_s: float, response: Any) -> list[Piece]:
+    """Pieces in a response: none if it only marks the end.
 
     Raises:
         ValueError: when an output is not as it should be.
@@ -82,20 +87,23 @@ def _pieces(t_s: float, response: Any) -> list[Piece]:
     raw = {output.name: data for output, data in zip(response.outputs, response.raw_output_contents, strict=True)}
     if "text_output" not in raw:
         return []
-    new, prompt = _number(raw.get("num_output_tokens")), _number(raw.get("num_input_tokens"))
-    finish = _text(raw["finish_reason"]) if "finish_reason" in raw else None
-    return [Piece(t_s, _text(raw["text_output"]), new, prompt, finish)]
+    new_tokens, prompt_tokens = (
+        _integer_element(raw.get("num_output_tokens")),
+        _integer_element(raw.get("num_input_tokens")),
+    )
+    finish = _text_element(raw["finish_reason"]) if "finish_reason" in raw else None
+    return [Piece(t_s, _text_element(raw["text_output"]), new_tokens, prompt_tokens, finish)]
 
 
-def _text(data: bytes) -> str:
-    """The first element; bytes that are no text are replaced."""
+def _text_element(data: bytes) -> str:
+    """First element of a text tensor; invalid UTF-8 is replaced."""
     size = int.from_bytes(data[:4], "little")
     if len(data) < 4 + size:
         raise ValueError(f"a text of {size} bytes in {len(data)}")
     return data[4 : 4 + size].decode(errors="replace")
 
 
-def _number(data: bytes | None) -> int | None:
+def _integer_element(data: bytes | None) -> int | None:
     return int.from_bytes(data[:4], "little") if data else None
 
 

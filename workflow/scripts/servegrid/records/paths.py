@@ -1,15 +1,15 @@
-"""Where the records of sessions, loads and launches lie."""
+"""Paths of the records of sessions, loads and launches."""
 
 from pathlib import Path
 from typing import Protocol
 
 
 class HasId(Protocol):
-    """A session or a load of the grid."""
+    """A session or a load of the grid, whose id is its folder's name."""
 
     @property
     def id(self) -> str:
-        """Its folder."""
+        """Name of its folder."""
 
 
 def session_folder(results: Path, session: HasId) -> Path:
@@ -23,11 +23,11 @@ def load_folder(session: Path, load: HasId) -> Path:
 
 
 def load_folder_by_ids(results: Path, server: str, rep: int, load: str) -> Path:
-    """Return the same, where only a table's `server_id`, `rep` and `load_id` are known."""
+    """Return the folder of a load's records from a table's `server_id`, `rep` and `load_id`."""
     return results / "sessions" / server / f"rep{rep}" / "loads" / load
 
 
 def launch_folder(session: Path, number: int) -> Path:
-    """Return the folder with log and telemetry of a launch: the session's, unless a later launch set them aside."""
-    aside = session / "launches" / str(number)
-    return aside if aside.exists() else session
+    """Return the folder with log and telemetry of a launch: the session's, unless a later launch moved them to launches/."""
+    moved = session / "launches" / str(number)
+    return moved if moved.exists() else session

@@ -1,4 +1,4 @@
-"""One request as it was measured. Apart from `records`, so that the load client need not load the Parquet library first."""
+"""Record of one measured request. Apart from `schema`, so that the load client need not import the Parquet library."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -40,5 +40,5 @@ class RequestRecord:
 
     @property
     def text_sha256(self) -> str | None:
-        """SHA-256 of the answer's UTF-8 text, in hex."""
+        """SHA-256 of the answer's UTF-8 text, in hex; None if there is no text."""
         return None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest()

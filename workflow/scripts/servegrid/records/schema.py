@@ -1,4 +1,4 @@
-"""The raw records of a session: what is measured, as it lies on disk. Everything else is derived from these.
+"""Schemas of a session's raw records on disk. Everything else is derived from these.
 
     <session>/session.json            what ran, where, how it started and ended          (a dict, `FORMAT` says its version)
     <session>/telemetry.parquet       TELEMETRY: one row per sample and device
@@ -80,13 +80,13 @@ SERVER_METRICS = pa.schema(
 
 def write_requests(folder: Path, records: Iterable[RequestRecord]) -> None:
     """Write requests.parquet and texts.parquet of one load into `folder`."""
-    kept = list(records)
-    write_table(folder / "texts.parquet", requests_table(kept, TEXTS))
-    write_table(folder / "requests.parquet", requests_table(kept, REQUESTS))
+    record_list = list(records)
+    write_table(folder / "texts.parquet", requests_table(record_list, TEXTS))
+    write_table(folder / "requests.parquet", requests_table(record_list, REQUESTS))
 
 
 def requests_table(records: Sequence[RequestRecord], schema: pa.Schema = REQUESTS) -> pa.Table:
-    """The columns of `schema` of these records."""
+    """Table of these records with the columns of `schema`."""
     return pa.table({name: [getattr(record, name) for record in records] for name in schema.names}, schema=schema)
 
 
@@ -97,6 +97,6 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table, or some of its columns. Small files by the hundred: without the overhead of Arrow's data sets."""
+    """Read a table, or some of its columns; without Arrow's data set layer, whose overhead counts for hundreds of small files."""
     with pq.ParquetFile(path) as file:
         return file.read(columns=list(columns) if columns else None, use_threads=False)

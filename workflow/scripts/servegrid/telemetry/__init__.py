@@ -1,4 +1,4 @@
-"""Samples the hardware and the server from a process of its own, so that it never holds up the load client."""
+"""Sample the hardware and the server from a separate process, so that it never delays the load client."""
 
 from servegrid.telemetry.telemetry import Telemetry
 

@@ -1,4 +1,4 @@
-"""Samples on their way to disk."""
+"""Buffer for samples on their way to disk."""
 
 from collections import deque
 
@@ -8,7 +8,7 @@ Row = dict[str, Cell]
 
 
 class Buffer:
-    """Rows that any thread may add and one thread takes away."""
+    """Rows that any thread may add and one thread removes; `taken` counts those removed."""
 
     def __init__(self) -> None:
         self._rows: deque[Row] = deque()
@@ -19,7 +19,7 @@ class Buffer:
         self._rows.append(row)
 
     def take(self, at_least: int = 1) -> list[Row]:
-        """All rows so far, oldest first, and forget them; nothing while there are fewer than `at_least`."""
+        """Remove and return all rows, oldest first; none while there are fewer than `at_least`."""
         count = len(self._rows)
         rows = [self._rows.popleft() for _ in range(count)] if count >= at_least else []
         self.taken += len(rows)

@@ -1,4 +1,4 @@
-"""One GPU, sampled through NVML."""
+"""Sample one GPU through NVML."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pynvml
 
 from servegrid.telemetry.buffer import Row
-from servegrid.telemetry.nvml import memory_of, optional
+from servegrid.telemetry.nvml import memory_of_handle, query_or_none
 from servegrid.telemetry.pcie import PcieMeter
 from servegrid.util.clock import now_s
 
@@ -22,7 +22,7 @@ _LOST = frozenset(
 
 
 class GpuSampler:
-    """Samples one GPU, by UUID, for TELEMETRY; NVML must be held open (`nvml.driver`).
+    """Samples one GPU, by UUID, for TELEMETRY; NVML must be held open (`nvml.nvml_session`).
 
     A field that the GPU does not offer is null. A field that fails is null and named in `error`. A GPU that is lost
     gives rows with only `error`, and is asked for anew every time.
@@ -34,7 +34,7 @@ class GpuSampler:
         self._handle: Any = None
 
     def sample(self) -> Row:
-        """One row: utilisation, memory, power, energy, clocks, throttle reasons, temperature, PCIe."""
+        """Row of TELEMETRY: utilisation, memory, power, energy, clocks, throttle reasons, temperature, PCIe."""
         row: Row = {"t_s": now_s(), "device": self._uuid}
         errors: list[str] = []
         self._fill(row, errors)
@@ -59,44 +59,44 @@ class GpuSampler:
 
 
 def _utilisation(handle: Any) -> Row:
-    rates = optional(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    rates = query_or_none(pynvml.nvmlDeviceGetUtilizationRates, handle)
     return {} if rates is None else {"gpu_percent": float(rates.gpu), "gpu_memory_percent": float(rates.memory)}
 
 
 def _memory(handle: Any) -> Row:
-    now = memory_of(handle)
-    return {} if now is None else {"memory_bytes": now.used, "memory_total_bytes": now.total}
+    memory = memory_of_handle(handle)
+    return {} if memory is None else {"memory_bytes": memory.used, "memory_total_bytes": memory.total}
 
 
 def _power(handle: Any) -> Row:
-    """NVML gives milliwatts."""
-    return _scaled("power_w", optional(pynvml.nvmlDeviceGetPowerUsage, handle), 1e-3)
+    """Power in W; NVML gives milliwatts."""
+    return _scaled("power_w", query_or_none(pynvml.nvmlDeviceGetPowerUsage, handle), 1e-3)
 
 
 def _energy(handle: Any) -> Row:
-    """NVML gives millijoules since the driver was loaded."""
-    return _scaled("energy_j", optional(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle), 1e-3)
+    """Energy counter in J; NVML gives millijoules since the driver was loaded."""
+    return _scaled("energy_j", query_or_none(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle), 1e-3)
 
 
 def _clocks(handle: Any) -> Row:
-    sm = optional(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM)
-    memory = optional(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM)
+    sm = query_or_none(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM)
+    memory = query_or_none(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM)
     return _scaled("sm_clock_mhz", sm) | _scaled("memory_clock_mhz", memory)
 
 
 def _throttle(handle: Any) -> Row:
-    """The bits are the same under the old name, which drivers before 535 have alone."""
-    reasons = optional(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
+    """Bit mask of throttle reasons; drivers before 535 have it only under the old name, with the same bits."""
+    reasons = query_or_none(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
     if reasons is None:
-        reasons = optional(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+        reasons = query_or_none(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
     return {"throttle_reasons": reasons}
 
 
 def _temperature(handle: Any) -> Row:
-    """The old call goes away with CUDA 14; older drivers have only it."""
-    celsius = optional(pynvml.nvmlDeviceGetTemperatureV, handle, pynvml.NVML_TEMPERATURE_GPU)
+    """Temperature in degrees Celsius; the old call goes away with CUDA 14, and older drivers have no other."""
+    celsius = query_or_none(pynvml.nvmlDeviceGetTemperatureV, handle, pynvml.NVML_TEMPERATURE_GPU)
     if celsius is None:
-        celsius = optional(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU)
+        celsius = query_or_none(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU)
     return _scaled("temperature_c", celsius)
 
 

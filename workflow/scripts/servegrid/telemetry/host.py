@@ -1,9 +1,9 @@
-"""The host: its CPUs and its memory."""
+"""Sample the host's CPUs and memory."""
 
 import psutil
 
 from servegrid.telemetry.buffer import Row
-from servegrid.telemetry.cpu import CpuMeter
+from servegrid.telemetry.cpu_meter import CpuMeter
 from servegrid.util.clock import now_s
 
 _BUSY = ("user", "nice", "system", "irq", "softirq")
@@ -21,7 +21,7 @@ class HostSampler:
         self._cpu = CpuMeter()
 
     def sample(self) -> Row:
-        """One row."""
+        """Row of TELEMETRY, now."""
         now = now_s()
         memory = psutil.virtual_memory()
         return {
@@ -34,6 +34,6 @@ class HostSampler:
 
 
 def _busy_s() -> float:
-    """Seconds that all CPUs together have worked since the host was started."""
+    """Seconds that all CPUs together have been busy since the host was started."""
     times = psutil.cpu_times()
     return float(sum(getattr(times, kind, 0.0) for kind in _BUSY))

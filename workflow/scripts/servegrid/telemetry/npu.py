@@ -1,4 +1,4 @@
-"""Rebellions' NPUs, sampled through rbln-smi: one run of it for all of them."""
+"""Sample Rebellions' NPUs through rbln-smi: one run of it for all of them."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from servegrid.telemetry import rbln_smi
 from servegrid.telemetry.buffer import Row
 from servegrid.util.clock import now_s
 
-HOT = "P10"
+THROTTLED_PSTATE = "P10"
 HW_THERMAL = 0x40  # NVML's bit for a slowdown by heat
 
 
 def is_npu(device: str) -> bool:
-    """Whether this device is an NPU, by the name of its device file; a GPU goes by its UUID."""
+    """Whether this device is an NPU: it goes by the name of its device file, a GPU by its UUID."""
     return device.startswith("rbln")
 
 
@@ -28,13 +28,13 @@ class NpuSampler:
         self._energy_j: dict[str, float] = {}
 
     def sample(self) -> list[Row]:
-        """One row per NPU: utilisation, memory, power, energy, temperature, P-state."""
+        """Rows of TELEMETRY, one per NPU: utilisation, memory, power, energy, temperature, P-state."""
         try:
-            found = {npu.name: npu for npu in rbln_smi.ask().npus}
+            npu_by_name = {npu.name: npu for npu in rbln_smi.query().npus}
         except rbln_smi.SmiAbsent as error:
             return [{"t_s": now_s(), "device": name, "error": str(error)} for name in self._devices]
         t_s = now_s()
-        return [self._row(t_s, name, found.get(name)) for name in self._devices]
+        return [self._row(t_s, name, npu_by_name.get(name)) for name in self._devices]
 
     def _row(self, t_s: float, name: str, npu: rbln_smi.Npu | None) -> Row:
         if npu is None:
@@ -48,12 +48,12 @@ class NpuSampler:
             "power_w": npu.card_power_w,
             "energy_j": self._energy(t_s, name, npu.card_power_w),
             "temperature_c": npu.temperature_c,
-            "throttle_reasons": None if npu.pstate is None else HW_THERMAL if npu.pstate == HOT else 0,
+            "throttle_reasons": None if npu.pstate is None else HW_THERMAL if npu.pstate == THROTTLED_PSTATE else 0,
             "pstate": npu.pstate,
         }
 
     def _energy(self, t_s: float, name: str, power_w: float | None) -> float | None:
-        """Since the first sample; None where the power is not known now, and a gap is bridged by its edges."""
+        """Energy in J since the first sample; None while the power is not known; a gap is bridged from its edges."""
         if power_w is None:
             return None
         before_s, before_w = self._last.get(name, (t_s, power_w))

@@ -1,4 +1,4 @@
-"""What the NVIDIA driver says about its GPUs, through NVML (nvidia-ml-py, the module `pynvml`).
+"""Query the NVIDIA driver about its GPUs through NVML (nvidia-ml-py, the module `pynvml`).
 
 A GPU is named by its UUID everywhere, because indices change with CUDA_VISIBLE_DEVICES and with a restart. What one GPU
 or one driver does not offer is None, never 0.
@@ -35,7 +35,7 @@ class DriverAbsent(Exception):
 
 
 class GpuNotFound(LookupError):
-    """No GPU, or more than one, answers to a selector; the text says which there are."""
+    """No GPU, or more than one, matches a selector; the text says which there are."""
 
 
 class GpuSilent(LookupError):
@@ -44,7 +44,7 @@ class GpuSilent(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class GpuInfo:
-    """What does not change about a GPU while the host runs."""
+    """Properties of a GPU that do not change while the host runs."""
 
     index: int
     uuid: str
@@ -66,7 +66,7 @@ class Memory:
     used: int
 
 
-def open_driver() -> None:
+def init_nvml() -> None:
     """Open NVML for the rest of this process's life.
 
     Raises:
@@ -79,21 +79,21 @@ def open_driver() -> None:
 
 
 @contextmanager
-def driver() -> Iterator[None]:
-    """Hold NVML open. It may be nested: only the outermost costs time, so hold it around a loop of queries.
+def nvml_session() -> Iterator[None]:
+    """Hold NVML open for the context. May be nested: only the outermost costs time, so hold it around a loop of queries.
 
     Raises:
         DriverAbsent: there is no driver, or it does not work.
     """
-    open_driver()
+    init_nvml()
     try:
         yield
     finally:
         pynvml.nvmlShutdown()
 
 
-def optional(query: Callable[..., Any], *arguments: Any) -> Any | None:
-    """The answer of one NVML query, or None where this GPU or driver does not offer it.
+def query_or_none(query: Callable[..., Any], *arguments: Any) -> Any | None:
+    """Result of one NVML query, or None where this GPU or driver does not offer it.
 
     Raises:
         pynvml.NVMLError: the query is offered but failed, as when the GPU fell off the bus.
@@ -108,72 +108,72 @@ def optional(query: Callable[..., Any], *arguments: Any) -> Any | None:
         raise
 
 
-def list_devices() -> list[GpuInfo]:
-    """All GPUs that answer, by index; see `unreachable` for the others.
+def list_gpus() -> list[GpuInfo]:
+    """GPUs that answer, by index; see `silent_gpus` for the others.
 
     Raises:
         DriverAbsent: there is no driver, or it does not work.
     """
-    with driver():
-        found = [_try_index(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [device for device in found if isinstance(device, GpuInfo)]
+    with nvml_session():
+        devices = [_try_index(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [device for device in devices if isinstance(device, GpuInfo)]
 
 
-def unreachable() -> dict[int, str]:
-    """The GPUs that the driver counts but that do not answer: index and the driver's words.
+def silent_gpus() -> dict[int, str]:
+    """GPUs that the driver counts but that do not answer: the driver's error by index.
 
     Raises:
         DriverAbsent: there is no driver, or it does not work.
     """
-    with driver():
-        found = {index: _try_index(index) for index in range(pynvml.nvmlDeviceGetCount())}
-        return {index: device for index, device in found.items() if isinstance(device, str)}
+    with nvml_session():
+        devices = {index: _try_index(index) for index in range(pynvml.nvmlDeviceGetCount())}
+        return {index: device for index, device in devices.items() if isinstance(device, str)}
 
 
-def find(selector: str | int) -> GpuInfo:
-    """The one GPU with this index, UUID (or the start of it), or name (or a part of it that only one GPU has).
+def find_gpu(selector: str | int) -> GpuInfo:
+    """GPU with this index, UUID (or the start of it), or name (or a part of it that only one GPU has).
 
     Raises:
         GpuNotFound: no GPU matches, or several.
         DriverAbsent: there is no driver, or it does not work.
     """
-    devices = list_devices()
-    matches = _matches(devices, str(selector).strip())
+    devices = list_gpus()
+    matches = _matching_gpus(devices, str(selector).strip())
     if len(matches) == 1:
         return matches[0]
     listing = "; ".join(f"{device.index}: {device.name} {device.uuid}" for device in matches or devices)
-    why = "several GPUs match" if matches else "no GPU matches"
-    raise GpuNotFound(f"{why} {str(selector)!r}. {'They are' if matches else 'There are'}: {listing or 'none'}")
+    problem = "several GPUs match" if matches else "no GPU matches"
+    raise GpuNotFound(f"{problem} {str(selector)!r}. {'They are' if matches else 'There are'}: {listing or 'none'}")
 
 
 def memory(uuid: str) -> Memory | None:
-    """A GPU's memory now; None where the driver does not say (GPUs that share the host's memory).
+    """Memory of a GPU, now; None where the driver does not say (GPUs that share the host's memory).
 
     Raises:
         DriverAbsent: there is no driver, or it does not work.
         GpuSilent: the GPU does not answer.
     """
-    with _asking(uuid) as handle:
-        return memory_of(handle)
+    with _gpu_handle(uuid) as handle:
+        return memory_of_handle(handle)
 
 
 def memory_used(uuid: str) -> int | None:
-    """Bytes of a GPU's memory in use, the driver's own share left out where it can be told. Raises as `memory`."""
-    now = memory(uuid)
-    return None if now is None else now.used
+    """Bytes of a GPU's memory in use, without the driver's own share where that is known; raises as `memory`."""
+    gpu_memory = memory(uuid)
+    return None if gpu_memory is None else gpu_memory.used
 
 
-def memory_of(handle: Any) -> Memory | None:
-    """As `memory`, of a handle, with NVML held open by the caller."""
-    split = optional(pynvml.nvmlDeviceGetMemoryInfo, handle, pynvml.nvmlMemory_v2)
-    if split is not None:
-        return Memory(total=int(split.total), used=int(split.used))
-    plain = optional(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    return None if plain is None else Memory(total=int(plain.total), used=int(plain.used))
+def memory_of_handle(handle: Any) -> Memory | None:
+    """Memory of the GPU of a handle, as `memory`; NVML is held open by the caller."""
+    version_2 = query_or_none(pynvml.nvmlDeviceGetMemoryInfo, handle, pynvml.nvmlMemory_v2)
+    if version_2 is not None:
+        return Memory(total=int(version_2.total), used=int(version_2.used))
+    version_1 = query_or_none(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    return None if version_1 is None else Memory(total=int(version_1.total), used=int(version_1.used))
 
 
 def processes(uuid: str) -> list[tuple[int, int | None]] | None:
-    """The compute processes on a GPU as (pid, bytes of its memory); None where the driver does not list them.
+    """Compute processes on a GPU as (pid, bytes of its memory); None where the driver does not list them.
 
     In a container the pids are the host's, and those of other containers may be hidden.
 
@@ -181,63 +181,63 @@ def processes(uuid: str) -> list[tuple[int, int | None]] | None:
         DriverAbsent: there is no driver, or it does not work.
         GpuSilent: the GPU does not answer.
     """
-    with _asking(uuid) as handle:
-        found = optional(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
-        if found is None:
-            found = optional(pynvml.nvmlDeviceGetComputeRunningProcesses_v2, handle)
-        return None if found is None else [(int(one.pid), one.usedGpuMemory) for one in found]
+    with _gpu_handle(uuid) as handle:
+        running = query_or_none(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        if running is None:
+            running = query_or_none(pynvml.nvmlDeviceGetComputeRunningProcesses_v2, handle)
+        return None if running is None else [(int(process.pid), process.usedGpuMemory) for process in running]
 
 
 @contextmanager
-def _asking(uuid: str) -> Iterator[Any]:
-    """A GPU's handle, with NVML held open; what the driver answers for errors becomes GpuSilent."""
-    with driver():
+def _gpu_handle(uuid: str) -> Iterator[Any]:
+    """Yield a GPU's handle, with NVML held open; an NVMLError becomes GpuSilent."""
+    with nvml_session():
         try:
             yield pynvml.nvmlDeviceGetHandleByUUID(uuid)
         except pynvml.NVMLError as error:
             raise GpuSilent(f"GPU {uuid} does not answer: {error}") from error
 
 
-def _matches(devices: list[GpuInfo], selector: str) -> list[GpuInfo]:
-    """The GPUs of the first kind of match that gives any: index, UUID, whole name, part of the name."""
-    wanted = selector.lower()
-    kinds: list[Callable[[GpuInfo], bool]] = [
-        lambda device: str(device.index) == wanted,
-        lambda device: len(wanted) > 4 and device.uuid.lower().startswith(wanted),
-        lambda device: device.name.lower() == wanted,
-        lambda device: not wanted.isdecimal() and wanted != "" and wanted in device.name.lower(),
+def _matching_gpus(devices: list[GpuInfo], selector: str) -> list[GpuInfo]:
+    """GPUs of the first kind of match that gives any: index, UUID, whole name, part of the name."""
+    text = selector.lower()
+    tests: list[Callable[[GpuInfo], bool]] = [
+        lambda device: str(device.index) == text,
+        lambda device: len(text) > 4 and device.uuid.lower().startswith(text),
+        lambda device: device.name.lower() == text,
+        lambda device: not text.isdecimal() and text != "" and text in device.name.lower(),
     ]
-    found = ([device for device in devices if matches(device)] for matches in kinds)
-    return next((devices_of_kind for devices_of_kind in found if devices_of_kind), [])
+    matches_by_test = ([device for device in devices if matches(device)] for matches in tests)
+    return next((matching for matching in matches_by_test if matching), [])
 
 
 def _try_index(index: int) -> GpuInfo | str:
-    """The GPU at an index, or the driver's words why it does not answer."""
+    """GPU at an index, or the driver's error if it does not answer."""
     try:
-        return _describe(index, pynvml.nvmlDeviceGetHandleByIndex(index))
+        return _gpu_info(index, pynvml.nvmlDeviceGetHandleByIndex(index))
     except pynvml.NVMLError as error:
         return str(error)
 
 
-def _describe(index: int, handle: Any) -> GpuInfo:
-    pci = optional(pynvml.nvmlDeviceGetPciInfo, handle)
-    now = memory_of(handle)
-    limit_mw = optional(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+def _gpu_info(index: int, handle: Any) -> GpuInfo:
+    pci = query_or_none(pynvml.nvmlDeviceGetPciInfo, handle)
+    gpu_memory = memory_of_handle(handle)
+    limit_mw = query_or_none(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
     return GpuInfo(
         index=index,
         uuid=pynvml.nvmlDeviceGetUUID(handle),
         name=pynvml.nvmlDeviceGetName(handle),
         pci_bus_id=None if pci is None else pci.busId,
-        memory_total_bytes=None if now is None else now.total,
+        memory_total_bytes=None if gpu_memory is None else gpu_memory.total,
         power_limit_w=None if limit_mw is None else limit_mw / 1000,
-        max_sm_clock_mhz=optional(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        max_memory_clock_mhz=optional(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-        driver_version=optional(pynvml.nvmlSystemGetDriverVersion),
+        max_sm_clock_mhz=query_or_none(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        max_memory_clock_mhz=query_or_none(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+        driver_version=query_or_none(pynvml.nvmlSystemGetDriverVersion),
         cuda_version=_cuda_version(),
     )
 
 
 def _cuda_version() -> str | None:
-    """NVML gives 1000 times the major plus 10 times the minor version."""
-    number = optional(pynvml.nvmlSystemGetCudaDriverVersion_v2)
+    """Newest CUDA version of the driver, as "13.0"; NVML gives 1000 times the major plus 10 times the minor version."""
+    number = query_or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2)
     return None if number is None else f"{number // 1000}.{number % 1000 // 10}"

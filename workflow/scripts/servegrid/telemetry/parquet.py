@@ -1,4 +1,4 @@
-"""A Parquet file that grows while its rows are measured and appears under its name when it is complete."""
+"""Write a Parquet file while its rows are measured; it appears under its name when it is complete."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from servegrid.util.files import replacing
 
 
 @contextmanager
-def streaming(path: Path, schema: pa.Schema) -> Iterator[Callable[[list[Row]], None]]:
-    """Give a function that writes rows to disk at once; on success they are at `path`, on error nothing is.
+def streaming_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[list[Row]], None]]:
+    """Yield a function that writes rows to disk at once; on success they are at `path`, on error nothing is.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.

@@ -1,11 +1,11 @@
-"""A GPU's PCIe traffic. Both ways to ask NVML need a beat of their own, faster or slower than the other fields'."""
+"""Measure a GPU's PCIe traffic. Both ways to query NVML need a period of their own, shorter or longer than the other fields'."""
 
 import threading
 from typing import Any, Protocol
 
 import pynvml
 
-from servegrid.telemetry.nvml import optional
+from servegrid.telemetry.nvml import query_or_none
 from servegrid.util.clock import now_s
 
 _WRAP = 2**32
@@ -15,37 +15,37 @@ _FIELDS = [pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES, pynvml.NVML_FI_DEV_PCIE_COUNT
 
 
 class PcieMeter(Protocol):
-    """Reads on its own beat; `take` gives what was read since it was last called. TX is from the GPU to the host."""
+    """Is read every `period_s`; `take` returns what was read since its last call. TX is from the GPU to the host."""
 
     period_s: float
 
     def read(self) -> None:
-        """Ask the GPU once.
+        """Read the GPU's counters once.
 
         Raises:
             pynvml.NVMLError: the GPU does not answer.
         """
 
     def take(self) -> dict[str, float]:
-        """`pcie_tx_bytes_per_s` and `pcie_rx_bytes_per_s`, or nothing if nothing new was read."""
+        """Columns `pcie_tx_bytes_per_s` and `pcie_rx_bytes_per_s`; empty if nothing new was read."""
 
 
 def pcie_meter(uuid: str) -> PcieMeter | None:
-    """The better way that this GPU offers: byte counters, else 20 ms windows, else None. NVML must be held open.
+    """Best meter that this GPU offers: byte counters, else 20 ms windows, else None. NVML must be held open.
 
     Raises:
         pynvml.NVMLError: the GPU does not answer.
     """
     handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-    if _count(handle) is not None:
+    if _byte_counters(handle) is not None:
         return PcieCounters(handle)
-    if optional(pynvml.nvmlDeviceGetPcieThroughput, handle, pynvml.NVML_PCIE_UTIL_TX_BYTES) is not None:
+    if query_or_none(pynvml.nvmlDeviceGetPcieThroughput, handle, pynvml.NVML_PCIE_UTIL_TX_BYTES) is not None:
         return PcieThroughput(handle)
     return None
 
 
 class PcieCounters:
-    """Mean traffic between two samples, from the byte counters (TLP overhead included).
+    """Measures mean traffic between two samples from the byte counters (TLP overhead included).
 
     The counters wrap (nvml.h, NVML_FI_DEV_PCIE_COUNT_TX_BYTES), at 2^32, which a full x16 link of generation 5 does in
     68 ms. So they are read more often than the link can wrap them, and where a read came too late, that stretch is left
@@ -61,24 +61,24 @@ class PcieCounters:
         self._sums = [0.0, 0.0, 0.0]  # seconds covered, bytes sent, bytes received
 
     def read(self) -> None:
-        """See PcieMeter."""
-        now, last = (now_s(), _count(self._handle)), self._last
+        """As in `PcieMeter`."""
+        now, last = (now_s(), _byte_counters(self._handle)), self._last
         self._last = None if now[1] is None else (now[0], now[1])
         if last is None or self._last is None or now[0] - last[0] >= self._wraps_in_s:
             return
-        parts = (now[0] - last[0], *((b - a) % _WRAP for a, b in zip(last[1], self._last[1], strict=True)))
+        increments = (now[0] - last[0], *((b - a) % _WRAP for a, b in zip(last[1], self._last[1], strict=True)))
         with self._lock:
-            self._sums = [total + part for total, part in zip(self._sums, parts, strict=True)]
+            self._sums = [total + increment for total, increment in zip(self._sums, increments, strict=True)]
 
     def take(self) -> dict[str, float]:
-        """See PcieMeter."""
+        """As in `PcieMeter`."""
         with self._lock:
             (seconds, sent, received), self._sums = self._sums, [0.0, 0.0, 0.0]
         return _rates(sent / seconds, received / seconds) if seconds > 0 else {}
 
 
 class PcieThroughput:
-    """What the GPU counted in 20 ms, on GPUs without the counters; each of the two calls blocks for as long."""
+    """Measures traffic in windows of 20 ms, on GPUs without the counters; each of the two calls blocks for as long."""
 
     period_s = _THROUGHPUT_EVERY_S
 
@@ -87,14 +87,14 @@ class PcieThroughput:
         self._latest: dict[str, float] = {}
 
     def read(self) -> None:
-        """See PcieMeter. NVML gives KB/s, taken as 1000 bytes."""
+        """As in `PcieMeter`. NVML gives KB/s, taken as 1000 bytes."""
         kinds = (pynvml.NVML_PCIE_UTIL_TX_BYTES, pynvml.NVML_PCIE_UTIL_RX_BYTES)
-        sent, received = (optional(pynvml.nvmlDeviceGetPcieThroughput, self._handle, kind) for kind in kinds)
+        sent, received = (query_or_none(pynvml.nvmlDeviceGetPcieThroughput, self._handle, kind) for kind in kinds)
         if sent is not None and received is not None:
             self._latest = _rates(1000.0 * sent, 1000.0 * received)
 
     def take(self) -> dict[str, float]:
-        """See PcieMeter."""
+        """As in `PcieMeter`."""
         latest, self._latest = self._latest, {}
         return latest
 
@@ -103,9 +103,9 @@ def _rates(sent: float, received: float) -> dict[str, float]:
     return {"pcie_tx_bytes_per_s": sent, "pcie_rx_bytes_per_s": received}
 
 
-def _count(handle: Any) -> tuple[int, int] | None:
+def _byte_counters(handle: Any) -> tuple[int, int] | None:
     """Bytes sent and received, modulo 2^32; None where this GPU does not count them."""
-    values = optional(pynvml.nvmlDeviceGetFieldValues, handle, _FIELDS)
+    values = query_or_none(pynvml.nvmlDeviceGetFieldValues, handle, _FIELDS)
     if values is None or any(value.nvmlReturn != pynvml.NVML_SUCCESS for value in values):
         return None
     # The low half is right whether the driver fills 32 or 64 bits of the union.
@@ -113,7 +113,7 @@ def _count(handle: Any) -> tuple[int, int] | None:
 
 
 def _link_bytes_per_s(handle: Any) -> float:
-    """The most that the link can carry one way (PCI Express Base Specification); unknown counts as the fastest."""
-    generation = optional(pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle) or max(_LANE_BYTES_PER_S)
-    width = optional(pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle) or 16
+    """Capacity of the link in one direction (PCI Express Base Specification); an unknown link counts as the fastest."""
+    generation = query_or_none(pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle) or max(_LANE_BYTES_PER_S)
+    width = query_or_none(pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle) or 16
     return _LANE_BYTES_PER_S.get(generation, _LANE_BYTES_PER_S[max(_LANE_BYTES_PER_S)]) * float(width)

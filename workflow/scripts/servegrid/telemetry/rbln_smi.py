@@ -1,4 +1,4 @@
-"""What `rbln-smi --json` says about Rebellions' NPUs. It comes with their driver.
+"""Query Rebellions' NPUs through `rbln-smi --json`, which comes with their driver.
 
 Its answer is one JSON object with `devices` and `contexts` (the processes); numbers are texts with units, and the NPU's number is a text
 or a number, by version. Followed here: src/device/readers/rebellions.rs and src/device/common/parsers.rs of lablup/all-smi at commit
@@ -24,7 +24,7 @@ class SmiAbsent(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Npu:
-    """One NPU, now. `name` is that of its device file, such as rbln0."""
+    """State of one NPU. `name` is that of its device file, such as rbln0."""
 
     number: int
     name: str
@@ -41,35 +41,36 @@ class Npu:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """All NPUs of this host, and who is on them: number of the NPU, process, its command."""
+class SmiReport:
+    """NPUs of this host, and the processes on them (`users`): number of the NPU, pid, command."""
 
     npus: tuple[Npu, ...]
     users: tuple[tuple[int | None, int, str], ...]
 
 
-def ask() -> Answer:
-    """Run it.
+def query() -> SmiReport:
+    """Run rbln-smi and parse its report.
 
     Raises:
-        SmiAbsent: it is not there, fails, or says something else.
+        SmiAbsent: it is not installed, fails, or prints something else.
     """
     program = shutil.which(PROGRAM)
     if program is None:
         raise SmiAbsent(f"no RBLN driver on this host: {PROGRAM} was not found")
     try:
-        done = subprocess.run([program, "--json"], capture_output=True, timeout=_LIMIT_S, check=True)
-        return read(json.loads(done.stdout))
+        completed = subprocess.run([program, "--json"], capture_output=True, timeout=_LIMIT_S, check=True)
+        return parse_report(json.loads(completed.stdout))
     except (OSError, subprocess.SubprocessError) as error:
         raise SmiAbsent(f"{PROGRAM} does not answer: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SmiAbsent(f"{PROGRAM} --json said something unknown ({type(error).__name__}: {error})") from error
 
 
-def read(answer: Mapping[str, Any]) -> Answer:
-    """Read its JSON."""
-    users = [(_whole(each.get("npu")), int(each["pid"]), str(each.get("cmd"))) for each in answer.get("contexts") or ()]
-    return Answer(tuple(_npu(each, answer.get("KMD_version")) for each in answer["devices"]), tuple(users))
+def parse_report(report: Mapping[str, Any]) -> SmiReport:
+    """Parse the JSON of rbln-smi."""
+    contexts = report.get("contexts") or ()
+    users = [(_device_number(user.get("npu")), int(user["pid"]), str(user.get("cmd"))) for user in contexts]
+    return SmiReport(tuple(_npu(device, report.get("KMD_version")) for device in report["devices"]), tuple(users))
 
 
 def _npu(device: Mapping[str, Any], driver: str | None) -> Npu:
@@ -90,23 +91,27 @@ def _npu(device: Mapping[str, Any], driver: str | None) -> Npu:
     )
 
 
-def _parts(text: Any) -> tuple[float, str] | None:
-    """A number and its unit."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*", str(text))
-    return (float(found[1]), found[2].upper()) if found else None
+def _number_and_unit(text: Any) -> tuple[float, str] | None:
+    """Number and unit (upper case) of a text such as `12.5 GB`; None if it is not one."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*", str(text))
+    return (float(match[1]), match[2].upper()) if match else None
 
 
 def _number(text: Any) -> float | None:
-    parts = _parts(text)
-    return parts[0] if parts else None
+    number_and_unit = _number_and_unit(text)
+    return number_and_unit[0] if number_and_unit else None
 
 
 def _bytes(text: Any) -> int | None:
-    parts = _parts(text)
-    return round(parts[0] * _UNITS[parts[1]]) if parts and parts[1] in _UNITS else None
+    number_and_unit = _number_and_unit(text)
+    return (
+        round(number_and_unit[0] * _UNITS[number_and_unit[1]])
+        if number_and_unit and number_and_unit[1] in _UNITS
+        else None
+    )
 
 
-def _whole(text: Any) -> int | None:
-    """The number in `0` or `rbln0`."""
-    found = re.search(r"\d+", str(text))
-    return int(found[0]) if found else None
+def _device_number(text: Any) -> int | None:
+    """Number in a device such as `0` or `rbln0`; None if there is none."""
+    match = re.search(r"\d+", str(text))
+    return int(match[0]) if match else None

@@ -1,4 +1,4 @@
-"""The measuring process's side of the sidecar."""
+"""Start, command and stop the sampling process (see `sidecar`) from the measuring process."""
 
 import json
 import os
@@ -49,41 +49,41 @@ class Telemetry:
         except OSError as error:
             self._error = f"telemetry could not start: {error}"
         except BaseException:
-            self._end()
+            self._stop()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._stop()
 
     @property
     def pid(self) -> int | None:
-        """The sidecar's process, while it lives."""
+        """Process id of the sidecar; None before its start and after its end."""
         return self._process.pid if self._process is not None else None
 
     @property
     def error(self) -> str | None:
-        """Why there is no telemetry, or not all of it; None if all is well so far."""
+        """Reason why telemetry is missing or incomplete; None if all is well so far."""
         if self._error is None and self._process is not None and self._process.poll() is not None:
-            self._error = self._died("telemetry ended before its time")
+            self._error = self._exit_message("telemetry ended before its time")
         return self._error
 
     @property
     def notes(self) -> list[str]:
-        """What the sidecar said, in lines."""
+        """Lines that the sidecar wrote to stderr."""
         if self._log is not None:
             # pread, because the position is shared with the sidecar, which goes on writing.
             self._notes = os.pread(self._log.fileno(), _NOTES_BYTES, 0).decode(errors="replace").splitlines()
         return self._notes
 
     def watch(self, *pids: int) -> None:
-        """Sample these processes and their descendants as the server, instead of those before; none: no longer."""
+        """Sample these processes and their descendants as the server, instead of earlier ones; without any: stop."""
         self._send({"watch": pids})
 
     def scrape(self, *urls: str, headers: Mapping[str, str] | None = None) -> None:
-        """Read the server's metrics from these, one for each of its copies, instead of those before; none: no longer."""
+        """Scrape the server's metrics from these URLs, one per replica, instead of earlier ones; without any: stop."""
         self._send({"scrape": {"urls": urls, "headers": dict(headers or {})} if urls else None})
 
     def _start(self) -> None:
@@ -105,7 +105,7 @@ class Telemetry:
             self._error = f"telemetry took no sample within {_START_LIMIT_S:g} s of its start"
         elif not process.stdout.readline():
             process.wait(_END_LIMIT_S)
-            self._error = self._died("telemetry could not start")
+            self._error = self._exit_message("telemetry could not start")
 
     def _send(self, command: dict[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -113,21 +113,21 @@ class Telemetry:
                 self._process.stdin.write(json.dumps(command).encode() + b"\n")
                 self._process.stdin.flush()
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         """End stdin and wait until the files are on disk."""
-        process, early = self._process, self.error
+        process, early_error = self._process, self.error
         if process is not None:
-            out = self._last_words(process)
-            if early is None and self._error is None and process.returncode != 0:
-                self._error = self._died("telemetry failed")
-            self._read_summary(out)
+            output = self._final_output(process)
+            if early_error is None and self._error is None and process.returncode != 0:
+                self._error = self._exit_message("telemetry failed")
+            self._read_summary(output)
         if self._log is not None:
             self._notes = self.notes
             self._log.close()
             self._log = None
         self._process = None
 
-    def _last_words(self, process: subprocess.Popen[bytes]) -> bytes:
+    def _final_output(self, process: subprocess.Popen[bytes]) -> bytes:
         try:
             return process.communicate(timeout=_END_LIMIT_S)[0]
         except subprocess.TimeoutExpired:
@@ -135,10 +135,10 @@ class Telemetry:
             self._error = self._error or f"telemetry did not end within {_END_LIMIT_S:g} s and was killed"
             return process.communicate()[0]
 
-    def _read_summary(self, out: bytes) -> None:
+    def _read_summary(self, output: bytes) -> None:
         with suppress(ValueError, IndexError):
-            self.summary = json.loads(out.splitlines()[-1])
+            self.summary = json.loads(output.splitlines()[-1])
 
-    def _died(self, what: str) -> str:
+    def _exit_message(self, event: str) -> str:
         status = self._process.returncode if self._process is not None else None
-        return f"{what}: exit status {status}" + (f", last said: {self.notes[-1]}" if self.notes else "")
+        return f"{event}: exit status {status}" + (f", last said: {self.notes[-1]}" if self.notes else "")

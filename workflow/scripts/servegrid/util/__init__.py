@@ -1,1 +1,1 @@
-"""What any part may use: files, text, hashes, secrets, processes."""
+"""Helpers that any package may use: files, text, hashes, secrets, processes."""

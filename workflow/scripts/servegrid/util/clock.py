@@ -9,5 +9,5 @@ def now_s() -> float:
 
 
 def wall_anchor() -> dict[str, float]:
-    """One reading of the monotonic and of the wall clock together, in seconds, to place records in calendar time."""
+    """Monotonic and wall clock read together, in s, to place records in calendar time."""
     return {"monotonic_s": time.monotonic(), "unix_s": time.time()}

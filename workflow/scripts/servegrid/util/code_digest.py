@@ -1,4 +1,4 @@
-"""A digest of the code that a result depends on: a script, all that it imports, and the templates and styles beside that."""
+"""Digest of the code that a result depends on: a script, all modules it imports, and the templates and styles beside these."""
 
 import ast
 import hashlib
@@ -8,84 +8,85 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of the scripts, from which imports are looked up."""
-DATA = {".j2", ".css", ".js"}
-"""Endings of files that a module reads from its own folder."""
-_BY_NAME = ("iter_modules", "import_module")
+DATA_SUFFIXES = {".j2", ".css", ".js"}
+"""Suffixes of files that a module reads from its own folder."""
+_IMPORTERS_BY_NAME = ("iter_modules", "import_module")
 
 
 def code_digest(script: Path, root: Path = ROOT) -> str:
-    """Return 16 hex digits that change with the content of any file of `closure`, and with nothing else.
+    """Return 16 hex digits that change with the content of any file of `import_closure`, and with nothing else.
 
     Raises:
         SyntaxError: when one of them is no Python.
     """
     hashed = hashlib.sha256()
-    for path in closure(script, root):
+    for path in import_closure(script, root):
         hashed.update(f"{path.relative_to(root).as_posix()}\0{content_digest(path)}\n".encode())
     return hashed.hexdigest()[:16]
 
 
-def closure(script: Path, root: Path = ROOT) -> list[Path]:
+def import_closure(script: Path, root: Path = ROOT) -> list[Path]:
     """Return the script, every module below `root` that it imports, directly or not, and the data beside these, sorted.
 
     Imports are read from the syntax, wherever they stand: an import inside a function counts, one for the type checker does not.
     A package that imports modules by name (`import_module`, `iter_modules`) may import all that it holds.
     """
-    found: set[Path] = set()
-    waiting = [script.resolve()]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += [module for module in _imports(path, root) if module not in found]
-    return sorted(found | {data for module in found if module.parent != root for data in _data(module.parent)})
+    modules: set[Path] = set()
+    to_visit = [script.resolve()]
+    while to_visit:
+        path = to_visit.pop()
+        if path not in modules:
+            modules.add(path)
+            to_visit += [module for module in _imports(path, root) if module not in modules]
+    packages = {module.parent for module in modules if module.parent != root}
+    return sorted(modules.union(*map(_data_files, packages)))
 
 
 @cache
 def _imports(path: Path, root: Path) -> tuple[Path, ...]:
     tree = ast.parse(path.read_bytes(), path)
-    return tuple(dict.fromkeys(file for name in _names(tree, path) for file in _files(name, root)))
+    return tuple(dict.fromkeys(file for name in _imported_names(tree, path) for file in _module_files(name, root)))
 
 
-def _names(tree: ast.AST, path: Path) -> Iterator[str]:
-    """Dotted names of what a module imports; names in a module may turn out to be no modules themselves."""
-    for node in _executed(tree):
+def _imported_names(tree: ast.AST, path: Path) -> Iterator[str]:
+    """Yield the dotted names that a module imports; the last part may name something in a module and not a module itself."""
+    for node in _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and _called(node) in _BY_NAME:
-            yield from (f"{_package(path)}.{module.stem}" for module in sorted(path.parent.glob("*.py")))
+        elif isinstance(node, ast.Call) and _called_name(node) in _IMPORTERS_BY_NAME:
+            yield from (f"{_package_name(path)}.{module.stem}" for module in sorted(path.parent.glob("*.py")))
 
 
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those for the type checker alone."""
+def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes but those under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
         if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
             yield node
-            yield from _executed(node)
+            yield from _runtime_nodes(node)
 
 
-def _called(call: ast.Call) -> str:
+def _called_name(call: ast.Call) -> str:
     return getattr(call.func, "attr", "") or getattr(call.func, "id", "")
 
 
-def _package(path: Path) -> str:
+def _package_name(path: Path) -> str:
     folders = [path.parent, *path.parent.parents]
     packages = [folder.name for folder in folders if (folder / "__init__.py").exists()]
     return ".".join(reversed(packages))
 
 
-def _files(name: str, root: Path) -> Iterator[Path]:
-    """The files that an import of `name` executes: each package on the way, and the module; none of other people's code."""
+def _module_files(name: str, root: Path) -> Iterator[Path]:
+    """Yield the files below `root` that importing `name` executes: the __init__.py of each package on the way, and the module."""
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
-        place = root.joinpath(*parts[:length])
-        yield from (path for path in (place / "__init__.py", place.with_suffix(".py")) if path.exists())
+        location = root.joinpath(*parts[:length])
+        yield from (path for path in (location / "__init__.py", location.with_suffix(".py")) if path.exists())
 
 
-def _data(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.iterdir() if path.suffix in DATA)
+def _data_files(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.iterdir() if path.suffix in DATA_SUFFIXES)
 
 
 @cache

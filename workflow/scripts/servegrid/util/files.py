@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Read and write files; whatever is written appears whole or not at all."""
 
 import json
 import os
@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is synced to disk and renamed to `path`, on error removed.
+    """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`, on error removed.
 
     A reader therefore sees the old file or the new one, never a part of it, whatever kills the writer.
     """
@@ -48,7 +48,7 @@ def read_json(path: Path) -> Any:
 
 
 def sync(path: Path) -> None:
-    """Make sure that a file or folder is on the disk."""
+    """Flush a file or folder to the disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -56,16 +56,16 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def state(path: Path) -> tuple[str, int, int, int, int] | tuple[str]:
-    """What changes whenever a file is written anew: its size, times of last change in ns, inode; of a missing one its path alone."""
+def fingerprint(path: Path) -> tuple[str, int, int, int, int] | tuple[str]:
+    """Path, size, mtime and ctime in ns, and inode, to detect a rewritten file; the path alone of a missing one."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return (str(path),)
-    return (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 def named_or_shipped(name: str) -> Path:
-    """The file of this name in the working directory, else the one that comes with servegrid (`config/published/...`)."""
-    own = Path(name)
-    return own if own.exists() or not (REPOSITORY / name).is_file() else REPOSITORY / name
+    """Path of this file in the working directory, else of the one that comes with servegrid (`config/published/...`)."""
+    local = Path(name)
+    return local if local.exists() or not (REPOSITORY / name).is_file() else REPOSITORY / name

@@ -1,4 +1,4 @@
-"""The body of an HTTP answer from a server that may never end it."""
+"""Read the body of an HTTP response from a server that may never end it."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ from servegrid.util.clock import now_s
 _READ_BYTES = 2**16
 
 
-class TooLong(Exception):
+class BodyTooLong(Exception):
     """The body is longer than is allowed; says how long it may be."""
 
 
-def whole(read1: Callable[[int], bytes], limit_bytes: int, limit_s: float) -> bytes:
-    """The whole body. A socket's time limit alone would let a server that trickles go on for ever.
+def read_body(read1: Callable[[int], bytes], limit_bytes: int, limit_s: float) -> bytes:
+    """Read the whole body within limits; a socket timeout alone would let a server that trickles go on for ever.
 
     Args:
         read1: gives what is there, of so many bytes at most; none at the end.
@@ -28,7 +28,7 @@ def whole(read1: Callable[[int], bytes], limit_bytes: int, limit_s: float) -> by
     while chunk := read1(_READ_BYTES):
         body += chunk
         if len(body) > limit_bytes:
-            raise TooLong(f"the answer is longer than {limit_bytes} bytes")
+            raise BodyTooLong(f"the answer is longer than {limit_bytes} bytes")
         if now_s() > deadline:
             raise TimeoutError
     return bytes(body)

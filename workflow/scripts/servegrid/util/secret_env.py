@@ -1,4 +1,4 @@
-"""Secrets never reach a record, a plan or a log: where one stood, its variable's name stands."""
+"""Keep secrets out of records, plans and logs: the name of the environment variable is written in place of its value."""
 
 import re
 import shlex
@@ -13,17 +13,24 @@ def is_secret(variable: str) -> bool:
     return bool(_SECRET.search(variable))
 
 
-def reference(variable: str, value: str | None) -> str:
-    """The variable of the shell that holds this secret: the one that a value `${NAME}` names, else the one of the same name."""
-    named = REFERENCE.fullmatch(value or "")
-    return named[1] if named else variable
+def secret_variable(variable: str, value: str | None) -> str:
+    """Name of the shell variable that holds this secret: NAME of a value `${NAME}`, else the variable itself."""
+    match = REFERENCE.fullmatch(value or "")
+    return match[1] if match else variable
 
 
-def assignment(variable: str, value: str) -> str:
-    """`NAME=value` for a shell; a secret is taken from the variable that holds it."""
-    return f'{variable}="${reference(variable, value)}"' if is_secret(variable) else f"{variable}={shlex.quote(value)}"
+def shell_assignment(variable: str, value: str) -> str:
+    """Shell text `NAME=value`; a secret is a reference to the variable that holds it."""
+    return (
+        f'{variable}="${secret_variable(variable, value)}"'
+        if is_secret(variable)
+        else f"{variable}={shlex.quote(value)}"
+    )
 
 
-def hidden(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables with every secret replaced by a reference to where it is: `{"HF_TOKEN": "${HF_TOKEN}"}`."""
-    return {name: f"${{{reference(name, value)}}}" if is_secret(name) else value for name, value in environment.items()}
+def redacted(environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment with every secret replaced by a reference to its variable: `{"HF_TOKEN": "${HF_TOKEN}"}`."""
+    return {
+        name: f"${{{secret_variable(name, value)}}}" if is_secret(name) else value
+        for name, value in environment.items()
+    }

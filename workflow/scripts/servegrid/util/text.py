@@ -1,4 +1,4 @@
-"""Texts from outside, made fit to be shown."""
+"""Make texts from outside fit to be shown."""
 
 import unicodedata
 
@@ -6,11 +6,11 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
 def plain(text: str) -> str:
-    """One line of `text`: white space collapsed, control and other unprintable characters shown as U+FFFD."""
+    """Text as one line: white space collapsed, control and other unprintable characters shown as U+FFFD."""
     joined = " ".join(text.split())
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNPRINTABLE else c for c in joined)
 
 
 def clip(text: str, limit: int) -> str:
-    """`text` cut to `limit` characters, the last an ellipsis if something was cut."""
+    """Text cut to `limit` characters, the last an ellipsis if something was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

@@ -1,4 +1,4 @@
-"""Text out of tokens, a token at a time."""
+"""Decode tokens to text, a token at a time."""
 
 from typing import Protocol
 
@@ -6,10 +6,10 @@ REPLACEMENT = "\ufffd"
 
 
 class Decoder(Protocol):
-    """What is needed of a tokenizers.Tokenizer."""
+    """Part of tokenizers.Tokenizer that is needed."""
 
     def decode(self, ids: list[int], skip_special_tokens: bool = True) -> str:
-        """The text of token ids."""
+        """Text of token ids."""
         ...
 
 
@@ -27,24 +27,24 @@ class Detokenizer:
     def __init__(self, decoder: Decoder):
         self._decoder = decoder
         self._window: list[int] = []
-        self._known_tokens = 0
-        self._known_text = ""
+        self._decoded_tokens = 0
+        self._decoded_text = ""
 
     def push(self, token_id: int) -> str:
-        """The text that is certain with this token and was not before; often empty."""
+        """Add a token and return the text that is certain with it and was not before; often empty."""
         self._window.append(token_id)
         text = self._decoder.decode(self._window)
-        if text.endswith(REPLACEMENT) or len(text) <= len(self._known_text):
+        if text.endswith(REPLACEMENT) or len(text) <= len(self._decoded_text):
             return ""
         return self._advance(text)
 
     def finish(self) -> str:
-        """The text still held back when the sequence ends in an unfinished character."""
+        """Text still held back when the sequence ends in an unfinished character."""
         return self._advance(self._decoder.decode(self._window)) if self._window else ""
 
     def _advance(self, text: str) -> str:
-        delta = text[len(self._known_text) :]
-        self._window = self._window[self._known_tokens :]
-        self._known_tokens = len(self._window)
-        self._known_text = self._decoder.decode(self._window)
+        delta = text[len(self._decoded_text) :]
+        self._window = self._window[self._decoded_tokens :]
+        self._decoded_tokens = len(self._window)
+        self._decoded_text = self._decoder.decode(self._window)
         return delta

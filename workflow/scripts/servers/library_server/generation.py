@@ -1,4 +1,4 @@
-"""One completion on its way through the engine."""
+"""State of one generation in the engine."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen: temperature 0 is greedy; top_p 1 and top_k 0 mean all tokens."""
+    """Sampling settings: temperature 0 is greedy; top_p 1 and top_k 0 mean all tokens."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -19,10 +19,10 @@ GREEDY = Sampling()
 
 @dataclass(eq=False)
 class Generation:
-    """A request as the engine sees it, and the box its tokens arrive in.
+    """A request as the engine sees it, and the queue in which its tokens arrive.
 
     The engine's thread reads all fields; `cancelled` may turn true at any time and asks it to make no more tokens.
-    The box is used from the event loop's thread only.
+    The queue is used from the event loop's thread only.
     """
 
     prompt: list[int]
@@ -34,30 +34,30 @@ class Generation:
     queued_s: float = field(default_factory=time.monotonic)
     finish_reason: str | None = None
     error: str | None = None
-    _box: list[int] = field(default_factory=list)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _queue: list[int] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def ended(self) -> bool:
-        """True when no more tokens will arrive."""
+        """Whether no more tokens will arrive."""
         return self.finish_reason is not None or self.error is not None
 
     def push(self, token_id: int, finish_reason: str | None) -> None:
-        """Puts a token into the box; with a reason (stop, length) it is the last."""
-        self._box.append(token_id)
+        """Queue a token; with a reason (stop, length) it is the last."""
+        self._queue.append(token_id)
         self.finish_reason = finish_reason
-        self._news.set()
+        self._changed.set()
 
     def fail(self, message: str) -> None:
-        """Ends the generation with an error, if it has not ended yet."""
+        """End the generation with an error, if it has not ended yet."""
         if not self.ended:
             self.error = message
-            self._news.set()
+            self._changed.set()
 
     async def tokens(self) -> list[int]:
-        """Waits for news and empties the box; the result may be empty when the generation has failed."""
-        if not self._box and not self.ended:
-            self._news.clear()
-            await self._news.wait()
-        arrived, self._box = self._box, []
+        """Wait for tokens and remove them from the queue; may return none when the generation has failed."""
+        if not self._queue and not self.ended:
+            self._changed.clear()
+            await self._changed.wait()
+        arrived, self._queue = self._queue, []
         return arrived

@@ -7,13 +7,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def _metric(kind: str, text: str) -> int:
-    """A dataclass field that is a metric of its own name."""
+    """Dataclass field that is exported as a metric of its name."""
     return field(default=0, metadata={"kind": kind, "help": text})
 
 
 @dataclass
 class Metrics:
-    """Counted in the event loop's thread only; a gauge is set by whoever knows its value."""
+    """Counters and gauges of the server; changed in the event loop's thread only."""
 
     requests_running: int = _metric("gauge", "Requests in the batches at work")
     requests_waiting: int = _metric("gauge", "Requests waiting for a batch")
@@ -28,9 +28,13 @@ class Metrics:
     batch_size_last: int = _metric("gauge", "Requests in the batch begun last")
 
     def text(self, labels: Mapping[str, str]) -> str:
-        """All metrics, and one named servegrid_info that is 1 and has the labels."""
-        told = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-        lines = ["# HELP servegrid_info What is running", "# TYPE servegrid_info gauge", f"servegrid_info{{{told}}} 1"]
+        """All metrics in the text format, with servegrid_info, which is 1 and has the labels."""
+        info_labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+        lines = [
+            "# HELP servegrid_info What is running",
+            "# TYPE servegrid_info gauge",
+            f"servegrid_info{{{info_labels}}} 1",
+        ]
         for metric in fields(self):
             name = f"servegrid_{metric.name}"
             lines += [f"# HELP {name} {metric.metadata['help']}", f"# TYPE {name} {metric.metadata['kind']}"]

@@ -1,4 +1,4 @@
-"""The command line of the server."""
+"""Command line of the server."""
 
 import argparse
 import functools
@@ -17,7 +17,7 @@ NAMES = sorted(path.stem for path in (Path(__file__).parent / "backends").glob("
 
 @dataclass(frozen=True)
 class Options:
-    """What the server was started with; None means unlimited or not given."""
+    """Options the server was started with; None means unlimited or not given."""
 
     backend: str
     model: Path
@@ -52,18 +52,18 @@ def _milliseconds(text: str) -> float:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        value = None
+    if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
-    return found
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options, their allowed values and defaults."""
-    made = argparse.ArgumentParser(prog="library_server", allow_abbrev=False)
-    positive, add = functools.partial(_number, least=1), made.add_argument
+    """Parser of the options, with their allowed values and defaults."""
+    parser = argparse.ArgumentParser(prog="library_server", allow_abbrev=False)
+    positive, add = functools.partial(_number, least=1), parser.add_argument
     add("--backend", required=True, choices=NAMES, help="the engine")
     add("--version", action="store_true", help="say the versions of the engine and of the server's parts, and end")
     add("--model", type=Path, help="folder of the converted model")
@@ -84,27 +84,27 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--engine-arguments", type=_object, default={}, help="JSON object: further arguments of the engine's own loader"
     )
-    return made
+    return parser
 
 
-def _tokenizer_file(given: Path | None, model: Path) -> Path:
-    path = given or model
+def _tokenizer_file(tokenizer: Path | None, model: Path) -> Path:
+    path = tokenizer or model
     return path / "tokenizer.json" if path.is_dir() else path
 
 
-def options(arguments: Sequence[str]) -> Options | str:
-    """The options of a command line; the backend's name when only versions are asked for. Exits with 2 when wrong."""
-    made = parser()
-    given = made.parse_args(arguments)
-    if given.version:
-        return str(given.backend)
-    if given.model is None:
-        made.error("--model is required")
-    if not given.model.is_dir():
-        made.error(f"--model: no such folder: {given.model}")
-    given.tokenizer = _tokenizer_file(given.tokenizer, given.model)
-    if not given.tokenizer.is_file():
-        made.error(f"--tokenizer: no such file: {given.tokenizer}")
-    given.intra_threads = given.intra_threads or max(1, len(os.sched_getaffinity(0)) // given.inter_threads)
-    given.served_model_name = given.served_model_name or given.model.resolve().name
-    return Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
+def parse_options(arguments: Sequence[str]) -> Options | str:
+    """Parse a command line; return only the backend's name when versions are asked for. Exits with 2 when it is wrong."""
+    arguments_parser = parser()
+    namespace = arguments_parser.parse_args(arguments)
+    if namespace.version:
+        return str(namespace.backend)
+    if namespace.model is None:
+        arguments_parser.error("--model is required")
+    if not namespace.model.is_dir():
+        arguments_parser.error(f"--model: no such folder: {namespace.model}")
+    namespace.tokenizer = _tokenizer_file(namespace.tokenizer, namespace.model)
+    if not namespace.tokenizer.is_file():
+        arguments_parser.error(f"--tokenizer: no such file: {namespace.tokenizer}")
+    namespace.intra_threads = namespace.intra_threads or max(1, len(os.sched_getaffinity(0)) // namespace.inter_threads)
+    namespace.served_model_name = namespace.served_model_name or namespace.model.resolve().name
+    return Options(**{field.name: getattr(namespace, field.name) for field in fields(Options)})

@@ -1,4 +1,4 @@
-"""Which requests run together, and the threads the engine runs in; for engines that are given their batches.
+"""Scheduler of static batches and the threads the engine runs in; for engines that are given their batches.
 
 The policy, which is part of what is measured: static batches. Whenever the engine is free (one of `inter_threads`
 workers), the requests that wait, oldest first and up to `max_batch_size`, form the next batch; a batch that is not full
@@ -33,8 +33,8 @@ POLICY = (
 class Scheduler:
     """The queue of requests and the workers that take batches from it.
 
-    Its methods are called in the event loop's thread, those with an underscore in the workers' threads but for
-    `_begun`, `_deliver` and `_done`, which workers hand to the event loop.
+    Its public methods are called in the event loop's thread, the private ones in the workers' threads, except
+    `_on_batch_begun`, `_deliver` and `_on_batch_done`, which workers pass to the event loop.
     """
 
     policy = POLICY
@@ -53,7 +53,7 @@ class Scheduler:
             worker.start()
 
     def submit(self, generation: Generation) -> None:
-        """Queues a request; ApiError 429 when the queue is full."""
+        """Queue a request; ApiError 429 when the queue is full."""
         limit = self._options.max_queued
         with self._changed:
             if limit is not None and len(self._waiting) >= limit:
@@ -64,17 +64,17 @@ class Scheduler:
             self._changed.notify()
         self._metrics.requests_total += 1
 
-    def withdraw(self, generation: Generation) -> None:
-        """Nobody wants more of it: out of the queue at once, or out of its batch after the step at work."""
+    def cancel(self, generation: Generation) -> None:
+        """Cancel a request whose client is gone: removed from the queue at once, or from its batch after the present step."""
         generation.cancelled = True
         with self._changed:
             if generation in self._waiting:
                 self._waiting.remove(generation)
             self._metrics.requests_waiting = len(self._waiting)
-        self._leave(generation)
+        self._remove_running(generation)
 
-    def stop(self, patience_s: float) -> bool:
-        """Ends all requests and then the workers; False when a worker is still in the engine after `patience_s`."""
+    def stop(self, stop_timeout_s: float) -> bool:
+        """End all requests and then the workers; False when a worker is still in the engine after `stop_timeout_s`."""
         with self._changed:
             self._stopping = True
             for generation in (*self._waiting, *self._running):
@@ -82,57 +82,57 @@ class Scheduler:
                 generation.fail("the server is stopping")
             self._waiting.clear()
             self._changed.notify_all()
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + stop_timeout_s
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))
         return not any(worker.is_alive() for worker in self._workers)
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            self._tell(self._begun, batch)
+            self._call_in_loop(self._on_batch_begun, batch)
             error = None
             try:
-                self._backend.generate(batch, functools.partial(self._tell, self._deliver, batch))
+                self._backend.generate(batch, functools.partial(self._call_in_loop, self._deliver, batch))
             except Exception as caught:
                 traceback.print_exc(file=sys.stderr)
                 error = f"the engine failed: {caught}"
-            self._tell(self._done, batch, error)
+            self._call_in_loop(self._on_batch_done, batch, error)
 
-    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
+    def _call_in_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(what, *arguments)
+            self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:  # the loop is closed: the server is stopping and nobody listens
             self._stopping = True
 
     def _next_batch(self) -> list[Generation]:
-        """Waits for the next batch; empty when the server stops."""
+        """Wait for the next batch and return it; empty when the server stops."""
         with self._changed:
             while not self._stopping:
                 due_s = self._due_s()
                 if due_s is not None and due_s <= 0:
-                    return self._take()
+                    return self._take_batch()
                 self._changed.wait(due_s)
             return []
 
     def _due_s(self) -> float | None:
-        """Seconds until a batch may begin; None: nothing waits."""
+        """Seconds until a batch may begin; None if no request waits."""
         if not self._waiting:
             return None
         if len(self._waiting) >= self._options.max_batch_size:
             return 0.0
         return self._waiting[0].queued_s + self._options.batch_wait_ms / 1000 - time.monotonic()
 
-    def _take(self) -> list[Generation]:
-        """Takes the oldest request and those that can go with it out of the queue."""
+    def _take_batch(self) -> list[Generation]:
+        """Remove the oldest request and those that fit into a batch with it from the queue, and return them."""
         key = self._backend.batch_key(self._waiting[0])
-        fit = [waiting for waiting in self._waiting if self._backend.batch_key(waiting) == key]
-        batch = fit[: self._options.max_batch_size]
+        fitting = [waiting for waiting in self._waiting if self._backend.batch_key(waiting) == key]
+        batch = fitting[: self._options.max_batch_size]
         for generation in batch:
             self._waiting.remove(generation)
         self._running.update(batch)
         return batch
 
-    def _begun(self, batch: list[Generation]) -> None:
+    def _on_batch_begun(self, batch: list[Generation]) -> None:
         self._metrics.requests_waiting = len(self._waiting)
         self._metrics.requests_running += len(batch)
         self._metrics.batches_total += 1
@@ -142,19 +142,19 @@ class Scheduler:
     def _deliver(self, batch: list[Generation], step: list[StepToken]) -> None:
         self._metrics.steps_total += 1
         self._metrics.output_tokens_total += len(step)
-        for place, token_id, finish_reason in step:
-            batch[place].push(token_id, finish_reason)
+        for index, token_id, finish_reason in step:
+            batch[index].push(token_id, finish_reason)
             if finish_reason:
-                self._leave(batch[place])
+                self._remove_running(batch[index])
 
-    def _done(self, batch: list[Generation], error: str | None) -> None:
+    def _on_batch_done(self, batch: list[Generation], error: str | None) -> None:
         for generation in batch:
             if not generation.ended and not generation.cancelled:
                 self._metrics.requests_failed_total += 1
                 generation.fail(error or "the engine ended without a last token")
-            self._leave(generation)
+            self._remove_running(generation)
 
-    def _leave(self, generation: Generation) -> None:
+    def _remove_running(self, generation: Generation) -> None:
         with self._changed:
             if generation in self._running:
                 self._running.remove(generation)

@@ -1,37 +1,37 @@
-"""Stop strings in a growing text."""
+"""Find stop strings in a growing text."""
 
 from collections.abc import Sequence
 
 
 class StopSearch:
-    """Lets text through up to the first stop string, and holds back what may be the begin of one."""
+    """Passes text on up to the first stop string, and holds back what may be the start of one."""
 
     def __init__(self, stops: Sequence[str]):
         self._stops = tuple(stops)
         self._held = ""
-        self.found = False
+        self.is_found = False
 
     def push(self, text: str) -> str:
-        """The text that may be shown now; once a stop string is found, what stood before it and then nothing."""
+        """Add text and return what may be sent now: after a stop string, what stood before it, and then nothing."""
         if not self._stops:
             return text
-        if self.found:
+        if self.is_found:
             return ""
         text = self._held + text
-        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if places:
-            self.found, self._held = True, ""
-            return text[: min(places)]
-        held = max(self._beginning(text, stop) for stop in self._stops)
-        shown, self._held = text[: len(text) - held], text[len(text) - held :]
-        return shown
+        positions = [position for stop in self._stops if (position := text.find(stop)) >= 0]
+        if positions:
+            self.is_found, self._held = True, ""
+            return text[: min(positions)]
+        held_length = max(self._overlap(text, stop) for stop in self._stops)
+        released, self._held = text[: len(text) - held_length], text[len(text) - held_length :]
+        return released
 
     def finish(self) -> str:
-        """What is still held back when the text ends."""
+        """Text still held back when the completion ends."""
         held, self._held = self._held, ""
         return held
 
     @staticmethod
-    def _beginning(text: str, stop: str) -> int:
-        """Length of the longest end of `text` that begins `stop`."""
+    def _overlap(text: str, stop: str) -> int:
+        """Length of the longest end of `text` that is a start of `stop`."""
         return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from servegrid.util.files import read_json, write_json
-from servegrid.util.identity import digest, readable
+from servegrid.util.identity import digest, readable_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ImageRecord:
 
 def record_path(reference: str) -> str:
     """Path of this image's record, below the folder of resources."""
-    return f"images/{readable(reference)}-{digest(reference, 8)}.json"
+    return f"images/{readable_name(reference)}-{digest(reference, 8)}.json"
 
 
 def read_image_record(reference: str, resources: Path) -> ImageRecord | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from servegrid.util.files import read_json
-from servegrid.util.secret_env import assignment
+from servegrid.util.secret_env import shell_assignment
 from servegrid.util.text import clip, plain
 
 MOST_LOG = 4000  # characters of a log's tail that a page holds; less where there are many servers
@@ -57,7 +57,7 @@ def _calendar(anchor: Mapping[str, Any]) -> str:
 def _command(launch: Mapping[str, Any]) -> str:
     if launch.get("shown"):
         return str(launch["shown"])
-    variables = [assignment(name, str(value)) for name, value in (launch.get("environment") or {}).items()]
+    variables = [shell_assignment(name, str(value)) for name, value in (launch.get("environment") or {}).items()]
     return " ".join([*variables, shlex.join(launch.get("command") or [])]) if launch.get("command") else ""
 
 

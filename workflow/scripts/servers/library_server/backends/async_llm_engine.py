@@ -17,16 +17,16 @@ from library_server.options import Options
 
 
 def version() -> str:
-    """The library's version, and that of the distribution where it goes by another name."""
+    """Version of the library; that of the distribution if the library names none."""
     return str(getattr(vllm, "__version__", "")) or distribution_version("vllm")
 
 
 def load(options: Options, tokenizer: Tokenizer) -> "AsyncLlmBackend":
-    """Starts the engine, in processes of its own; raises what vLLM raises, or TypeError for an unknown setting."""
-    wanted = {"max_num_seqs": options.max_batch_size, "seed": options.seed or 0} | options.engine_arguments
+    """Start the engine, in processes of its own; raises what vLLM raises, or TypeError for an unknown setting."""
+    settings = {"max_num_seqs": options.max_batch_size, "seed": options.seed or 0} | options.engine_arguments
     if options.max_model_len is not None:
-        wanted.setdefault("max_model_len", options.max_model_len)
-    arguments = AsyncEngineArgs(model=str(options.model), disable_log_stats=True, **wanted)
+        settings.setdefault("max_model_len", options.max_model_len)
+    arguments = AsyncEngineArgs(model=str(options.model), disable_log_stats=True, **settings)
     return AsyncLlmBackend(AsyncLLMEngine.from_engine_args(arguments))
 
 
@@ -42,9 +42,9 @@ class AsyncLlmBackend:
         self.compute_type = str(engine.model_config.dtype).removeprefix("torch.")
 
     async def stream(self, generation: Generation) -> AsyncIterator[Tokens]:
-        """The tokens of each step; when the caller cancels it, vLLM ends the request."""
+        """Yield the tokens of each step; when the caller cancels it, vLLM ends the request."""
         sampling = generation.sampling
-        wanted = SamplingParams(
+        params = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
@@ -56,10 +56,10 @@ class AsyncLlmBackend:
             output_kind=RequestOutputKind.DELTA,
         )
         prompt = {"prompt_token_ids": generation.prompt}
-        async for output in self._engine.generate(prompt, wanted, str(next(self._numbers))):
-            made = output.outputs[0]
-            yield list(made.token_ids), made.finish_reason
+        async for output in self._engine.generate(prompt, params, str(next(self._numbers))):
+            completion = output.outputs[0]
+            yield list(completion.token_ids), completion.finish_reason
 
     def close(self) -> None:
-        """Ends the engine's processes."""
+        """End the engine's processes."""
         self._engine.shutdown()

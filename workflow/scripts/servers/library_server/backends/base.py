@@ -1,4 +1,4 @@
-"""What the server asks of an engine's file."""
+"""Interfaces of an engine's file: Backend, ContinuousBackend, BackendModule."""
 
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Literal, Protocol
@@ -26,11 +26,11 @@ class Backend(Protocol):
     threads: int
 
     def batch_key(self, generation: Generation) -> Hashable:
-        """Generations of equal keys may share a batch."""
+        """Key of a generation; those with equal keys may share a batch."""
         ...
 
     def generate(self, batch: Sequence[Generation], on_step: OnStep) -> None:
-        """Generates a batch to its end; called in a worker thread, by several at once with inter_threads > 1.
+        """Generate a batch to its end; called in a worker thread, by several at once with inter_threads > 1.
 
         Calls `on_step` from any thread, once per decoding step, with every token of that step. A generation that has
         its max_tokens or is cancelled gets no more tokens. Raises whatever the engine raises.
@@ -46,11 +46,11 @@ class ContinuousBackend(Protocol):
     threads: int | None  # None: the engine's own choice
 
     def stream(self, generation: Generation) -> AsyncIterator[Tokens]:
-        """The tokens of a generation, step by step, in the event loop; a cancelled one is taken out of the engine."""
+        """Yield the tokens of a generation, step by step, in the event loop; a cancelled one is removed from the engine."""
         ...
 
     def close(self) -> None:
-        """Ends the engine."""
+        """End the engine."""
         ...
 
 
@@ -58,12 +58,12 @@ AnyBackend = Backend | ContinuousBackend
 
 
 class BackendModule(Protocol):
-    """What a file of this package has."""
+    """Functions that each file of this package has."""
 
     def version(self) -> str:
-        """The engine's version."""
+        """Version of the engine."""
         ...
 
     def load(self, options: Options, tokenizer: Tokenizer) -> AnyBackend:
-        """Loads the model, in a worker thread; raises what the engine raises, or ValueError."""
+        """Load the model, in a worker thread; raises what the engine raises, or ValueError."""
         ...

@@ -22,12 +22,12 @@ DEFAULT_EOS = "</s>"  # CTranslate2's own, for a model whose config.json names n
 
 
 def version() -> str:
-    """The library's version."""
+    """Version of the library."""
     return distribution_version("ctranslate2")
 
 
 def load(options: Options, tokenizer: Tokenizer) -> "CTranslate2Backend":
-    """Loads a converted model; RuntimeError or ValueError when the library cannot."""
+    """Load a converted model; RuntimeError or ValueError when the library cannot."""
     if options.seed is not None:
         ctranslate2.set_random_seed(options.seed)
     generator = ctranslate2.Generator(
@@ -42,7 +42,7 @@ def load(options: Options, tokenizer: Tokenizer) -> "CTranslate2Backend":
 
 
 def _vocabulary(model: Path, tokenizer: Tokenizer) -> list[str]:
-    """The model's tokens by id, checked against the tokenizer: ids that disagree would give quiet nonsense."""
+    """Tokens of the model by id, checked against the tokenizer: different ids would silently give nonsense."""
     path = model / "vocabulary.json"
     if not path.is_file():
         return [tokenizer.id_to_token(i) or "" for i in range(tokenizer.get_vocab_size())]
@@ -72,15 +72,15 @@ class CTranslate2Backend:
         self.threads = threads
 
     def batch_key(self, generation: Generation) -> Hashable:
-        """Sampling and minimum length are a batch's, not a sequence's.
+        """Key of sampling and minimum length, which the library has per batch and not per sequence.
 
-        Prompts of one token go apart: next to one, the library counts the other prompts' tokens as output.
+        Prompts of one token are batched apart: beside one, the library counts the other prompts' tokens as output.
         """
-        least = "max" if generation.ignore_eos else generation.min_tokens
-        return generation.sampling, least, len(generation.prompt) == 1
+        min_length = "max" if generation.ignore_eos else generation.min_tokens
+        return generation.sampling, min_length, len(generation.prompt) == 1
 
     def generate(self, batch: Sequence[Generation], on_step: OnStep) -> None:
-        """Runs one generate_batch call."""
+        """Generate a batch with one call of generate_batch."""
         first, longest = batch[0], max(generation.max_tokens for generation in batch)
         sampling = first.sampling
         self._generator.generate_batch(
@@ -96,7 +96,7 @@ class CTranslate2Backend:
 
 
 class _Steps:
-    """Gathers the library's calls, one per token, into one per step, and says which sequences end.
+    """Collects the library's callbacks, one per token, into one call per step, and decides which sequences end.
 
     A step is over when every sequence that has begun and not ended had its call, which is known beforehand, so
     that a step's tokens need not wait for the next step.
@@ -107,38 +107,38 @@ class _Steps:
         self._batch = batch
         self._end_id = end_id
         self._on_step = on_step
-        self._left = [generation.max_tokens for generation in batch]
+        self._tokens_left = [generation.max_tokens for generation in batch]
         # sequences by the step they begin at, and how many of those at work the present step is still to call
         self._begins = [len(generation.prompt) - shortest for generation in batch]
-        self._at_work = 0
+        self._active = 0
         self._step = -1
         self._awaited = 0
         self._tokens: list[StepToken] = []
 
     def callback(self, result: Any) -> bool:
-        """Takes a token; True ends its sequence."""
+        """Take a token; return True to end its sequence."""
         if result.step != self._step:
-            self._enter(result.step)
-        place, token_id = result.batch_id, result.token_id
-        generation = self._batch[place]
-        self._left[place] -= 1
+            self._begin_step(result.step)
+        index, token_id = result.batch_id, result.token_id
+        generation = self._batch[index]
+        self._tokens_left[index] -= 1
         reason = None
         if token_id == self._end_id and not generation.ignore_eos:
             reason = "stop"
-        elif not self._left[place]:
+        elif not self._tokens_left[index]:
             reason = "length"
         ends = reason is not None or generation.cancelled
-        self._tokens.append((place, token_id, reason))
+        self._tokens.append((index, token_id, reason))
         self._awaited -= 1
-        self._at_work -= ends
+        self._active -= ends
         if not self._awaited:
             self._flush()
         return ends
 
-    def _enter(self, step: int) -> None:
+    def _begin_step(self, step: int) -> None:
         self._flush()
-        self._at_work += sum(self._step < begin <= step for begin in self._begins)
-        self._step, self._awaited = step, self._at_work
+        self._active += sum(self._step < begin <= step for begin in self._begins)
+        self._step, self._awaited = step, self._active
 
     def _flush(self) -> None:
         if self._tokens:

@@ -2,7 +2,7 @@
 
 `MIIPipeline.__call__` gives whole answers only. Here its parts are called in the same order, with requests that stream: every
 `generate()` is one step of the engine and leaves the step's tokens in a queue. The pipeline could take requests at any step (MII's own
-server does); behind this server it works batch by batch, as /version tells.
+server does); behind this server it works batch by batch, as /version says.
 """
 
 import queue
@@ -24,12 +24,12 @@ RESULTS = 0  # any key: one batch is at work at a time
 
 
 def version() -> str:
-    """The library's version."""
+    """Version of the library."""
     return distribution_version("deepspeed-mii")
 
 
 def load(options: Options, tokenizer: Tokenizer) -> "MiiBackend":
-    """Loads a Hugging Face checkpoint; ValueError for what this pipeline cannot do."""
+    """Load a Hugging Face checkpoint; ValueError for what this pipeline cannot do."""
     if options.inter_threads > 1:
         raise ValueError("a pipeline of MII works on one batch at a time: --inter-threads 1")
     quantized = options.compute_type == "wf6af16"
@@ -47,56 +47,58 @@ class MiiBackend:
         self.threads = threads
 
     def batch_key(self, generation: Generation) -> Hashable:
-        """Sampling and lengths are each request's own: all may share a batch."""
+        """None: sampling and lengths are per request, so all may share a batch."""
         return None
 
     def generate(self, batch: Sequence[Generation], on_step: OnStep) -> None:
-        """Runs the batch to its end, a step of the engine at a time."""
+        """Generate a batch to its end, a step of the engine at a time."""
         get_accelerator().set_device(0)  # of this thread
         results: queue.Queue[Any] = queue.Queue()
         self._pipeline.result_queues[RESULTS] = results
-        for place, generation in enumerate(batch):
+        for index, generation in enumerate(batch):
             tokens = torch.tensor(generation.prompt)
-            self._pipeline.request_queue.put(self._pipeline.make_request(RESULTS, place, tokens, _wanted(generation)))
-        at_work = set(range(len(batch)))
-        while at_work:
-            step, ended = _drained(results)
-            for place in ended:
-                self._pipeline._queue_flush_request(place)
-            at_work -= ended
+            self._pipeline.request_queue.put(
+                self._pipeline.make_request(RESULTS, index, tokens, _generate_params(generation))
+            )
+        active = set(range(len(batch)))
+        while active:
+            step, ended = _take_results(results)
+            for index in ended:
+                self._pipeline._queue_flush_request(index)
+            active -= ended
             if shown := [token for token in step if not batch[token[0]].cancelled]:
                 on_step(shown)
             self._pipeline.generate()
         self._flush()
 
     def _flush(self) -> None:
-        """As __call__ ends: the cache of what has ended is given back."""
+        """Free the cache of ended requests, as the end of __call__ does."""
         self._pipeline._bcast_requests(force=True)
         self._pipeline.flush(self._pipeline.scheduled_requests.requests_to_flush.uids)
         self._pipeline.scheduled_requests = RequestBatch()
 
 
-def _wanted(generation: Generation) -> dict[str, Any]:
-    """GenerateParamsConfig. `min_new_tokens` is compared with prompt and answer together (Request.is_done)."""
+def _generate_params(generation: Generation) -> dict[str, Any]:
+    """Fields of GenerateParamsConfig; `min_new_tokens` is compared with prompt and answer together (Request.is_done)."""
     length, sampling = len(generation.prompt), generation.sampling
-    wanted: dict[str, Any] = {"stream": True, "ignore_eos": generation.ignore_eos, "do_sample": sampling != GREEDY}
-    wanted |= {"max_new_tokens": generation.max_tokens, "max_length": length + generation.max_tokens}
+    params: dict[str, Any] = {"stream": True, "ignore_eos": generation.ignore_eos, "do_sample": sampling != GREEDY}
+    params |= {"max_new_tokens": generation.max_tokens, "max_length": length + generation.max_tokens}
     if generation.min_tokens:
-        wanted["min_new_tokens"] = length + generation.min_tokens
+        params["min_new_tokens"] = length + generation.min_tokens
     if sampling != GREEDY:
-        wanted |= {"top_p": sampling.top_p, "temperature": sampling.temperature or 1.0}
-        wanted |= {"top_k": sampling.top_k} if sampling.top_k > 0 else {}
-    return wanted
+        params |= {"top_p": sampling.top_p, "temperature": sampling.temperature or 1.0}
+        params |= {"top_k": sampling.top_k} if sampling.top_k > 0 else {}
+    return params
 
 
-def _drained(results: "queue.Queue[Any]") -> tuple[list[StepToken], set[int]]:
-    """A step's tokens, and who has ended: the end is told after the last token, without one."""
+def _take_results(results: "queue.Queue[Any]") -> tuple[list[StepToken], set[int]]:
+    """Tokens of a step, and the sequences that have ended: the end is reported after the last token, without one."""
     tokens: dict[int, int] = {}
     reasons: dict[int, str] = {}
     while not results.empty():
-        place, new, _, _, reason, _ = results.get()
-        if len(new):
-            tokens[place] = int(new[0])
+        index, new_tokens, _, _, reason, _ = results.get()
+        if len(new_tokens):
+            tokens[index] = int(new_tokens[0])
         if reason.value != "none":
-            reasons[place] = reason.value
-    return [(place, token, reasons.get(place)) for place, token in tokens.items()], set(reasons)
+            reasons[index] = reason.value
+    return [(index, token, reasons.get(index)) for index, token in tokens.items()], set(reasons)

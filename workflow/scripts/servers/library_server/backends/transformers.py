@@ -1,4 +1,4 @@
-"""transformers: AutoModelForCausalLM.generate, as it is used by who writes a script.
+"""transformers: AutoModelForCausalLM.generate, as a script would use it.
 
 A batch is padded on the left to its longest prompt. It is computed until its last sequence has ended; a sequence that ended
 before is padded on and costs as much as the others.
@@ -20,12 +20,12 @@ DTYPES = ("default", "auto", "float32", "float16", "bfloat16")
 
 
 def version() -> str:
-    """The library's version."""
+    """Version of the library."""
     return distribution_version("transformers")
 
 
 def load(options: Options, tokenizer: Tokenizer) -> "TransformersBackend":
-    """Loads a checkpoint; OSError or ValueError when the library cannot."""
+    """Load a checkpoint; OSError or ValueError when the library cannot."""
     if options.compute_type not in DTYPES:
         raise ValueError(f"--compute-type: {options.compute_type}; allowed: {', '.join(DTYPES)}")
     if options.seed is not None:
@@ -43,17 +43,17 @@ class TransformersBackend:
 
     def __init__(self, model: Any, threads: int):
         self._model = model
-        ends = model.generation_config.eos_token_id
-        self._end_ids: list[int] = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        end_ids = model.generation_config.eos_token_id
+        self._end_ids: list[int] = [] if end_ids is None else [end_ids] if isinstance(end_ids, int) else list(end_ids)
         self.compute_type = str(model.dtype).removeprefix("torch.")
         self.threads = threads
 
     def batch_key(self, generation: Generation) -> Hashable:
-        """Sampling and minimum length are a batch's, not a sequence's."""
+        """Key of sampling and minimum length, which the library has per batch and not per sequence."""
         return generation.sampling, "max" if generation.ignore_eos else generation.min_tokens
 
     def generate(self, batch: Sequence[Generation], on_step: OnStep) -> None:
-        """Runs one call of `generate`."""
+        """Generate a batch with one call of the library's `generate`."""
         ids, mask = self._padded(batch)
         steps = _Steps(batch, self._end_ids, on_step)
         with torch.inference_mode():
@@ -75,40 +75,44 @@ class TransformersBackend:
     def _config(self, batch: Sequence[Generation]) -> GenerationConfig:
         first, longest = batch[0], max(generation.max_tokens for generation in batch)
         sampling = first.sampling
-        how: dict[str, Any] = {"do_sample": False}
+        sampling_options: dict[str, Any] = {"do_sample": False}
         if sampling != GREEDY:
-            how = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-            how["top_k"] = sampling.top_k
-        ends = self._end_ids or None
-        least = longest if first.ignore_eos else first.min_tokens
+            sampling_options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+            sampling_options["top_k"] = sampling.top_k
+        end_ids = self._end_ids or None
+        min_length = longest if first.ignore_eos else first.min_tokens
         return GenerationConfig(
-            max_new_tokens=longest, min_new_tokens=least, eos_token_id=ends, pad_token_id=(ends or [0])[0], **how
+            max_new_tokens=longest,
+            min_new_tokens=min_length,
+            eos_token_id=end_ids,
+            pad_token_id=(end_ids or [0])[0],
+            **sampling_options,
         )
 
 
 class _Steps(StoppingCriteria):
-    """Is asked after each step which sequences end, and hands on the step's tokens."""
+    """Stopping criterion: decides after each step which sequences end, and passes the step's tokens on."""
 
     def __init__(self, batch: Sequence[Generation], end_ids: Sequence[int], on_step: OnStep):
         self._batch = batch
         self._end_ids = frozenset(end_ids)
         self._on_step = on_step
-        self._left = [generation.max_tokens for generation in batch]
+        self._tokens_left = [generation.max_tokens for generation in batch]
         self._ended = [False] * len(batch)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        """Which sequences have ended, (sequences,) bool."""
+        """Mask of the sequences that have ended, (sequences,) bool."""
         tokens: list[StepToken] = []
-        for place, token_id in enumerate(input_ids[:, -1].tolist()):
-            if not self._ended[place]:
-                reason = self._take(place, token_id)
-                self._ended[place] = reason is not None or self._batch[place].cancelled
-                tokens.append((place, token_id, reason))
+        for index, token_id in enumerate(input_ids[:, -1].tolist()):
+            if not self._ended[index]:
+                reason = self._finish_reason(index, token_id)
+                self._ended[index] = reason is not None or self._batch[index].cancelled
+                tokens.append((index, token_id, reason))
         self._on_step(tokens)
         return torch.tensor(self._ended, device=input_ids.device)
 
-    def _take(self, place: int, token_id: int) -> str | None:
-        self._left[place] -= 1
-        if token_id in self._end_ids and not self._batch[place].ignore_eos:
+    def _finish_reason(self, index: int, token_id: int) -> str | None:
+        self._tokens_left[index] -= 1
+        if token_id in self._end_ids and not self._batch[index].ignore_eos:
             return "stop"
-        return None if self._left[place] else "length"
+        return None if self._tokens_left[index] else "length"

@@ -1,4 +1,4 @@
-"""Where a generated prompt's words come from, and how many tokens they are."""
+"""Sources of words for generated prompts, and the token counts of their texts."""
 
 import hashlib
 import re
@@ -8,8 +8,8 @@ from typing import Protocol
 
 from tokenizers import Tokenizer
 
-from servegrid.model import bits, builtin, vocabulary
-from servegrid.model.bits import Integers
+from servegrid.model import builtin, frozen_random, vocabulary
+from servegrid.model.frozen_random import Integers
 from servegrid.model.language import DISTANCES, KINDS, TOPICS, language
 
 _DRAWS = 2**32
@@ -21,17 +21,17 @@ class WordSource(Protocol):
 
     @property
     def note(self) -> str | None:
-        """What a reader should know of the lengths; None: they are exact."""
+        """Caveat about the prompt lengths for the reader; None: they are exact."""
 
     def words(self, label: str, count: int) -> list[str]:
-        """`count` words of one text; `label` names the random draws, and fewer words are the beginning of more."""
+        """`count` words of one text; `label` names the random draws, and a smaller count gives a prefix of a larger one."""
 
     def tokens(self, text: str) -> int | None:
-        """Tokens of the text, with those the tokenizer adds; None: unknown."""
+        """Number of tokens of the text, with those the tokenizer adds; None: unknown."""
 
 
-def source_for(tokenizer: Path | None) -> WordSource:
-    """The words for a model with this tokenizer.json: the built-in model's own language where it is that model's."""
+def word_source_for(tokenizer: Path | None) -> WordSource:
+    """Word source for a model with this tokenizer.json: the built-in model's own language if it is that model's, else ordinary words."""
     if tokenizer is None:
         return OrdinaryWords(None)
     digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
@@ -40,7 +40,7 @@ def source_for(tokenizer: Path | None) -> WordSource:
 
 
 class BuiltinWords:
-    """The language of the built-in model, spoken as the model does, but not always by the rule."""
+    """Texts in the built-in model's language, in which four of five words follow its rule for the next word."""
 
     note = None
 
@@ -48,30 +48,30 @@ class BuiltinWords:
         self._tokenizer = tokenizer
 
     def words(self, label: str, count: int) -> list[str]:
-        """See `WordSource`. One text keeps to one topic."""
-        topic = int(bits.integers(f"{label}/topic", (1,), TOPICS)[0])
-        draws = bits.integers(f"{label}/words", (count, 2), _DRAWS).tolist()
-        start = language().words[topic].ravel()
-        tokens = [int(start[draws[0][0] % len(start)])]
+        """As in `WordSource`; one text keeps to one topic."""
+        topic = int(frozen_random.integers(f"{label}/topic", (1,), TOPICS)[0])
+        draws = frozen_random.integers(f"{label}/words", (count, 2), _DRAWS).tolist()
+        first_words = language().words[topic].ravel()
+        tokens = [int(first_words[draws[0][0] % len(first_words)])]
         for by_rule, kind in draws[1:]:
             tokens.append(_next_word(tokens, None if by_rule < _BY_RULE else kind % KINDS))
         return [vocabulary.vocabulary().word(token) for token in tokens]
 
     def tokens(self, text: str) -> int:
-        """See `WordSource`."""
+        """As in `WordSource`."""
         return len(self._tokenizer.encode(text).ids)
 
 
 def _next_word(tokens: list[int], kind: int | None) -> int:
-    """The successor of the last token of that kind; None: of the kind that the language's rule asks for."""
+    """Successor of the last token, of the given kind; None: of the kind that the language's rule asks for."""
     tables = language()
     if kind is None:
         kind = int(tables.favourite[tokens[-1]])
     if kind < 0:
         kind = 0
         for feature, distance in enumerate(DISTANCES):
-            looked_at = tokens[max(0, len(tokens) - 1 - distance)]
-            kind += int(tables.features[looked_at, feature] > 0) << feature
+            earlier_token = tokens[max(0, len(tokens) - 1 - distance)]
+            kind += int(tables.features[earlier_token, feature] > 0) << feature
     return int(tables.successors[tokens[-1], kind])
 
 
@@ -92,39 +92,39 @@ class OrdinaryWords:
 
     @property
     def note(self) -> str | None:
-        """See `WordSource`."""
+        """As in `WordSource`; lengths are approximate without a tokenizer."""
         if self._tokenizer is not None:
             return None
         return "no tokenizer at hand: prompt lengths are approximate, three words counted as four tokens"
 
     def words(self, label: str, count: int) -> list[str]:
-        """See `WordSource`."""
-        topic = int(bits.integers(f"{label}/topic", (1,), self._TOPICS)[0])
-        members, successors = _topic(topic, len(self._lexicon), self._TOPIC_WORDS)
-        draws = bits.integers(f"{label}/words", (count, 2), _DRAWS)
-        places = [int(draws[0, 0]) % len(members)]
+        """As in `WordSource`."""
+        topic = int(frozen_random.integers(f"{label}/topic", (1,), self._TOPICS)[0])
+        members, successors = _topic_tables(topic, len(self._lexicon), self._TOPIC_WORDS)
+        draws = frozen_random.integers(f"{label}/words", (count, 2), _DRAWS)
+        indices = [int(draws[0, 0]) % len(members)]
         for first, second in draws[1:] % 4:
-            places.append(int(successors[places[-1], first * second // 4]))  # the first successors are frequent
-        return [self._lexicon[members[place]] for place in places]
+            indices.append(int(successors[indices[-1], first * second // 4]))  # the first successors are frequent
+        return [self._lexicon[members[index]] for index in indices]
 
     def tokens(self, text: str) -> int | None:
-        """See `WordSource`."""
+        """As in `WordSource`."""
         return len(self._tokenizer.encode(text).ids) if self._tokenizer is not None else None
 
 
 @cache
-def _topic(topic: int, lexicon: int, size: int) -> tuple[Integers, Integers]:
-    """A topic's words as places in the lexicon, [size], and each one's successors as places in that, [size, 4]."""
-    members = bits.order(f"prompts/topic/{topic}", lexicon)[:size]
-    return members, bits.integers(f"prompts/successors/{topic}", (len(members), 4), len(members))
+def _topic_tables(topic: int, lexicon: int, size: int) -> tuple[Integers, Integers]:
+    """Words of a topic as indices into the lexicon, [size], and each word's successors as indices into those, [size, 4]."""
+    members = frozen_random.permutation(f"prompts/topic/{topic}", lexicon)[:size]
+    return members, frozen_random.integers(f"prompts/successors/{topic}", (len(members), 4), len(members))
 
 
 def _single_tokens(tokenizer: Tokenizer) -> list[str]:
-    """The vocabulary's words with a space before them, lower-case ASCII, the 2000 of the lowest ids."""
-    found = [
+    """Words of the vocabulary that start with a space and are lower-case ASCII, the 2000 of the lowest ids."""
+    ids_and_words = [
         (i, token) for token, i in tokenizer.get_vocab().items() if re.fullmatch("[\u0120\u2581][a-z]{3,10}", token)
     ]
-    return [token[1:] for _, token in sorted(found)[:2000]]
+    return [token[1:] for _, token in sorted(ids_and_words)[:2000]]
 
 
 _COMMON = """

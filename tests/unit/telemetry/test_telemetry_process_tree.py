@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from servegrid.telemetry.buffer import Row
-from servegrid.telemetry.cpu import CpuMeter
+from servegrid.telemetry.cpu_meter import CpuMeter
 from servegrid.telemetry.host import HostSampler
-from servegrid.telemetry.tree import ProcessTree
+from servegrid.telemetry.process_tree import ProcessTree
 
 pytestmark = pytest.mark.slow
 
@@ -55,9 +55,9 @@ def server() -> Iterator[Told]:
     told.do("pass")
     yield told
     descendants = psutil.Process(told.pid).children(recursive=True) if psutil.pid_exists(told.pid) else []
-    for one in descendants:
+    for descendant in descendants:
         with suppress(psutil.NoSuchProcess):
-            one.kill()
+            descendant.kill()
     told.kill()
 
 

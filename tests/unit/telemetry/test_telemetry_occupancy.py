@@ -37,9 +37,9 @@ def sleeper() -> Iterator[int]:
 
 
 def ask(driver: FakeDriver, expression: str) -> Any:
-    """The value of an expression over servegrid.telemetry.nvml and idle, in a process that has the driver."""
+    """The value of an expression over servegrid.telemetry.nvml and occupancy, in a process that has the driver."""
     code = (
-        "import json\nfrom dataclasses import asdict\nfrom servegrid.telemetry.idle import *\n"
+        "import json\nfrom dataclasses import asdict\nfrom servegrid.telemetry.occupancy import *\n"
         "from servegrid.telemetry.nvml import *\n"
         f"try: print(json.dumps({expression}))\n"
         "except (DriverAbsent, LookupError) as error: print(json.dumps(f'{type(error).__name__}: {error}'))\n"
@@ -48,7 +48,7 @@ def ask(driver: FakeDriver, expression: str) -> Any:
 
 
 def test_the_devices_with_all_that_is_known_of_them(driver: FakeDriver) -> None:
-    devices = ask(driver, "[asdict(device) for device in list_devices()]")
+    devices = ask(driver, "[asdict(device) for device in list_gpus()]")
     assert [device["uuid"] for device in devices] == UUIDS
     assert devices[0] == {
         "index": 0,
@@ -66,8 +66,8 @@ def test_the_devices_with_all_that_is_known_of_them(driver: FakeDriver) -> None:
 
 def test_a_lost_gpu_is_listed_apart(driver: FakeDriver) -> None:
     driver.set("1 error 15")
-    assert ask(driver, "[device.index for device in list_devices()]") == [0, 2]
-    assert ask(driver, "unreachable()") == {"1": "GPU is lost"}
+    assert ask(driver, "[device.index for device in list_gpus()]") == [0, 2]
+    assert ask(driver, "silent_gpus()") == {"1": "GPU is lost"}
 
 
 def test_a_gpu_that_does_not_answer_says_so_in_words(driver: FakeDriver) -> None:
@@ -90,7 +90,7 @@ def test_a_device_that_is_missed_names_the_gpus_that_are_silent(driver: FakeDriv
     [("1", 1), (2, 2), (UUIDS[2], 2), ("gpu-1111", 1), ("NVIDIA Test T4", 1), ("t4", 1), (" 0 ", 0)],
 )
 def test_a_gpu_is_found_by_index_uuid_or_name(driver: FakeDriver, selector: str | int, index: int) -> None:
-    assert ask(driver, f"find({selector!r}).index") == index
+    assert ask(driver, f"find_gpu({selector!r}).index") == index
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_gpu_is_found_by_index_uuid_or_name(driver: FakeDriver, selector: str 
     ],
 )
 def test_a_selector_that_does_not_tell_names_the_choices(driver: FakeDriver, selector: str, reason: str) -> None:
-    assert ask(driver, f"find({selector!r}).index").startswith(f"GpuNotFound: {reason}")
+    assert ask(driver, f"find_gpu({selector!r}).index").startswith(f"GpuNotFound: {reason}")
 
 
 def test_processes_and_their_memory(driver: FakeDriver) -> None:
@@ -132,25 +132,25 @@ def test_an_old_driver_lists_processes_in_its_own_words(tmp_path: Path) -> None:
 
 def test_no_library_and_no_kernel_module_are_reasons_in_words(driver: FakeDriver, tmp_path: Path) -> None:
     driver.set("* init 9")
-    assert ask(driver, "find(0).index") == (
+    assert ask(driver, "find_gpu(0).index") == (
         "DriverAbsent: the NVIDIA driver is installed but its kernel module is not loaded"
     )
     if os.path.exists("/dev/nvidiactl"):
         pytest.skip("this host has a real driver")
     nowhere = FakeDriver(tmp_path / "empty" / "libnvidia-ml.so.1", tmp_path / "state")
-    assert ask(nowhere, "len(list_devices())") == (
+    assert ask(nowhere, "len(list_gpus())") == (
         "DriverAbsent: no NVIDIA driver on this host: libnvidia-ml.so.1 was not found"
     )
 
 
 def test_a_free_gpu_is_free(driver: FakeDriver) -> None:
-    assert ask(driver, "[occupancy('T4').free, occupancy('T4').refusal]") == [True, None]
+    assert ask(driver, "[gpu_occupancy('T4').free, gpu_occupancy('T4').refusal]") == [True, None]
 
 
 def test_a_foreign_process_is_a_refusal_that_names_it(driver: FakeDriver, sleeper: int) -> None:
     driver.set(f"0 process {sleeper} {20 * GIB}", f"0 memory_used {20 * GIB}")
-    assert ask(driver, "occupancy(0).free") is False
-    assert ask(driver, "occupancy(0).refusal") == (
+    assert ask(driver, "gpu_occupancy(0).free") is False
+    assert ask(driver, "gpu_occupancy(0).refusal") == (
         f"GPU 0 (NVIDIA Test A100, {UUIDS[0]}) is in use by sleep (pid {sleeper}, user {getpass.getuser()}, 20.0 GiB). "
         "It is left alone: wait until it is free, or choose another device."
     )
@@ -158,19 +158,19 @@ def test_a_foreign_process_is_a_refusal_that_names_it(driver: FakeDriver, sleepe
 
 def test_our_own_process_and_another_gpus_are_no_refusal(driver: FakeDriver, sleeper: int) -> None:
     driver.set(f"0 process {sleeper} {MIB}", "2 process 1 100")
-    assert ask(driver, f"occupancy(0, own=[{sleeper}]).free") is True
-    assert ask(driver, "occupancy(1).free") is True
+    assert ask(driver, f"gpu_occupancy(0, own_pids=[{sleeper}]).free") is True
+    assert ask(driver, "gpu_occupancy(1).free") is True
 
 
 def test_a_process_that_cannot_be_looked_up_is_named_by_its_pid(driver: FakeDriver) -> None:
     driver.set("1 process 4194999 5")
-    assert "in use by a process (pid 4194999)." in ask(driver, "occupancy(1).refusal")
+    assert "in use by a process (pid 4194999)." in ask(driver, "gpu_occupancy(1).refusal")
 
 
 def test_memory_in_use_by_nobody_to_be_seen_is_a_refusal(driver: FakeDriver) -> None:
     driver.set(f"0 memory_used {12 * GIB}")
-    assert "has 12.0 GiB of memory in use, though no process" in ask(driver, "occupancy(0).refusal")
-    assert ask(driver, f"occupancy(0, allowed_bytes={13 * GIB}).free") is True
+    assert "has 12.0 GiB of memory in use, though no process" in ask(driver, "gpu_occupancy(0).refusal")
+    assert ask(driver, f"gpu_occupancy(0, allowed_bytes={13 * GIB}).free") is True
 
 
 def test_memory_is_waited_for_until_it_is_back(driver: FakeDriver) -> None:

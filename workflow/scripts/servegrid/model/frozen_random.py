@@ -1,4 +1,4 @@
-"""The random draws behind the built-in model: frozen, so that they are the same bytes on every machine and for ever.
+"""Random numbers for the built-in model, frozen: the same bytes on every machine and for ever.
 
 SHAKE-256 gives the bits. Nothing here depends on the version of a random number library, on the CPU or on a maths
 library: only integers, and the float operations + - * / sqrt, which IEEE 754 rounds exactly, element by element.
@@ -21,24 +21,24 @@ def _bytes(label: str, count: int) -> bytes:
 
 
 def integers(label: str, shape: tuple[int, ...], below: int) -> Integers:
-    """Whole numbers 0..below-1; `label` names the draw (the bias of the modulo is below 2**-32)."""
-    words = np.frombuffer(_bytes(label, 8 * math.prod(shape)), dtype="<u8")
-    return (words % np.uint64(below)).astype(np.int64).reshape(shape)
+    """Uniform integers 0..below-1 of this shape; `label` names the draw (the bias of the modulo is below 2**-32)."""
+    draws = np.frombuffer(_bytes(label, 8 * math.prod(shape)), dtype="<u8")
+    return (draws % np.uint64(below)).astype(np.int64).reshape(shape)
 
 
 def integers_16(label: str, shape: tuple[int, ...]) -> NDArray[np.uint16]:
-    """Whole numbers 0..65535, cheaply."""
+    """Uniform integers 0..65535 of this shape; cheaper than `integers`."""
     return np.frombuffer(_bytes(label, 2 * math.prod(shape)), dtype="<u2").astype(np.uint16).reshape(shape)
 
 
-def order(label: str, count: int) -> Integers:
-    """A permutation of 0..count-1."""
+def permutation(label: str, count: int) -> Integers:
+    """Random permutation of 0..count-1."""
     keys = np.frombuffer(_bytes(label, 8 * count), dtype="<u8")
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
-def bell(label: str, shape: tuple[int, ...], deviation: float) -> Floats:
-    """Numbers of mean 0 and standard deviation `deviation`, nearly normal: sums of three 16-bit uniform integers.
+def near_normal(label: str, shape: tuple[int, ...], deviation: float) -> Floats:
+    """Nearly normal numbers of mean 0 and standard deviation `deviation`: sums of three 16-bit uniform integers.
 
     One such integer has the variance (2**32 - 1) / 12, so the sum of three has the deviation 2**15 almost exactly.
     """
