@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isolation import REPOSITORY
-from servegrid.util.code_digest import DATA, closure
+from servegrid.util.code_digest import DATA, import_closure
 from workflow.project import Project
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
@@ -59,7 +59,7 @@ def rules_of(dry_run: str) -> set[str]:
 
 
 def expected(path: Path) -> set[str]:
-    own = {rule for rule, script in RULES.items() if path in closure(SCRIPTS / f"{script}.py")}
+    own = {rule for rule, script in RULES.items() if path in import_closure(SCRIPTS / f"{script}.py")}
     todo, rules = list(own), set(own)
     while todo:
         after = AFTER.get(todo.pop(), set()) - rules

@@ -36,7 +36,7 @@ def lengths(tokenizer: Path, prompts: list[Prompt]) -> list[int]:
 
 def test_generated_prompts_are_fixed(tokenizer: Path, tmp_path: Path) -> None:
     """These very bytes are part of results; a change needs another resolve.PROMPTS_VERSION, and a new hash here."""
-    files.write(tmp_path / "prompts.jsonl", made(tokenizer, 24, 48, 160, 1))
+    files.write_prompts(tmp_path / "prompts.jsonl", made(tokenizer, 24, 48, 160, 1))
     assert sha256((tmp_path / "prompts.jsonl").read_bytes()).hexdigest()[:16] == "6cf2257e5e029eef"
 
 

@@ -201,7 +201,7 @@ def test_sorting_has_the_number_behind_every_formatted_cell(article: Table) -> N
 
 def test_notes_say_what_a_warning_means_and_what_to_do(points: pd.DataFrame) -> None:
     text = join_warnings([RowWarning.COLD_START, RowWarning.SHARED_HOST])
-    notes = comparison_table(points.assign(warnings=text), SETTINGS).notes
+    notes = comparison_table(ResultTable.of(points.assign(warnings=text), SETTINGS)).notes
     found = [note for note in notes if note.startswith("Warning")]
     assert found == [
         f"Warning \u201c{one.phrase}\u201d: {one.meaning} {one.hint}"

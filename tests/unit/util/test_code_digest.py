@@ -6,7 +6,7 @@ import pytest
 
 from isolation import REPOSITORY
 from servegrid.util import code_digest as module
-from servegrid.util.code_digest import closure, code_digest
+from servegrid.util.code_digest import code_digest, import_closure
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 FILES = {
@@ -43,7 +43,7 @@ def digest(root: Path) -> str:
 
 
 def test_lazy_imports_packages_and_templates_count_and_those_of_the_type_checker_do_not(root: Path) -> None:
-    assert {str(path.relative_to(root)) for path in closure(root / "job.py", root)} == DEPENDED
+    assert {str(path.relative_to(root)) for path in import_closure(root / "job.py", root)} == DEPENDED
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -55,7 +55,7 @@ def test_an_edit_shows_where_it_is_depended_on(root: Path, name: str) -> None:
 
 @pytest.mark.parametrize("script", ["collect", "tables", "figures", "claims", "recommend", "questions", "page"])
 def test_results_depend_on_neither_the_client_nor_the_launch_of_containers(script: str) -> None:
-    names = {path.relative_to(SCRIPTS).as_posix() for path in closure(SCRIPTS / f"{script}.py")}
+    names = {path.relative_to(SCRIPTS).as_posix() for path in import_closure(SCRIPTS / f"{script}.py")}
     assert "servegrid/results/columns.py" in names
     assert not names & {
         "servegrid/client/connection.py",
