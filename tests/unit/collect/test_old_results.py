@@ -11,6 +11,11 @@ import pandas as pd
 import pytest
 
 from isolation import REPOSITORY, TESTS
+from servegrid.collect.tables import collect
+from servegrid.config import parse_config
+from servegrid.plan.grid import Grid
+from servegrid.plan.resolve import resolve
+from servegrid.records.read import Damaged
 from servegrid.sweep import Sweep
 
 OLD = TESTS / "data" / "sweep-0.1"
@@ -46,3 +51,36 @@ def test_the_table_is_the_same_but_for_columns_that_were_added(config: dict[str,
     paths = (OLD / "points.csv", tmp_path / "points.csv")
     old, new = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths)
     pd.testing.assert_frame_equal(old, new[list(old)])
+
+
+DAMAGE = [
+    ("loads/threads-2-35f9627144/requests.parquet", "partial", "session 2: requests.parquet cannot be read"),
+    ("loads/threads-2-35f9627144/load.json", "partial", "session 2: load.json cannot be read"),
+    ("session.json", "partial", "session 2: session.json cannot be read"),
+    ("server_metrics.parquet", "ok", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "reason"), DAMAGE)
+def test_a_damaged_record_costs_its_session_and_is_said(
+    config: dict[str, Any], tmp_path: Path, name: str, status: str, reason: str
+) -> None:
+    parsed = parse_config(config)
+    grid = Grid(parsed, resolve(parsed))
+    [server] = {point.server.id for point in grid.points if point.server.name == "real" and not point.skip}
+    path = tmp_path / "results" / "sessions" / server / "rep2" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    points = collect(grid, tmp_path / "results").points
+    row = points[(points["server_id"] == server) & (points["threads"] == 2)].iloc[0]
+    assert row["status"] == status and str(row["reason"] if status != "ok" else "").startswith(reason)
+    assert row["sessions"] == (2 if status == "ok" else 1) and row["output_tokens_per_s"] > 0
+    assert (row["warnings"] == "samples damaged") == (status == "ok")
+    others = points[points["server_id"] != server]
+    assert set(others["status"]) == {"ok", "unsupported"}
+
+
+def test_a_damaged_session_record_is_named_before_anything_starts(config: dict[str, Any], tmp_path: Path) -> None:
+    [path, *_] = sorted((tmp_path / "results" / "sessions").glob("*/rep1/session.json"))
+    path.write_text("{")
+    with pytest.raises(Damaged, match=rf"{path.parent}: session.json cannot be read .*; restore it, or move"):
+        _ = Sweep(config, REPOSITORY).todo

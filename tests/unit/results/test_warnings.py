@@ -55,6 +55,7 @@ def test_phrases_are_those_of_tables_that_are_written_already() -> None:
         "client-bound",
         "shared host",
         "shared GPU",
+        "samples damaged",
         "not as precise as asked",
         "cold start",
         "energy window short",

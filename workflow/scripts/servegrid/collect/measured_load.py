@@ -14,8 +14,8 @@ from servegrid.metrics.energy import energy_columns, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window, hardware_columns, server_columns, startup_s
 from servegrid.metrics.texts import ANSWERS, Answers
 from servegrid.records.paths import launch_folder
-from servegrid.records.schema import read_table
-from servegrid.util.files import fingerprint, read_json
+from servegrid.records.read import damage, read_record, read_table
+from servegrid.util.files import fingerprint
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,18 @@ class Measured:
         samples = [self.launch_folder / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
         return [self.folder.parents[1] / "session.json", *records, *samples]
 
+    @property
+    def requests_damage(self) -> str | None:
+        """Why its requests cannot be read; None if they can."""
+        reason = damage(self.folder / "requests.parquet")
+        return f"session {self.session['rep']}: {reason}" if reason else None
+
+    @property
+    def samples_damaged(self) -> bool:
+        """Whether telemetry or the server's metrics are there and cannot be read."""
+        paths = (self.launch_folder / f"{name}.parquet" for name in ("telemetry", "server_metrics"))
+        return any(path.exists() and damage(path) for path in paths)
+
     @cached_property
     def samples(self) -> Samples:
         """Telemetry of the whole launch."""
@@ -159,7 +171,7 @@ class Measured:
     @cached_property
     def first_of_launch(self) -> bool:
         """Whether no other load ran on the server before."""
-        others = (read_json(path) for path in self.folder.parent.glob("*/load.json"))
+        others = (read_record(path) for path in self.folder.parent.glob("*/load.json"))
         here = [other["begun_s"] for other in others if other["launch"] == self.load["launch"]]
         return bool(here) and self.load["begun_s"] <= min(here)
 

@@ -23,10 +23,10 @@ from servegrid.plan.grid import LOAD_AXES, Grid, Point, Session
 from servegrid.plan.other_hosts import sessions_of_other_hosts
 from servegrid.plan.repeats import expected_sessions, is_precise, sessions_by_server
 from servegrid.records.paths import load_folder, session_folder
+from servegrid.records.read import Damaged, read_record
 from servegrid.results.axes import label
 from servegrid.results.columns import COLUMNS, SESSION_COLUMNS
 from servegrid.results.warnings import RowWarning, join_warnings, split_warnings
-from servegrid.util.files import read_json
 
 Row = dict[str, Any]
 Compute = Callable[[float | None, Mapping[str, float]], Row]
@@ -128,8 +128,8 @@ class _Reader:
         self._sessions = sessions_by_server(grid)
         self._merged = sessions_of_other_hosts(grid, [Path(folder) for folder in grid.config.report.also_from])
         self._sessions |= {id: sessions for id, (_, sessions) in self._merged.items()}
-        self._records: dict[str, dict[str, Any] | None] = {}
-        self._loads: dict[Path, dict[str, Any] | None] = {}
+        self._records: dict[Path, dict[str, Any] | None] = {}
+        self._damaged: dict[Path, str] = {}
         self._kept: dict[tuple[str, str], list[Measured]] = {}
         self._comparisons = Comparisons(grid, self.numbered, cache)
 
@@ -158,7 +158,7 @@ class _Reader:
         """The point's sessions that have numbers, by round. Those of the last few points are kept, with what was read."""
         key = (point.server.id, point.load.id)
         if key not in self._kept:
-            self._kept[key] = [one for one in self.measured(point) if one.load["status"] != "failed"]
+            self._kept[key] = [measured for measured in self.measured(point) if self._has_numbers(measured)]
         self._kept = dict(list(self._kept.items())[-KEPT:])
         return self._kept[key]
 
@@ -174,25 +174,47 @@ class _Reader:
             if record and load:
                 yield Measured(folder, record, load)
 
+    def _has_numbers(self, measured: Measured) -> bool:
+        return measured.load["status"] != "failed" and self._damage_of(measured) is None
+
+    def _damage_of(self, measured: Measured) -> str | None:
+        reason: str | None = self.cache.get("damage", measured.text_files[:1], lambda: measured.requests_damage)
+        return reason
+
     def _record(self, session: Session) -> dict[str, Any] | None:
-        path = self._folder(session) / "session.json"
-        if session.id not in self._records:
-            self._records[session.id] = read_json(path) if path.exists() else None
-        return self._records[session.id]
+        return self._read(self._folder(session) / "session.json")
 
     def _load(self, folder: Path) -> dict[str, Any] | None:
-        path = folder / "load.json"
-        if folder not in self._loads:
-            self._loads[folder] = read_json(path) if path.exists() else None
-        return self._loads[folder]
+        return self._read(folder / "load.json")
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        """The record in a file; None where there is none, or none that can be read, which is kept in `_damaged`."""
+        if path not in self._records:
+            try:
+                self._records[path] = read_record(path) if path.exists() else None
+            except Damaged as error:
+                self._records[path], self._damaged[path] = None, str(error)
+        return self._records[path]
+
+    def _damages(self, point: Point, sessions: list[Session]) -> list[str]:
+        """What of these sessions cannot be read, of the point's load."""
+        folders = {session.rep: self._folder(session) for session in sessions}
+        paths = [(rep, path) for rep, folder in folders.items() for path in self._records_of(folder, point)]
+        unread = [f"session {rep}: {self._damaged[path]}" for rep, path in paths if path in self._damaged]
+        return unread + [reason for one in self.measured(point) if (reason := self._damage_of(one))]
+
+    @staticmethod
+    def _records_of(folder: Path, point: Point) -> tuple[Path, Path]:
+        return folder / "session.json", load_folder(folder, point.load) / "load.json"
 
     def _outcome(self, point: Point) -> Row:
         """Status of the point: ok if every session is, failed if none has a number, else partial; with the reasons."""
         measured = list(self.measured(point))
-        good = [one for one in measured if one.load["status"] == "ok"]
-        some = [one for one in measured if one.load["status"] != "failed"]
+        some = [one for one in measured if self._has_numbers(one)]
+        good = [one for one in some if one.load["status"] == "ok"]
         wanted = self._expected(point)
         reasons = [one.load["reason"] for one in measured if one.load["reason"]] + self._start_failures(wanted)
+        reasons += self._damages(point, wanted)
         missing = len(wanted) - len(measured) - len(self._start_failures(wanted))
         if missing > 0 and not reasons:
             reasons = [f"{missing} of {len(wanted)} sessions not measured"]

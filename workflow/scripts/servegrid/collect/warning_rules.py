@@ -37,6 +37,7 @@ def of_load(one: Measured) -> list[RowWarning]:
     """Warnings of one load."""
     found = throttled(one.window.device(*one.gpus), one.gpus)
     found += energy_warnings(one.window, one.gpus)
+    found += [RowWarning.SAMPLES_DAMAGED] if one.samples_damaged else []
     found += [RowWarning.LATENCY_DRIFTS] if drifts(one.requests) else []
     found += [RowWarning.SHARED_HOST] if host_shared(one) else []
     return found + ([RowWarning.SHARED_GPU] if one.launch.get("others_on_gpu") else [])

@@ -4,7 +4,7 @@ from servegrid.compare.change import Change
 from servegrid.compare.runs import Side
 from servegrid.metrics.texts import ANSWERS, GARBLED, Answers, compare
 from servegrid.records.paths import load_folder_by_ids
-from servegrid.records.schema import read_table
+from servegrid.records.read import read_table
 from servegrid.results.warnings import RowWarning, split_warnings
 
 JUDGED_WARNINGS = (

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from servegrid.engines.base import Metrics
-from servegrid.records.schema import SERVER_METRICS, read_table
+from servegrid.records.read import Damaged, read_table
+from servegrid.records.schema import SERVER_METRICS
 from servegrid.util.files import fingerprint
 
 GIB = 1024**3
@@ -33,7 +34,7 @@ class Samples:
 
     @classmethod
     def of(cls, launch: Path) -> "Samples":
-        """Read the files in the folder `launch`, once for the loads of a session; a file that is missing gives no samples."""
+        """Read the files in the folder `launch`, once for the loads of a session; one that is missing or damaged gives no samples."""
         paths = launch / "telemetry.parquet", launch / "server_metrics.parquet"
         return _samples(*paths, *map(fingerprint, paths))
 
@@ -48,11 +49,14 @@ class Samples:
 
 @lru_cache(maxsize=8)
 def _samples(telemetry: Path, server: Path, *_states: object) -> Samples:
-    wanted = ((telemetry, READ), (server, SERVER_METRICS.names))
-    frames = (read_table(path, columns).to_pandas() if path.exists() else None for path, columns in wanted)
-    return Samples(
-        *({} if rows is None else _by(rows, key) for rows, key in zip(frames, ("device", "name"), strict=True))
-    )
+    return Samples(_rows_by(telemetry, READ, "device"), _rows_by(server, SERVER_METRICS.names, "name"))
+
+
+def _rows_by(path: Path, columns: Sequence[str], key: str) -> dict[str, pd.DataFrame]:
+    try:
+        return _by(read_table(path, columns).to_pandas(), key)
+    except Damaged:  # the row says so (collect.warning_rules)
+        return {}
 
 
 def _by(rows: pd.DataFrame, key: str) -> dict[str, pd.DataFrame]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from servegrid.metrics.trigrams import Grams, distance, foreign, strangest, trigrams
-from servegrid.records.schema import read_table
+from servegrid.records.read import read_table
 
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from servegrid.plan.grid import Load, Session
-from servegrid.util.files import read_json
+from servegrid.records.read import Damaged, read_record
 
 GUESS_START_S, GUESS_LOAD_S = 5.0, 8.0  # used, and called a guess, where nothing comparable was measured
 MAX_SESSIONS_READ = 300  # enough to know the durations; a big sweep has thousands
@@ -26,7 +27,8 @@ class History:
         """Read the durations of at most MAX_SESSIONS_READ sessions on disk."""
         history = cls()
         for path in itertools.islice(results.glob("sessions/*/rep*/session.json"), MAX_SESSIONS_READ):
-            history._add(path.parent, read_json(path))
+            with suppress(Damaged):
+                history._add(path.parent, read_record(path))
         return history
 
     def _add(self, folder: Path, session: dict[str, Any]) -> None:
@@ -36,7 +38,7 @@ class History:
             if start_up.get("ready_s"):
                 self.starts.setdefault(engine, []).append(start_up["ready_s"] - start_up["launched_s"])
         for path in folder.glob("loads/*/load.json"):
-            load = read_json(path)
+            load = read_record(path)
             self.loads.setdefault((engine, path.parent.name), []).append(load["end_s"] - load["begun_s"])
 
     def start_s(self, engine: str) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 from servegrid.plan.grid import Load, Session
 from servegrid.records.paths import load_folder, session_folder
-from servegrid.util.files import read_json
+from servegrid.records.read import Damaged, read_record
 
 
 def pending_loads(session: Session, results: Path, retry: Iterable[str] = ()) -> list[Load]:
@@ -25,7 +25,7 @@ def pending_loads(session: Session, results: Path, retry: Iterable[str] = ()) ->
 def launch_count(session: Session, results: Path) -> int:
     """Number of launches of the session's server so far."""
     path = session_folder(results, session) / "session.json"
-    return len(read_json(path)["launches"]) if path.exists() else 0
+    return len(_record(path)["launches"]) if path.exists() else 0
 
 
 def failed_at_start(folder: Path) -> dict[str, Any] | None:
@@ -33,7 +33,7 @@ def failed_at_start(folder: Path) -> dict[str, Any] | None:
     path = folder / "session.json"
     if not path.exists():
         return None
-    record: dict[str, Any] = read_json(path)
+    record = _record(path)
     return record if record["status"] == "failed" else None
 
 
@@ -41,4 +41,11 @@ def _is_settled(folder: Path, retry: set[str]) -> bool:
     path = folder / "load.json"
     if not path.exists():
         return False
-    return not retry or read_json(path)["status"] not in retry
+    return not retry or _record(path)["status"] not in retry
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return read_record(path)
+    except Damaged as error:
+        raise Damaged(f"{path.parent}: {error}; restore it, or move the folder away to measure anew") from None

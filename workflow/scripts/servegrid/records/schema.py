@@ -94,9 +94,3 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write a table as zstd-compressed Parquet, whole or not at all."""
     with replacing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
-
-
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table, or some of its columns; without Arrow's data set layer, whose overhead counts for hundreds of small files."""
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=list(columns) if columns else None, use_threads=False)

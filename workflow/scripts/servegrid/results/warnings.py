@@ -52,6 +52,11 @@ class RowWarning(Enum):
         "Somebody else was on the GPU when the session ended. Untested on a GPU.",
         "Wait until the GPU is free, then remove the sessions from `results/sessions` to measure them again.",
     )
+    SAMPLES_DAMAGED = (
+        "samples damaged",
+        "The file of telemetry or of the server's own metrics is there and cannot be read: what it would tell is unknown.",
+        "Restore the file, or remove the session from `results/sessions` to measure it again.",
+    )
     IMPRECISE = (
         "not as precise as asked",
         "The interval of the requests per second is wider than `repeats.precision` asks: the sessions ran out "

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from servegrid.engines.base import Metrics
+from servegrid.records.paths import launch_folder
+from servegrid.records.read import Damaged, read_record, read_table
 from servegrid.records.schema import SERVER_METRICS, TELEMETRY
-from servegrid.util.files import read_json
 from servegrid.util.text import clip, plain
 
 Read = Callable[[Path, pa.Schema], pd.DataFrame]
@@ -65,9 +65,10 @@ def read_recording(folder: Path, samples: bool = True) -> Recording:
     """Read the session in `folder`; without `samples` only its instants: all frames and series are without rows then.
 
     Raises:
-        OSError, ValueError, LookupError: session.json is missing, not JSON or not a session's.
+        Damaged: session.json is missing or no JSON object.
+        LookupError: it is no session's.
     """
-    session = read_json(folder / "session.json")
+    session = read_record(folder / "session.json")
     damage: list[str] = []
     loads, read = _loads(folder, damage), partial(_read, damage) if samples else _unread
     launches = tuple(_launch(folder, record, loads, damage, read) for record in session.get("launches", []))
@@ -82,10 +83,18 @@ def read_recording(folder: Path, samples: bool = True) -> Recording:
 
 def _loads(folder: Path, damage: list[str]) -> list[dict[str, Any]]:
     """The loads that have a window, in the order they ran, each with its `folder`."""
-    found = [read_json(path) | {"folder": path.parent} for path in sorted(folder.glob("loads/*/load.json"))]
-    windowless = [load["folder"].name for load in found if load.get("start_s") is None or load.get("end_s") is None]
-    damage += [f"{name} never began" for name in windowless]
-    return sorted((load for load in found if load["folder"].name not in windowless), key=lambda load: load["start_s"])
+    loads = []
+    for path in sorted(folder.glob("loads/*/load.json")):
+        try:
+            load = read_record(path) | {"folder": path.parent}
+        except Damaged as error:
+            damage.append(f"{path.parent.name}: {error}")
+            continue
+        if load.get("start_s") is None or load.get("end_s") is None:
+            damage.append(f"{path.parent.name} never began")
+        else:
+            loads.append(load)
+    return sorted(loads, key=lambda load: load["start_s"])
 
 
 def _name(session: dict[str, Any]) -> str:
@@ -111,8 +120,7 @@ def _metrics(session: dict[str, Any]) -> Metrics:
 
 def _launch(folder: Path, record: dict[str, Any], loads: list[dict[str, Any]], damage: list[str], read: Read) -> Launch:
     number = int(record["number"])
-    aside = folder / "launches" / str(number)
-    files = aside if aside.exists() else folder
+    files = launch_folder(folder, number)
     start_up = record.get("start_up") or {}
     if record.get("telemetry_error"):
         damage.append(f"telemetry of launch {number}: {plain(str(record['telemetry_error']))[:120]}")
@@ -153,15 +161,13 @@ def _in_flight(path: Path, read: Read) -> "pd.Series[float]":
 
 
 def _read(damage: list[str], path: Path, schema: pa.Schema) -> pd.DataFrame:
-    """The columns of `schema` from a Parquet file, as one that has no rows if there is no such file or it is damaged."""
+    """The columns of `schema` from a Parquet file, without rows if there is no such file or it is damaged."""
     try:
-        frame: pd.DataFrame = pq.read_table(path, columns=schema.names).to_pandas()
+        frame: pd.DataFrame = read_table(path, schema.names).to_pandas()
         return frame
-    except FileNotFoundError:
-        damage.append(f"there is no {path.name}")
-    except (pa.ArrowException, OSError) as error:
-        damage.append(f"{path.name} cannot be read ({plain(str(error))[:80]})")
-    return _unread(path, schema)
+    except Damaged as error:
+        damage.append(str(error))
+        return _unread(path, schema)
 
 
 def _unread(_: Path, schema: pa.Schema) -> pd.DataFrame:

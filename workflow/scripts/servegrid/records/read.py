@@ -1,0 +1,61 @@
+"""Records, read back: what is missing or damaged is said in one way, whoever reads it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from servegrid.util.text import clip, plain
+
+_MAX_ERROR_CHARACTERS = 80
+
+
+class Damaged(ValueError):
+    """A record is not there or cannot be read; the text says which and why."""
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the JSON object in a file.
+
+    Raises:
+        Damaged: there is no such file, or it holds something else.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(record, dict):
+        raise _damaged(path, "no JSON object")
+    return record
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some of its columns. Small files by the hundred: without the overhead of Arrow's data sets.
+
+    Raises:
+        Damaged: there is no such file, it is no Parquet file, or it lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            names = list(columns or file.schema_arrow.names)
+            return file.read(columns=names, use_threads=False).select(names)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
+def damage(path: Path) -> str | None:
+    """Why a Parquet file cannot be read, by its footer alone; None if it can."""
+    try:
+        pq.ParquetFile(path).close()
+    except (pa.ArrowException, OSError) as error:
+        return str(_damaged(path, error))
+    return None
+
+
+def _damaged(path: Path, error: object) -> Damaged:
+    if isinstance(error, FileNotFoundError):
+        return Damaged(f"there is no {path.name}")
+    return Damaged(f"{path.name} cannot be read ({clip(plain(str(error)), _MAX_ERROR_CHARACTERS)})")
