@@ -27,14 +27,14 @@ SWITCHES = ("json-output", "trust-remote-code")
 STATUS = {"generation": 424, "overloaded": 429, "validation": 422, "incomplete_generation": 500}
 
 
-def arguments(version: str, words: Sequence[str]) -> dict[str, str]:
+def arguments(version: str, command_line: Sequence[str]) -> dict[str, str]:
     """The launcher's flags; it takes each but once, and ends with 2 for one it does not know."""
     parser = argparse.ArgumentParser(prog="text-generation-launcher", allow_abbrev=False)
     for name in f"{WITH_VALUE['both']} {WITH_VALUE[version]}".split():
         parser.add_argument(f"--{name}", action="append")
     for name in SWITCHES:
         parser.add_argument(f"--{name}", action="append_const", const="")
-    given = {name: values for name, values in vars(parser.parse_args(words)).items() if values}
+    given = {name: values for name, values in vars(parser.parse_args(command_line)).items() if values}
     for name, values in given.items():
         if len(values) > 1:
             parser.error(f"the argument '--{name.replace('_', '-')}' cannot be used multiple times")
@@ -46,8 +46,8 @@ def arguments(version: str, words: Sequence[str]) -> dict[str, str]:
 class Refused(Exception):
     """An InferError: its words and error_type."""
 
-    def __init__(self, kind: str, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
         self.kind = kind
 
     @property
@@ -82,23 +82,23 @@ class Tgi(StandIn):
             at.whole(404, "", "")
 
     def _info(self) -> dict[str, Any]:
-        own = {"model_id": self.model, "model_sha": None, "model_pipeline_tag": None}
+        model_info = {"model_id": self.model, "model_sha": None, "model_pipeline_tag": None}
         limits = {"max_concurrent_requests": self.concurrent, "max_best_of": 2, "max_stop_sequences": 4}
         if self.version == "1.4.4":
-            own |= {"model_dtype": "torch.float16", "model_device_type": "cuda"}
+            model_info |= {"model_dtype": "torch.float16", "model_device_type": "cuda"}
             limits |= {"max_input_length": self.input, "max_batch_total_tokens": 32000, "waiting_served_ratio": 1.2}
         else:
             limits |= {"max_input_tokens": self.input, "max_client_batch_size": 4, "router": "text-generation-router"}
-        return {**own, **limits, "max_total_tokens": self.total, "version": self.version, "docker_label": None}
+        return {**model_info, **limits, "max_total_tokens": self.total, "version": self.version, "docker_label": None}
 
     def post(self, at: Answering) -> None:
         body = json.loads(at.body)
         if at.path == "/generate_stream":
             if "inputs" not in body:
-                words = (
+                problem = (
                     "Failed to deserialize the JSON body into the target type: missing field `inputs` at line 1 column "
                 )
-                at.whole(422, f"{words}{len(at.body)}", "text/plain; charset=utf-8")
+                at.whole(422, f"{problem}{len(at.body)}", "text/plain; charset=utf-8")
                 return
             parameters = body.get("parameters") or {"do_sample": True}
             at.stream(self._native(body["inputs"], parameters), "text/event-stream", self._headers(body["inputs"]))
@@ -133,8 +133,12 @@ class Tgi(StandIn):
                 chunk = {"object": "text_completion", **head}
                 chunk["choices"] = [{**choice, "finish_reason": details["finish_reason"]}]
                 if event["details"]:
-                    made, read = details["generated_tokens"], details["input_length"]
-                    counts = {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
+                    output_tokens, prompt_tokens = details["generated_tokens"], details["input_length"]
+                    counts = {
+                        "prompt_tokens": prompt_tokens,
+                        "completion_tokens": output_tokens,
+                        "total_tokens": prompt_tokens + output_tokens,
+                    }
                     chunk["usage"] = counts
                 yield f"data:{compact(chunk)}\n\n"
         except Refused as error:
@@ -177,26 +181,28 @@ class Tgi(StandIn):
         return length, new
 
     def _events(self, prompt: str, length: int, new: int, details: bool) -> Iterator[dict[str, Any]]:
-        made = END_AFTER if self.ends and new > END_AFTER else new
-        words = tokens(prompt, made)
-        for number, word in enumerate(words, 1):
+        output_tokens = END_AFTER if self.ends and new > END_AFTER else new
+        output_words = tokens(prompt, output_tokens)
+        for number, word in enumerate(output_words, 1):
             if (number - 1) % (self.speculate + 1) == 0:  # the tokens of one step come together
                 self.step()
-                self.metrics.record("tgi_request_skipped_tokens", min(self.speculate, made - number))
+                self.metrics.record("tgi_request_skipped_tokens", min(self.speculate, output_tokens - number))
             if "fail" in prompt.split() and number > 2:
                 self.metrics.count("tgi_request_failure", "generation")
                 raise Refused("generation", "Request failed during generation: Server error: CUDA out of memory.")
             event: dict[str, Any] = {"index": number, "token": _token(word, number), "generated_text": None}
-            yield event | ({"details": None} if number < made else self._last(words, length, new, details))
+            yield event | (
+                {"details": None} if number < output_tokens else self._last(output_words, length, new, details)
+            )
 
-    def _last(self, words: list[str], length: int, new: int, details: bool) -> dict[str, Any]:
-        self.metrics.record("tgi_request_generated_tokens", len(words))
+    def _last(self, output_words: list[str], length: int, new: int, details: bool) -> dict[str, Any]:
+        self.metrics.record("tgi_request_generated_tokens", len(output_words))
         self.metrics.count("tgi_request_success")
-        reason = "length" if len(words) == new else "eos_token"
-        told: dict[str, Any] = {"finish_reason": reason, "generated_tokens": len(words), "seed": None}
+        reason = "length" if len(output_words) == new else "eos_token"
+        final_details: dict[str, Any] = {"finish_reason": reason, "generated_tokens": len(output_words), "seed": None}
         if self.version != "1.4.4":
-            told["input_length"] = length
-        return {"generated_text": "".join(words), "details": told if details else None}
+            final_details["input_length"] = length
+        return {"generated_text": "".join(output_words), "details": final_details if details else None}
 
 
 def _token(word: str, number: int) -> dict[str, Any]:

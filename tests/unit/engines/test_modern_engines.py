@@ -155,7 +155,7 @@ def test_a_long_answer_whose_events_repeat_it_is_no_flood(kind: Any) -> None:
 
 
 def test_what_may_be_repeated_has_an_end() -> None:
-    assert protocols.get("sglang-generate").answer_bytes(10**6) < 10**6 * 8192 + 2**30
+    assert protocols.get("sglang-generate").max_answer_bytes(10**6) < 10**6 * 8192 + 2**30
 
 
 def test_tensorrt_llm_takes_no_field_that_it_does_not_know() -> None:

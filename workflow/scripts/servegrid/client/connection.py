@@ -84,7 +84,7 @@ class Connection:
         self.socket: socket.socket | None = None
         self.fd = -1
         self.exchange: Exchange | None = None
-        self.used = False  # has carried a request before the present one
+        self.used = False  # has sent a request before the present one
         self.deadline_s = self._answer_deadline_s = 0.0
         self.received = 0  # bytes of the last answer
         self._limit = 0  # largest size of the present answer
@@ -107,11 +107,11 @@ class Connection:
         except OSError as error:
             code = error.errno or errno.EIO
         if code in (0, errno.EINPROGRESS):
-            self._owner.loop.watch(self.fd, WRITE, self._on_connected)
+            self._owner.loop.watch(self.fd, WRITE, self._on_connect_event)
         else:
             self._owner.loop.call_soon(lambda: self.fail_to_connect(OSError(code, os.strerror(code))))
 
-    def _on_connected(self, mask: int) -> None:
+    def _on_connect_event(self, mask: int) -> None:
         assert self.socket is not None
         if not mask & WRITE:  # an old event of the descriptor's last owner
             return
@@ -126,9 +126,10 @@ class Connection:
         assert self.socket is not None
         self._read = self.socket.recvmsg
         enable_stamps(self.socket)
-        self._ready()
+        self._report_ready()
 
-    def _ready(self) -> None:
+    def _report_ready(self) -> None:
+        """Read from the socket from now on, and tell the owner that requests can be sent."""
         self._owner.loop.watch(self.fd, READ, self.receive)
         self.deadline_s = float("inf")
         self._owner.connected(self)
@@ -140,7 +141,7 @@ class Connection:
 
     # ---- requests
 
-    def send(self, exchange: Exchange, wire: bytes) -> None:
+    def send(self, exchange: Exchange, request_bytes: bytes) -> None:
         """Send a request and wait for its answer."""
         self.exchange = exchange
         self._log = exchange.log
@@ -153,7 +154,7 @@ class Connection:
         self._answer_deadline_s = now + timeouts.total_s
         self.deadline_s = now + min(timeouts.first_byte_s or timeouts.total_s, timeouts.total_s)
         exchange.sent_s = self._last_stamp_s = now
-        self._unsent = wire
+        self._unsent = request_bytes
         self._send_unsent()
         if self._unsent:
             self._owner.loop.watch(self.fd, READ | WRITE, self._on_ready)

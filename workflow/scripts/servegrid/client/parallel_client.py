@@ -101,6 +101,7 @@ class _JobSlot:
                 self._split(monotonic(), self._incomplete + os.read(self.fd, READ_BYTES))
 
     def _split(self, now: float, data: bytes) -> None:
+        """Split output at the marks of job starts and ends; an incomplete mark waits for more."""
         mark = self._run.mark
         while (mark_at := data.find(mark)) >= 0 and (end := data.find(b"\n", mark_at)) >= 0:
             self._keep(now, data[:mark_at])
@@ -224,6 +225,7 @@ class _ParallelRun:
             self._finish()
 
     def _set_fault(self, exchange: Exchange, status: int, slot: _JobSlot) -> None:
+        """Set the fault of a request from curl's exit status and error output."""
         error_file = self._folder / f"error.{slot.number}"
         curl_error = error_file.read_text(errors="replace").strip()[:200] if error_file.exists() else ""
         timeouts, curl_fault = self._job.timeouts, CURL_FAULTS.get(status)

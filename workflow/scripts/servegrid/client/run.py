@@ -82,7 +82,7 @@ def run(
         timeouts: how long to wait.
         answer_bytes: largest body of one answer; None: as the protocol has it, 8 KiB per token asked for in most, at least 1 MiB.
         workers: processes that share the work: request, arrival and thread i go to worker i mod workers. Kind stream only.
-        kind: which client; `requests` and `parallel` carry out closed loops only.
+        kind: which client; `requests` and `parallel` run closed loops only.
         tokenizer: counts output tokens where the server does not say.
         on_progress: called about four times a second, in this thread; keep it short.
         stop: ends the load when set.
@@ -90,7 +90,7 @@ def run(
     Raises:
         EndpointError: when the host cannot be looked up, or the CA file cannot be read.
         MissingProgramError: when a program that this kind of client needs is not installed.
-        ValueError: when there are no requests, or this kind of client cannot carry out the shape.
+        ValueError: when there are no requests, or this kind of client cannot run the shape.
     """
     if not requests:
         raise ValueError("there are no requests to send")

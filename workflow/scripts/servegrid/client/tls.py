@@ -52,7 +52,7 @@ class TlsConnection(Connection):
         except (OSError, ValueError) as error:
             self.fail_to_connect(error)
         else:
-            self._ready()
+            self._report_ready()
 
     def _write(self, data: bytes) -> int:
         try:

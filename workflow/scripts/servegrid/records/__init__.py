@@ -1,1 +1,1 @@
-"""What a session leaves on disk: schemas and paths."""
+"""Records of a session on disk: schemas and paths."""

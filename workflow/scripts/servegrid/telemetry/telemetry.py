@@ -28,7 +28,7 @@ class Telemetry:
             …
             telemetry.scrape()
 
-    After it, `folder` holds telemetry.parquet and server_metrics.parquet (records.TELEMETRY, records.SERVER_METRICS). A
+    After it, `folder` holds telemetry.parquet and server_metrics.parquet (records.schema.TELEMETRY, records.schema.SERVER_METRICS). A
     sidecar that cannot start or dies raises nothing: `error` says so, and the files may be missing. `notes` are what it
     had to say (no driver, a scrape that failed), `summary` its cost: seconds, cpu_s, samples, series, scrapes_failed.
     """
