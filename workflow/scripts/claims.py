@@ -21,14 +21,14 @@ def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> 
     from servegrid.config import load_config
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.claim_rulings import as_data, as_table
-    from servegrid.report.judge.claims import rule
+    from servegrid.report.judge.claims import judge_claim
     from servegrid.report.result_table import ResultTable
     from servegrid.report.tables.write import to_csv, to_html, to_markdown
     from servegrid.util.files import write_atomic, write_json
 
     evidence = Evidence.of(ResultTable.read(points, config_path, sessions))
     claims = load_config(config_path).claims
-    rulings = [rule(claim, evidence, source) for claim in claims for source in evidence.sources]
+    rulings = [judge_claim(claim, evidence, source) for claim in claims for source in evidence.sources]
     table = as_table(rulings, evidence, evidence.settings.title)
     write_json(out / "claims.json", as_data(rulings, evidence))
     for name, render in (("csv", to_csv), ("md", to_markdown), ("html", to_html)):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from servegrid.compare import METRICS, Change, NotComparable, changes, looked_at, read_run
-from servegrid.compare.wording import place, words
+from servegrid.compare import METRICS, Change, NotComparable, changes, default_metrics, read_run
+from servegrid.compare.wording import describe_difference, describe_place
 from servegrid.results.columns import BETTER
 from servegrid.stats.intervals import Estimate
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         runs = read_run(arguments.before), read_run(arguments.after)
-        metrics = arguments.metrics or looked_at(*runs)
+        metrics = arguments.metrics or default_metrics(*runs)
         found = changes(*runs, metrics, arguments.worse_by)
     except NotComparable as problem:
         print(f"not comparable: {problem}", file=sys.stderr)
@@ -86,7 +86,7 @@ def _show(found: Sequence[Change]) -> None:
         c for c in found if c.verdict in order and (c.verdict != UNSHOWN or (c.ratio is None and c.before != c.after))
     )
     for change in sorted(shown, key=lambda c: (order.index(c.verdict), -c.points)):
-        print(f"{change.verdict:>12}  {place(change)}: {words(change)}")
+        print(f"{change.verdict:>12}  {describe_place(change)}: {describe_difference(change)}")
     counted = Counter(change.verdict for change in found if change.metric not in ("status", "warnings"))
     print("; ".join(f"{count} {verdict}" for verdict, count in counted.items()) or "no metric of any point in both")
     if counted["no doubt known"]:

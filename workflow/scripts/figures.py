@@ -44,7 +44,7 @@ def write_figures(
         SystemExit: a name in `only` is not a figure.
     """
     from servegrid.report.figures import FIGURES
-    from servegrid.report.published import marked
+    from servegrid.report.published import with_published_labels
     from servegrid.report.result_table import ResultTable
     from servegrid.results.latency_distributions import with_spreads
     from servegrid.results.points import read_points
@@ -58,7 +58,7 @@ def write_figures(
         rows = with_ranges(with_rounds(rows, table.sessions), table.sessions, ["output_tokens_per_s"])
     if distributions is not None:
         rows = with_spreads(rows, read_points(distributions))
-    points = marked(rows)
+    points = with_published_labels(rows)
     names = only or list(FIGURES)
     workers = min(len(os.sched_getaffinity(0)), len(names))
     if len(points) < MANY or workers < 2:

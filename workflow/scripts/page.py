@@ -24,7 +24,7 @@ def write_page(arguments: argparse.Namespace) -> None:
     """Gather the parts and write the page."""
     from servegrid.report.page.build import page
     from servegrid.report.page.sections import read_parts
-    from servegrid.report.page.summary import facts
+    from servegrid.report.page.summary import measurement_summary
     from servegrid.report.result_table import ResultTable
     from servegrid.util.files import read_json, write_atomic
 
@@ -32,7 +32,7 @@ def write_page(arguments: argparse.Namespace) -> None:
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
     config = read_json(arguments.config)
     table = ResultTable.read(arguments.points, arguments.config, arguments.ranges)
-    parts = read_parts(reports) | {"facts": facts(table.measured, config, arguments.sessions)}
+    parts = read_parts(reports) | {"facts": measurement_summary(table.measured, config, arguments.sessions)}
     text = json.dumps(config, indent=2, sort_keys=True)
     write_atomic(arguments.out, page(table, parts, folders, text))
 

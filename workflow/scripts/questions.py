@@ -25,8 +25,8 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
     from servegrid.plan.grid import Grid
     from servegrid.plan.resolve import gather
     from servegrid.report.evidence import Evidence
-    from servegrid.report.judge.model_size import size_of
-    from servegrid.report.judge.questions import answers, as_data, as_markdown
+    from servegrid.report.judge.model_size import model_size
+    from servegrid.report.judge.questions import answer_questions, as_data, as_markdown
     from servegrid.report.judge.roofline import read_devices
     from servegrid.report.result_table import ResultTable
     from servegrid.util.files import write_atomic, write_json
@@ -35,9 +35,9 @@ def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path
     resources = Path(config.pathvars.resources)
     points_of = Grid(config, gather(config)).points  # those of absent devices too, which another host may have measured
     servers = {one.server.id: one.server.spec for one in points_of if not one.skip or one.skip.status != "unsupported"}
-    sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
+    sizes = {server: model_size(spec, resources) for server, spec in servers.items()}
     evidence = Evidence.of(ResultTable.read(points, config_path, sessions))
-    found = answers(evidence, read_devices(devices), sizes)
+    found = answer_questions(evidence, read_devices(devices), sizes)
     write_json(out / "questions.json", as_data(found))
     write_atomic(out / "questions.md", as_markdown(found))
 

@@ -23,7 +23,7 @@ def write_timelines(sessions: Iterable[Path], config: Path, out: Path) -> None:
     from servegrid.report.drawing.style import render
     from servegrid.report.settings import Settings
     from servegrid.report.timeline.recording import read_recording
-    from servegrid.report.timeline.timeline import draw
+    from servegrid.report.timeline.timeline import draw_timeline
     from servegrid.util.files import write_atomic
 
     settings = Settings.read(config)
@@ -34,7 +34,7 @@ def write_timelines(sessions: Iterable[Path], config: Path, out: Path) -> None:
         except (OSError, ValueError, LookupError) as error:
             print(f"no timeline of {folder}: {error!r}", file=sys.stderr)
             continue
-        figure = draw(recording)
+        figure = draw_timeline(recording)
         for file_format in settings.formats:
             path = out / folder.parent.name / f"{folder.name}.{file_format}"
             write_atomic(path, render(figure, file_format, f"{settings.title}: {recording.name}"))

@@ -12,10 +12,10 @@ import pytest
 
 import compare as command
 from servegrid.compare import METRICS, Change, NotComparable, changes, read_run
-from servegrid.compare.metric_changes import of_numbers
+from servegrid.compare.metric_changes import metric_changes
 from servegrid.compare.pooled_ratio import mean_ratio
-from servegrid.compare.runs import Pair, Side
-from servegrid.compare.session_values import Values
+from servegrid.compare.runs import PointInRun, PointPair
+from servegrid.compare.session_values import SessionValues
 from servegrid.records.schema import RequestRecord, write_requests
 
 AXES = {"engine": "llamacpp", "gpu": "cpu", "speculation": "none", "quantization": "none"}
@@ -191,7 +191,7 @@ def test_a_gate_under_another_load_does_not_pass(tmp_path: Path, capsys: pytest.
     assert "4 points had another load" in capsys.readouterr().err
 
 
-def pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessions: int = 2) -> list[Pair]:
+def pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessions: int = 2) -> list[PointPair]:
     """`engines` servers with 4 loads each. A session's noise (1 %) is each load's own; `launch` is common to its loads."""
     chance = random.Random(seed)
 
@@ -202,7 +202,7 @@ def pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessi
 
     sides = [(engine, side(engine, 1), side(engine, slower)) for engine in range(engines)]
     return [
-        Pair({"engine": str(engine), "threads": str(n)}, Side({}, before[n]), Side({}, after[n]))
+        PointPair({"engine": str(engine), "threads": str(n)}, PointInRun({}, before[n]), PointInRun({}, after[n]))
         for engine, before, after in sides
         for n in range(4)
     ]
@@ -215,14 +215,14 @@ def joint(found: list[Change]) -> list[Change]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("launch", "engines"), [(0.0, 2), (0.02, 2), (0.02, 1)])
 def test_noise_is_worse_in_at_most_one_run_in_twenty(launch: float, engines: int) -> None:
-    runs = [of_numbers(pairs(seed, launch, engines=engines), ("time_s", "e2e_ms_p50"), 0.0) for seed in range(200)]
+    runs = [metric_changes(pairs(seed, launch, engines=engines), ("time_s", "e2e_ms_p50"), 0.0) for seed in range(200)]
     assert all(len(joint(found)) == 2 for found in runs)
     assert sum(any(change.verdict == "worse" for change in found) for found in runs) <= 10
 
 
 @pytest.mark.slow
 def test_what_is_slower_everywhere_is_found_where_no_point_shows_it() -> None:
-    runs = [of_numbers(pairs(seed, 0.0, 1.1), METRICS, 0.0) for seed in range(50)]
+    runs = [metric_changes(pairs(seed, 0.0, 1.1), METRICS, 0.0) for seed in range(50)]
     assert sum(all(change.verdict == "worse" for change in joint(found)) for found in runs) >= 45
     alone = [change.verdict for found in runs for change in found if change.points == 1]
     assert alone.count("worse") < len(alone) / 2
@@ -238,18 +238,18 @@ def test_points_together_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_the_mean_is_that_of_the_points_and_its_doubt_that_of_the_sessions() -> None:
-    found = mean_ratio([Values({"threads": n}, {1: 1.0, 2: 1.0}, {1: 2.0, 2: 2.0}) for n in "123"], 0.95)
+    found = mean_ratio([SessionValues({"threads": n}, {1: 1.0, 2: 1.0}, {1: 2.0, 2: 2.0}) for n in "123"], 0.95)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
-    together = [Values({"threads": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
-    apart = [Values({"engine": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
+    together = [SessionValues({"threads": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
+    apart = [SessionValues({"engine": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
     # Logarithms -ln 2 and ln 2: a mean with variance ln(2)^2, of one server with 2 degrees of freedom, or a third of it with 6.
     assert mean_ratio(together, 0.95).high == pytest.approx(math.exp(4.302653 * math.log(2)))
     assert mean_ratio(apart, 0.95).high == pytest.approx(math.exp(2.446912 * math.log(2) / 3**0.5))
 
 
 def test_only_what_is_compared_shares_the_doubt() -> None:
-    [few] = of_numbers(pairs(1, 0.0)[:1], ["time_s"], 0.0)
-    [same] = of_numbers(pairs(1, 0.0)[:1], METRICS[:1] + METRICS[2:4] + METRICS[5:], 0.0)
+    [few] = metric_changes(pairs(1, 0.0)[:1], ["time_s"], 0.0)
+    [same] = metric_changes(pairs(1, 0.0)[:1], METRICS[:1] + METRICS[2:4] + METRICS[5:], 0.0)
     assert few.ratio == same.ratio and few.ratio and few.ratio.how.startswith("95 %")
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import compare as command
-from servegrid.compare import METRICS, Change, NotComparable, changes, looked_at, read_run
-from servegrid.compare.metric_changes import of_numbers
-from servegrid.compare.runs import Pair, Side
+from servegrid.compare import METRICS, Change, NotComparable, changes, default_metrics, read_run
+from servegrid.compare.metric_changes import metric_changes
+from servegrid.compare.runs import PointInRun, PointPair
 from servegrid.metrics import request_metrics
 from servegrid.results import columns
 
@@ -43,8 +43,10 @@ def compared(seed: int, rounds: int = 3, tail: float = 1.0, start: float = 1.0) 
     chance = np.random.default_rng(seed)
     before, after = sessions_of(chance, rounds, 1.0, 1.0), sessions_of(chance, rounds, tail, start)
     places = [{"engine": "llamacpp", "threads": str(threads)} for threads in THREADS]
-    return of_numbers(
-        [Pair(p, Side({}, b), Side({}, a)) for p, b, a in zip(places, before, after, strict=True)], METRICS, 0.0
+    return metric_changes(
+        [PointPair(p, PointInRun({}, b), PointInRun({}, a)) for p, b, a in zip(places, before, after, strict=True)],
+        METRICS,
+        0.0,
     )
 
 
@@ -139,8 +141,8 @@ def test_it_says_which_metrics_it_looked_at(tmp_path: Path, capsys: pytest.Captu
 
 def test_limits_of_the_service_are_looked_at(tmp_path: Path) -> None:
     before, after = folder(tmp_path / "a", 1), with_slo(folder(tmp_path / "b", 2), tpot_ms_p90=50, ttft_ms_p99=500)
-    assert looked_at(read_run(before), read_run(before)) == METRICS
-    assert looked_at(read_run(before), read_run(after)) == (*METRICS, "tpot_ms_p90")
+    assert default_metrics(read_run(before), read_run(before)) == METRICS
+    assert default_metrics(read_run(before), read_run(after)) == (*METRICS, "tpot_ms_p90")
 
 
 def test_a_goodput_under_other_limits_is_refused(tmp_path: Path) -> None:
@@ -164,14 +166,14 @@ def stalled(seed: int, rounds: int) -> list[Change]:
     """Two equal runs of 8 points, where a stall makes the tails of three sessions in ten five times as long; noise is 3 %."""
     chance = np.random.default_rng(seed)
 
-    def side() -> Side:
+    def side() -> PointInRun:
         stalls = np.where(chance.random(rounds) < 0.3, 5.0, 1.0)
         noise = {metric: np.exp(chance.normal(0, 0.03, rounds)) for metric in METRICS}
         values = {metric: each * stalls if metric.endswith("_p99") else each for metric, each in noise.items()}
-        return Side({}, pd.DataFrame({"rep": range(1, rounds + 1), "status": "ok"} | values))
+        return PointInRun({}, pd.DataFrame({"rep": range(1, rounds + 1), "status": "ok"} | values))
 
     places = [{"engine": engine, "threads": str(threads)} for engine in "ab" for threads in THREADS]
-    return of_numbers([Pair(place, side(), side()) for place in places], METRICS, 0.0)
+    return metric_changes([PointPair(place, side(), side()) for place in places], METRICS, 0.0)
 
 
 @pytest.mark.slow
@@ -187,7 +189,9 @@ def test_the_tail_of_one_point_is_found() -> None:
         before, after = sessions_of(chance, 3, 1.0, 1.0), sessions_of(chance, 3, 1.0, 1.0)
         after[2]["ttft_ms_p99"] *= 4
         points = zip(THREADS, before, after, strict=True)
-        return of_numbers([Pair({"threads": str(n)}, Side({}, b), Side({}, a)) for n, b, a in points], METRICS, 0.0)
+        return metric_changes(
+            [PointPair({"threads": str(n)}, PointInRun({}, b), PointInRun({}, a)) for n, b, a in points], METRICS, 0.0
+        )
 
     runs = [{(c.metric, c.axes.get("threads")) for c in found(seed) if c.verdict == "worse"} for seed in range(20)]
     assert sum(("ttft_ms_p99", "16") in worse for worse in runs) >= 18

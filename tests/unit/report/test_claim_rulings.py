@@ -14,9 +14,9 @@ from isolation import REPOSITORY
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import MEASURED
 from servegrid.report.format import DASH
-from servegrid.report.judge.claim_rulings import as_data, as_table, estimate_words
-from servegrid.report.judge.claims import rule
-from servegrid.report.page.sections import claim as shown
+from servegrid.report.judge.claim_rulings import as_data, as_table, estimate_text
+from servegrid.report.judge.claims import judge_claim
+from servegrid.report.page.sections import claim_row as shown
 from servegrid.report.settings import Settings
 from servegrid.report.tables.write import to_csv
 from servegrid.stats.intervals import Estimate
@@ -70,7 +70,7 @@ def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
     claim = Claim(says="a is ahead", metric="goodput_requests_per_s", better={"engine": "a"})
     sessions = sessions.assign(goodput_requests_per_s=[4.0, 4.1, 0.0, 0.0])
     evidence = evidence_of(points.assign(**goodput), sessions, Settings())
-    rulings = [rule(claim, evidence, MEASURED)]
+    rulings = [judge_claim(claim, evidence, MEASURED)]
     [entry] = as_data(rulings, evidence)
     assert entry["verdict"] == "supported" and entry["deciding"]["effect"]["value"] is None
     assert entry["deciding"]["effect"]["doubt"] == "0 in every session of one, in none of the other"
@@ -88,4 +88,4 @@ def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
     ],
 )
 def test_an_interval_that_says_nothing_is_not_spelt_out(low: float | None, high: float | None, words: str) -> None:
-    assert estimate_words(Estimate(145.0, low, high, "how"), "tokens/s") == words
+    assert estimate_text(Estimate(145.0, low, high, "how"), "tokens/s") == words

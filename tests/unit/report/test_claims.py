@@ -12,7 +12,7 @@ from helpers.evidence import evidence_of
 from isolation import REPOSITORY
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import MEASURED
-from servegrid.report.judge.claims import rule
+from servegrid.report.judge.claims import judge_claim
 from servegrid.report.judge.ruling import Ruling
 from servegrid.report.settings import Settings
 
@@ -24,7 +24,7 @@ EMPTY = planted({}, sessions=2)
 
 def article(says: str, devices: dict[str, str] | None = None) -> Ruling:
     claim = next(Claim.model_validate(one) for one in ARTICLE["claims"] if one["says"].startswith(says))
-    return rule(claim, evidence_of(*EMPTY, Settings(published=(TABLE,), devices=devices or {})), "the article")
+    return judge_claim(claim, evidence_of(*EMPTY, Settings(published=(TABLE,), devices=devices or {})), "the article")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_three_of_the_four_comparisons_of_threads_bear_the_article_out() -> None
 def test_a_size_that_is_not_the_stated_one_is_told_from_a_wrong_direction() -> None:
     assert "greater than stated" in article("the 4090 has 12 %").because
     claim = Claim(says="x", better={"speculation": 2}, than={"speculation": 8}, at_least=0.9)
-    ruling = rule(claim, evidence_of(*EMPTY, Settings(published=(TABLE,))), "the article")
+    ruling = judge_claim(claim, evidence_of(*EMPTY, Settings(published=(TABLE,))), "the article")
     assert ruling.verdict == "contradicted" and "the direction holds, the size does not" in ruling.because
 
 
@@ -80,7 +80,7 @@ def test_devices_may_have_names_of_their_own_in_the_config() -> None:
 
 def measured(claim: dict[str, Any], tables: tuple[pd.DataFrame, pd.DataFrame], axes: tuple[str, ...] = ()) -> Ruling:
     evidence = evidence_of(*tables, Settings(axes=axes))
-    return rule(Claim.model_validate({"says": "x", **claim}), evidence, MEASURED)
+    return judge_claim(Claim.model_validate({"says": "x", **claim}), evidence, MEASURED)
 
 
 @pytest.mark.parametrize(("time_s", "verdict"), [(10.0, "supported"), (7.0, "contradicted"), (14.0, "contradicted")])
@@ -284,7 +284,7 @@ def test_exactly_linear_is_not_less_than_linear_whatever_rounding_says(tmp_path:
     for half, verdict in ((2, "no difference shown"), (1.99, "supported"), (2.01, "contradicted")):
         table = tmp_path / f"{half}.csv"
         table.write_text(f"{header}paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n")
-        assert rule(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
+        assert judge_claim(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
 
 
 @pytest.mark.parametrize("levels", [[0.5, 0.5], ["x", "y"], [0.9, 0.5]])
@@ -302,7 +302,7 @@ def test_an_effect_that_is_just_what_is_stated_is_stated_right(tmp_path: Path, t
     table = tmp_path / "t.csv"
     table.write_text(f"source,gpu,engine,threads,time_s\npaper,cpu,b,1,100\npaper,cpu,a,1,{time_s}\n")
     claim = Claim.model_validate({"says": "x", "at_least": 0.06, "at_most": 0.06, **BETTER})
-    assert rule(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == words
+    assert judge_claim(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == words
 
 
 def test_published_rows_and_measured_ones_are_never_mixed() -> None:
@@ -310,8 +310,8 @@ def test_published_rows_and_measured_ones_are_never_mixed() -> None:
     evidence = evidence_of(points, sessions, Settings(published=(TABLE,)))
     claim = Claim(says="x", better={"gpu": "4090"}, than={"gpu": "A6000"})
     assert evidence.sources == ["measured", "the article"]
-    assert rule(claim, evidence, MEASURED).verdict == "not measured"
-    assert len(rule(claim, evidence, "the article").comparisons) == 1
+    assert judge_claim(claim, evidence, MEASURED).verdict == "not measured"
+    assert len(judge_claim(claim, evidence, "the article").comparisons) == 1
 
 
 def goodputs(of: dict[tuple[str, int], list[float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -358,7 +358,9 @@ def test_noise_alone_is_rarely_taken_for_an_effect(sessions: int, levels: list[i
     tables = planted({"engine": ["a", "b"], "threads": levels, "rate": range(tries)}, noise=0.05, sessions=sessions)
     evidence = evidence_of(*tables, Settings(axes=("rate",)))
     verdicts = [
-        rule(Claim(says="x", better={"engine": "b", "rate": n}, than={"engine": "a", "rate": n}), evidence, MEASURED)
+        judge_claim(
+            Claim(says="x", better={"engine": "b", "rate": n}, than={"engine": "a", "rate": n}), evidence, MEASURED
+        )
         for n in range(tries)
     ]
     assert {len(one.comparisons) for one in verdicts} == {len(levels)}

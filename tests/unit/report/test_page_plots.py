@@ -11,7 +11,7 @@ from helpers.plots import titles
 from servegrid.report.drawing.style import engine_looks
 from servegrid.report.page.plots import RANGED, plots
 from servegrid.report.page.series import MOST_SERIES
-from servegrid.report.published import marked, with_published
+from servegrid.report.published import with_published, with_published_labels
 from servegrid.report.settings import Settings
 from servegrid.results.points import prepare
 from servegrid.results.session_values import with_ranges
@@ -202,7 +202,11 @@ def test_of_many_curves_none_looks_like_another() -> None:
         quantization=["none", "fp8", "awq"],
     )
     points, settings = with_published(points, settings)
-    plot = next(plot for plot in plots(marked(prepare(points, settings.all_axes)), settings) if plot["id"] == "threads")
+    plot = next(
+        plot
+        for plot in plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+        if plot["id"] == "threads"
+    )
     found = [looks(trace) for trace in plot["data"]]
     assert len(found) == MOST_SERIES and len(set(found)) == MOST_SERIES, "looks are given after the choice"
 
@@ -224,7 +228,11 @@ def test_names_say_what_each_value_is_and_leave_out_what_is_off() -> None:
 def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
     settings = Settings("Engines", published=("config/published/article.csv",))
     points, settings = with_published(sweep(engine=["vllm", "llamacpp"], gpu=["a6000"]), settings)
-    plot = next(plot for plot in plots(marked(prepare(points, settings.all_axes)), settings) if plot["id"] == "threads")
+    plot = next(
+        plot
+        for plot in plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+        if plot["id"] == "threads"
+    )
     names = [trace["name"] for trace in plot["data"]]
     assert {"vllm", "llamacpp"} <= set(names) and len(names) == len(set(names))
     assert any("memory_fraction 0.5" in name for name in names if "published" in name)
@@ -251,7 +259,7 @@ def test_planned_arrivals_have_no_figure_over_threads() -> None:
 def test_published_rows_alone_can_be_drawn() -> None:
     settings = Settings("A table", published=("config/published/article.csv",))
     points, settings = with_published(sweep().iloc[:0], settings)
-    (plot,) = plots(marked(prepare(points, settings.all_axes)), settings)
+    (plot,) = plots(with_published_labels(prepare(points, settings.all_axes)), settings)
     assert plot["id"] == "threads"
     found = [looks(trace) for trace in plot["data"]]
     assert len(found) == len(set(found)) > 1 and {dash for *_, dash in found} == {"dot"}

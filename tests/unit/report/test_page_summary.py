@@ -7,7 +7,7 @@ import pandas as pd
 from data.report.session import write_session
 from data.report.synthetic import sweep
 from servegrid.report.page.build import page
-from servegrid.report.page.summary import facts
+from servegrid.report.page.summary import measurement_summary
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.util.files import read_json, write_json
@@ -17,7 +17,9 @@ CONFIG = {"model": {"source": "builtin"}, "prompts": {"count": 7, "output_tokens
 
 
 def said(points: pd.DataFrame, folder: Path) -> dict[str, str]:
-    found = (fact.partition(": ") for fact in facts(ResultTable.of(points, SETTINGS).measured, CONFIG, folder))
+    found = (
+        fact.partition(": ") for fact in measurement_summary(ResultTable.of(points, SETTINGS).measured, CONFIG, folder)
+    )
     return {name: text for name, _, text in found}
 
 
@@ -57,7 +59,9 @@ def test_where_nothing_was_measured_the_plan_is_said_as_a_plan(tmp_path: Path) -
 
 
 def test_facts_are_text_and_no_markup(tmp_path: Path) -> None:
-    found = facts(ResultTable.of(measured().assign(host="<b>box</b>"), SETTINGS).measured, CONFIG, tmp_path)
+    found = measurement_summary(
+        ResultTable.of(measured().assign(host="<b>box</b>"), SETTINGS).measured, CONFIG, tmp_path
+    )
     folders = {name: tmp_path / name for name in ("sessions", "timelines", "figures")}
     text = page(ResultTable.of(measured(), SETTINGS), {"facts": found}, folders, "{}")
     assert "<span>Host: &lt;b&gt;box&lt;/b&gt;</span>" in text

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from servegrid.report.drawing.curves import thin
+from servegrid.report.drawing.curves import thin_levels
 from servegrid.report.drawing.panels import Panel, columns_for
 from servegrid.report.drawing.sheet import Sheet
 from servegrid.report.drawing.speedup import reference_level, speedups
@@ -36,7 +36,7 @@ def test_no_two_of_forty_engines_look_alike() -> None:
     ],
 )
 def test_ticks_are_thinned_evenly_with_both_ends(levels: list[float], limit: int, kept: list[float]) -> None:
-    assert thin(levels, limit) == kept
+    assert thin_levels(levels, limit) == kept
 
 
 @pytest.mark.parametrize(

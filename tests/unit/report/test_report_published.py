@@ -7,7 +7,7 @@ from data.report.synthetic import sweep
 from isolation import REPOSITORY
 from servegrid.report.drawing.style import engine_looks
 from servegrid.report.figures.time_threads import draw
-from servegrid.report.published import marked, read_published, with_published
+from servegrid.report.published import read_published, with_published, with_published_labels
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table
@@ -124,7 +124,7 @@ def test_a_published_series_is_drawn_apart_in_its_engine_s_colour() -> None:
     own, theirs = looks["tgi"], looks["tgi (published: the article)"]
     assert own.colour == theirs.colour and own.marker != theirs.marker and own.dash != theirs.dash
     points, settings = with_published(measured(), SETTINGS)
-    figure = draw(marked(points), settings)
+    figure = draw(with_published_labels(points), settings)
     words = [
         text.get_text() for artist in figure.artists if hasattr(artist, "get_texts") for text in artist.get_texts()
     ]
@@ -134,7 +134,7 @@ def test_a_published_series_is_drawn_apart_in_its_engine_s_colour() -> None:
 def test_no_published_tables_change_nothing() -> None:
     points = measured()
     assert with_published(points, Settings())[0] is points
-    assert marked(points) is points
+    assert with_published_labels(points) is points
 
 
 @pytest.mark.parametrize(("server", "beside"), [({}, 1), ({"memory_fraction": 0.5}, 0), ({"replicas": 2}, 0)])

@@ -15,7 +15,7 @@ from isolation import TESTS
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table, comparison_table
-from servegrid.report.tables.screen_order import for_reading, without_reasons
+from servegrid.report.tables.screen_order import in_screen_order, without_reasons
 from servegrid.report.tables.table import Table, condense
 from servegrid.report.tables.write import to_csv, to_html, to_markdown
 from servegrid.results.points import read_points
@@ -136,7 +136,7 @@ class _Page(HTMLParser):
 
 
 def test_html_shows_the_same_cells_and_each_reason_below_its_row(article: Table) -> None:
-    table, reasons = without_reasons(for_reading(article.shown()))
+    table, reasons = without_reasons(in_screen_order(article.shown()))
     expected = [column.header for column in table.columns]
     for row, reason in zip(table.rows, reasons, strict=True):
         expected += [*(cell.text for cell in row), *([reason] if reason else [])]
@@ -145,19 +145,19 @@ def test_html_shows_the_same_cells_and_each_reason_below_its_row(article: Table)
 
 
 def test_html_has_what_is_asked_first_behind_the_axes(article: Table, comparison: Table) -> None:
-    headers = [column.header for column in for_reading(comparison.shown()).columns]
+    headers = [column.header for column in in_screen_order(comparison.shown()).columns]
     asked = ["status", "time (s)", "output tokens/s", "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)"]
     axes = ["No", "engine", "gpu", "threads", "speculation", "quantization", "memory_fraction"]
     assert headers[:13] == [*axes, *asked]
     assert sorted(headers) == sorted(column.header for column in comparison.shown().columns)
-    by_article = [column.header for column in for_reading(article.shown()).columns]
+    by_article = [column.header for column in in_screen_order(article.shown()).columns]
     assert by_article[:7] == [column.header for column in article.columns[:7]], "the article's columns keep its order"
     assert by_article.index("status") == by_article.index("memory_fraction") + 1
 
 
 def test_a_table_without_a_status_is_read_as_it_is(article: Table) -> None:
     claims = replace(article, columns=tuple(c for c in article.shown().columns if c.header != "status"))
-    assert for_reading(claims) == claims
+    assert in_screen_order(claims) == claims
     assert 'class="named"' in to_html(article) and 'class="named"' not in to_html(claims)
 
 

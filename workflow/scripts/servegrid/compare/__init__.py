@@ -8,15 +8,15 @@ comparison.
 from collections.abc import Sequence
 
 from servegrid.compare.change import METRICS, Change
-from servegrid.compare.metric_changes import of_numbers
-from servegrid.compare.runs import NotComparable, Run, pairs, read_run
-from servegrid.compare.status_changes import comparable, of_facts
+from servegrid.compare.metric_changes import metric_changes
+from servegrid.compare.runs import NotComparable, Run, point_pairs, read_run
+from servegrid.compare.status_changes import comparable, status_changes
 
-__all__ = ["METRICS", "Change", "NotComparable", "Run", "changes", "looked_at", "read_run"]
+__all__ = ["METRICS", "Change", "NotComparable", "Run", "changes", "default_metrics", "read_run"]
 GOODPUT = "goodput_requests_per_s"
 
 
-def looked_at(before: Run, after: Run) -> tuple[str, ...]:
+def default_metrics(before: Run, after: Run) -> tuple[str, ...]:
     """The metrics to compare where none are named: METRICS, and what `report.slo` limits in either run."""
     return tuple(dict.fromkeys((*METRICS, *before.slo, *after.slo)))
 
@@ -29,9 +29,9 @@ def changes(before: Run, after: Run, metrics: Sequence[str] | None = None, worse
     Raises:
         NotComparable: when the runs have no point in common, or count a goodput under different limits.
     """
-    metrics = looked_at(before, after) if metrics is None else metrics
+    metrics = default_metrics(before, after) if metrics is None else metrics
     if GOODPUT in metrics and before.slo != after.slo:
         raise NotComparable(f"{GOODPUT} is under other limits: report.slo is {before.slo} before and {after.slo} after")
-    found = [(pair, of_facts(pair)) for pair in pairs(before, after)]
+    found = [(pair, status_changes(pair)) for pair in point_pairs(before, after)]
     fit = [pair for pair, facts in found if comparable(facts)]
-    return [*(change for _, facts in found for change in facts), *of_numbers(fit, metrics, worse_by)]
+    return [*(change for _, facts in found for change in facts), *metric_changes(fit, metrics, worse_by)]

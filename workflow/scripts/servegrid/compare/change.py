@@ -8,9 +8,9 @@ from servegrid.stats.intervals import Estimate
 
 Judgement = Literal["better", "worse", "no difference shown", "no doubt known"]
 Verdict = Judgement | Literal["gone", "new", "client-bound", "another load", "garbled", "untrusted"]
-JUDGED = ("better", "worse", "no difference shown")
+COMPARED = ("better", "worse", "no difference shown")
 """Verdicts of a metric that was compared."""
-UNFIT = ("gone", "new", "client-bound", "another load", "garbled")
+INCOMPARABLE = ("gone", "new", "client-bound", "another load", "garbled")
 """Verdicts on a point of which no metric is compared."""
 METRICS = (
     *("time_s", "output_tokens_per_s", "ttft_ms_p50", "itl_ms_p50", "e2e_ms_p50"),
@@ -44,7 +44,7 @@ class Change:
     @property
     def judged(self) -> bool:
         """Whether a metric was compared, so that a difference could have been shown."""
-        return self.metric in BETTER and self.verdict in JUDGED
+        return self.metric in BETTER and self.verdict in COMPARED
 
     def row(self) -> dict[str, Any]:
         """As a flat row for a table."""

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from servegrid.compare.session_values import Values
+from servegrid.compare.session_values import SessionValues
 from servegrid.stats.intervals import PAIRED_FROM, Estimate, t_quantile
 from servegrid.stats.noise import NONE, Noise
 
 
-def typical(points: Sequence[Values]) -> Noise:
+def pooled_noise(points: Sequence[SessionValues]) -> Noise:
     """The mean variance of the logarithms over all sessions of these points, each with two or more in both runs, all above zero."""
     runs = [[math.log(value) for value in run.values()] for point in points for run in (point.before, point.after)]
     freedom = sum(len(logs) - 1 for logs in runs)
@@ -22,7 +22,7 @@ def typical(points: Sequence[Values]) -> Noise:
     return Noise(squares / freedom, freedom, len(points)) if len(points) > 1 else NONE
 
 
-def widened(estimate: Estimate, point: Values, noise: Noise, level: float) -> Estimate:
+def widen_to_noise(estimate: Estimate, point: SessionValues, noise: Noise, level: float) -> Estimate:
     """The ratio of a point with fewer than PAIRED_FROM sessions, with an interval no narrower than the noise of all points makes it."""
     sessions = len(point.before), len(point.after)
     if estimate.low is None or not noise.freedom or min(sessions) >= PAIRED_FROM:

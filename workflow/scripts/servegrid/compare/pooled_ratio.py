@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from servegrid.compare.session_values import Values
+from servegrid.compare.session_values import SessionValues
 from servegrid.stats.intervals import Estimate, t_quantile
 
-LEAST_POINTS = 3
+MIN_POINTS = 3
 """Points from which they are compared together."""
 
 
-def mean_ratio(points: Sequence[Values], level: float) -> Estimate:
+def mean_ratio(points: Sequence[SessionValues], level: float) -> Estimate:
     """after / before in the (geometric) mean over these points, each with two or more sessions in both runs, all above zero.
 
     A t-interval over the sessions of all servers, whose logarithms are taken to vary by like shares. It is about these points:
@@ -36,7 +36,7 @@ def _mean_log(values: Mapping[int, float]) -> float:
     return fmean(map(math.log, values.values()))
 
 
-def _deviations(points: Sequence[Values], run: str) -> Iterator[list[float]]:
+def _deviations(points: Sequence[SessionValues], run: str) -> Iterator[list[float]]:
     """By server: how far each of its sessions moves the mean over all points."""
     servers: dict[tuple[str, ...], dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for point in points:

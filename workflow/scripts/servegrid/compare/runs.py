@@ -12,7 +12,7 @@ from servegrid.results.columns import BETTER
 from servegrid.results.points import bound
 from servegrid.util.files import read_json
 
-Place = tuple[str, ...]
+AxisValues = tuple[str, ...]
 
 
 class NotComparable(Exception):
@@ -31,7 +31,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Side:
+class PointInRun:
     """One point in one run: its row, and its sessions in which every request was answered (what broke off is short, not fast).
 
     `folder` holds the results; None where there are only tables.
@@ -43,12 +43,12 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PointPair:
     """One point in both runs; None in the run that does not have it."""
 
     axes: dict[str, str]
-    before: Side | None
-    after: Side | None
+    before: PointInRun | None
+    after: PointInRun | None
 
 
 def read_run(folder: Path) -> Run:
@@ -82,7 +82,7 @@ def _numbered(sessions: pd.DataFrame) -> pd.DataFrame:
     return sessions.assign(**{name: pd.to_numeric(sessions[name], errors="coerce") for name in known})
 
 
-def pairs(before: Run, after: Run) -> list[Pair]:
+def point_pairs(before: Run, after: Run) -> list[PointPair]:
     """The points of both runs, those of `before` first.
 
     Raises:
@@ -94,7 +94,8 @@ def pairs(before: Run, after: Run) -> list[Pair]:
     if not first.keys() & second.keys():
         raise NotComparable("the two runs have no point in common: " + _apart(before, after, axes))
     return [
-        Pair(dict(zip(axes, place, strict=True)), first.get(place), second.get(place)) for place in {**first, **second}
+        PointPair(dict(zip(axes, place, strict=True)), first.get(place), second.get(place))
+        for place in {**first, **second}
     ]
 
 
@@ -105,16 +106,16 @@ def _refuse_doubled(axes: list[str], *runs: Run) -> None:
             raise NotComparable(f"one run alone has the axes {extra}, and several of its points differ on nothing else")
 
 
-def _sides(run: Run, axes: list[str]) -> dict[Place, Side]:
+def _sides(run: Run, axes: list[str]) -> dict[AxisValues, PointInRun]:
     points = run.points.assign(client_bound=bound(run.points)) if "client_bound" in run.points else run.points
     whole = run.sessions[run.sessions["status"] == "ok"]
     sessions = {_place(key): group for key, group in whole.groupby(axes, sort=False)}
     places = map(_place, points[axes].to_numpy().tolist())
     rows = zip(places, points.to_dict("records"), strict=True)
-    return {place: Side(row, sessions.get(place, whole.iloc[:0]), run.folder) for place, row in rows}
+    return {place: PointInRun(row, sessions.get(place, whole.iloc[:0]), run.folder) for place, row in rows}
 
 
-def _place(key: Any) -> Place:
+def _place(key: Any) -> AxisValues:
     return tuple(map(str, key)) if isinstance(key, tuple | list) else (str(key),)
 
 

@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from servegrid.compare.runs import Pair, Side
+from servegrid.compare.runs import PointInRun, PointPair
 from servegrid.plan.grid import LOAD_AXES
 from servegrid.results.warnings import distrust
 
-OF_SERVER = ("startup_s",)
+LAUNCH_METRICS = ("startup_s",)
 """Metrics of a launch: every load of the server has the same."""
 
 
 @dataclass(frozen=True)
-class Values:
+class SessionValues:
     """One metric of one point or server: its session values (zero or above) by round, in both runs; empty where a run knows none.
 
     `against`: of both runs, the warning with which the metric is not to be relied on; None where there is none.
@@ -46,40 +46,40 @@ class Values:
         return tuple(value for axis, value in self.axes.items() if axis not in LOAD_AXES)
 
 
-def values_of(pairs: Sequence[Pair], metric: str) -> list[Values]:
+def metric_values(pairs: Sequence[PointPair], metric: str) -> list[SessionValues]:
     """The metric at points that both runs have measured wholly in a session or more, or on their servers."""
     points = [_at(pair, metric) for pair in pairs if _measured(pair.before) and _measured(pair.after)]
-    if metric not in OF_SERVER:
+    if metric not in LAUNCH_METRICS:
         return points
-    servers: dict[tuple[str, ...], list[Values]] = defaultdict(list)
+    servers: dict[tuple[str, ...], list[SessionValues]] = defaultdict(list)
     for point in points:
         servers[point.server].append(point)
     return [_of_server(found) for found in servers.values()]
 
 
-def _of_server(points: Sequence[Values]) -> Values:
+def _of_server(points: Sequence[SessionValues]) -> SessionValues:
     """Of each round, what the first load says that knows it."""
     axes = {axis: value for axis, value in points[0].axes.items() if axis not in LOAD_AXES}
     before = {rep: value for point in reversed(points) for rep, value in point.before.items()}
     after = {rep: value for point in reversed(points) for rep, value in point.after.items()}
-    return Values(axes, before, after)
+    return SessionValues(axes, before, after)
 
 
-def _at(pair: Pair, metric: str) -> Values:
+def _at(pair: PointPair, metric: str) -> SessionValues:
     assert pair.before is not None and pair.after is not None
     against = _against(pair.before, metric), _against(pair.after, metric)
-    return Values(pair.axes, _by_round(pair.before, metric), _by_round(pair.after, metric), against)
+    return SessionValues(pair.axes, _by_round(pair.before, metric), _by_round(pair.after, metric), against)
 
 
-def _measured(side: Side | None) -> bool:
+def _measured(side: PointInRun | None) -> bool:
     return side is not None and bool(len(side.sessions))
 
 
-def _against(side: Side, metric: str) -> str | None:
+def _against(side: PointInRun, metric: str) -> str | None:
     return distrust(side.point.get("warnings"), metric) or None
 
 
-def _by_round(side: Side, metric: str) -> Mapping[int, float]:
+def _by_round(side: PointInRun, metric: str) -> Mapping[int, float]:
     if metric not in side.sessions:
         return {}
     rounds = zip(side.sessions["rep"], side.sessions[metric], strict=True)

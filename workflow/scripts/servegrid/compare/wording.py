@@ -1,18 +1,18 @@
 """What a difference between two runs is called in a line of text."""
 
 from servegrid.compare.change import Change
-from servegrid.compare.session_values import OF_SERVER
+from servegrid.compare.session_values import LAUNCH_METRICS
 from servegrid.results.columns import BETTER
 
 
-def place(change: Change) -> str:
+def describe_place(change: Change) -> str:
     """Where it is: a point, a server, or several together."""
     if change.points > 1:
         return f"{change.points} {_plural(change)} together"
     return ", ".join(f"{axis} {value}" for axis, value in change.axes.items())
 
 
-def words(change: Change) -> str:
+def describe_difference(change: Change) -> str:
     """What it is: the numbers with their interval, what a fact was and is, or why there is no comparison."""
     if change.verdict == "client-bound":
         bound = ("client-bound" if value else None for value in (change.before, change.after))
@@ -48,7 +48,7 @@ def _percent(change: Change) -> str:
 
 
 def _plural(change: Change) -> str:
-    return "servers" if change.metric in OF_SERVER else "points"
+    return "servers" if change.metric in LAUNCH_METRICS else "points"
 
 
 def _against(before: str | None, after: str | None) -> str:

@@ -21,7 +21,7 @@ from servegrid.stats.noise import Noise, noise_of
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
-OF_ALL_ALONE = "no session has enough requests for it by itself: no doubt known"
+POOLED_ONLY = "no session has enough requests for it by itself: no doubt known"
 """A percentile of a point may rest on the requests of all its sessions."""
 
 
@@ -84,7 +84,7 @@ class Evidence:
             return Estimate(value, how=NOT_REPEATED)
         values = list(self.by_round(row, metric).values())
         if not values:
-            return Estimate(value, how=OF_ALL_ALONE)
+            return Estimate(value, how=POOLED_ONLY)
         found = intervals.mean(values, level, self.noise(metric))
         return found if found.doubted else Estimate(value, how=found.how)
 
@@ -100,7 +100,7 @@ class Evidence:
         found = intervals.ratio(one, two, level, self.noise(metric))
         if not by_session:
             measured = MEASURED in (self._source(row), self._source(other))
-            found = Estimate(found.value, how=OF_ALL_ALONE if measured else NOT_REPEATED)
+            found = Estimate(found.value, how=POOLED_ONLY if measured else NOT_REPEATED)
         return found if direction(metric) == "higher" else found.inverse()
 
     def by_round(self, row: int, metric: str) -> Rounds:

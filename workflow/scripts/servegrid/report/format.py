@@ -7,7 +7,7 @@ DASH = "\N{EN DASH}"
 _DIGITS = 3
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Three significant digits, but the whole part kept: 0.0123, 12.3, 664, 1,205. Unknown is empty."""
     if value is None or not math.isfinite(value):
         return ""
@@ -22,34 +22,38 @@ def number(value: float | None) -> str:
     return f"{rounded:.{_DIGITS - 1 - math.floor(math.log10(abs(rounded)))}f}"
 
 
-def short(value: float | None) -> str:
+def format_short(value: float | None) -> str:
     """As `number`, without zeros that say nothing: 24 rather than 24.0."""
-    text = number(value)
+    text = format_number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
-def count(value: float | None) -> str:
+def format_count(value: float | None) -> str:
     """A whole number with thousands separated; empty if unknown."""
     return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
-def counted(reasons: Mapping[str, int]) -> str:
+def format_reasons(reasons: Mapping[str, int]) -> str:
     """`2 failed, 1 client-bound`."""
     return ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
 
 
-FAR = 100
+UNINFORMATIVE_FACTOR = 100
 """Factor to either side beyond which an interval is no more than "not known"."""
 
 
-def ends(low: float, high: float) -> str:
+def format_interval(low: float, high: float) -> str:
     """`1.20-1.29`: an interval. Ends that say nothing, such as those of two sessions far apart, are not spelt out."""
-    told = low <= 0 or high <= FAR**2 * low
-    return f"{number(low)}{DASH}{number(high)}" if told else f"not known within a factor of {FAR}"
+    told = low <= 0 or high <= UNINFORMATIVE_FACTOR**2 * low
+    return (
+        f"{format_number(low)}{DASH}{format_number(high)}"
+        if told
+        else f"not known within a factor of {UNINFORMATIVE_FACTOR}"
+    )
 
 
-def spread(value: float | None, low: float | None, high: float | None) -> str:
+def format_with_range(value: float | None, low: float | None, high: float | None) -> str:
     """`664 (650-671)`: a number with its lowest and highest; only the number where these are unknown."""
-    if not number(low) or not number(high):
-        return number(value)
-    return f"{number(value)} ({number(low)}{DASH}{number(high)})".strip()
+    if not format_number(low) or not format_number(high):
+        return format_number(value)
+    return f"{format_number(value)} ({format_number(low)}{DASH}{format_number(high)})".strip()

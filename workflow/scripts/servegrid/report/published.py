@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.settings import PLACE, Settings
+from servegrid.report.settings import DEVICE_SHARE_KEYS, Settings
 from servegrid.results.axes import NO_EFFECT, label
 from servegrid.results.columns import NUMBERS
 from servegrid.results.points import PUBLISHED, WHOLE, bound
 from servegrid.util.files import named_or_shipped
 
-NEEDED = ("gpu", "engine", "threads", "time_s")
-PLAIN = {"speculation": "none", "quantization": "none", "runs_at_once": "1"}
-PLAIN |= dict.fromkeys(PLACE, "1")
+REQUIRED_COLUMNS = ("gpu", "engine", "threads", "time_s")
+AXIS_DEFAULTS = {"speculation": "none", "quantization": "none", "runs_at_once": "1"}
+AXIS_DEFAULTS |= dict.fromkeys(DEVICE_SHARE_KEYS, "1")
 """What an axis is where a table, or the grid, does not have it: no feature, the whole device, one server on it."""
-OWN = ("memory_fraction", "runs_at_once")
+PUBLISHED_ONLY_AXES = ("memory_fraction", "runs_at_once")
 """Axes that published tables can have beyond the five of every grid."""
 
 
@@ -34,8 +34,8 @@ def read_published(path: Path) -> pd.DataFrame:
         ValueError: a column is missing or a value is no number, naming the file, the line and what is allowed.
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := [name for name in NEEDED if name not in table]:
-        raise ValueError(f"{path}: lacks the columns {', '.join(missing)} (needed: {', '.join(NEEDED)})")
+    if missing := [name for name in REQUIRED_COLUMNS if name not in table]:
+        raise ValueError(f"{path}: lacks the columns {', '.join(missing)} (needed: {', '.join(REQUIRED_COLUMNS)})")
     rows = [_row(raw, f"{path}, line {number}") for number, raw in enumerate(table.to_dict("records"), 2)]
     source = table["source"].replace("", path.stem) if "source" in table else pd.Series(path.stem, table.index)
     if "measured" in set(source):
@@ -53,16 +53,16 @@ def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFra
         return points, settings
     published = pd.concat([read_published(named_or_shipped(path)) for path in settings.published], ignore_index=True)
     published = _renamed(published, settings)
-    axes = tuple(axis for axis in OWN if axis not in settings.axes and published[axis].nunique() > 1)
+    axes = tuple(axis for axis in PUBLISHED_ONLY_AXES if axis not in settings.axes and published[axis].nunique() > 1)
     settings = replace(settings, axes=(*settings.axes, *axes))
-    fixed = PLAIN | {axis: label(value) for axis, value in settings.server.items()}
+    fixed = AXIS_DEFAULTS | {axis: label(value) for axis, value in settings.server.items()}
     lacking = [axis for axis in settings.axes if axis not in published]
-    published = published.assign(**{axis: PLAIN.get(axis) for axis in lacking})
+    published = published.assign(**{axis: AXIS_DEFAULTS.get(axis) for axis in lacking})
     points = points.assign(**{axis: fixed[axis] for axis in axes}, source="")
     return _beside(points, published, settings.all_axes, fixed), settings
 
 
-def marked(points: pd.DataFrame) -> pd.DataFrame:
+def with_published_labels(points: pd.DataFrame) -> pd.DataFrame:
     """For figures: the engine of a published row with the word and the source, so that it is a series of its own."""
     if "source" not in points:
         return points
@@ -77,10 +77,10 @@ def _row(raw: Mapping[Any, str], where: str) -> dict[str, Any]:
         "engine": raw["engine"].lower(),
         "threads": _number(raw, "threads", where),
     }
-    row |= {axis: raw.get(axis) or PLAIN[axis] for axis in ("speculation", "quantization")}
-    row |= {"memory_fraction": label(used / total) if total > 0 else PLAIN["memory_fraction"]}
+    row |= {axis: raw.get(axis) or AXIS_DEFAULTS[axis] for axis in ("speculation", "quantization")}
+    row |= {"memory_fraction": label(used / total) if total > 0 else AXIS_DEFAULTS["memory_fraction"]}
     row |= {
-        "runs_at_once": raw.get("runs_at_once") or PLAIN["runs_at_once"],
+        "runs_at_once": raw.get("runs_at_once") or AXIS_DEFAULTS["runs_at_once"],
         "vram_used_gib": used,
         "vram_total_gib": total,
     }
@@ -114,11 +114,11 @@ def _renamed(published: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Engines and devices under the config's names where it has them: `A6000` is the device `a6000`, or `RTX A6000`."""
     named = {"engine": settings.engine_words, "gpu": settings.device_words}
     return published.assign(
-        **{axis: [known_name(name, known) for name in published[axis]] for axis, known in named.items()}
+        **{axis: [config_name(name, known) for name in published[axis]] for axis, known in named.items()}
     )
 
 
-def known_name(name: str, known: Mapping[str, str]) -> str:
+def config_name(name: str, known: Mapping[str, str]) -> str:
     """The only key of `known` that is `name`, or else whose words have it; `name` itself if there is none, or several."""
     exact = [key for key in known if key.casefold() == name.casefold()]
     words = exact or [key for key, text in known.items() if name.casefold() in text.casefold().split()]
@@ -132,9 +132,9 @@ def _beside(
 
     A time stands for the point only if the row is whole and the client did not set it.
     """
-    whole = [*axes, *(axis for axis in PLACE if axis not in axes)]
+    whole = [*axes, *(axis for axis in DEVICE_SHARE_KEYS if axis not in axes)]
     spelled = published.assign(speculation=_spelled(published["speculation"], points["speculation"]))
-    keys = [_keys(points, whole, fixed), _keys(spelled, whole, PLAIN)]
+    keys = [_keys(points, whole, fixed), _keys(spelled, whole, AXIS_DEFAULTS)]
     place = {key: number for number, key in reversed(list(enumerate(keys[0])))}
     at = [place.get(key) for key in keys[1]]
     own = points["time_s"].where(points["status"].isin(WHOLE) & ~bound(points.reindex(columns=["client_bound"])))

@@ -9,7 +9,7 @@ from servegrid.results.axes import AXES, label
 from servegrid.util.files import read_json
 
 FORMATS = ("svg", "png")
-PLACE = ("memory_fraction", "sharing", "replicas", "tensor_parallel")
+DEVICE_SHARE_KEYS = ("memory_fraction", "sharing", "replicas", "tensor_parallel")
 """What a server has of its device, and with how many it shares that."""
 
 
@@ -57,7 +57,7 @@ class Settings:
             published=tuple(report.get("published", ())),
             engines={name: entry.get("engine") or name for name, entry in engines.items()},
             devices={name: entry.get("name") or "" for name, entry in devices.items()},
-            server={name: value for name, value in server.items() if name in PLACE and value is not None},
+            server={name: value for name, value in server.items() if name in DEVICE_SHARE_KEYS and value is not None},
             **known,
         )
 

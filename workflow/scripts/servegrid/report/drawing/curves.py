@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from servegrid.report.drawing.style import Look
-from servegrid.report.format import short
+from servegrid.report.format import format_short
 from servegrid.results.points import doubtful, drawable
 
 MAX_SERIES = 8
@@ -65,7 +65,7 @@ def draw_curve(axes: Axes, rows: pd.DataFrame, measure: Measure, look: Look, x: 
         _error_bars(axes, known[x], known[[measure.value, measure.low, measure.high]], look)
 
 
-def quickest(rows: pd.DataFrame, metric: str, words: str) -> tuple[list[str], str]:
+def fastest_engines(rows: pd.DataFrame, metric: str, words: str) -> tuple[list[str], str]:
     """The engines to draw, in the order they appear: the MAX_SERIES with the smallest `metric`; a note if some are left out.
 
     `words`: what the metric is, as it stands after "the shortest".
@@ -91,13 +91,13 @@ def threads_axis(axes: Axes, threads: Sequence[float], characters: int = 40) -> 
         margin = (threads[-1] / threads[0]) ** 0.04
         axes.set_xlim(threads[0] / margin, threads[-1] * margin)
         widest = max(len(f"{level:,.0f}") for level in threads)
-        ticks = thin(threads, min(_MAX_TICKS, max(2, characters // (widest + 3))))
+        ticks = thin_levels(threads, min(_MAX_TICKS, max(2, characters // (widest + 3))))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:,.0f}"))
 
 
-def thin(levels: Sequence[float], limit: int) -> list[float]:
+def thin_levels(levels: Sequence[float], limit: int) -> list[float]:
     """At most about `limit` of the sorted `levels`, evenly spread on a log scale, with the first and the last."""
     least = math.log(levels[-1] / levels[0]) / limit if len(levels) > 1 else 0.0
     kept = [levels[0]]
@@ -109,7 +109,7 @@ def thin(levels: Sequence[float], limit: int) -> list[float]:
     return kept
 
 
-def is_wide(low: float, high: float) -> bool:
+def needs_log_axis(low: float, high: float) -> bool:
     """Whether values from `low` to `high`, both above zero, need a logarithmic axis."""
     return high / low >= _LOG_FROM
 
@@ -120,12 +120,12 @@ def value_axis(axes: Axes, low: float, high: float, which: Literal["x", "y"] = "
     `characters`: how wide an x axis is; what is labelled between the powers of ten follows from it.
     """
     axis = axes.xaxis if which == "x" else axes.yaxis
-    if not is_wide(low, high):
+    if not needs_log_axis(low, high):
         axes.set(**{f"{which}lim": (0, high * 1.08)})
     else:
         margin = (high / low) ** 0.05
         axes.set(**{f"{which}scale": "log", f"{which}lim": (low / margin, high * margin)})
-        room = _LINES if which == "y" else characters / (2 + max(len(short(low)), len(short(high))))
+        room = _LINES if which == "y" else characters / (2 + max(len(format_short(low)), len(format_short(high))))
         axis.set_major_locator(_log_locator(math.log10(high / low), room))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(_tick))
@@ -150,7 +150,7 @@ def ratio_axis(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(_tick))
 
 
-def extent(rows: pd.DataFrame, measure: Measure) -> tuple[float, float]:
+def value_range(rows: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     """Lowest and highest value that will be drawn of the drawable `rows`, error bars included."""
     values = rows[[name for name in (measure.value, measure.low, measure.high) if name]].to_numpy(dtype=float)
     values = values[np.isfinite(values) & (values > 0)]
@@ -167,4 +167,4 @@ def _error_bars(axes: Axes, x: "pd.Series[float]", ends: pd.DataFrame, look: Loo
 
 
 def _tick(value: float, _: int | None) -> str:
-    return short(value)
+    return format_short(value)

@@ -17,7 +17,7 @@ _INSTEAD = re.compile(r" \(it has [^)]*\)")
 """What the engine has in place of what was asked for: of use in the table, too long for a footnote."""
 
 
-def not_drawn(
+def not_drawn_notes(
     points: pd.DataFrame, metric: str, axes: Sequence[str], only: "pd.Series[bool] | bool" = True
 ) -> list[str]:
     """One line per status and reason among the points (in mask `only`) without a drawable `metric`.
@@ -38,7 +38,7 @@ def not_drawn(
     return lines
 
 
-def partial(points: pd.DataFrame, metric: str) -> list[str]:
+def partial_notes(points: pd.DataFrame, metric: str) -> list[str]:
     """A line on the points drawn hollow because part of their requests or sessions failed."""
     rows = points[drawable(points, metric) & (points["status"] == "partial")]
     if rows.empty:
@@ -49,20 +49,20 @@ def partial(points: pd.DataFrame, metric: str) -> list[str]:
         if reasons
         else ""
     )
-    return [f"Hollow: {count(len(rows))} measured in part only{why}."]
+    return [f"Hollow: {count_points(len(rows))} measured in part only{why}."]
 
 
-def limited(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
+def client_bound_notes(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
     """A line on the points drawn hollow because the load client may have set their pace, or that `where` it says."""
     rows = points[drawable(points, metric) & bound(points)]
     if rows.empty:
         return []
     levels_there = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
     named = f" ({levels_there})" if levels_there else ""
-    return [f"Hollow: {count(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
+    return [f"Hollow: {count_points(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
 
 
-def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
+def error_bar_notes(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
     """A line on what the error bars are, with the number of sessions, or that there are none."""
     sessions = points.loc[drawable(points, metric), "sessions"].dropna()
     if sessions.empty or sessions.max() < 2:
@@ -75,7 +75,7 @@ def _uncounted(rows: pd.DataFrame) -> str:
     statuses = ", ".join(
         f"{number:,} {status or 'without status'}" for status, number in rows["status"].value_counts().items()
     )
-    return f"Not drawn either: {count(len(rows))} for other reasons ({statuses}); see the table."
+    return f"Not drawn either: {count_points(len(rows))} for other reasons ({statuses}); see the table."
 
 
 def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[str]) -> str:
@@ -86,7 +86,7 @@ def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[
         reason = _INSTEAD.sub("", reason)
     where = "; ".join(part for axis in axes if (part := _restricted(rows, within, axis)))
     named = f" ({where})" if where else ""
-    return f"{count(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
+    return f"{count_points(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
 
 
 def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
@@ -98,6 +98,6 @@ def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
     return f"{axis} {', '.join(clip(level, 40) for level in mine[:_LEVELS])}{more}"
 
 
-def count(number: int) -> str:
+def count_points(number: int) -> str:
     """`1 point`, `2,000 points`."""
     return f"{number:,} point{'' if number == 1 else 's'}"

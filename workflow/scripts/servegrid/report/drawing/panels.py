@@ -28,10 +28,12 @@ class Panel:
     @property
     def title(self) -> str:
         """The panel's place in words, empty for the only panel; it breaks between axes only."""
-        return ", ".join(at(axis, level).replace(" ", NO_BREAK_SPACE) for axis, level in self.place.items())
+        return ", ".join(
+            axis_level_label(axis, level).replace(" ", NO_BREAK_SPACE) for axis, level in self.place.items()
+        )
 
 
-def split(
+def split_panels(
     points: pd.DataFrame, axes: Sequence[str], settings: Settings, drawn: "pd.Series[bool]", limit: int = MAX_PANELS
 ) -> tuple[list[Panel], str]:
     """One panel per combination on `axes` with a row in mask `drawn`, and a note if some had to be left out.
@@ -79,7 +81,7 @@ def columns_for(panels: Sequence[Panel]) -> int:
     return min(3, len(panels))
 
 
-def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
+def hold_axis(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
     """Only the points at one level of `axis`, and a note naming it if there are other levels.
 
     The level is the baseline's, or else the feature being off, or else the level with most points in `mask`.
@@ -88,29 +90,31 @@ def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[b
     counts = points.loc[mask, axis].value_counts()
     wanted = [settings.baseline_level(axis), found[0] if found else None, *counts.index]
     level = next((level for level in wanted if level in counts.index), found[0] if found else "")
-    note = f"Only points with {at(axis, level)}; the table has all." if len(found) > 1 else ""
+    note = f"Only points with {axis_level_label(axis, level)}; the table has all." if len(found) > 1 else ""
     return points[points[axis] == level], note
 
 
-def in_common(points: pd.DataFrame, axes: Iterable[str]) -> str:
+def common_levels(points: pd.DataFrame, axes: Iterable[str]) -> str:
     """The axes on which all points agree, in words, for a figure's subtitle."""
     axes = list(axes)
     apart = set(varying(points, axes))
-    return ", ".join(at(axis, levels(points, axis)[0]) for axis in axes if axis not in apart and len(points))
+    return ", ".join(
+        axis_level_label(axis, levels(points, axis)[0]) for axis in axes if axis not in apart and len(points)
+    )
 
 
-def at(axis: str, level: str) -> str:
+def axis_level_label(axis: str, level: str) -> str:
     """A level of an axis in words: `RTX 4090`, `speculation ngram:2`."""
     return clip(level if axis in _NAMED else f"{axis} {level}", 60)
 
 
-def in_words(axis: str, value: object) -> str:
+def level_label(axis: str, value: object) -> str:
     """A level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`, `memory_fraction 0.5`."""
     level = label(value)
     if axis == "threads":
         return f"{level} {'thread' if level == '1' else 'threads'}"
     named = axis in _NAMING_THEMSELVES and level not in NO_EFFECT and level[:1].isalpha()
-    return level if named and level not in ("true", "false") else at(axis, level)
+    return level if named and level not in ("true", "false") else axis_level_label(axis, level)
 
 
 def _distance(key: tuple[str, ...], axes: list[str], order: dict[str, list[str]], settings: Settings) -> int:

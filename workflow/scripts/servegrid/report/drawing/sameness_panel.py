@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
-from servegrid.report.drawing.curves import Measure, extent, ratio_axis
+from servegrid.report.drawing.curves import Measure, ratio_axis, value_range
 from servegrid.report.drawing.speedup import SPEEDUP
 from servegrid.report.drawing.style import GREY, Look
 
@@ -25,11 +25,11 @@ def draw_panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: floa
     width = 1 - left
     axes.set_xlim(left - _ROOM * width, 1 + _ROOM * width)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))  # so that 1 is one of them, and none above
-    moved = beside(dots["agreement_median"])
+    moved = sideways_offsets(dots["agreement_median"])
     _strip(axes, dots, moved * width)
     axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     measures = Measure("speedup_median", "", "speedup_min", "speedup_max")
-    ratio_axis(axes, *extent(dots, measures))
+    ratio_axis(axes, *value_range(dots, measures))
     axes.set_ylabel(SPEEDUP.words)
     placed = dots.assign(x=dots["agreement_median"] + moved * width)
     for _, dot in placed.iterrows():
@@ -37,7 +37,7 @@ def draw_panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: floa
     _labels(axes, placed, gap)
 
 
-def beside(shares: "pd.Series[float]") -> "pd.Series[float]":
+def sideways_offsets(shares: "pd.Series[float]") -> "pd.Series[float]":
     """How far to move each dot sideways, in widths of the panel, so that those of one share do not hide one another."""
     alike = shares.round(3)
     number = alike.groupby(alike).transform("size")
@@ -74,7 +74,7 @@ def _labels(axes: Axes, dots: pd.DataFrame, gap: float) -> None:
     """Every dot's name to the right of the panel, in the order of the dots, spread so that none touches another."""
     to_share = axes.transData + axes.transAxes.inverted()
     ends = to_share.transform(dots[["x", "speedup_median"]].to_numpy())
-    places = spread(ends[:, 1].tolist(), gap)
+    places = spread_heights(ends[:, 1].tolist(), gap)
     leaders = [[tuple(end), (1.02, place)] for end, place in zip(ends, places, strict=True)]
     style: dict[str, Any] = {"colors": "#AAAAAA", "linewidths": 0.6, "zorder": 1}
     axes.add_collection(LineCollection(leaders, transform=axes.transAxes, clip_on=False, **style), autolim=False)
@@ -82,7 +82,7 @@ def _labels(axes: Axes, dots: pd.DataFrame, gap: float) -> None:
         axes.text(1.03, place, str(dot["label"]), transform=axes.transAxes, va="center", size=7)
 
 
-def spread(heights: list[float], gap: float) -> list[float]:
+def spread_heights(heights: list[float], gap: float) -> list[float]:
     """Heights from top to bottom (0 to 1, falling), moved as little as needed to lie at least `gap` apart, within 0 and 1."""
     gap = min(gap, 1 / max(1, len(heights) - 1))
     places: list[float] = []

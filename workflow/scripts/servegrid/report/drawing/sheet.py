@@ -152,7 +152,7 @@ def _characters(width_in: float, size: float) -> int:
     return max(_LEAST, int(width_in * 72 / (size * _CHARACTER_EM)))
 
 
-def say(title: str, message: str, notes: Sequence[str]) -> Figure:
+def message_figure(title: str, message: str, notes: Sequence[str]) -> Figure:
     """A figure without data that says in words why."""
     sheet = Sheet(1, height_in=0.9)
     axes = sheet.axes[0]

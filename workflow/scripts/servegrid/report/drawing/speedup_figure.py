@@ -15,14 +15,20 @@ from servegrid.report.drawing.curves import (
     THREADS,
     Measure,
     draw_curve,
-    extent,
     legend_handle,
     ratio_axis,
     threads_axis,
+    value_range,
 )
-from servegrid.report.drawing.footnotes import count, error_bars, limited, not_drawn, partial
-from servegrid.report.drawing.panels import Panel, at, columns_for, hold, in_common, split
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.footnotes import (
+    client_bound_notes,
+    count_points,
+    error_bar_notes,
+    not_drawn_notes,
+    partial_notes,
+)
+from servegrid.report.drawing.panels import Panel, axis_level_label, columns_for, common_levels, hold_axis, split_panels
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.speedup import SPEEDUP, reference_level, speedups
 from servegrid.report.drawing.style import GREY, level_looks, styled
 from servegrid.report.settings import Settings
@@ -33,7 +39,7 @@ ACCEPTANCE = Measure("acceptance_rate", "accepted\nshare", zero=True)
 
 
 @dataclass(frozen=True)
-class Effect:
+class FeatureEffect:
     """Which feature a figure is about.
 
     Attributes:
@@ -51,32 +57,32 @@ class Effect:
     acceptance: bool = False
 
 
-def draw_effect(points: pd.DataFrame, settings: Settings, effect: Effect) -> Figure:
+def draw_effect(points: pd.DataFrame, settings: Settings, effect: FeatureEffect) -> Figure:
     """Speed-up of every level of `effect.axis` over its reference level, in panels by `effect.facets`."""
     with styled():
         rows, held = prepare(points, settings.all_axes), ""
         if effect.held:
-            rows, held = hold(rows, effect.held, settings, drawable(rows, "time_s"))
+            rows, held = hold_axis(rows, effect.held, settings, drawable(rows, "time_s"))
         reference = reference_level(rows, effect.axis, settings)
         match = tuple(axis for axis in settings.all_axes if axis != effect.axis)
         rows = speedups(rows, effect.axis, reference, match)
-        gaps = not_drawn(rows, "time_s", settings.all_axes)
+        gaps = not_drawn_notes(rows, "time_s", settings.all_axes)
         drawn = drawable(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
         if not drawn.any():
-            return say(effect.title, _nothing(rows, effect, reference), gaps)
+            return message_figure(effect.title, _nothing(rows, effect, reference), gaps)
         chosen, dropped = _levels(rows[drawn], effect, reference)
-        panels, left_out = split(rows, (*effect.facets, *settings.axes), settings, drawn)
+        panels, left_out = split_panels(rows, (*effect.facets, *settings.axes), settings, drawn)
         figure = _Drawing(panels, effect, chosen, reference)
         orphans = _orphans(rows[rows[effect.axis] != reference], effect, reference)
-        doubts = [*partial(rows[drawn], SPEEDUP.value), *_limited(rows[drawn], settings)]
+        doubts = [*partial_notes(rows[drawn], SPEEDUP.value), *_limited(rows[drawn], settings)]
         notes = [_bars(rows[drawn]), held, *doubts, *gaps, orphans, dropped, left_out]
-        return figure.finish(in_common(rows[drawn], match), notes)
+        return figure.finish(common_levels(rows[drawn], match), notes)
 
 
 class _Drawing:
     """The panels of one effect figure."""
 
-    def __init__(self, panels: list[Panel], effect: Effect, chosen: list[str], reference: str) -> None:
+    def __init__(self, panels: list[Panel], effect: FeatureEffect, chosen: list[str], reference: str) -> None:
         self.effect, self.reference, self.panels = effect, reference, panels
         self.looks = level_looks([reference, *(level for level in chosen if level != reference)])
         every = pd.concat([panel.points for panel in panels])
@@ -106,7 +112,7 @@ class _Drawing:
         upper.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
         upper.set_title(textwrap.fill(panel.title, self.sheet.panel_characters), loc="left")
         self._curves(upper, panel, SPEEDUP)
-        ratio_axis(upper, *extent(self.shown, SPEEDUP))
+        ratio_axis(upper, *value_range(self.shown, SPEEDUP))
         upper.set_ylabel(SPEEDUP.words if left else "")
         for axes in strip:
             self._acceptance(axes, panel)
@@ -146,7 +152,7 @@ class _Drawing:
         axes.set_xticks(range(1, len(self.looks)), [clip(level, room) for level in list(self.looks)[1:]])
 
 
-def _levels(drawn: pd.DataFrame, effect: Effect, reference: str) -> tuple[list[str], str]:
+def _levels(drawn: pd.DataFrame, effect: FeatureEffect, reference: str) -> tuple[list[str], str]:
     found = levels(drawn, effect.axis)
     kept = found[: MAX_SERIES - 1]
     note = f"Shown: the first {len(kept)} of {len(found)} levels besides {reference}; the table has all."
@@ -156,23 +162,25 @@ def _levels(drawn: pd.DataFrame, effect: Effect, reference: str) -> tuple[list[s
 def _bars(drawn: pd.DataFrame) -> str:
     if drawn["speedup_low"].isna().all():
         return "No error bars: no point has two sessions beside two of the reference."
-    return " ".join(error_bars(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
+    return " ".join(error_bar_notes(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
 
 
 def _limited(drawn: pd.DataFrame, settings: Settings) -> list[str]:
-    return limited(drawn, SPEEDUP.value, settings.all_axes, "there or at the reference")
+    return client_bound_notes(drawn, SPEEDUP.value, settings.all_axes, "there or at the reference")
 
 
-def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
+def _orphans(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:
     orphans = int((drawable(rows, "time_s") & ~drawable(rows, SPEEDUP.value)).sum())
-    why = f"with no complete point at {at(effect.axis, reference)} to compare with"
-    return f"Not drawn: {count(orphans)} {why}." if orphans else ""
+    why = f"with no complete point at {axis_level_label(effect.axis, reference)} to compare with"
+    return f"Not drawn: {count_points(orphans)} {why}." if orphans else ""
 
 
-def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
+def _nothing(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:
     measured = levels(rows[drawable(rows, "time_s")], effect.axis)
     if not measured:
         return "No point has a measured time."
     if measured == [reference]:
-        return f"Nothing to compare: {at(effect.axis, reference)} is the only level measured."
-    return f"Nothing to compare: no other level was measured where {at(effect.axis, reference)} is complete."
+        return f"Nothing to compare: {axis_level_label(effect.axis, reference)} is the only level measured."
+    return (
+        f"Nothing to compare: no other level was measured where {axis_level_label(effect.axis, reference)} is complete."
+    )

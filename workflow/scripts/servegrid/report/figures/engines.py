@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from servegrid.report.drawing.curves import TIME, Measure, extent, value_axis
-from servegrid.report.drawing.footnotes import error_bars, not_drawn, partial
-from servegrid.report.drawing.panels import Panel, in_common, split
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.curves import TIME, Measure, value_axis, value_range
+from servegrid.report.drawing.footnotes import error_bar_notes, not_drawn_notes, partial_notes
+from servegrid.report.drawing.panels import Panel, common_levels, split_panels
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import GREY, Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.points import DRAWN, bound, doubtful, drawable, levels, prepare
@@ -48,9 +48,11 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     with styled():
         rows = _with_ends(prepare(points, settings.all_axes))
         if not drawable(rows, TIME.value).any():
-            return say(TITLE, "No point has a measured time.", not_drawn(rows, TIME.value, settings.all_axes))
+            return message_figure(
+                TITLE, "No point has a measured time.", not_drawn_notes(rows, TIME.value, settings.all_axes)
+            )
         if bound(rows[drawable(rows, TIME.value)]).all():
-            return say(TITLE, "Every measured point is client-bound: none says how fast its server is.", [])
+            return message_figure(TITLE, "Every measured point is client-bound: none says how fast its server is.", [])
         facets = ("gpu", "quantization", *settings.axes)
         groups, left_out = _groups(rows, facets, settings)
         lines = [line for group in groups for line in _lines(group)]
@@ -62,18 +64,18 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         lines = lines[:MAX_LINES]
         best = rows.loc[[line.row for line in lines if line.row is not None]]
         sheet = _draw_lines(lines, best, engine_looks(rows["engine"]))
-        notes = [*_bars(best), *partial(best, TIME.value), *_unmeasured(rows, settings), left_out, cut]
-        subtitle = [in_common(rows, facets), _CHOICE]
+        notes = [*_bars(best), *partial_notes(best, TIME.value), *_unmeasured(rows, settings), left_out, cut]
+        subtitle = [common_levels(rows, facets), _CHOICE]
         return sheet.finish(TITLE, ", ".join(filter(None, subtitle)), {}, notes)
 
 
 def _groups(rows: pd.DataFrame, facets: Sequence[str], settings: Settings) -> tuple[list[Panel], str]:
     """As many groups as have room, each with one line per engine and one for its title."""
     every, limit = pd.Series(True, rows.index), MAX_LINES // 2
-    groups, left_out = split(rows, facets, settings, every, limit)
+    groups, left_out = split_panels(rows, facets, settings, every, limit)
     while limit > 1 and sum(1 + group.points["engine"].nunique() for group in groups) > MAX_LINES:
         limit = min(limit, len(groups)) - 1
-        groups, left_out = split(rows, facets, settings, every, limit)
+        groups, left_out = split_panels(rows, facets, settings, every, limit)
     return groups, left_out
 
 
@@ -139,7 +141,7 @@ def _panel(
 
 
 def _value_axis(axes: Axes, known: pd.DataFrame, measure: Measure, characters: int) -> None:
-    value_axis(axes, *extent(known, measure), "x", characters)
+    value_axis(axes, *value_range(known, measure), "x", characters)
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(measure.words)
@@ -178,7 +180,7 @@ def _heading(sheet: Sheet, y: float, title: str) -> None:
 def _bars(best: pd.DataFrame) -> list[str]:
     latency = ["Bars of TTFT and ITL: from the median to the 99th percentile."]
     of = "Bars of time and output tokens/s" if best["output_tokens_per_s_low"].notna().any() else "Bars of time"
-    times = [text.replace("Bars", of, 1) for text in error_bars(best, TIME.value)]
+    times = [text.replace("Bars", of, 1) for text in error_bar_notes(best, TIME.value)]
     return times + latency * bool((drawable(best, "ttft_ms_p99") | drawable(best, "itl_ms_p99")).any())
 
 
@@ -187,7 +189,7 @@ def _unmeasured(rows: pd.DataFrame, settings: Settings) -> list[str]:
     keys = ["engine", "gpu", "quantization", *settings.axes]
     known = drawable(rows, TIME.value)
     measured = known.groupby([rows[key] for key in keys]).transform("any")
-    lines = not_drawn(rows, TIME.value, settings.all_axes, ~measured)
+    lines = not_drawn_notes(rows, TIME.value, settings.all_axes, ~measured)
     if gaps := int((measured & ~known).sum()):
         lines.append(f"The best was chosen without {gaps:,} points that have no measured time; the table says why.")
     if limited := int((known & bound(rows)).sum()):

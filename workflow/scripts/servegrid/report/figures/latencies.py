@@ -9,10 +9,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from servegrid.report.drawing.curves import is_wide, legend_handle, quickest, value_axis
-from servegrid.report.drawing.footnotes import limited, not_drawn, partial
-from servegrid.report.drawing.panels import MAX_PANELS, Panel, hold, in_common, split
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.curves import fastest_engines, legend_handle, needs_log_axis, value_axis
+from servegrid.report.drawing.footnotes import client_bound_notes, not_drawn_notes, partial_notes
+from servegrid.report.drawing.panels import MAX_PANELS, Panel, common_levels, hold_axis, split_panels
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.axes import label
@@ -40,19 +40,23 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         rows = prepare(points, settings.all_axes)
         known, gaps = _known(rows), _gaps(rows, settings)
         if not known.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
+            return message_figure(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
         looks = engine_looks(rows["engine"])
-        rows, speculation = hold(rows[known], "speculation", settings, known)
+        rows, speculation = hold_axis(rows[known], "speculation", settings, known)
         places = ["gpu", "quantization", *settings.axes]
         shown, load = _at_one_load(_once(rows), places)
-        kept, dropped = quickest(shown, "ttft_ms_p50", "median TTFT")
+        kept, dropped = fastest_engines(shown, "ttft_ms_p50", "median TTFT")
         shown = shown[shown["engine"].isin(kept)]
-        panels, left_out = split(shown, [*places, "threads"], settings, known, MAX_PANELS // 2)
+        panels, left_out = split_panels(shown, [*places, "threads"], settings, known, MAX_PANELS // 2)
         sheet = _sheet(panels, {engine: look for engine, look in looks.items() if engine in kept})
         legend: dict[str, Artist] = {clip(engine, 60): legend_handle(looks[engine]) for engine in kept}
-        doubts = [*partial(shown, "ttft_ms_p50"), *limited(shown, "ttft_ms_p50", settings.all_axes), *_unknown(shown)]
+        doubts = [
+            *partial_notes(shown, "ttft_ms_p50"),
+            *client_bound_notes(shown, "ttft_ms_p50", settings.all_axes),
+            *_unknown(shown),
+        ]
         notes = [_MARKED, _bands(shown), _zeros(shown), load, speculation, *doubts, *gaps, dropped, left_out]
-        return sheet.finish(TITLE, in_common(shown, settings.all_axes), legend, notes)
+        return sheet.finish(TITLE, common_levels(shown, settings.all_axes), legend, notes)
 
 
 def _known(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -64,7 +68,7 @@ def _known(rows: pd.DataFrame) -> "pd.Series[bool]":
 def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
     """Points without a curve; published tables have none."""
     own = rows["status"] != PUBLISHED
-    lines = not_drawn(rows, "ttft_ms_p50", settings.all_axes, own)
+    lines = not_drawn_notes(rows, "ttft_ms_p50", settings.all_axes, own)
     if elsewhere := int((~own).sum()):
         lines.append(f"Not drawn: {elsewhere:,} published points, which come without distributions.")
     return lines
@@ -123,7 +127,7 @@ def _bands(shown: pd.DataFrame) -> str:
 
 def _zeros(shown: pd.DataFrame) -> str:
     """Why a line or a band may leave its panel."""
-    logarithmic = [name for name in DISTRIBUTED if is_wide(*_extent(_spreads(shown, [name])))]
+    logarithmic = [name for name in DISTRIBUTED if needs_log_axis(*_extent(_spreads(shown, [name])))]
     times = [part for each in _spreads(shown, logarithmic) for part in (each.ms, each.ms_low)]
     zero = any((part <= 0).any() for part in times)
     return "What leaves a panel on the left is 0 ms there, which a logarithmic axis cannot show." if zero else ""

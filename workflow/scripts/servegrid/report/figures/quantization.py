@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from servegrid.report.drawing.speedup_figure import Effect, draw_effect
+from servegrid.report.drawing.speedup_figure import FeatureEffect, draw_effect
 from servegrid.report.settings import Settings
 
 TITLE = "Speed-up by quantization"
-_EFFECT = Effect("quantization", TITLE, ("engine", "gpu"), held="speculation")
+_EFFECT = FeatureEffect("quantization", TITLE, ("engine", "gpu"), held="speculation")
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:

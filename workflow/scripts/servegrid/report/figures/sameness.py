@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from servegrid.report.drawing.curves import legend_handle
-from servegrid.report.drawing.footnotes import limited, not_drawn, partial
-from servegrid.report.drawing.panels import Panel, at, in_common, in_words, split
-from servegrid.report.drawing.sameness_panel import STRIP, beside, dot_look, draw_panel
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.footnotes import client_bound_notes, not_drawn_notes, partial_notes
+from servegrid.report.drawing.panels import Panel, axis_level_label, common_levels, level_label, split_panels
+from servegrid.report.drawing.sameness_panel import STRIP, dot_look, draw_panel, sideways_offsets
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.speedup import reference_level, speedups
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
@@ -51,17 +51,17 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         rows = _over(rows, reference, settings)
         known = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)
         if not known.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], _gaps(rows, settings))
-        panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
+            return message_figure(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], _gaps(rows, settings))
+        panels, left_out = split_panels(rows, ("gpu", *settings.axes), settings, known)
         every = [_dots(panel.points[known.loc[panel.points.index]]) for panel in panels]
         cut = any(len(dots) > MAX_SETTINGS for dots in every)
         every = [dots[:MAX_SETTINGS] for dots in every]
         looks = engine_looks(rows["engine"])
         sheet = _sheet(panels, every, looks)
         notes = [
-            f"Speed-up over {', '.join(at(axis, level) for axis, level in reference.items())}, at the same client threads.",
+            f"Speed-up over {', '.join(axis_level_label(axis, level) for axis, level in reference.items())}, at the same client threads.",
             "Dots: median over client threads; bars: lowest to highest.",
-            _BESIDE if any(beside(dots["agreement_median"]).any() for dots in every) else "",
+            _BESIDE if any(sideways_offsets(dots["agreement_median"]).any() for dots in every) else "",
             *_explained(pd.concat(every)),
             *_doubts(rows[known], settings),
             f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if cut else "",
@@ -74,7 +74,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         }
         if rows["agreement_floor"].notna().any():
             legend["within the baseline's own repeats"] = Patch(color=STRIP)
-        return sheet.finish(TITLE, in_common(rows[known], ("gpu", "threads", *settings.axes)), legend, notes)
+        return sheet.finish(TITLE, common_levels(rows[known], ("gpu", "threads", *settings.axes)), legend, notes)
 
 
 def _sheet(panels: Sequence[Panel], every: Sequence[pd.DataFrame], looks: dict[str, Look]) -> Sheet:
@@ -96,11 +96,13 @@ def _over(rows: pd.DataFrame, reference: dict[str, str], settings: Settings) -> 
 
 
 def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
-    return not_drawn(rows, "time_s", settings.all_axes)
+    return not_drawn_notes(rows, "time_s", settings.all_axes)
 
 
 def _doubts(drawn: pd.DataFrame, settings: Settings) -> list[str]:
-    lines = partial(drawn, "speedup") + limited(drawn, "speedup", settings.all_axes, "there or at the baseline")
+    lines = partial_notes(drawn, "speedup") + client_bound_notes(
+        drawn, "speedup", settings.all_axes, "there or at the baseline"
+    )
     return [*lines, "A dot is hollow where one of its points is."] if lines else []
 
 
@@ -118,7 +120,7 @@ def _suffix(warnings: str) -> str:
 
 def _label(dot: "pd.Series[float]", limit: int) -> str:
     """The setting in words, of no more than `limit` characters: `llamacpp, speculation 8, int8: texts change`."""
-    levels = [in_words(axis, dot[axis]) for axis in SETTING[1:] if str(dot[axis]) not in NO_EFFECT]
+    levels = [level_label(axis, dot[axis]) for axis in SETTING[1:] if str(dot[axis]) not in NO_EFFECT]
     suffix = f": {word}" if (word := _suffix(str(dot["warnings"]))) else ""
     return clip(", ".join([str(dot["engine"]), *levels]), limit - len(suffix)) + suffix
 

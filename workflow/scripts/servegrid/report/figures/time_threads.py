@@ -9,15 +9,15 @@ from servegrid.report.drawing.curves import (
     THREADS,
     TIME,
     draw_curve,
-    extent,
+    fastest_engines,
     legend_handle,
-    quickest,
     threads_axis,
     value_axis,
+    value_range,
 )
-from servegrid.report.drawing.footnotes import error_bars, limited, not_drawn, partial
-from servegrid.report.drawing.panels import Panel, columns_for, hold, in_common, split
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.footnotes import client_bound_notes, error_bar_notes, not_drawn_notes, partial_notes
+from servegrid.report.drawing.panels import Panel, columns_for, common_levels, hold_axis, split_panels
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.points import drawable, prepare
@@ -31,21 +31,21 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     with styled():
         rows = prepare(points, settings.all_axes)
         looks = engine_looks(rows["engine"])
-        rows, held = hold(rows, "speculation", settings, drawable(rows, TIME.value))
+        rows, held = hold_axis(rows, "speculation", settings, drawable(rows, TIME.value))
         drawn = drawable(rows, TIME.value) & rows["threads"].notna()
-        gaps = not_drawn(rows, TIME.value, settings.all_axes)
+        gaps = not_drawn_notes(rows, TIME.value, settings.all_axes)
         if not drawn.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, TIME.value).any())], gaps)
-        kept, dropped = quickest(rows[drawn], "time_s", "times")
-        panels, left_out = split(
+            return message_figure(TITLE, _NOTHING[bool(drawable(rows, TIME.value).any())], gaps)
+        kept, dropped = fastest_engines(rows[drawn], "time_s", "times")
+        panels, left_out = split_panels(
             rows[rows["engine"].isin(kept)], ("gpu", "quantization", *settings.axes), settings, drawn
         )
         sheet = Sheet(len(panels), columns_for(panels))
         _fill(sheet, panels, {engine: looks[engine] for engine in kept})
         legend = {engine: legend_handle(looks[engine]) for engine in kept}
-        doubts = [*partial(rows, TIME.value), *limited(rows, TIME.value, settings.all_axes)]
-        notes = [*error_bars(rows, TIME.value), held, *doubts, *gaps, dropped, left_out]
-        return sheet.finish(TITLE, in_common(rows, settings.all_axes), legend, notes)
+        doubts = [*partial_notes(rows, TIME.value), *client_bound_notes(rows, TIME.value, settings.all_axes)]
+        notes = [*error_bar_notes(rows, TIME.value), held, *doubts, *gaps, dropped, left_out]
+        return sheet.finish(TITLE, common_levels(rows, settings.all_axes), legend, notes)
 
 
 def _fill(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
@@ -57,7 +57,7 @@ def _fill(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
             draw_curve(axes, panel.points[panel.points["engine"] == engine], TIME, look)
         axes.set_title(textwrap.fill(panel.title, sheet.panel_characters), loc="left")
         threads_axis(axes, threads, sheet.panel_characters)
-        value_axis(axes, *extent(shown, TIME))
+        value_axis(axes, *value_range(shown, TIME))
         axes.tick_params(labelleft=sheet.is_left(number), labelbottom=sheet.is_lowest(number))
         axes.set_ylabel(TIME.words if sheet.is_left(number) else "")
         axes.set_xlabel(THREADS if sheet.is_lowest(number) else "")

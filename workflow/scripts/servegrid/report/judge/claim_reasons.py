@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from servegrid.report.evidence import Evidence
-from servegrid.report.format import counted
+from servegrid.report.format import format_reasons
 from servegrid.results.axes import label
 from servegrid.results.points import varying
 
@@ -22,17 +22,17 @@ _SAID: Mapping["Verdict", str] = {
 }
 
 
-def because(ruling: "Ruling", evidence: Evidence) -> str:
+def verdict_reason(ruling: "Ruling", evidence: Evidence) -> str:
     """How many comparisons say what, of which rows that is not the whole truth, and what was left out."""
     number = len(ruling.comparisons)
     parts = [f"{ruling.count(verdict)} {said}" for verdict, said in _SAID.items() if ruling.count(verdict)]
     said = f"of {number} comparisons {', '.join(parts)}" if number > 1 else "one comparison"
     failed = ruling.verdict == "no difference shown" and ruling.count("supported") == number
     held_back = "; what failed bears nothing out" if failed else ""
-    return said + _size(ruling) + _zeros(ruling, evidence) + left_out(ruling.left_out) + held_back
+    return said + _size(ruling) + _zeros(ruling, evidence) + left_out_suffix(ruling.left_out) + held_back
 
 
-def why_absent(ruling: "Ruling", better: pd.Index, than: pd.Index, unfit: "pd.Series[str]") -> str:
+def absence_reason(ruling: "Ruling", better: pd.Index, than: pd.Index, unfit: "pd.Series[str]") -> str:
     """What there is nothing of: of rows on a side, of usable ones among them, or of two that go together."""
     claim, axis = ruling.claim, ruling.claim.less_than_linear_in
     sides = (("better", better, claim.better), ("than", than, claim.than))
@@ -40,18 +40,18 @@ def why_absent(ruling: "Ruling", better: pd.Index, than: pd.Index, unfit: "pd.Se
     if any(found):
         return "; ".join(filter(None, found))
     more = f", the first with more {axis}" if axis else ""
-    return f"no two usable rows agree on the axes that are matched{more}{left_out(ruling.left_out)}"
+    return f"no two usable rows agree on the axes that are matched{more}{left_out_suffix(ruling.left_out)}"
 
 
-def left_out(reasons: Mapping[str, int]) -> str:
+def left_out_suffix(reasons: Mapping[str, int]) -> str:
     """`; left out: 1 failed, 2 client-bound`."""
-    return f"; left out: {counted(reasons)}" if reasons else ""
+    return f"; left out: {format_reasons(reasons)}" if reasons else ""
 
 
 def _lacking(side: str, unfit: "pd.Series[str]") -> str:
     if unfit.empty:
         return f"no row for {side}"
-    return "" if (unfit == "").any() else f"no usable row for {side}: {counted(Counter(unfit))}"
+    return "" if (unfit == "").any() else f"no usable row for {side}: {format_reasons(Counter(unfit))}"
 
 
 def _shown(selector: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from servegrid.report.evidence import Evidence
-from servegrid.report.format import ends, number, short
-from servegrid.report.judge.ruling import CONTRADICTED, OPEN, SUPPORTED, Comparison, Ruling, apart
+from servegrid.report.format import format_interval, format_number, format_short
+from servegrid.report.judge.ruling import CONTRADICTED, NO_DIFFERENCE, SUPPORTED, Comparison, Ruling, selector_axes
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.stats.intervals import Estimate
 
@@ -51,16 +51,16 @@ def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
     one = ruling.deciding
     if one is None:
         return [*head, *[Cell("")] * 8, count, Cell(ruling.because)]
-    first, second = (evidence.words(row, apart(ruling.claim)) for row in (one.better, one.than))
+    first, second = (evidence.words(row, selector_axes(ruling.claim)) for row in (one.better, one.than))
     times = ruling.claim.than_times
-    places = [Cell(first), Cell(second if times == 1 else f"{short(times)} times {second}")]
+    places = [Cell(first), Cell(second if times == 1 else f"{format_short(times)} times {second}")]
     values = [_cell(evidence.estimate(row, ruling.claim.metric).value) for row in (one.better, one.than)]
     effect = [_cell(value) for value in (one.effect.value, one.effect.low, one.effect.high)]
     return [*head, *places, *values, *effect, Cell(one.effect.how), count, Cell(ruling.because)]
 
 
 def _cell(value: float | None) -> Cell:
-    return Cell(number(value), _finite(value))
+    return Cell(format_number(value), _finite(value))
 
 
 def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
         "verdict": ruling.verdict,
         "because": ruling.because,
         "left_out": dict(ruling.left_out),
-        "counts": {verdict: ruling.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, OPEN)},
+        "counts": {verdict: ruling.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, NO_DIFFERENCE)},
         "deciding": _comparison(ruling.deciding, ruling, evidence) if ruling.deciding else None,
         "comparisons": [_comparison(one, ruling, evidence) for one in ruling.comparisons],
     }
@@ -106,9 +106,9 @@ def estimate_data(estimate: Estimate) -> dict[str, Any]:
     return {name: _finite(value) for name, value in numbers.items()} | {"doubt": estimate.how}
 
 
-def estimate_words(estimate: Estimate, unit: str = "") -> str:
+def estimate_text(estimate: Estimate, unit: str = "") -> str:
     """`1.24 (1.20-1.29)`, with the unit after it; only the number where no doubt is known."""
     unit = f" {unit}" if unit else ""
     if estimate.low is None or estimate.high is None:
-        return f"{number(estimate.value)}{unit}"
-    return f"{number(estimate.value)} ({ends(estimate.low, estimate.high)}){unit}"
+        return f"{format_number(estimate.value)}{unit}"
+    return f"{format_number(estimate.value)} ({format_interval(estimate.low, estimate.high)}){unit}"

@@ -8,27 +8,27 @@ import pandas as pd
 
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import MEASURED, Evidence
-from servegrid.report.judge.claim_reasons import because, why_absent
+from servegrid.report.judge.claim_reasons import absence_reason, verdict_reason
 from servegrid.report.judge.client_effect import AXIS as CLIENT
 from servegrid.report.judge.ruling import (
-    ABSENT,
     CONTRADICTED,
-    FAILED,
-    OPEN,
+    FAILED_STATUSES,
+    NO_DIFFERENCE,
+    NOT_MEASURED,
     SUPPORTED,
     Comparison,
     Ruling,
     Verdict,
-    apart,
+    selector_axes,
 )
-from servegrid.report.selectors import chosen
+from servegrid.report.row_selectors import matching_rows
 from servegrid.results.axes import label
 from servegrid.stats.intervals import Estimate, shared_level
 
 ROUNDING = 1e-9
 
 
-def rule(claim: Claim, evidence: Evidence, source: str) -> Ruling:
+def judge_claim(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     """The verdict of the rows of `source`.
 
     Supported if every comparison supports the claim, contradicted if one contradicts it, else no difference shown; also
@@ -43,12 +43,12 @@ def rule(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     left_out = Counter(unfit[row] for row in sorted({row for pair in every for row in pair}) if unfit[row])
     pairs = [pair for pair in every if not any(unfit[row] for row in pair)]
     if not pairs:
-        absent = Ruling(claim, source, ABSENT, "", left_out=left_out)
-        return replace(absent, because=why_absent(absent, better.index, than.index, unfit))
+        absent = Ruling(claim, source, NOT_MEASURED, "", left_out=left_out)
+        return replace(absent, because=absence_reason(absent, better.index, than.index, unfit))
     level = shared_level(len(pairs))
     comparisons = [_compare(claim, evidence, one, two, level) for one, two in pairs]
     ruling = Ruling(claim, source, _overall(comparisons, left_out), "", comparisons, left_out)
-    return replace(ruling, because=because(ruling, evidence))
+    return replace(ruling, because=verdict_reason(ruling, evidence))
 
 
 def _of_clients(claim: Claim) -> bool:
@@ -57,8 +57,8 @@ def _of_clients(claim: Claim) -> bool:
 
 
 def _sides(claim: Claim, rows: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
-    better = chosen(rows, claim.better, evidence.settings)
-    than = chosen(rows, claim.than, evidence.settings)
+    better = matching_rows(rows, claim.better, evidence.settings)
+    than = matching_rows(rows, claim.than, evidence.settings)
     if not claim.better:
         better = ~than
     if not claim.than:
@@ -69,7 +69,7 @@ def _sides(claim: Claim, rows: pd.DataFrame, evidence: Evidence) -> tuple[pd.Dat
 def _pairs(claim: Claim, better: pd.DataFrame, than: pd.DataFrame, evidence: Evidence) -> Iterator[tuple[int, int]]:
     axes = claim.matched_on
     if axes is None:
-        axes = [axis for axis in evidence.settings.all_axes if axis not in apart(claim)]
+        axes = [axis for axis in evidence.settings.all_axes if axis not in selector_axes(claim)]
     others: dict[tuple[str, ...], list[int]] = {}
     for row, key in _keyed(than, axes):
         others.setdefault(key, []).append(row)
@@ -90,7 +90,7 @@ def _compare(claim: Claim, evidence: Evidence, one: int, two: int, level: float)
     strict = share is not None and (most is None or share <= most)
     most = share if strict else most
     known = effect.doubted or evidence.rows["source"].iloc[one] != MEASURED
-    return Comparison(one, two, effect, least, most, _verdict(effect, least, most, strict) if known else OPEN)
+    return Comparison(one, two, effect, least, most, _verdict(effect, least, most, strict) if known else NO_DIFFERENCE)
 
 
 def _grows(claim: Claim, evidence: Evidence, one: int, two: int) -> bool:
@@ -113,7 +113,7 @@ def _verdict(effect: Estimate, least: float, most: float | None, strict: bool) -
         return CONTRADICTED
     enough = _less(least, low) if least == 1 else not _less(low, least)
     within = most is None or (_less(high, most) if strict else not _less(most, high))
-    return SUPPORTED if enough and within else OPEN
+    return SUPPORTED if enough and within else NO_DIFFERENCE
 
 
 def _less(one: float, two: float) -> bool:
@@ -122,5 +122,7 @@ def _less(one: float, two: float) -> bool:
 
 
 def _overall(comparisons: Sequence[Comparison], left_out: Mapping[str, int]) -> Verdict:
-    found = {one.verdict for one in comparisons} | ({OPEN} if any(left_out.get(one) for one in FAILED) else set())
-    return CONTRADICTED if CONTRADICTED in found else OPEN if OPEN in found else SUPPORTED
+    found = {one.verdict for one in comparisons} | (
+        {NO_DIFFERENCE} if any(left_out.get(one) for one in FAILED_STATUSES) else set()
+    )
+    return CONTRADICTED if CONTRADICTED in found else NO_DIFFERENCE if NO_DIFFERENCE in found else SUPPORTED

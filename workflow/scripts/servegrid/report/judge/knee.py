@@ -8,9 +8,9 @@ from servegrid.results.axes import label
 from servegrid.results.session_values import IDS
 from servegrid.stats.intervals import Estimate, shared_level
 
-SHARE = 0.95
+KNEE_SHARE = 0.95
 DEFINITION = (
-    f"The knee is the smallest level of threads that gives at least {SHARE:.0%} of the throughput of the best level."
+    f"The knee is the smallest level of threads that gives at least {KNEE_SHARE:.0%} of the throughput of the best level."
     " Its interval goes from the smallest level that may give so much to the smallest that surely does, given the doubt in"
     " each level's ratio to the best (95 % for all levels of all groups together); the best level itself surely does."
 )
@@ -109,15 +109,15 @@ def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
     place = dict(group.place)
     return Knee(
         place.pop("source"), place, metric, dict(sorted(shares.items())), best,
-        min(threads for threads, share in shares.items() if share.value >= SHARE),
-        min(threads for threads, share in shares.items() if (share.high or 0) >= SHARE) if known else None,
-        min(threads for threads, share in shares.items() if (share.low or 0) >= SHARE) if known else None,
+        min(threads for threads, share in shares.items() if share.value >= KNEE_SHARE),
+        min(threads for threads, share in shares.items() if (share.high or 0) >= KNEE_SHARE) if known else None,
+        min(threads for threads, share in shares.items() if (share.low or 0) >= KNEE_SHARE) if known else None,
         group.left_out,
         best == max(tried),
     )  # fmt: skip
 
 
-def doubt(knee: Knee) -> str:
+def missing_interval_reason(knee: Knee) -> str:
     """The doubt in words, where there is no interval."""
     if knee.low is not None:
         return ""

@@ -23,7 +23,7 @@ class ModelSize:
     prompts_cached: bool = False
 
 
-def size_of(spec: ServerSpec, resources: Path) -> ModelSize:
+def model_size(spec: ServerSpec, resources: Path) -> ModelSize:
     """Of a GGUF file its bytes, of a checkpoint served as it is those of its *.safetensors; other forms are not known."""
     model, checkpoint = needed_files(spec, resources).get("model"), resources / spec.model.checkpoint
     if _has_experts(checkpoint, model):

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.evidence import MEASURED, Evidence
-from servegrid.report.format import DASH, counted, number
+from servegrid.report.format import DASH, format_number, format_reasons
 from servegrid.report.judge import client_effect, knee, memory_scaling, roofline
-from servegrid.report.judge.claim_rulings import estimate_data, estimate_words
+from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.claims import ROUNDING
 from servegrid.report.judge.knee import Knee
 from servegrid.report.judge.model_size import ModelSize
@@ -33,7 +33,7 @@ class Answer:
     left_out: Mapping[str, int]
 
 
-def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> list[Answer]:
+def answer_questions(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> list[Answer]:
     """All four, in the article's order."""
     return [_threads(evidence), _memory(evidence), _device(evidence, devices, sizes), _client(evidence)]
 
@@ -57,7 +57,7 @@ def as_markdown(found: Iterable[Answer]) -> str:
         if len(one.lines) > _LINES:
             lines.append(f"- and {len(one.lines) - _LINES:,} more, in questions.json")
         if one.left_out:
-            lines += ["", f"Left out: {counted(one.left_out)}."]
+            lines += ["", f"Left out: {format_reasons(one.left_out)}."]
         parts += [f"## {one.question}", "", *lines, "", one.method, ""]
     return "\n".join(parts)
 
@@ -68,7 +68,7 @@ def _threads(evidence: Evidence) -> Answer:
     data = [
         {
             "source": one.source, "place": one.place, "metric": one.metric, "best": one.best, "knee": one.knee,
-            "low": one.low, "high": one.high, "doubt": knee.doubt(one), "best_is_the_highest_level": one.at_end,
+            "low": one.low, "high": one.high, "doubt": knee.missing_interval_reason(one), "best_is_the_highest_level": one.at_end,
             "left_out": {f"{threads:g}": why for threads, why in one.left_out.items()},
             "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in one.shares.items()},
         }
@@ -80,7 +80,11 @@ def _threads(evidence: Evidence) -> Answer:
 
 
 def _knee_words(one: Knee) -> str:
-    doubt = f"{one.low:g}{DASH}{one.high:g}" if one.low is not None and one.high is not None else knee.doubt(one)
+    doubt = (
+        f"{one.low:g}{DASH}{one.high:g}"
+        if one.low is not None and one.high is not None
+        else knee.missing_interval_reason(one)
+    )
     words = f"knee at {one.knee:g} thread{'s' if one.knee != 1 else ''} ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
     end = ", the highest level measured: more may come beyond" if one.at_end else ""
     return f"{words}; the most is at {one.best:g}{end}{_no_evidence(one)}"
@@ -94,7 +98,7 @@ def _no_evidence(one: Knee) -> str:
 def _memory(evidence: Evidence) -> Answer:
     found = list(memory_scaling.elasticities(evidence))
     lines = [
-        f"{_place(one.source, one.place)}: slope {estimate_words(one.slope)} over memory shares "
+        f"{_place(one.source, one.place)}: slope {estimate_text(one.slope)} over memory shares "
         f"{', '.join(f'{level:g}' for level in one.levels)}: {_less_than_linear(one)}; {one.slope.how}"
         for one in found
     ]
@@ -132,8 +136,8 @@ def _less_than_linear(one: memory_scaling.Elasticity) -> str:
 
 
 def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Answer:
-    found = list(roofline.shares(evidence, devices, sizes))
-    pairs = list(roofline.contrasts(evidence, found))
+    found = list(roofline.roofline_shares(evidence, devices, sizes))
+    pairs = list(roofline.device_contrasts(evidence, found))
     lines = [*map(_contrast_words, pairs), *_share_lines(evidence, found)]
     if found and not lines:
         lines = ["one known device, and no share of what it can do: that needs tokens/s and the model's files"]
@@ -143,34 +147,36 @@ def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, Model
     return Answer(question, roofline.DEFINITION, lines, data, missing, evidence.left_out("time_s"))
 
 
-def _contrast_words(one: roofline.Contrast) -> str:
-    with_what = f"{number(one.tensor)} times the tensor TFLOPS and {number(one.bandwidth)} times the bandwidth"
+def _contrast_words(one: roofline.DeviceContrast) -> str:
+    with_what = (
+        f"{format_number(one.tensor)} times the tensor TFLOPS and {format_number(one.bandwidth)} times the bandwidth"
+    )
     words = (
-        f"{one.device} has {estimate_words(one.throughput)} times the throughput of {one.reference}, with {with_what}"
+        f"{one.device} has {estimate_text(one.throughput)} times the throughput of {one.reference}, with {with_what}"
     )
     return f"{_place(one.source, one.place)}: {words}; {one.throughput.how}"
 
 
-def _contrast_data(one: roofline.Contrast) -> dict[str, Any]:
+def _contrast_data(one: roofline.DeviceContrast) -> dict[str, Any]:
     return {
         "source": one.source, "place": one.place, "device": one.device, "reference": one.reference,
         "throughput": estimate_data(one.throughput), "tensor": one.tensor, "bandwidth": one.bandwidth,
     }  # fmt: skip
 
 
-def _share_lines(evidence: Evidence, found: Sequence[roofline.Share]) -> Iterator[str]:
+def _share_lines(evidence: Evidence, found: Sequence[roofline.RooflineShare]) -> Iterator[str]:
     for one in found:
         known = [("bandwidth", one.of_bandwidth), ("compute", one.of_compute)]
         shares = [f"{share:.1%} of the {name}" for name, share in known if share is not None]
         if shares:
             place = {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes}
-            facts = f"{number(one.tensor_tflops)} TFLOPS, {number(one.bandwidth_gb_s)} GB/s"
+            facts = f"{format_number(one.tensor_tflops)} TFLOPS, {format_number(one.bandwidth_gb_s)} GB/s"
             beyond = any(share is not None and share > 1 for _, share in known)
             doubt = ", more than it can do: something is counted wrong" if beyond else ""
             yield f"{_place('measured', place)}: at least {' and '.join(shares)} of {one.device} ({facts}){doubt}"
 
 
-def _share_data(one: roofline.Share, evidence: Evidence) -> dict[str, Any]:
+def _share_data(one: roofline.RooflineShare, evidence: Evidence) -> dict[str, Any]:
     return {
         "source": evidence.rows["source"].iloc[one.row],
         "place": {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes},
@@ -183,7 +189,7 @@ def _share_data(one: roofline.Share, evidence: Evidence) -> dict[str, Any]:
 def _client(evidence: Evidence) -> Answer:
     found = list(client_effect.client_effects(evidence))
     lines = [
-        f"{_place('measured', one.place)}: {one.client} is {estimate_words(one.effect)} times as fast as {one.reference};"
+        f"{_place('measured', one.place)}: {one.client} is {estimate_text(one.effect)} times as fast as {one.reference};"
         f" {one.effect.how}"
         for one in found
     ]

@@ -6,8 +6,8 @@ from typing import Any
 
 from servegrid.launch.deploy import Form
 from servegrid.report.evidence import Evidence
-from servegrid.report.format import counted, ends, number
-from servegrid.report.judge.claim_rulings import estimate_data, estimate_words
+from servegrid.report.format import format_interval, format_number, format_reasons
+from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.recommendation import UNITS, Recommendation, Rival
 
 _SHOWN = 5
@@ -15,7 +15,7 @@ _SHOWN = 5
 
 def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -> dict[str, Any]:
     """Return the recommendation in plain values; `summary`, `lead` and what follows it, is what a terminal shows."""
-    lead, *rest = summary(chosen, evidence)
+    lead, *rest = summary_lines(chosen, evidence)
     return {
         "objective": chosen.objective,
         "slo": dict(evidence.settings.slo),
@@ -28,7 +28,7 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
         "considered": len(chosen.rivals) + (chosen.row is not None),
         "left_out": dict(chosen.left_out),
         "ahead": [{"setting": _axes(row, evidence), "reason": reason} for row, reason in chosen.ahead.items()],
-        "slo_kept": [asdict(kept) for kept in keeping(chosen, evidence)],
+        "slo_kept": [asdict(kept) for kept in slo_results(chosen, evidence)],
         "warnings": _warnings(chosen, evidence),
         "command": forms[0].text if forms else None,
         "commands": [asdict(form) for form in forms],
@@ -40,7 +40,7 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
 
 def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None) -> str:
     """A page that begins with the answer."""
-    lines = ["# Recommendation", "", *(part for line in summary(chosen, evidence) for part in (line, ""))]
+    lines = ["# Recommendation", "", *(part for line in summary_lines(chosen, evidence) for part in (line, ""))]
     if warnings := _warnings(chosen, evidence):
         lines += [f"Warnings: {warnings}.", ""]
     if command:
@@ -49,28 +49,28 @@ def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None)
         lines += ["No difference shown from (with 95 % the truly best is the recommended or one of these):", ""]
         lines += [*_listed(chosen, evidence), ""]
     if chosen.left_out:
-        lines += [f"Not considered: {counted(chosen.left_out)}.", ""]
+        lines += [f"Not considered: {format_reasons(chosen.left_out)}.", ""]
     return "\n".join(lines)
 
 
-def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
+def summary_lines(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
     """What to deploy and how fast it is; over what, and how surely."""
-    slo = "".join(f", {name} at most {number(limit)}" for name, limit in evidence.settings.slo.items())
+    slo = "".join(f", {name} at most {format_number(limit)}" for name, limit in evidence.settings.slo.items())
     goal = chosen.objective.replace("_", " ") + slo
     if chosen.row is None or chosen.figure is None:
-        yield f"nothing to recommend for {goal}: {counted(chosen.left_out) or 'no point was measured'}"
+        yield f"nothing to recommend for {goal}: {format_reasons(chosen.left_out) or 'no point was measured'}"
         return
     place = ", ".join(f"{axis} {value}" for axis, value in _axes(chosen.row, evidence).items())
     yield f"recommended for {goal}: {place}"
-    yield f"{estimate_words(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
+    yield f"{estimate_text(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
     yield _over(chosen, evidence)
-    yield from (kept.words() for kept in keeping(chosen, evidence))
+    yield from (kept.words() for kept in slo_results(chosen, evidence))
     for row, reason in list(chosen.ahead.items())[:_SHOWN]:
         yield f"left out, though measured better: {_differs(row, chosen, evidence)} ({reason})"
 
 
 @dataclass(frozen=True)
-class Kept:
+class SloResult:
     """How the recommended setting keeps a limit: its value over all requests, and in how many of its sessions it does."""
 
     column: str
@@ -86,17 +86,17 @@ class Kept:
             if self.sessions
             else ", of no session by itself known"
         )
-        return f"limit kept: {self.column} {number(self.value)} of at most {number(self.limit)}{told}"
+        return f"limit kept: {self.column} {format_number(self.value)} of at most {format_number(self.limit)}{told}"
 
 
-def keeping(chosen: Recommendation, evidence: Evidence) -> Iterator[Kept]:
+def slo_results(chosen: Recommendation, evidence: Evidence) -> Iterator[SloResult]:
     """Every limit of the settings, as the recommended setting keeps it."""
     if chosen.row is None:
         return
     for column, limit in evidence.settings.slo.items():
         each = list(evidence.by_round(chosen.row, column).values())
         value = float(evidence.rows[column].iloc[chosen.row])
-        yield Kept(column, limit, value, sum(one <= limit for one in each), len(each))
+        yield SloResult(column, limit, value, sum(one <= limit for one in each), len(each))
 
 
 def _warnings(chosen: Recommendation, evidence: Evidence) -> str:
@@ -105,7 +105,7 @@ def _warnings(chosen: Recommendation, evidence: Evidence) -> str:
 
 def _over(chosen: Recommendation, evidence: Evidence) -> str:
     if chosen.second is None:
-        parts = counted(chosen.left_out)
+        parts = format_reasons(chosen.left_out)
         return "no other point was fit to hold it against" + (f" (not considered: {parts})" if parts else "")
     second, count = chosen.second, len(chosen.undecided)
     words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"
@@ -120,8 +120,8 @@ def _over(chosen: Recommendation, evidence: Evidence) -> str:
 def _times(rival: Rival) -> str:
     effect = rival.effect
     if effect.low is None or effect.high is None:
-        return f"{number(effect.value)} times"
-    return f"{number(effect.value)} times ({ends(effect.low, effect.high)})"
+        return f"{format_number(effect.value)} times"
+    return f"{format_number(effect.value)} times ({format_interval(effect.low, effect.high)})"
 
 
 def _listed(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:

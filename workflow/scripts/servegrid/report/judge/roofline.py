@@ -24,7 +24,7 @@ DEFINITION = (
 
 
 @dataclass(frozen=True)
-class Share:
+class RooflineShare:
     """One row beside its device; shares are 0 to 1, None where something is not known."""
 
     row: int
@@ -47,7 +47,9 @@ def read_devices(path: Path) -> pd.DataFrame:
     return table
 
 
-def shares(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Iterator[Share]:
+def roofline_shares(
+    evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]
+) -> Iterator[RooflineShare]:
     """Every usable row whose device is in the table; `sizes` by server id."""
     for row in evidence.usable("time_s").index:
         facts = _facts(evidence, int(row), devices)
@@ -57,7 +59,7 @@ def shares(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelS
 
 
 @dataclass(frozen=True)
-class Contrast:
+class DeviceContrast:
     """Two devices at points otherwise the same: how many times the reference's throughput, TFLOPS and bandwidth."""
 
     source: str
@@ -69,10 +71,10 @@ class Contrast:
     bandwidth: float
 
 
-def contrasts(evidence: Evidence, found: Sequence[Share]) -> Iterator[Contrast]:
+def device_contrasts(evidence: Evidence, found: Sequence[RooflineShare]) -> Iterator[DeviceContrast]:
     """Every known device against the first one of its group of points."""
     axes = [axis for axis in evidence.settings.all_axes if axis != "gpu"]
-    groups: dict[tuple[str, ...], list[Share]] = {}
+    groups: dict[tuple[str, ...], list[RooflineShare]] = {}
     for one in found:
         place = evidence.rows.iloc[one.row]
         groups.setdefault((place["source"], *(label(place[axis]) for axis in axes)), []).append(one)
@@ -84,7 +86,7 @@ def contrasts(evidence: Evidence, found: Sequence[Share]) -> Iterator[Contrast]:
         throughput = evidence.times_better(one.row, first.row, "time_s", level)
         tensor, bandwidth = one.tensor_tflops / first.tensor_tflops, one.bandwidth_gb_s / first.bandwidth_gb_s
         at = dict(zip(axes, key[1:], strict=True))
-        yield Contrast(key[0], at, one.device, first.device, throughput, tensor, bandwidth)
+        yield DeviceContrast(key[0], at, one.device, first.device, throughput, tensor, bandwidth)
 
 
 def _facts(evidence: Evidence, row: int, devices: pd.DataFrame) -> "pd.Series[float] | None":
@@ -97,7 +99,7 @@ def _facts(evidence: Evidence, row: int, devices: pd.DataFrame) -> "pd.Series[fl
     return facts
 
 
-def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size: ModelSize) -> Share:
+def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size: ModelSize) -> RooflineShare:
     name, tensor, bandwidth = str(facts["name"]), float(facts["tensor_tflops"]), float(facts["bandwidth_gb_s"])
     of_bandwidth = of_compute = None
     steps = float(place["output_tokens_per_s"]) / float(place["running_mean"] or math.nan)
@@ -106,4 +108,4 @@ def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size:
     tokens = float(place["output_tokens_per_s" if size.prompts_cached else "total_tokens_per_s"])
     if size.parameters and math.isfinite(tokens):
         of_compute = 2 * size.parameters * tokens / (tensor * 1e12)
-    return Share(row, name, tensor, bandwidth, of_bandwidth, of_compute)
+    return RooflineShare(row, name, tensor, bandwidth, of_bandwidth, of_compute)

@@ -16,13 +16,13 @@ SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 
 
-OPEN: Final = "no difference shown"
+NO_DIFFERENCE: Final = "no difference shown"
 
 
-ABSENT: Final = "not measured"
+NOT_MEASURED: Final = "not measured"
 
 
-FAILED = ("failed", "partial")
+FAILED_STATUSES = ("failed", "partial")
 """Statuses of a row that was tried and is not whole."""
 
 
@@ -64,7 +64,7 @@ class Ruling:
     @property
     def deciding(self) -> Comparison | None:
         """A contradicting comparison before an open one before one that supports; of several, the least effect."""
-        order = (CONTRADICTED, OPEN, SUPPORTED)
+        order = (CONTRADICTED, NO_DIFFERENCE, SUPPORTED)
         return min(self.comparisons, key=lambda one: (order.index(one.verdict), _margin(one)), default=None)
 
     def count(self, verdict: Verdict) -> int:
@@ -72,7 +72,7 @@ class Ruling:
         return sum(one.verdict == verdict for one in self.comparisons)
 
 
-def apart(claim: Claim) -> list[str]:
+def selector_axes(claim: Claim) -> list[str]:
     """The axes that the claim's rows are chosen by."""
     return list(dict.fromkeys([*claim.better, *claim.than]))
 

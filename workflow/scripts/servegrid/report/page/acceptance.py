@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from servegrid.report.page.plotly_marks import Plot, error_bars, layout, marks, plain, remarks
-from servegrid.report.page.series import Series, series_of
+from servegrid.report.page.plotly_marks import Plot, axes_layout, error_bars, json_numbers, marks, marks_note
+from servegrid.report.page.series import Series, build_series
 from servegrid.report.settings import Settings
 
 DRAFTED = "tokens drafted at once"
@@ -15,7 +15,7 @@ _MEASURES = (
 )
 
 
-def acceptances(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
+def acceptance_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """A figure each for the rate and the length, where it is known at two draft lengths at least."""
     drafted = pd.to_numeric(rows["speculation"].str.extract(r"(?:^|:)(\d+)$")[0], errors="coerce").astype("float64")
     kinds = rows["speculation"].str.replace(r":?\d+$", "", regex=True).replace("", "the engine's own kind")
@@ -26,13 +26,13 @@ def acceptances(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
 
 def _figure(rows: pd.DataFrame, id: str, title: str, column: str, words: str) -> Plot:
     lengths = sorted(rows["drafted"].unique())
-    series, told = series_of(rows, ["engine", "kind"])
+    series, told = build_series(rows, ["engine", "kind"])
     traces = [trace for one, shift in _shifted(series) for trace in _traces(one, column, lengths, shift)]
-    found = layout(DRAFTED, words)
+    found = axes_layout(DRAFTED, words)
     found["xaxis"] |= {"zeroline": False, "range": [-0.5, len(lengths) - 0.5]}
     found["xaxis"] |= {"tickvals": list(range(len(lengths))), "ticktext": [f"{length:g}" for length in lengths]}
     found["yaxis"] |= {"range": [0, 1.03]} if column == "acceptance_rate" else {"rangemode": "tozero"}
-    note = "A mark per point; the line joins the medians at each length." + remarks(rows, traces) + told
+    note = "A mark per point; the line joins the medians at each length." + marks_note(rows, traces) + told
     return {"id": id, "title": title, "note": note, "data": traces, "layout": found}
 
 
@@ -49,6 +49,11 @@ def _traces(one: Series, column: str, lengths: list[float], shift: float) -> lis
     dots = marks(one, place, column) | {"opacity": 0.7, "legendgroup": one.name, "hovertemplate": hover}
     dots["error_y"] = error_bars(one.rows, column, one.colour)
     medians = one.rows.groupby(place)[column].median()
-    line: Plot = {"type": "scatter", "mode": "lines", "x": plain(medians.index.to_series()), "y": plain(medians)}
+    line: Plot = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": json_numbers(medians.index.to_series()),
+        "y": json_numbers(medians),
+    }
     line |= {"line": {"color": one.colour, "dash": one.dash, "width": 2}, "hoverinfo": "skip", "showlegend": False}
     return [line | {"name": one.name, "legendgroup": one.name}, dots]

@@ -11,16 +11,16 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from servegrid.report.drawing.panels import in_common
+from servegrid.report.drawing.panels import common_levels
 from servegrid.report.page.plotly_marks import Plot
 from servegrid.report.page.plots import RANGED, plots
-from servegrid.report.page.point_details import servers
-from servegrid.report.page.start_up import start_ups
-from servegrid.report.published import marked
+from servegrid.report.page.point_details import server_details
+from servegrid.report.page.start_up import start_up_plots
+from servegrid.report.published import with_published_labels
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import comparison_table
-from servegrid.report.tables.screen_order import FIRST, for_reading
+from servegrid.report.tables.screen_order import FIRST, in_screen_order
 from servegrid.report.tables.table import Column, Table, condense
 from servegrid.results.points import varying
 from servegrid.results.session_values import with_ranges
@@ -46,8 +46,8 @@ def page(
     """
     rows, settings = table.rows, table.settings
     comparison = condense(comparison_table(table))
-    seen = with_ranges(marked(rows), table.sessions, RANGED)
-    drawn = [*plots(seen, settings), *start_ups(rows, folders["sessions"], settings)]
+    seen = with_ranges(with_published_labels(rows), table.sessions, RANGED)
+    drawn = [*plots(seen, settings), *start_up_plots(rows, folders["sessions"], settings)]
     given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
     text: str = _template().render(
         **given,
@@ -55,7 +55,7 @@ def page(
         facts=parts.get("facts", []),
         counts=_counts(rows),
         unanswered=parts.get("unanswered", "No point was measured well enough to recommend one."),
-        same=in_common(rows, settings.all_axes),
+        same=common_levels(rows, settings.all_axes),
         notes=comparison.notes,
         plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
         pictures=_pictures(folders["figures"]),
@@ -85,7 +85,7 @@ def _template() -> Any:
 def _data(
     rows: pd.DataFrame, settings: Settings, table: Table, drawn: list[Plot], folders: Mapping[str, Path]
 ) -> dict[str, Any]:
-    shown = for_reading(table.shown())
+    shown = in_screen_order(table.shown())
     apart = varying(rows, settings.all_axes)
     return {
         "columns": [_column(column, apart) for column in shown.columns],
@@ -93,7 +93,7 @@ def _data(
         "status": rows["status"].tolist(),
         "reason": rows["reason"].tolist(),
         "server": rows["server_id"].tolist(),
-        "servers": servers(rows, folders["sessions"], folders["timelines"]),
+        "servers": server_details(rows, folders["sessions"], folders["timelines"]),
         "facets": _facets(shown, rows),
         "plots": [{name: plot[name] for name in ("id", "data", "layout")} for plot in drawn],
     }

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.drawing.curves import THREADS
-from servegrid.report.format import number
-from servegrid.report.page.plotly_marks import Plot, Row, known, layout, span
-from servegrid.report.page.series_names import as_text
+from servegrid.report.format import format_number
+from servegrid.report.page.plotly_marks import Plot, Row, axes_layout, json_number, range_text
+from servegrid.report.page.series_names import plotly_text
 from servegrid.report.settings import Settings
 from servegrid.results.axes import label
 from servegrid.results.points import levels
@@ -20,7 +20,7 @@ _MOST_WRITTEN = 150
 """Cells up to which each has its number written in it."""
 
 
-def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
+def heatmap_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """The best throughput over the two axes with most levels; for grids that have two with at least three."""
     down, across = sorted(settings.all_axes, key=lambda axis: -rows[axis].nunique())[:2]
     rows = rows[rows[[RATE, down, across]].notna().all(axis=1)]
@@ -31,11 +31,11 @@ def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     y, x = _levels(rows[down]), _levels(rows[across])
     cells = [[places.get((row, column)) for column in x] for row in y]
     trace = _cells(best.to_dict("index"), cells, len(x) * len(y) <= _MOST_WRITTEN)
-    trace |= {"x": [as_text(level) for level in x], "y": [as_text(level) for level in y]}
+    trace |= {"x": [plotly_text(level) for level in x], "y": [plotly_text(level) for level in y]}
     trace["hovertemplate"] = (
         f"{down} %{{y}}<br>{across} %{{x}}<br>point %{{customdata}}<br>%{{hovertext}}<extra></extra>"
     )
-    found = layout(_words(across), _words(down))
+    found = axes_layout(_words(across), _words(down))
     found["xaxis"] |= {"type": "category"}
     found["yaxis"] |= {"type": "category"}
     title = f"Best output tokens/s over {_words(down)} and {_words(across)}"
@@ -45,14 +45,14 @@ def heats(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
 
 def _cells(rows: Mapping[Any, Row], cells: list[list[Any]], written: bool) -> Plot:
     """A heat map's values, and the numbers of their points; dark is fast, also in grey."""
-    value = [[None if place is None else known(rows[place][RATE]) for place in line] for line in cells]
+    value = [[None if place is None else json_number(rows[place][RATE]) for place in line] for line in cells]
     trace: Plot = {"type": "heatmap", "z": value, "colorscale": COLOURS, "hoverongaps": False, "xgap": 1, "ygap": 1}
     trace["customdata"] = [[None if place is None else place + 1 for place in line] for line in cells]
     trace["hovertext"] = [["" if place is None else _said(rows[place]) for place in line] for line in cells]
     trace["colorbar"] = {"title": {"text": "output<br>tokens/s"}}
     if written:
         trace |= {
-            "text": [[number(cell) for cell in line] for line in value],
+            "text": [[format_number(cell) for cell in line] for line in value],
             "texttemplate": "%{text}",
             "textfont": {"color": "#000"},
         }
@@ -60,7 +60,7 @@ def _cells(rows: Mapping[Any, Row], cells: list[list[Any]], written: bool) -> Pl
 
 
 def _said(row: Row) -> str:
-    return "<br>".join([f"{number(row[RATE])} tokens/s", *span(row, RATE)])
+    return "<br>".join([f"{format_number(row[RATE])} tokens/s", *range_text(row, RATE)])
 
 
 def _words(axis: str) -> str:

@@ -5,8 +5,17 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.drawing.style import GREY
-from servegrid.report.page.plotly_marks import Plot, bars_between, error_bars, layout, marks, plain, remarks, scale
-from servegrid.report.page.series import few, series_of
+from servegrid.report.page.plotly_marks import (
+    Plot,
+    axes_layout,
+    bars_between,
+    error_bars,
+    json_numbers,
+    marks,
+    marks_note,
+    set_scale,
+)
+from servegrid.report.page.series import build_series, marks_suffice
 from servegrid.report.settings import Settings
 from servegrid.results.points import PUBLISHED, doubtful, varying
 
@@ -17,7 +26,7 @@ _RATES = (
 )
 
 
-def paretos(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
+def pareto_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """One figure per GPU; and one per server of the points on an unknown number of GPUs, as on the CPU.
 
     A rate of one GPU and that of a whole server are not held against each other.
@@ -32,21 +41,21 @@ def _pareto(rows: pd.DataFrame, settings: Settings, id: str, column: str, unit: 
     rows, axes = _with_user(rows), [axis for axis in settings.all_axes if axis != "threads"]
     places = varying(rows, settings.all_axes)
     traces = []
-    series, told = series_of(rows, axes if few(rows, axes) else ["engine"])
+    series, told = build_series(rows, axes if marks_suffice(rows, axes) else ["engine"])
     for one in series:
         own, colour = one.rows, one.colour
         bars = {"error_x": bars_between(own["user"], own["user_low"], own["user_high"], colour)}
         bars |= {"error_y": error_bars(own, column, colour)}
         traces.append(marks(one, own["user"], column, places) | bars)
-    note = "Up and to the right is better." + remarks(rows, traces) + told
+    note = "Up and to the right is better." + marks_note(rows, traces) + told
     note += _elsewhere(unit, elsewhere)
     ranked = rows[~doubtful(rows) & (rows["status"] != PUBLISHED)]
     if len(front := _front(ranked["user"], ranked[column])) > 1:
         traces.append(_line(ranked.loc[front, "user"], ranked.loc[front, column]))
         note += " Grey line: the Pareto front" + (" of those that are not hollow." if doubtful(rows).any() else ".")
-    found = layout(USER, f"output tokens/s per {unit}")
-    scale(found["xaxis"], rows[["user"]])
-    scale(found["yaxis"], rows[[column]])
+    found = axes_layout(USER, f"output tokens/s per {unit}")
+    set_scale(found["xaxis"], rows[["user"]])
+    set_scale(found["yaxis"], rows[[column]])
     return {"id": id, "title": f"Throughput against latency, per {unit}", "note": note, "data": traces, "layout": found}
 
 
@@ -76,4 +85,11 @@ def _front(x: "pd.Series[float]", y: "pd.Series[float]") -> list[Any]:
 
 def _line(x: "pd.Series[float]", y: "pd.Series[float]") -> Plot:
     look = {"line": {"color": GREY, "width": 1.5, "shape": "hv"}, "hoverinfo": "skip"}
-    return {"type": "scatter", "mode": "lines", "name": "Pareto front", "x": plain(x), "y": plain(y), **look}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Pareto front",
+        "x": json_numbers(x),
+        "y": json_numbers(y),
+        **look,
+    }

@@ -6,8 +6,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from servegrid.report.drawing.style import engine_looks
-from servegrid.report.page.plotly_marks import Plot, Row, ends_of, known, layout, remarks, scale, span
-from servegrid.report.page.series_names import Names
+from servegrid.report.page.plotly_marks import (
+    Plot,
+    Row,
+    axes_layout,
+    json_number,
+    marks_note,
+    range_text,
+    session_range,
+    set_scale,
+)
+from servegrid.report.page.series_names import RowNames
 from servegrid.report.settings import Settings
 from servegrid.results.columns import PERCENTILE_LABELS
 from servegrid.results.points import doubtful
@@ -30,20 +39,20 @@ class _Line:
     hollow: bool
 
 
-def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str) -> list[Plot]:
+def percentile_plots(rows: pd.DataFrame, settings: Settings, metric: str, words: str) -> list[Plot]:
     """At most MOST_POINTS points in the order of the table; empty where the metric is nowhere known."""
     columns = tuple(f"{metric}_ms_{percentile}" for percentile in PERCENTILE_LABELS)
     rows = rows[rows[columns[0]] > 0]
     if rows.empty:
         return []
     shown, left_out = _chosen(rows)
-    names = Names(shown, settings.all_axes)
+    names = RowNames(shown, settings.all_axes)
     lines = list(_lines(shown, columns, names))
     bands = list(_bands(lines))
-    found = layout(f"{words.lower()} (ms)", "")
+    found = axes_layout(f"{words.lower()} (ms)", "")
     found["yaxis"] |= {"range": [len(lines) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
     found["height"] = 130 + _LINE_PX * len(lines)
-    scale(found["xaxis"], shown[list(columns)])
+    set_scale(found["xaxis"], shown[list(columns)])
     note = "Circle: median; diamond: p90; bar: p99, each where enough requests stand behind it."
     note += " Pale bands: the range of each over the sessions, that of the median the widest." if bands else ""
     data = [*bands, *map(_percentiles, lines)]
@@ -51,7 +60,7 @@ def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str)
         {
             "id": metric,
             "title": words,
-            "note": note + remarks(shown, []) + names.note + left_out,
+            "note": note + marks_note(shown, []) + names.note + left_out,
             "data": data,
             "layout": found,
         }
@@ -72,7 +81,7 @@ def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, note + "the table has all."
 
 
-def _lines(shown: pd.DataFrame, columns: tuple[str, ...], names: Names) -> Iterator[_Line]:
+def _lines(shown: pd.DataFrame, columns: tuple[str, ...], names: RowNames) -> Iterator[_Line]:
     looks, records = engine_looks(shown["engine"]), shown.to_dict("records")
     for place, row, hollow in zip(shown.index, records, doubtful(shown), strict=True):
         name = f"{place + 1}: {names.name(row)}"
@@ -85,10 +94,10 @@ def _percentiles(line: _Line) -> Plot:
     said = zip(PERCENTILE_LABELS, line.columns, strict=True)
     return {
         "type": "scatter",
-        "x": [known(line.row[column]) for column in line.columns],
+        "x": [json_number(line.row[column]) for column in line.columns],
         "y": [line.name] * len(line.columns),
         "mode": "lines+markers",
-        "text": [", ".join([percentile, *span(line.row, column)]) for percentile, column in said],
+        "text": [", ".join([percentile, *range_text(line.row, column)]) for percentile, column in said],
         "customdata": [line.number] * len(line.columns),
         "connectgaps": True,
         "marker": marker,
@@ -107,7 +116,7 @@ def _bands(lines: list[_Line]) -> Iterator[Plot]:
     for colour in dict.fromkeys(line.colour for line in lines):
         own = [line for line in lines if line.colour == colour]
         for place, width in enumerate(_BANDS_PX):
-            ends = [(line.name, found) for line in own if (found := ends_of(line.row, line.columns[place]))]
+            ends = [(line.name, found) for line in own if (found := session_range(line.row, line.columns[place]))]
             look = {"line": {"color": colour, "width": width}, "opacity": 0.4, "hoverinfo": "skip", "mode": "lines"}
             x, y = [x for _, found in ends for x in (*found, None)], [name for name, _ in ends for _ in range(3)]
             if x:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from servegrid.report.drawing.curves import is_wide
-from servegrid.report.format import DASH, number
+from servegrid.report.drawing.curves import needs_log_axis
+from servegrid.report.format import DASH, format_number
 from servegrid.report.page.series import Series
-from servegrid.report.page.series_names import as_words
+from servegrid.report.page.series_names import plotly_level
 from servegrid.results.points import doubtful
 
 _MANY_DECADES = 3000
@@ -33,8 +33,8 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
         "type": "scatter",
         "mode": "markers",
         "name": series.name,
-        "x": plain(x),
-        "y": plain(rows[column]),
+        "x": json_numbers(x),
+        "y": json_numbers(rows[column]),
         "customdata": (rows.index + 1).tolist(),
         "text": ["".join(f"<br>{line}" for line in _said(row, column, axes)) for row in told.to_dict("records")],
         "marker": {"color": series.colour, "symbol": symbols, "size": 8},
@@ -42,7 +42,7 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
     }
 
 
-def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
+def marks_note(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
     """What bars and hollow marks mean, where there are any."""
     bars = [trace[name]["array"] for trace in traces for name in ("error_x", "error_y") if name in trace]
     several = any(length is not None for lengths in bars for length in lengths)
@@ -52,21 +52,21 @@ def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
 
 def _said(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:
     if axes:
-        yield ", ".join(as_words(axis, row[axis]) for axis in axes)
+        yield ", ".join(plotly_level(axis, row[axis]) for axis in axes)
     if row["status"] == "partial":
         yield "measured in part"
     if str(row["client_bound"]).lower() in ("true", "1"):
         yield "client-bound"
-    yield from span(row, column)
+    yield from range_text(row, column)
 
 
-def span(row: Row, column: str) -> list[str]:
+def range_text(row: Row, column: str) -> list[str]:
     """The range of a column over the sessions in words; nothing where there is none."""
-    ends = ends_of(row, column)
-    return [f"over the sessions: {number(ends[0])}{DASH}{number(ends[1])}"] if ends else []
+    ends = session_range(row, column)
+    return [f"over the sessions: {format_number(ends[0])}{DASH}{format_number(ends[1])}"] if ends else []
 
 
-def ends_of(row: Row, column: str) -> tuple[float, float] | None:
+def session_range(row: Row, column: str) -> tuple[float, float] | None:
     """Lowest and highest of a column over the sessions; None where only one is known."""
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
     return None if pd.isna(low) or pd.isna(high) or not low < high else (float(low), float(high))
@@ -82,33 +82,36 @@ def error_bars(rows: pd.DataFrame, column: str, colour: str) -> Plot:
 def bars_between(value: "pd.Series[float]", low: "pd.Series[float]", high: "pd.Series[float]", colour: str) -> Plot:
     """Bars around `value`, none where an end is unknown or both are the same."""
     low, high = low.where(low < high), high.where(low < high)
-    ends = {"array": plain((high - value).clip(lower=0)), "arrayminus": plain((value - low).clip(lower=0))}
+    ends = {
+        "array": json_numbers((high - value).clip(lower=0)),
+        "arrayminus": json_numbers((value - low).clip(lower=0)),
+    }
     return {"type": "data", "symmetric": False, **ends, "color": colour + _FAINT, "thickness": 1.2, "width": 3}
 
 
-def layout(x: str, y: str) -> Plot:
+def axes_layout(x: str, y: str) -> Plot:
     """Both axes with their titles."""
     axis = {"automargin": True, "gridcolor": "#ddd", "zerolinecolor": "#bbb", "separatethousands": True}
     return {"xaxis": {**axis, "title": {"text": x}}, "yaxis": {**axis, "title": {"text": y}}}
 
 
-def scale(axis: Plot, values: pd.DataFrame) -> None:
+def set_scale(axis: Plot, values: pd.DataFrame) -> None:
     """From zero, or logarithmic where the `values`, with the ends of their bars, lie far apart: the rule of all figures."""
     seen = values.to_numpy(dtype=float)
     seen = seen[np.isfinite(seen) & (seen > 0)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (1.0, 1.0)
     ticks = "D2" if high / low < _MANY_DECADES else 1  # D2: at 1, 2 and 5 of each decade
-    if is_wide(low, high):
+    if needs_log_axis(low, high):
         axis |= {"type": "log", "dtick": ticks, "tickformat": ",~r"}  # else plotly writes 2 and 5 for 20 and 50
     else:
         axis |= {"rangemode": "tozero"}
 
 
-def plain(values: "pd.Series[float]") -> list[float | None]:
+def json_numbers(values: "pd.Series[float]") -> list[float | None]:
     """As JSON has it: null where unknown."""
-    return [known(value) for value in values]
+    return [json_number(value) for value in values]
 
 
-def known(value: Any) -> float | None:
+def json_number(value: Any) -> float | None:
     """The number; None where unknown, or no end of it is."""
     return float(value) if np.isfinite(value) else None

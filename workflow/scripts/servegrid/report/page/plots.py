@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from servegrid.report.drawing.curves import THREADS, TIME, thin
-from servegrid.report.page.acceptance import acceptances
-from servegrid.report.page.heatmap import heats
-from servegrid.report.page.pareto import paretos
-from servegrid.report.page.percentiles import percentiles
-from servegrid.report.page.plotly_marks import Plot, error_bars, layout, marks, remarks, scale
-from servegrid.report.page.series import MOST_SERIES, series_of
+from servegrid.report.drawing.curves import THREADS, TIME, thin_levels
+from servegrid.report.page.acceptance import acceptance_plots
+from servegrid.report.page.heatmap import heatmap_plots
+from servegrid.report.page.pareto import pareto_plots
+from servegrid.report.page.percentiles import percentile_plots
+from servegrid.report.page.plotly_marks import Plot, axes_layout, error_bars, marks, marks_note, set_scale
+from servegrid.report.page.series import MOST_SERIES, build_series
 from servegrid.report.settings import Settings
 from servegrid.results.columns import LATENCY_COLUMNS
 from servegrid.results.points import PUBLISHED, drawable
@@ -28,9 +28,9 @@ def plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """All figures that these points can fill: `id`, `title`, `note`, `data`, `layout`."""
     measured = rows[drawable(rows, "time_s")]
     own = measured[measured["status"] != PUBLISHED]
-    made = [*_over_threads(measured, settings), *paretos(measured, settings)]
-    made += [plot for name, words in _LATENCIES for plot in percentiles(measured, settings, name, words)]
-    return [*made, *heats(own, settings), *acceptances(own, settings)]
+    made = [*_over_threads(measured, settings), *pareto_plots(measured, settings)]
+    made += [plot for name, words in _LATENCIES for plot in percentile_plots(measured, settings, name, words)]
+    return [*made, *heatmap_plots(own, settings), *acceptance_plots(own, settings)]
 
 
 def _over_threads(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
@@ -39,17 +39,17 @@ def _over_threads(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     if rows.empty:
         return []
     axes = [axis for axis in settings.all_axes if axis != "threads"]
-    series, told = series_of(rows, axes, MOST_SERIES)
+    series, told = build_series(rows, axes, MOST_SERIES)
     traces = []
     for one in series:
         ordered = one.rows.sort_values("threads")
         line = marks(replace(one, rows=ordered), ordered["threads"], TIME.value)
         line |= {"mode": "lines+markers", "line": {"color": one.colour, "dash": one.dash}}
         traces.append(line | {"error_y": error_bars(ordered, TIME.value, one.colour)})
-    note = "Click a name to hide its curve, twice to see it alone." + remarks(rows, traces) + told
-    found = layout(THREADS, TIME.words)
-    ticks = thin(sorted(rows["threads"].unique().tolist()), _MOST_TICKS)
+    note = "Click a name to hide its curve, twice to see it alone." + marks_note(rows, traces) + told
+    found = axes_layout(THREADS, TIME.words)
+    ticks = thin_levels(sorted(rows["threads"].unique().tolist()), _MOST_TICKS)
     found["xaxis"] |= {"type": "log", "tickvals": ticks}
-    scale(found["yaxis"], rows[["time_s", "time_s_low", "time_s_high"]])
+    set_scale(found["yaxis"], rows[["time_s", "time_s_low", "time_s_high"]])
     title = "Time to complete against client threads"
     return [{"id": "threads", "title": title, "note": note, "data": traces, "layout": found}]

@@ -17,7 +17,7 @@ MOST_LOG = 4000  # characters of a log's tail that a page holds; less where ther
 _ALL_LOGS = 1_000_000
 
 
-def servers(points: pd.DataFrame, sessions: Path, timelines: Path) -> dict[str, dict[str, Any]]:
+def server_details(points: pd.DataFrame, sessions: Path, timelines: Path) -> dict[str, dict[str, Any]]:
     """By server id what its first readable session says; a server that was never launched is left out."""
     ids = [id for id in dict.fromkeys(points["server_id"]) if id]
     most_log = min(MOST_LOG, _ALL_LOGS // max(1, len(ids)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from servegrid.report.format import counted, ends, number
+from servegrid.report.format import format_interval, format_number, format_reasons
 from servegrid.util.files import read_json
 from servegrid.util.text import clip
 
@@ -15,14 +15,14 @@ _MOST_LINES = 10
 def read_parts(reports: Path) -> dict[str, Any]:
     """All parts for the template: `answer`, `claims`, `questions`; empty where there is nothing to say."""
     return {
-        "answer": answer(found := read_json(reports / "recommendation.json")),
+        "answer": answer_section(found := read_json(reports / "recommendation.json")),
         "unanswered": _sentence(found["lead"]),
-        "claims": [claim(entry) for entry in read_json(reports / "claims.json")],
-        "questions": [question(entry) for entry in read_json(reports / "questions.json")],
+        "claims": [claim_row(entry) for entry in read_json(reports / "claims.json")],
+        "questions": [question_section(entry) for entry in read_json(reports / "questions.json")],
     }
 
 
-def answer(found: Mapping[str, Any]) -> dict[str, Any] | None:
+def answer_section(found: Mapping[str, Any]) -> dict[str, Any] | None:
     """The recommended setting, its figure and its doubt, what it beats by how much, and the commands."""
     if not found["setting"]:
         return None
@@ -40,20 +40,22 @@ def _sentence(line: str) -> str:
 
 
 def _figure(unit: str, estimate: Mapping[str, Any]) -> dict[str, str]:
-    return {"name": unit, "value": number(estimate["value"]), "unit": "", "doubt": _doubt(estimate)}
+    return {"name": unit, "value": format_number(estimate["value"]), "unit": "", "doubt": _doubt(estimate)}
 
 
 def _second(second: Mapping[str, Any] | None) -> list[dict[str, str]]:
     if second is None:
         return []
     effect = second["effect"]
-    return [{"name": "times the next best", "value": number(effect["value"]), "unit": "", "doubt": _doubt(effect)}]
+    return [
+        {"name": "times the next best", "value": format_number(effect["value"]), "unit": "", "doubt": _doubt(effect)}
+    ]
 
 
 def _doubt(estimate: Mapping[str, Any]) -> str:
     if estimate["low"] is None:
         return str(estimate["doubt"])
-    return f"{ends(estimate['low'], estimate['high'])}, {estimate['doubt']}"
+    return f"{format_interval(estimate['low'], estimate['high'])}, {estimate['doubt']}"
 
 
 def _undecided(rivals: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -74,7 +76,7 @@ def _setting(setting: Mapping[str, str]) -> str:
     return ", ".join(f"{axis} {value}" for axis, value in setting.items())
 
 
-def claim(entry: Mapping[str, Any]) -> dict[str, str]:
+def claim_row(entry: Mapping[str, Any]) -> dict[str, str]:
     """One row of the claims."""
     deciding = entry["deciding"]
     rows = f"{entry['source']}: {entry['because']}"
@@ -82,7 +84,7 @@ def claim(entry: Mapping[str, Any]) -> dict[str, str]:
     if deciding:
         rows += f"; deciding: {_against(deciding['first']['axes'], deciding['second']['axes'])}"
     if deciding and deciding["effect"]["value"] is not None:
-        effect = f"{number(deciding['effect']['value'])} times"
+        effect = f"{format_number(deciding['effect']['value'])} times"
         effect += f" ({_doubt(deciding['effect'])})" if deciding["effect"]["low"] is not None else ""
     kind = _KINDS.get(entry["verdict"], "open")
     said = {"verdict": entry["verdict"], "says": entry["claim"]["says"]}
@@ -97,7 +99,7 @@ def _against(first: Mapping[str, str], second: Mapping[str, str]) -> str:
     return f"{sides}, both with {shared}" if shared else sides
 
 
-def question(entry: Mapping[str, Any]) -> dict[str, Any]:
+def question_section(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Title and lines of one question, the first of many; where nothing was measured, nothing needs a definition."""
     if "not_measured" in entry:
         lines, method = [f"Not measured: {entry['not_measured']}."], []
@@ -105,5 +107,5 @@ def question(entry: Mapping[str, Any]) -> dict[str, Any]:
         lines, method = list(entry["lines"]), [entry["method"]]
     if (rest := len(lines) - _MOST_LINES) > 0:
         lines = [*lines[:_MOST_LINES], f"and {rest:,} more, in questions.json"]
-    left_out = [f"Left out: {counted(entry['left_out'])}."] if entry["left_out"] else []
+    left_out = [f"Left out: {format_reasons(entry['left_out'])}."] if entry["left_out"] else []
     return {"title": entry["question"], "lines": [*lines, *left_out, *method]}

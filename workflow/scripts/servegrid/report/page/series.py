@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.drawing.style import engine_looks
-from servegrid.report.page.series_names import Names
+from servegrid.report.page.series_names import RowNames
 from servegrid.results.points import PUBLISHED, varying
 
 MOST_SERIES = 24
@@ -42,20 +42,20 @@ class Series:
         return bool((self.rows["status"] == PUBLISHED).all())
 
 
-def series_of(rows: pd.DataFrame, axes: Sequence[str], most: int | None = None) -> tuple[list[Series], str]:
+def build_series(rows: pd.DataFrame, axes: Sequence[str], most: int | None = None) -> tuple[list[Series], str]:
     """A series per combination on `axes`, in the order of the rows, no two of which look alike; and a note on names and choice.
 
     Of more than `most` those are chosen that are `_fastest`, before looks are given. The colour is the engine's. As long as
     there are marks enough, each series has its own, so that it is known in grey; of more series mark and dash are those of
     the setting, the same for every engine.
     """
-    names = Names(rows, axes)
+    names = RowNames(rows, axes)
     series = [_series(names, axes, own) for own in _groups(rows, axes)]
     found, left_out = (series, "") if most is None or len(series) <= most else _fastest(series, most)
     return list(_looking(found)), names.note + left_out
 
 
-def few(rows: pd.DataFrame, axes: Sequence[str]) -> bool:
+def marks_suffice(rows: pd.DataFrame, axes: Sequence[str]) -> bool:
     """Whether each combination on `axes` can have a mark of its own."""
     return len(_groups(rows, axes)) <= len(_SYMBOLS)
 
@@ -65,7 +65,7 @@ def _groups(rows: pd.DataFrame, axes: Sequence[str]) -> list[pd.DataFrame]:
     return [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
 
 
-def _series(names: Names, axes: Sequence[str], rows: pd.DataFrame) -> Series:
+def _series(names: RowNames, axes: Sequence[str], rows: pd.DataFrame) -> Series:
     row: dict[Any, Any] = rows.iloc[0].to_dict()
     return Series(names.name(row), rows, tuple(str(row[axis]) for axis in axes if axis != "engine"))
 

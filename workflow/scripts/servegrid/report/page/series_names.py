@@ -6,24 +6,24 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.drawing.panels import at, in_words
+from servegrid.report.drawing.panels import axis_level_label, level_label
 from servegrid.results.axes import NO_EFFECT, label
 from servegrid.results.points import PUBLISHED, levels, varying
 
 _ALWAYS = "engine"
 
 
-def as_text(value: Any) -> str:
+def plotly_text(value: Any) -> str:
     """A value as text for plotly, which would take some HTML in it for what it says."""
     return html.escape(label(value), quote=False)
 
 
-def as_words(axis: str, value: Any) -> str:
+def plotly_level(axis: str, value: Any) -> str:
     """The same of a value with what it is, where that cannot be seen: `fp8`, `1 thread`, `memory_fraction 0.5`."""
-    return as_text(in_words(axis, value))
+    return plotly_text(level_label(axis, value))
 
 
-class Names:
+class RowNames:
     """Names the rows of a figure by those of `axes` that tell them apart.
 
     Of each axis at most one level is left out: the one that all own points have, else the feature being off.
@@ -34,12 +34,12 @@ class Names:
         own = rows[rows["status"] != PUBLISHED]
         silent = {axis: _silent(rows if own.empty else own, axis) for axis in self.axes if axis != _ALWAYS}
         self._silent = {axis: level for axis, level in silent.items() if level is not None}
-        self.note = _note([at(axis, level) for axis, level in self._silent.items()])
+        self.note = _note([axis_level_label(axis, level) for axis, level in self._silent.items()])
 
     def name(self, row: Mapping[Any, Any]) -> str:
         """The row's name, as text for plotly."""
         told = [axis for axis in self.axes if label(row[axis]) != self._silent.get(axis)]
-        return ", ".join(as_words(axis, row[axis]) for axis in told)
+        return ", ".join(plotly_level(axis, row[axis]) for axis in told)
 
 
 def _silent(rows: pd.DataFrame, axis: str) -> str | None:

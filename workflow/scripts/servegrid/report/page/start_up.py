@@ -7,10 +7,10 @@ from statistics import fmean
 
 import pandas as pd
 
-from servegrid.report.page.plotly_marks import Plot, bars_between, layout
-from servegrid.report.page.series_names import Names
+from servegrid.report.page.plotly_marks import Plot, axes_layout, bars_between
+from servegrid.report.page.series_names import RowNames
 from servegrid.report.settings import Settings
-from servegrid.report.timeline.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up
+from servegrid.report.timeline.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up_phases
 from servegrid.report.timeline.recording import read_recording
 from servegrid.results.points import varying
 
@@ -19,7 +19,7 @@ _LINE_PX = 26
 _EDGE = {"color": "#333", "width": 0.6}
 
 
-def start_ups(rows: pd.DataFrame, sessions: Path, settings: Settings) -> list[Plot]:
+def start_up_plots(rows: pd.DataFrame, sessions: Path, settings: Settings) -> list[Plot]:
     """One bar per server, from the slowest; `sessions` is the folder of the records. Empty where none was launched."""
     rows = rows[rows["server_id"] != ""]
     servers = rows[rows["startup_s"] > 0].drop_duplicates("server_id")
@@ -36,7 +36,7 @@ def _launches(server: Path) -> Iterator[list[Phase]]:
             found = read_recording(path.parent, samples=False).launches
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             continue
-        yield from (phases for launch in found if (phases := start_up(launch)))
+        yield from (phases for launch in found if (phases := start_up_phases(launch)))
 
 
 def _figure(
@@ -46,7 +46,7 @@ def _figure(
     rows: pd.DataFrame,
     settings: Settings,
 ) -> Plot:
-    naming = Names(servers, ["engine", *_server_axes(rows, varying(servers, settings.all_axes))])
+    naming = RowNames(servers, ["engine", *_server_axes(rows, varying(servers, settings.all_axes))])
     numbers = (drawn.index + 1).tolist()
     rest = [naming.name(row) for row in drawn.to_dict("records")]
     # with its point's number: bars of one name would be added up
@@ -54,7 +54,7 @@ def _figure(
     means = [_means(each) for each in launches]
     traces = [_bars(kind, names, numbers, means) for kind in BEFORE_LOADS if any(kind in mean for mean in means)]
     traces.append(_range(names, launches))
-    found = layout("seconds since launch", "")
+    found = axes_layout("seconds since launch", "")
     found["yaxis"] |= {"range": [len(names) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
     found |= {"barmode": "stack", "height": 170 + _LINE_PX * len(names), "bargap": 0.3}
     note = (

@@ -9,14 +9,14 @@ import pandas as pd
 
 from servegrid.config.measuring import Prompts
 from servegrid.config.serving import Model
-from servegrid.report.format import DASH, count, short
+from servegrid.report.format import DASH, format_count, format_short
 from servegrid.util.files import read_json
 from servegrid.util.text import clip
 
 _MOST = 120  # characters of a fact that comes from outside
 
 
-def facts(rows: pd.DataFrame, config: Mapping[str, Any], sessions: Path) -> list[str]:
+def measurement_summary(rows: pd.DataFrame, config: Mapping[str, Any], sessions: Path) -> list[str]:
     """One text per fact; a fact that nobody knows is left out.
 
     Args:
@@ -61,7 +61,7 @@ def _requests(done: pd.DataFrame, prompts: Prompts) -> str:
         return f"{prompts.count:,} a point planned, {source}, {prompts.output_tokens:,} tokens out"
     given, made = ((done[f"{kind}_tokens"] / done["requests_ok"]).mean() for kind in ("prompt", "output"))
     sent = done[["requests_ok", "requests_short", "requests_failed"]].sum(axis=1)
-    tokens = [f"{short(mean)} tokens {way}" for mean, way in ((given, "in"), (made, "out")) if mean > 0]
+    tokens = [f"{format_short(mean)} tokens {way}" for mean, way in ((given, "in"), (made, "out")) if mean > 0]
     means = f", on average {' and '.join(tokens)}" if tokens else ""
     return f"{_ends(sent)} a point, {source}{means}"
 
@@ -101,5 +101,5 @@ def _with(name: str, said: str) -> str:
 
 
 def _ends(values: "pd.Series[float]") -> str:
-    low, high = count(values.min()), count(values.max())
+    low, high = format_count(values.min()), format_count(values.max())
     return low if low == high else f"{low}{DASH}{high}"

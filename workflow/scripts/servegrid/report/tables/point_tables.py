@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.format import count, number, short, spread
+from servegrid.report.format import format_count, format_number, format_short, format_with_range
 from servegrid.report.result_table import ResultTable
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.results.columns import COMPARISON, Kind
@@ -106,7 +106,7 @@ def _text(rows: pd.DataFrame, name: str, header: str) -> Column:
     return Column(header, tuple(Cell(text) for text in rows[name]))
 
 
-_SHOW: dict[Kind, Callable[[float], str]] = {"number": number, "count": count}
+_SHOW: dict[Kind, Callable[[float], str]] = {"number": format_number, "count": format_count}
 
 
 def _column(rows: pd.DataFrame, name: str, header: str, kind: Kind) -> Column:
@@ -126,7 +126,7 @@ def _time(rows: pd.DataFrame) -> Column:
 
 
 def _time_cell(value: float, low: float, high: float, sessions: float) -> Cell:
-    text = spread(value, low, high) if sessions > 1 else number(value)
+    text = format_with_range(value, low, high) if sessions > 1 else format_number(value)
     return Cell(text, _known_number(value))
 
 
@@ -134,7 +134,7 @@ def _time_bounds(rows: pd.DataFrame) -> list[Column]:
     _, low, high = _times(rows)
     named = (("time low (s)", low), ("time high (s)", high))
     return [
-        Column(header, tuple(Cell(number(v), _known_number(v)) for v in values), numeric=True, csv_only=True)
+        Column(header, tuple(Cell(format_number(v), _known_number(v)) for v in values), numeric=True, csv_only=True)
         for header, values in named
     ]
 
@@ -146,7 +146,7 @@ def _times(rows: pd.DataFrame) -> tuple["pd.Series[float]", "pd.Series[float]", 
 def _vram(used: float, total: float) -> Cell:
     if math.isnan(used) and math.isnan(total):
         return Cell("")
-    return Cell(f"{short(used) or '?'}/{short(total) or '?'}", _known_number(used))
+    return Cell(f"{format_short(used) or '?'}/{format_short(total) or '?'}", _known_number(used))
 
 
 def _known_number(value: float) -> float | None:

@@ -19,14 +19,14 @@ FIRST = (
 """Behind the axes, in this order; all others follow in their own."""
 
 
-def is_of_points(table: Table) -> bool:
+def has_point_rows(table: Table) -> bool:
     """Whether its rows are points; those of claims have a verdict in place of a status."""
     return any(column.header == "status" for column in table.columns)
 
 
-def for_reading(table: Table) -> Table:
+def in_screen_order(table: Table) -> Table:
     """The table with the columns of `FIRST` behind its axes; one of claims as it is."""
-    if not is_of_points(table):
+    if not has_point_rows(table):
         return table
     headers = [column.header for column in table.columns]
     start = min(headers.index(name) for name in ("status", "sessions") if name in headers)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from servegrid.report.tables.screen_order import for_reading, is_of_points, without_reasons
+from servegrid.report.tables.screen_order import has_point_rows, in_screen_order, without_reasons
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.util.text import clip
 
@@ -55,9 +55,9 @@ def to_html(table: Table) -> str:
     )
     environment.filters["clip"] = lambda text: clip(text, _REASON_LIMIT)
     environment.filters["precise"] = _precise
-    shown, reasons = without_reasons(for_reading(table.shown()))
+    shown, reasons = without_reasons(in_screen_order(table.shown()))
     return environment.get_template("table.html.j2").render(
-        table=shown, reasons=reasons, named=is_of_points(table), script=script, script_hash=_csp_hash(script)
+        table=shown, reasons=reasons, named=has_point_rows(table), script=script, script_hash=_csp_hash(script)
     )
 
 

@@ -52,7 +52,7 @@ def phases(launch: Launch, last_s: float) -> list[Phase]:
     return found
 
 
-def start_up(launch: Launch) -> list[Phase]:
+def start_up_phases(launch: Launch) -> list[Phase]:
     """The phases before the first load is measured; none of a launch that never became ready."""
     return list(takewhile(lambda phase: phase.kind in BEFORE_LOADS, phases(launch, 0)))
 

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from servegrid.report.drawing.panels import NO_BREAK_SPACE
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import GREY, styled
-from servegrid.report.format import short
+from servegrid.report.format import format_short
 from servegrid.report.timeline.phases import LOOKS, Phase, phases
 from servegrid.report.timeline.recording import Launch, LoadBand, Recording
 from servegrid.report.timeline.traces import MAX_GPUS, ROWS, Trace, traces
@@ -24,14 +24,14 @@ _STRIP, _ROW = 0.4, 1.0
 _ROW_IN = 1.15
 
 
-def draw(recording: Recording) -> Figure:
+def draw_timeline(recording: Recording) -> Figure:
     """One column per launch of the server (one, unless the session was broken off and taken up again)."""
     with styled():
         title = f"Timeline: {recording.name.replace('session ', f'session{NO_BREAK_SPACE}')}"
         launches = recording.launches[-MAX_LAUNCHES:]
         curves = [traces(launch, recording.metrics) for launch in launches]
         if not any(curves) and not any(launch.loads for launch in launches):
-            return say(title, "Nothing was recorded over time.", [recording.outcome, *_notes(recording)])
+            return message_figure(title, "Nothing was recorded over time.", [recording.outcome, *_notes(recording)])
         rows = [row for row in ROWS if any(trace.row == row for column in curves for trace in column)]
         ratios = [_STRIP, *[_ROW] * len(rows)]
         sheet = Sheet(len(launches), len(launches), 0.7 + _ROW_IN * sum(ratios), ratios)
@@ -67,7 +67,7 @@ def _row(axes: Axes, row: str, launch: Launch, column: Sequence[Trace]) -> None:
         style: Literal["steps-post", "default"] = "steps-post" if trace.steps else "default"
         axes.plot(seconds, trace.values, color=trace.colour, linestyle=trace.dash, linewidth=1.3, drawstyle=style)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=row == ROWS[-1]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_short(value)))
 
 
 def _limits(launch: Launch, column: Sequence[Trace]) -> tuple[float, float]:

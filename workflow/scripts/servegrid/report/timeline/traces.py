@@ -45,8 +45,8 @@ def _host(launch: Launch) -> Iterator[Trace]:
     looks = {"host": (GREY, DASHES[1]), "server": (COLOURS[0], "-")}
     for device, (colour, dash) in looks.items():
         samples = _device(launch, device)
-        yield Trace(ROWS[0], device, fit(samples["cpu_percent"] / 100), colour, dash)
-        yield Trace(ROWS[1], device, fit(samples["memory_bytes"] / GIB), colour, dash)
+        yield Trace(ROWS[0], device, drawable_series(samples["cpu_percent"] / 100), colour, dash)
+        yield Trace(ROWS[1], device, drawable_series(samples["memory_bytes"] / GIB), colour, dash)
 
 
 def _gpus(launch: Launch) -> Iterator[Trace]:
@@ -55,16 +55,18 @@ def _gpus(launch: Launch) -> Iterator[Trace]:
         samples = _device(launch, uuid)
         name = f"GPU {str(uuid)[-6:]}" if len(devices) > 1 else "GPU"
         look = (COLOURS[1:][place % 7], DASHES[place % len(DASHES)])
-        yield Trace(ROWS[2], name, fit(samples["gpu_percent"]), *look)
-        yield Trace(ROWS[3], name, fit(samples["memory_bytes"] / GIB), *look)
-        yield Trace(ROWS[4], name, fit(samples["power_w"]), *look)
+        yield Trace(ROWS[2], name, drawable_series(samples["gpu_percent"]), *look)
+        yield Trace(ROWS[3], name, drawable_series(samples["memory_bytes"] / GIB), *look)
+        yield Trace(ROWS[4], name, drawable_series(samples["power_w"]), *look)
 
 
 def _requests(launch: Launch, metrics: Metrics) -> Iterator[Trace]:
     for load in launch.loads:
-        yield Trace(ROWS[5], "in flight (client)", fit(load.in_flight, gaps=False), GREY, DASHES[2], steps=True)
-    yield Trace(ROWS[5], "running (server)", fit(_gauge(launch, metrics.running)), COLOURS[2])
-    yield Trace(ROWS[5], "waiting (server)", fit(_gauge(launch, metrics.waiting)), COLOURS[1], DASHES[1])
+        yield Trace(
+            ROWS[5], "in flight (client)", drawable_series(load.in_flight, gaps=False), GREY, DASHES[2], steps=True
+        )
+    yield Trace(ROWS[5], "running (server)", drawable_series(_gauge(launch, metrics.running)), COLOURS[2])
+    yield Trace(ROWS[5], "waiting (server)", drawable_series(_gauge(launch, metrics.waiting)), COLOURS[1], DASHES[1])
 
 
 def _device(launch: Launch, device: str) -> pd.DataFrame:
@@ -77,7 +79,7 @@ def _gauge(launch: Launch, name: str | None) -> "pd.Series[float]":
     return rows.groupby("t_s")["value"].sum().astype("float64")
 
 
-def fit(values: "pd.Series[float]", gaps: bool = True) -> "pd.Series[float]":
+def drawable_series(values: "pd.Series[float]", gaps: bool = True) -> "pd.Series[float]":
     """At most about `_MAX_SAMPLES` values, lowest and highest of each stretch kept, and NaN where sampling paused."""
     values = values.astype("float64")
     if len(values) > _MAX_SAMPLES:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.published import known_name
+from servegrid.report.published import config_name
 from servegrid.report.settings import Settings
 from servegrid.results.axes import label
 
@@ -15,7 +15,7 @@ _RANGE = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-def chosen(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Settings) -> "pd.Series[bool]":
+def matching_rows(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Settings) -> "pd.Series[bool]":
     """Mask of the rows that have, on every axis of `selector`, one of its values. An axis that rows lack chooses none."""
     mask = pd.Series(True, rows.index)
     for axis, wanted in selector.items():
@@ -37,7 +37,7 @@ def _names(axis: str, found: Any) -> set[str]:
 
 def _named(axis: str, value: Any, settings: Settings) -> str:
     names = {"engine": settings.engine_words, "gpu": settings.device_words}
-    return known_name(str(value), names[axis]) if axis in names else label(value)
+    return config_name(str(value), names[axis]) if axis in names else label(value)
 
 
 def _fits(found: str, wanted: str) -> bool:
