@@ -1,4 +1,4 @@
-"""Hold the claims of the config against the rows, measured and published, and write the verdicts."""
+"""Judge the claims of the config by the rows, measured and published, and write the rulings."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
-    """Rule on every claim by the rows of every source, and write all forms, each file whole or not at all."""
+    """Judge every claim by the rows of every source and write the rulings in all formats, each file whole or not at all."""
     from servegrid.config import load_config
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.claim_rulings import as_data, as_table

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from servegrid.report.settings import Settings
 
-MANY = 100
-"""Points from which the figures are drawn side by side, each by a process of its own."""
+PARALLEL_FROM_POINTS = 100
+"""Number of points from which the figures are drawn in parallel, one process each."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,16 +61,18 @@ def write_figures(
     points = with_published_labels(rows)
     names = only or list(FIGURES)
     workers = min(len(os.sched_getaffinity(0)), len(names))
-    if len(points) < MANY or workers < 2:
+    if len(points) < PARALLEL_FROM_POINTS or workers < 2:
         for name in names:
-            draw(name, points, settings, out)
+            draw_figure(name, points, settings, out)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for drawn in [pool.submit(draw, name, points, settings, out) for name in reversed(names)]:  # the slowest first
-            drawn.result()
+        for task in [
+            pool.submit(draw_figure, name, points, settings, out) for name in reversed(names)
+        ]:  # the slowest first
+            task.result()
 
 
-def draw(name: str, points: "pd.DataFrame", settings: "Settings", out: Path) -> None:
+def draw_figure(name: str, points: "pd.DataFrame", settings: "Settings", out: Path) -> None:
     """Draw one figure and write it in every format of the settings."""
     from servegrid.report.drawing.style import render
     from servegrid.report.figures import FIGURES

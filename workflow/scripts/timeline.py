@@ -1,4 +1,4 @@
-"""Draw the timeline of one or more sessions: telemetry, with start-up, loads and stop marked."""
+"""Draw the timeline of one or more sessions: telemetry with start-up, loads and stop marked."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_timelines(sessions: Iterable[Path], config: Path, out: Path) -> None:
-    """Draw and write the timelines, each file whole or not at all; a session without a readable record is passed over."""
+    """Draw and write the timelines, each file whole or not at all; a session without a readable record is skipped."""
     from servegrid.report.drawing.style import render
     from servegrid.report.settings import Settings
     from servegrid.report.timeline.recording import read_recording

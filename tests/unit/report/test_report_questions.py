@@ -35,7 +35,7 @@ def levels_of(thread_speeds: dict[int, float], noise: float = 0.005) -> Evidence
 
 def test_the_article_s_knee() -> None:
     (knee,) = list(knees(evidence_of(*EMPTY, ARTICLE)))
-    assert (knee.best, knee.knee, knee.low, knee.at_end) == (128, 64, None, False)
+    assert (knee.best, knee.knee, knee.low, knee.best_is_highest_level) == (128, 64, None, False)
     assert knee.shares[64].value == pytest.approx(554 / 561)
 
 
@@ -52,7 +52,7 @@ def test_doubt_widens_the_knee() -> None:
 
 def test_a_best_level_at_the_end_says_that_more_may_come() -> None:
     (knee,) = list(knees(levels_of({1: 100, 2: 200, 4: 400})))
-    assert knee.at_end
+    assert knee.best_is_highest_level
     assert "more may come beyond" in as_markdown(answer_questions(levels_of({1: 100, 2: 200}), DEVICES, {}))
 
 
@@ -72,7 +72,7 @@ def test_a_level_that_is_no_evidence_is_named_beside_the_knee(
     points, sessions = planted({"threads": [1, 2, 4]}, lambda place: 10.0 / place["threads"], 0.005, 4)
     evidence = evidence_of(points.assign(**change), sessions, Settings())
     (knee,) = list(knees(evidence))
-    assert knee.at_end == at_end and words in as_markdown(answer_questions(evidence, DEVICES, {}))
+    assert knee.best_is_highest_level == at_end and words in as_markdown(answer_questions(evidence, DEVICES, {}))
     [answer] = as_data(answer_questions(evidence, DEVICES, {}))[0]["answers"]
     assert list(answer["left_out"].values()) == list(knee.left_out.values()) != []
 

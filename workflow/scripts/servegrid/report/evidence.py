@@ -120,11 +120,11 @@ class Evidence:
             self._rounds[metric] = by_point(self.sessions, metric)
         return self._rounds[metric]
 
-    def same(self, row: int, other: int) -> bool:
+    def same_measurement(self, row: int, other: int) -> bool:
         """Whether two rows are one measurement under two names: `2` and `ngram:2`, or other threads where arrivals are planned."""
         return self.ids[row] == self.ids[other] != ("", "")
 
-    def words(self, row: int, axes: list[str]) -> str:
+    def place_label(self, row: int, axes: list[str]) -> str:
         """The row's place on `axes`: `gpu a6000, threads 128`."""
         return ", ".join(f"{axis} {label(self.rows[axis].iloc[row])}" for axis in axes)
 

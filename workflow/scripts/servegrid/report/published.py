@@ -112,7 +112,7 @@ def _memory(text: str, where: str) -> tuple[float, float]:
 
 def _renamed(published: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Engines and devices under the config's names where it has them: `A6000` is the device `a6000`, or `RTX A6000`."""
-    named = {"engine": settings.engine_words, "gpu": settings.device_words}
+    named = {"engine": settings.engine_aliases, "gpu": settings.device_aliases}
     return published.assign(
         **{axis: [config_name(name, known) for name in published[axis]] for axis, known in named.items()}
     )

@@ -36,7 +36,7 @@ def _names(axis: str, found: Any) -> set[str]:
 
 
 def _named(axis: str, value: Any, settings: Settings) -> str:
-    names = {"engine": settings.engine_words, "gpu": settings.device_words}
+    names = {"engine": settings.engine_aliases, "gpu": settings.device_aliases}
     return config_name(str(value), names[axis]) if axis in names else label(value)
 
 

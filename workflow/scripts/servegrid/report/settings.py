@@ -72,12 +72,12 @@ class Settings:
         return AXES + self.axes
 
     @property
-    def engine_words(self) -> dict[str, str]:
+    def engine_aliases(self) -> dict[str, str]:
         """The words an engine of the config goes by: its name and what is behind it."""
         return {name: f"{name} {kind}" for name, kind in self.engines.items()}
 
     @property
-    def device_words(self) -> dict[str, str]:
+    def device_aliases(self) -> dict[str, str]:
         """The words a device of the config goes by: its name and the driver's."""
         return {name: f"{name} {driver}" for name, driver in self.devices.items()}
 

@@ -37,7 +37,7 @@ class Measure:
     """
 
     value: str
-    words: str
+    axis_label: str
     low: str | None = None
     high: str | None = None
     zero: bool = False

@@ -30,7 +30,7 @@ def draw_panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: floa
     axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     measures = Measure("speedup_median", "", "speedup_min", "speedup_max")
     ratio_axis(axes, *value_range(dots, measures))
-    axes.set_ylabel(SPEEDUP.words)
+    axes.set_ylabel(SPEEDUP.axis_label)
     placed = dots.assign(x=dots["agreement_median"] + moved * width)
     for _, dot in placed.iterrows():
         _draw(axes, dot, dot_look(looks[str(dot["engine"])]))

@@ -113,11 +113,11 @@ class _Drawing:
         upper.set_title(textwrap.fill(panel.title, self.sheet.panel_characters), loc="left")
         self._curves(upper, panel, SPEEDUP)
         ratio_axis(upper, *value_range(self.shown, SPEEDUP))
-        upper.set_ylabel(SPEEDUP.words if left else "")
+        upper.set_ylabel(SPEEDUP.axis_label if left else "")
         for axes in strip:
             self._acceptance(axes, panel)
             axes.set_ylim(0, 1.05)
-            axes.set_ylabel(ACCEPTANCE.words if left else "")
+            axes.set_ylabel(ACCEPTANCE.axis_label if left else "")
         for axes in (upper, *strip):
             self._x_axis(axes)
             axes.tick_params(

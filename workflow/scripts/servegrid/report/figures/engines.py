@@ -144,7 +144,7 @@ def _value_axis(axes: Axes, known: pd.DataFrame, measure: Measure, characters: i
     value_axis(axes, *value_range(known, measure), "x", characters)
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel(measure.words)
+    axes.set_xlabel(measure.axis_label)
 
 
 def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look) -> None:

@@ -59,5 +59,5 @@ def _fill(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
         threads_axis(axes, threads, sheet.panel_characters)
         value_axis(axes, *value_range(shown, TIME))
         axes.tick_params(labelleft=sheet.is_left(number), labelbottom=sheet.is_lowest(number))
-        axes.set_ylabel(TIME.words if sheet.is_left(number) else "")
+        axes.set_ylabel(TIME.axis_label if sheet.is_left(number) else "")
         axes.set_xlabel(THREADS if sheet.is_lowest(number) else "")

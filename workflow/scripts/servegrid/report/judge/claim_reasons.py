@@ -76,6 +76,6 @@ def _zeros(ruling: "Ruling", evidence: Evidence) -> str:
     rows = dict.fromkeys(row for one in ruling.comparisons for row in (one.better, one.than))
     known = {row: list(evidence.by_round(row, metric).values()) for row in rows}
     found = [(row, values.count(0), len(values)) for row, values in known.items() if 0 in values]
-    words = [f"; {evidence.words(row, axes)}: 0 in {zeros} of {number} sessions" for row, zeros, number in found]
+    words = [f"; {evidence.place_label(row, axes)}: 0 in {zeros} of {number} sessions" for row, zeros, number in found]
     more = f"; and {len(words) - _NAMED} more rows" if len(words) > _NAMED else ""
     return "".join(words[:_NAMED]) + more

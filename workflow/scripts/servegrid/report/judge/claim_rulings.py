@@ -51,7 +51,7 @@ def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
     one = ruling.deciding
     if one is None:
         return [*head, *[Cell("")] * 8, count, Cell(ruling.because)]
-    first, second = (evidence.words(row, selector_axes(ruling.claim)) for row in (one.better, one.than))
+    first, second = (evidence.place_label(row, selector_axes(ruling.claim)) for row in (one.better, one.than))
     times = ruling.claim.than_times
     places = [Cell(first), Cell(second if times == 1 else f"{format_short(times)} times {second}")]
     values = [_cell(evidence.estimate(row, ruling.claim.metric).value) for row in (one.better, one.than)]

@@ -74,7 +74,9 @@ def _pairs(claim: Claim, better: pd.DataFrame, than: pd.DataFrame, evidence: Evi
     for row, key in _keyed(than, axes):
         others.setdefault(key, []).append(row)
     for row, key in _keyed(better, axes):
-        yield from ((row, other) for other in others.get(key, []) if other != row and not evidence.same(row, other))
+        yield from (
+            (row, other) for other in others.get(key, []) if other != row and not evidence.same_measurement(row, other)
+        )
 
 
 def _keyed(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:

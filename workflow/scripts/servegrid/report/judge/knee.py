@@ -46,7 +46,7 @@ class Knee:
     low: float | None
     high: float | None
     left_out: dict[float, str]
-    at_end: bool
+    best_is_highest_level: bool
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _threads(evidence: Evidence) -> Answer:
     data = [
         {
             "source": one.source, "place": one.place, "metric": one.metric, "best": one.best, "knee": one.knee,
-            "low": one.low, "high": one.high, "doubt": knee.missing_interval_reason(one), "best_is_the_highest_level": one.at_end,
+            "low": one.low, "high": one.high, "doubt": knee.missing_interval_reason(one), "best_is_the_highest_level": one.best_is_highest_level,
             "left_out": {f"{threads:g}": why for threads, why in one.left_out.items()},
             "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in one.shares.items()},
         }
@@ -86,7 +86,7 @@ def _knee_words(one: Knee) -> str:
         else knee.missing_interval_reason(one)
     )
     words = f"knee at {one.knee:g} thread{'s' if one.knee != 1 else ''} ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
-    end = ", the highest level measured: more may come beyond" if one.at_end else ""
+    end = ", the highest level measured: more may come beyond" if one.best_is_highest_level else ""
     return f"{words}; the most is at {one.best:g}{end}{_no_evidence(one)}"
 
 

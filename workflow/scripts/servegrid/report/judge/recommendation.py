@@ -56,7 +56,7 @@ class Recommendation:
     objective: str
     metric: str
     row: int | None = None
-    figure: Estimate | None = None
+    estimate: Estimate | None = None
     rivals: tuple[Rival, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     ahead: Mapping[int, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Form]) -
         "metric": chosen.metric,
         "unit": UNITS[chosen.metric],
         "setting": None if chosen.row is None else _axes(chosen.row, evidence),
-        "figure": None if chosen.figure is None else estimate_data(chosen.figure),
+        "figure": None if chosen.estimate is None else estimate_data(chosen.estimate),
         "second": None if chosen.second is None else _rival(chosen.second, evidence),
         "no_difference_shown": [_rival(rival, evidence) for rival in chosen.undecided],
         "considered": len(chosen.rivals) + (chosen.row is not None),
@@ -57,14 +57,14 @@ def summary_lines(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
     """What to deploy and how fast it is; over what, and how surely."""
     slo = "".join(f", {name} at most {format_number(limit)}" for name, limit in evidence.settings.slo.items())
     goal = chosen.objective.replace("_", " ") + slo
-    if chosen.row is None or chosen.figure is None:
+    if chosen.row is None or chosen.estimate is None:
         yield f"nothing to recommend for {goal}: {format_reasons(chosen.left_out) or 'no point was measured'}"
         return
     place = ", ".join(f"{axis} {value}" for axis, value in _axes(chosen.row, evidence).items())
     yield f"recommended for {goal}: {place}"
-    yield f"{estimate_text(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
+    yield f"{estimate_text(chosen.estimate, UNITS[chosen.metric])}; {chosen.estimate.how}"
     yield _over(chosen, evidence)
-    yield from (kept.words() for kept in slo_results(chosen, evidence))
+    yield from (kept.text() for kept in slo_results(chosen, evidence))
     for row, reason in list(chosen.ahead.items())[:_SHOWN]:
         yield f"left out, though measured better: {_differs(row, chosen, evidence)} ({reason})"
 
@@ -79,7 +79,7 @@ class SloResult:
     sessions_within: int
     sessions: int
 
-    def words(self) -> str:
+    def text(self) -> str:
         """`limit kept: ttft_ms_p99 180 of at most 220, in 2 of 3 sessions`."""
         told = (
             f", in {self.sessions_within} of {self.sessions} sessions"

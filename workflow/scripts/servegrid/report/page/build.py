@@ -85,7 +85,7 @@ def _template() -> Any:
 def _data(
     rows: pd.DataFrame, settings: Settings, table: Table, drawn: list[Plot], folders: Mapping[str, Path]
 ) -> dict[str, Any]:
-    shown = in_screen_order(table.shown())
+    shown = in_screen_order(table.without_csv_only())
     apart = varying(rows, settings.all_axes)
     return {
         "columns": [_column(column, apart) for column in shown.columns],
@@ -101,7 +101,7 @@ def _data(
 
 def _column(column: Column, apart: Sequence[str]) -> dict[str, Any]:
     """One column of the table; an axis on which all points are the same is out of sight at first."""
-    looks = {"number": column.right, "long": any(len(cell.text) > _LONG for cell in column.cells)}
+    looks = {"number": column.aligned_right, "long": any(len(cell.text) > _LONG for cell in column.cells)}
     looks |= {
         "broad": len(column.header) > _LONG_HEADER,
         "key": column.header == "No",
@@ -109,7 +109,7 @@ def _column(column: Column, apart: Sequence[str]) -> dict[str, Any]:
     }
     visible = column.header in ("No", *FIRST, *apart)
     classes = " ".join(look for look, has in looks.items() if has)
-    return {"title": column.header, "number": column.right, "visible": visible, "classes": classes}
+    return {"title": column.header, "number": column.aligned_right, "visible": visible, "classes": classes}
 
 
 def _facets(table: Table, rows: pd.DataFrame) -> list[int]:

@@ -47,7 +47,7 @@ def _over_threads(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
         line |= {"mode": "lines+markers", "line": {"color": one.colour, "dash": one.dash}}
         traces.append(line | {"error_y": error_bars(ordered, TIME.value, one.colour)})
     note = "Click a name to hide its curve, twice to see it alone." + marks_note(rows, traces) + told
-    found = axes_layout(THREADS, TIME.words)
+    found = axes_layout(THREADS, TIME.axis_label)
     ticks = thin_levels(sorted(rows["threads"].unique().tolist()), _MOST_TICKS)
     found["xaxis"] |= {"type": "log", "tickvals": ticks}
     set_scale(found["yaxis"], rows[["time_s", "time_s_low", "time_s_high"]])

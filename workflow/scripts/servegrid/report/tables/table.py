@@ -30,7 +30,7 @@ class Column:
     csv_only: bool = False
 
     @property
-    def right(self) -> bool:
+    def aligned_right(self) -> bool:
         """Whether readers find it aligned right: numbers, and texts that stand for one."""
         return self.numeric or any(cell.value is not None for cell in self.cells)
 
@@ -49,7 +49,7 @@ class Table:
         """The cells row by row."""
         return list(zip(*(column.cells for column in self.columns), strict=True))
 
-    def shown(self) -> "Table":
+    def without_csv_only(self) -> "Table":
         """The table without the columns that are for CSV only."""
         return replace(self, columns=tuple(column for column in self.columns if not column.csv_only))
 

@@ -32,10 +32,10 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """A GitHub-flavoured Markdown table under its caption, numbers aligned right, notes below."""
-    table = table.shown()
+    table = table.without_csv_only()
     lines = [f"**{_markdown(table.caption)}**", ""]
     lines.append(_markdown_row(_markdown(column.header) for column in table.columns))
-    lines.append(_markdown_row("---:" if column.right else "---" for column in table.columns))
+    lines.append(_markdown_row("---:" if column.aligned_right else "---" for column in table.columns))
     lines += [_markdown_row(_markdown(clip(cell.text, _REASON_LIMIT)) for cell in row) for row in table.rows]
     lines += [part for note in table.notes for part in ("", _markdown(note))]
     return "\n".join(lines) + "\n"
@@ -55,7 +55,7 @@ def to_html(table: Table) -> str:
     )
     environment.filters["clip"] = lambda text: clip(text, _REASON_LIMIT)
     environment.filters["precise"] = _precise
-    shown, reasons = without_reasons(in_screen_order(table.shown()))
+    shown, reasons = without_reasons(in_screen_order(table.without_csv_only()))
     return environment.get_template("table.html.j2").render(
         table=shown, reasons=reasons, named=has_point_rows(table), script=script, script_hash=_csp_hash(script)
     )
