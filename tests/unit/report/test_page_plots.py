@@ -9,8 +9,8 @@ import pytest
 from data.report.synthetic import Row, default_sweep, sweep
 from helpers.plots import titles
 from servegrid.report.drawing.style import engine_looks
-from servegrid.report.page.plots import RANGED, plots
-from servegrid.report.page.series import MOST_SERIES
+from servegrid.report.page.plots import COLUMNS_WITH_RANGE, plots
+from servegrid.report.page.series import MAX_SERIES
 from servegrid.report.published import with_published, with_published_labels
 from servegrid.report.settings import Settings
 from servegrid.results.points import prepare
@@ -21,7 +21,9 @@ SETTINGS = Settings("A sweep")
 
 
 def drawn(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
-    rows = with_ranges(prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, RANGED)
+    rows = with_ranges(
+        prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, COLUMNS_WITH_RANGE
+    )
     return {plot["id"]: plot for plot in plots(rows, SETTINGS)}
 
 
@@ -188,9 +190,9 @@ def test_few_series_have_a_mark_each_many_their_settings() -> None:
 def test_of_too_many_curves_each_engine_keeps_its_fastest() -> None:
     plot = drawn(sweep(quantization=["none", *"abcdefghijklmnopqrstu"]))["threads"]
     engines = [trace["name"].split(",")[0] for trace in plot["data"]]
-    assert len(engines) == MOST_SERIES and engines.count("llamacpp") == engines.count("ctranslate2")
+    assert len(engines) == MAX_SERIES and engines.count("llamacpp") == engines.count("ctranslate2")
     assert "llamacpp, u" in [trace["name"] for trace in plot["data"]]
-    assert f"Shown: the {MOST_SERIES} of 44 series" in plot["note"]
+    assert f"Shown: the {MAX_SERIES} of 44 series" in plot["note"]
 
 
 def test_of_many_curves_none_looks_like_another() -> None:
@@ -208,7 +210,7 @@ def test_of_many_curves_none_looks_like_another() -> None:
         if plot["id"] == "threads"
     )
     found = [looks(trace) for trace in plot["data"]]
-    assert len(found) == MOST_SERIES and len(set(found)) == MOST_SERIES, "looks are given after the choice"
+    assert len(found) == MAX_SERIES and len(set(found)) == MAX_SERIES, "looks are given after the choice"
 
 
 def test_names_say_what_each_value_is_and_leave_out_what_is_off() -> None:

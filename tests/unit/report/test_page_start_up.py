@@ -11,7 +11,7 @@ import pytest
 from data.report.session import START_S, write_session
 from data.report.synthetic import sweep
 from helpers.plots import titles
-from servegrid.report.page.start_up import MOST_SERVERS, start_up_plots
+from servegrid.report.page.start_up import MAX_SERVERS, start_up_plots
 from servegrid.report.settings import Settings
 from servegrid.results.points import prepare
 
@@ -73,10 +73,10 @@ def test_servers_of_one_name_have_bars_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_only_the_slowest_servers_are_shown(tmp_path: Path) -> None:
-    rows = started(tmp_path, {f"e{n}": [1 + n / 100] for n in range(MOST_SERVERS + 2)})
+    rows = started(tmp_path, {f"e{n}": [1 + n / 100] for n in range(MAX_SERVERS + 2)})
     (plot,) = start_up_plots(rows, tmp_path, SETTINGS)
-    assert len(plot["data"][0]["y"]) == MOST_SERVERS and not any("e0" in name.split() for name in plot["data"][0]["y"])
-    assert f"Shown: the {MOST_SERVERS} slowest of {MOST_SERVERS + 2} servers." in plot["note"]
+    assert len(plot["data"][0]["y"]) == MAX_SERVERS and not any("e0" in name.split() for name in plot["data"][0]["y"])
+    assert f"Shown: the {MAX_SERVERS} slowest of {MAX_SERVERS + 2} servers." in plot["note"]
 
 
 def test_servers_without_a_readable_record_are_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows chosen by their place on the axes: values, lists of values, and ranges such as `> 256`."""
+"""Selection of rows by their values on the axes: values, lists of values, and ranges such as `> 256`."""
 
 import operator
 import re
@@ -16,35 +16,45 @@ _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operato
 
 
 def matching_rows(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Settings) -> "pd.Series[bool]":
-    """Mask of the rows that have, on every axis of `selector`, one of its values. An axis that rows lack chooses none."""
+    """Mask of the rows that have, on every axis of `selector`, one of its values. An axis that the rows lack matches none."""
     mask = pd.Series(True, rows.index)
-    for axis, wanted in selector.items():
+    for axis, selected in selector.items():
         if axis not in rows:
             return pd.Series(False, rows.index)
-        values = [_named(axis, value, settings) for value in (wanted if isinstance(wanted, list) else [wanted])]
-        levels = [
-            found for found in rows[axis].unique() if any(_fits(n, v) for n in _names(axis, found) for v in values)
+        selected_levels = [
+            _selected_level(axis, value, settings) for value in (selected if isinstance(selected, list) else [selected])
         ]
-        mask &= rows[axis].isin(levels)
+        matching_levels = [
+            level
+            for level in rows[axis].unique()
+            if any(
+                _matches(alias, selected_level)
+                for alias in _level_aliases(axis, level)
+                for selected_level in selected_levels
+            )
+        ]
+        mask &= rows[axis].isin(matching_levels)
     return mask
 
 
-def _names(axis: str, found: Any) -> set[str]:
-    """What a level goes by: the speculation `ngram:2` also by its length."""
-    name = label(found)
+def _level_aliases(axis: str, level: Any) -> set[str]:
+    """Names of a level: the speculation `ngram:2` also by its length."""
+    name = label(level)
     return {name, name.rpartition(":")[2]} if axis == "speculation" else {name}
 
 
-def _named(axis: str, value: Any, settings: Settings) -> str:
-    names = {"engine": settings.engine_aliases, "gpu": settings.device_aliases}
-    return config_name(str(value), names[axis]) if axis in names else label(value)
+def _selected_level(axis: str, value: Any, settings: Settings) -> str:
+    """A level of the selector as the rows spell it: engines and devices by the config's names."""
+    aliases_by_axis = {"engine": settings.engine_aliases, "gpu": settings.device_aliases}
+    return config_name(str(value), aliases_by_axis[axis]) if axis in aliases_by_axis else label(value)
 
 
-def _fits(found: str, wanted: str) -> bool:
-    limit = _RANGE.fullmatch(wanted)
+def _matches(level: str, selected: str) -> bool:
+    """Whether the level is the selected one, or within the selected range."""
+    limit = _RANGE.fullmatch(selected)
     if limit is None:
-        return found == wanted
+        return level == selected
     try:
-        return bool(_COMPARE[limit[1]](float(found), float(limit[2])))
+        return bool(_COMPARE[limit[1]](float(level), float(limit[2])))
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""Quantization: what fewer bits per weight gain or cost at each load."""
+"""Speed-up by quantization: what fewer bits per weight gain or cost at each load."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,5 +11,5 @@ _EFFECT = FeatureEffect("quantization", TITLE, ("engine", "gpu"), held="speculat
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """Panels by engine, GPU and further axes; speculation held at the baseline's."""
+    """Figure with panels by engine, GPU and further axes; speculation held at the baseline's."""
     return draw_effect(points, settings, _EFFECT)

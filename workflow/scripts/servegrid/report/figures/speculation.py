@@ -1,4 +1,4 @@
-"""The speculation test: what speculative decoding gains or costs at each load, and how much of it is accepted."""
+"""Speed-up by speculation: what speculative decoding gains or costs at each load, and how much of it is accepted."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,5 +11,5 @@ _EFFECT = FeatureEffect("speculation", TITLE, ("engine", "gpu", "quantization"),
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """Panels by engine, GPU, quantization and further axes."""
+    """Figure with panels by engine, GPU, quantization and further axes."""
     return draw_effect(points, settings, _EFFECT)
