@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
-    """Judge every claim by the rows of every source and write the rulings in all formats, each file whole or not at all."""
+    """Judge every claim by the rows of every source and write the rulings, each file whole or not at all."""
     from servegrid.config import load_config
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.claim_rulings import as_data, as_table

@@ -1,4 +1,4 @@
-"""Write the tables of the config's points, of their sessions and of their latencies' distributions, from raw records."""
+"""Write the tables of the points, of their sessions and of their latency distributions, from raw records."""
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Compare the result folders of two runs, before and after a change: which differences exceed the noise.
 
-Exit status, for use as a gate: 0 nothing is worse, 1 something is worse or no longer known, 2 no metric can be compared.
+Exit status, for use as a gate: 0 nothing is worse, 1 something is worse or no longer known, 2 no metric can
+be compared.
 """
 
 import argparse
@@ -88,7 +89,7 @@ def _share(text: str) -> float:
 
 
 def _print_changes(all_changes: Sequence[Change]) -> None:
-    """Print what changed or was not compared, worst first; unchanged metrics as a count, except those that differ without an interval."""
+    """Print what changed or was not compared, worst first, and counts of all verdicts."""
     order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new", NO_DIFFERENCE)
     printed = (
         c
@@ -121,7 +122,7 @@ def _size_limit(share: float) -> str:
 
 
 def _print_detectable_sizes(all_changes: Sequence[Change]) -> None:
-    """Print how large a change would have to be to show where none was shown; tails, being noisier, apart from the rest."""
+    """Print how large a change would have to be to show where none was shown, separately for the noisier tails."""
     undecided = [change for change in all_changes if change.judged and change.verdict == NO_DIFFERENCE]
     tails = [change for change in undecided if change.metric.endswith(TAIL_SUFFIX)]
     rest = [change for change in undecided if not change.metric.endswith(TAIL_SUFFIX)]

@@ -1,8 +1,8 @@
 """Comparison of two result folders: which differences between two runs of the same points exceed the noise.
 
-Points are the same if they agree on all axes that both runs have; versions, hosts and prices may differ, as they are what is
-compared. The load may not differ: where it does, where the client set the pace, or where texts are garbage, a change says so
-in place of a comparison.
+Points are the same if they agree on all axes that both runs have; versions, hosts and prices may differ, as they are
+what is compared. The load may not differ: where it does, where the client set the pace, or where texts are garbage, a
+change says so in place of a comparison.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,15 @@ def default_metrics(before: Run, after: Run) -> tuple[str, ...]:
 
 
 def changes(before: Run, after: Run, metrics: Sequence[str] | None = None, worse_by: float = 0.0) -> list[Change]:
-    """Changes of status, load, texts, pace and metrics at the points of either run; metrics that may not differ included.
+    """Changes of status, load, texts, pace and metrics at the points of either run, and metrics that may not differ.
 
     All intervals hold together (see metric_changes.py).
 
-        `metrics`: any of results.columns.BETTER; None for the `default_metrics`. `worse_by`: the share by which a metric must be worse, beyond the noise, to count: 0.02 for 2 %.
+    `metrics`: any of results.columns.BETTER; None for the `default_metrics`. `worse_by`: the share by which a metric
+    must be worse, beyond the noise, to count: 0.02 for 2 %.
 
-        Raises:
-            NotComparable: when the runs have no point in common, or count a goodput under different limits.
+    Raises:
+        NotComparable: when the runs have no point in common, or count a goodput under different limits.
     """
     metrics = default_metrics(before, after) if metrics is None else metrics
     if GOODPUT in metrics and before.slo != after.slo:

@@ -25,11 +25,11 @@ class Change:
 
     Attributes:
         axes: axis -> value of the point, or of the server for a metric of the launch; empty for several together.
-        metric: column of results/sessions; or of results/points (`status`, `warnings`, `client_bound`, `load_id`) for a fact;
-            or `texts`.
-        before, after: mean over sessions, None for several points; of a fact its values; of an untrusted metric the warnings.
-        ratio: after / before, with its interval where there is one; over several points their geometric mean. None for a
-            fact, and where a session's value is zero.
+        metric: column of results/sessions; for a fact `texts`, or a column of results/points (`status`, `warnings`,
+            `client_bound`, `load_id`).
+        before, after: mean over sessions, None for several points; a fact's values; the warnings of an untrusted metric.
+        ratio: after / before, with its interval where there is one; over several points their geometric mean. None for
+            a fact, and where a session's value is zero.
         points: number of points, or servers, that the ratio is taken over.
     """
 

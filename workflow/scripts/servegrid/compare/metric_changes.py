@@ -1,8 +1,9 @@
 """Metrics of two runs compared: at each point alone, and over all points together.
 
-All intervals hold together (Bonferroni). Each metric gets an equal part of the error probability, so that one with few comparisons,
-such as a server's start, does not pay for those with many. Where points are also compared together, this one comparison gets half of
-its metric's part, so that it detects small changes, and those of single points share the other half.
+All intervals hold together (Bonferroni). Each metric gets an equal part of the error probability, so that one with few
+comparisons, such as a server's start, does not pay for those with many. Where points are also compared together, this
+one comparison gets half of its metric's part, so that it detects small changes, and those of single points share the
+other half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,9 @@ from servegrid.stats.noise import Noise
 
 
 def metric_changes(pairs: Sequence[PointPair], metrics: Sequence[str], worse_by: float) -> list[Change]:
-    """Changes of every metric at every point that both runs know, each metric's mean over the points first if enough are repeated;
-    then those that a warning speaks against, or that one run alone knows.
+    """Changes of every metric that both runs know, then of those that a warning speaks against, or that one run knows.
+
+    Where enough points are repeated, the mean over them comes before the single points.
     """
     values_by_metric = {metric: metric_values(pairs, metric) for metric in metrics}
     compared_values = {
@@ -88,8 +90,9 @@ def _point_change(metric: str, point: SessionValues, level: float, noise: Noise,
 
 
 def _verdict_with_zeros(metric: str, point: SessionValues) -> Verdict:
-    """Verdict where some session is zero, so that there is no ratio and no interval: a direction shows only where every session of
-    one run is zero and none of the other.
+    """Verdict where some session is zero, so that there is no ratio.
+
+    A direction shows only where every session of one run is zero and none of the other.
     """
     if not point.repeated:
         return "no doubt known"

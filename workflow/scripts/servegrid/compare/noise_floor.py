@@ -1,8 +1,8 @@
 """Least variance between the sessions of one point, estimated from the sessions of all points.
 
-A stall that hits one session and not another changes its distribution, and its p99, which rests on a few requests, by a multiple.
-Two or three sessions that all happen to have a stall, or all to have none, vary little, so their own variance gives an interval that
-is too narrow.
+A stall that hits one session and not another changes its distribution, and its p99, which rests on a few requests, by a
+multiple. Two or three sessions that all happen to have a stall, or all to have none, vary little, so their own variance
+gives an interval that is too narrow.
 """
 
 import math
@@ -16,7 +16,7 @@ from servegrid.stats.noise import NONE, Noise
 
 
 def pooled_noise(points: Sequence[SessionValues]) -> Noise:
-    """Mean variance of the logarithms over all sessions of these points, each with two or more in both runs, all above zero."""
+    """Mean variance of the logarithms of session values over points with two or more in both runs, all above zero."""
     log_values = [
         [math.log(value) for value in run.values()] for point in points for run in (point.before, point.after)
     ]
@@ -26,7 +26,7 @@ def pooled_noise(points: Sequence[SessionValues]) -> Noise:
 
 
 def widen_to_noise(estimate: Estimate, point: SessionValues, noise: Noise, level: float) -> Estimate:
-    """Ratio of a point with fewer than PAIRED_FROM sessions, its interval no narrower than the noise of all points makes it."""
+    """Ratio of a point with fewer than PAIRED_FROM sessions, its interval at least as wide as the noise of all points."""
     sessions = len(point.before), len(point.after)
     if estimate.low is None or not noise.freedom or min(sessions) >= PAIRED_FROM:
         return estimate

@@ -1,8 +1,8 @@
-"""Ratio after / before over all points together: shows a small change at every point that no point alone has the sessions to show.
+"""Ratio after / before over all points together, which shows changes too small to show at any single point.
 
-The loads of one server share its sessions: an effect of one launch is in all of them. So points are not independent, and an
-interval over points would be far too narrow. The variance is taken over sessions instead, each a cluster of what its points have
-in common (a variance by clusters: Liang and Zeger 1986, Biometrika 73).
+The loads of one server share its sessions: an effect of one launch is in all of them. So points are not independent,
+and an interval over points would be far too narrow. The variance is taken over sessions instead, each a cluster of what
+its points have in common (a variance by clusters: Liang and Zeger 1986, Biometrika 73).
 """
 
 import math
@@ -18,10 +18,10 @@ MIN_POINTS = 3
 
 
 def mean_ratio(points: Sequence[SessionValues], level: float) -> Estimate:
-    """Geometric mean of after / before over these points, each with two or more sessions in both runs, all values above zero.
+    """Geometric mean of after / before over points with two or more sessions in both runs, all values above zero.
 
-    The t-interval is over the sessions of all servers, whose logarithms are taken to vary alike. It holds for the mean over
-    these points: one alone may differ.
+    The t-interval is over the sessions of all servers, whose logarithms are taken to vary alike. It holds for the mean
+    over these points: one alone may differ.
     """
     deviations = [*_deviations(points, "before"), *_deviations(points, "after")]
     freedom = sum(len(sessions) - 1 for sessions in deviations)

@@ -21,7 +21,7 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One result folder: its points, its sessions, the names of its axes, its path, and the limits of its `report.slo`."""
+    """One result folder: its points, its sessions, its axes, its path, and the limits of its `report.slo`."""
 
     points: pd.DataFrame
     sessions: pd.DataFrame
@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class PointInRun:
-    """One point in one run: its row, and its sessions in which every request was answered (what broke off is short, not fast).
+    """One point in one run: its row, and its whole sessions (what broke off is short, not fast).
 
     `folder` holds the results; None where there are only tables.
     """

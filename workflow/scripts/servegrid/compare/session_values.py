@@ -15,7 +15,7 @@ LAUNCH_METRICS = ("startup_s",)
 
 @dataclass(frozen=True)
 class SessionValues:
-    """One metric of one point or server in both runs: its session values (zero or above) by round; empty where a run knows none.
+    """Session values (zero or above) of one metric in both runs, by round, at one point or server; empty where unknown.
 
     `warnings`: per run, the warning that makes the metric untrustworthy; None where there is none.
     """
@@ -47,7 +47,7 @@ class SessionValues:
 
 
 def metric_values(pairs: Sequence[PointPair], metric: str) -> list[SessionValues]:
-    """Values of the metric at points with a whole session in both runs; for a metric of the launch, at their servers."""
+    """Values of the metric where both runs have a whole session: at points, or at servers for a metric of the launch."""
     points = [_point_values(pair, metric) for pair in pairs if _has_sessions(pair.before) and _has_sessions(pair.after)]
     if metric not in LAUNCH_METRICS:
         return points

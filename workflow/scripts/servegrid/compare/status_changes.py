@@ -24,8 +24,10 @@ def status_changes(pair: PointPair) -> list[Change]:
 
 
 def comparable(point_changes: Sequence[Change]) -> bool:
-    """Whether the metrics of a point with these changes can be compared: the same load in both runs, texts that are no garbage, which
-    may come at any speed, and a pace set by the server.
+    """Whether the metrics of a point with these changes can be compared.
+
+    That takes the same load in both runs, texts that are no garbage, which may come at any speed, and a pace set by the
+    server.
     """
     return not any(change.verdict in INCOMPARABLE for change in point_changes)
 

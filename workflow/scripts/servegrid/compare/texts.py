@@ -14,10 +14,10 @@ FOREIGN_TEXTS = "texts in another language than before, or garbage"
 
 
 def text_changes(axes: dict[str, str], before: PointInRun, after: PointInRun) -> list[Change]:
-    """Text warnings that came or went, and garbage in either run; where both are silent, what the texts of both runs say.
+    """Text warnings that came or went, and garbage in either run; without warnings, what the texts of both runs say.
 
-    Different texts alone are no verdict: another version may round differently. Without the raw sessions beside the tables only
-    the warnings are compared.
+    Different texts alone are no verdict: another version may round differently. Without the raw sessions beside the
+    tables only the warnings are compared.
     """
     warnings_before, warnings_after = _text_warnings(before), _text_warnings(after)
     if GARBLED not in (*warnings_before, *warnings_after) and _languages_differ(before, after):
@@ -53,7 +53,9 @@ def _text_warnings(side: PointInRun) -> list[str]:
 
 
 def _languages_differ(before: PointInRun, after: PointInRun) -> bool:
-    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (garble.py)."""
+    """Whether the first session's texts are in another language than those before; either may be the garbage
+    (garble.py).
+    """
     answers_before, answers_after = _first_session_answers(before), _first_session_answers(after)
     return (
         answers_before is not None

@@ -1,4 +1,4 @@
-"""Rows that comparisons may rest on: wholly measured, not client-bound, without a warning against the metric; with their sessions."""
+"""Rows that comparisons may rest on: whole, not client-bound, without a warning; and their sessions."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -53,14 +53,17 @@ class Evidence:
     def usable(self, metric: str, client_bound: bool = False) -> pd.DataFrame:
         """Rows that can be compared by `metric`: those that are not unfit.
 
-        Columns are the axes, `source` and the metric; the index is the row number. With `client_bound`, client-bound rows are included.
+        Columns are the axes, `source` and the metric; the index is the row number. With `client_bound`, client-bound
+        rows are included.
         """
         fit = self.unfit(metric, client_bound) == ""
         usable_rows: pd.DataFrame = self.rows.loc[fit, [*self.settings.all_axes, "source", metric]]
         return usable_rows
 
     def unfit(self, metric: str, client_bound: bool = False) -> "pd.Series[str]":
-        """Reason why each row is no evidence about `metric`, empty if it is: its status, `client-bound`, `without <metric>`, or a warning.
+        """Reason why each row is no evidence about `metric`, empty if it is.
+
+        It is the row's status, `client-bound`, `without <metric>`, or a warning.
 
         With `client_bound`, client-bound rows are evidence too.
         """
@@ -91,7 +94,7 @@ class Evidence:
     def times_better(
         self, row: int, other: int, metric: str, level: float = intervals.LEVEL, other_times: float = 1.0
     ) -> Estimate:
-        """Ratio by which `row` is better than `other` in `metric`; the values of `other` are first multiplied by `other_times`."""
+        """Ratio by which `row` is better in `metric` than `other`, whose values are first multiplied by `other_times`."""
         row_values, other_values = self.by_round(row, metric), self.by_round(other, metric)
         by_session = bool(row_values and other_values)
         if not by_session:
@@ -121,7 +124,7 @@ class Evidence:
         return self._rounds[metric]
 
     def same_measurement(self, row: int, other: int) -> bool:
-        """Whether two rows are one measurement under two names: `2` and `ngram:2`, or other threads where arrivals are planned."""
+        """Whether two rows are one measurement: speculation `2` and `ngram:2`, or other threads with planned arrivals."""
         return self.ids[row] == self.ids[other] != ("", "")
 
     def place_label(self, row: int, axes: list[str]) -> str:

@@ -8,7 +8,7 @@ _DIGITS = 3
 
 
 def format_number(value: float | None) -> str:
-    """Text with three significant digits, but all digits of the whole part: 0.0123, 12.3, 664, 1,205. Empty if unknown."""
+    """Text with three significant digits, but the whole part in full: 0.0123, 12.3, 664, 1,205. Empty if unknown."""
     if value is None or not math.isfinite(value):
         return ""
     if value == 0:
@@ -43,7 +43,7 @@ UNINFORMATIVE_FACTOR = 100
 
 
 def format_interval(low: float, high: float) -> str:
-    """Text of an interval: `1.20-1.29`; ends too far apart to say anything, as of two very different sessions, are not spelt out."""
+    """Text of an interval, `1.20-1.29`; ends as far apart as those of two very different sessions are not spelt out."""
     informative = low <= 0 or high <= UNINFORMATIVE_FACTOR**2 * low
     return (
         f"{format_number(low)}{DASH}{format_number(high)}"

@@ -27,8 +27,8 @@ def read_published(path: Path) -> pd.DataFrame:
 
     Columns: gpu, engine, threads, time_s; and optionally source (else the file's name), vram as `used/total` in GiB,
     speculation, quantization, runs_at_once (servers on the device), and any number of the result table by its name.
-    `memory_fraction` is used / total. `runs_at_once` is an axis of published rows alone: servers on one device that each answer all
-    prompts, whereas the servers of a grid (`sharing`) divide them.
+    `memory_fraction` is used / total. `runs_at_once` is an axis of published rows alone: servers on one device that
+    each answer all prompts, whereas the servers of a grid (`sharing`) divide them.
 
     Raises:
         ValueError: a column is missing or a value is no number; the text names the file, the line and what is allowed.
@@ -44,11 +44,11 @@ def read_published(path: Path) -> pd.DataFrame:
 
 
 def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, Settings]:
-    """The points together with the rows of the published tables, each after the measured row of the same point, else at the end;
-    and the settings with the axes of both.
+    """The points with the rows of the published tables, and the settings with the axes of both.
 
-    A published row beside a measured one has `over_published`, the measured time / the published time. Axes that only the
-    published tables have are added to the settings where the rows differ on them.
+    A published row follows the measured row of the same point, or else is at the end. One beside a measured row has
+    `over_published`, the measured time / the published time. Axes that only the published tables have are added to the
+    settings where the rows differ on them.
     """
     if not settings.published:
         return points, settings
@@ -66,7 +66,7 @@ def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFra
 
 
 def with_published_labels(points: pd.DataFrame) -> pd.DataFrame:
-    """Points for figures: the engine of a published row gets the word and the source, so that it is a series of its own."""
+    """Points for figures: the engine of a published row gets the word and the source, and so a series of its own."""
     if "source" not in points:
         return points
     engine_labels = points["engine"].astype(str) + f" ({PUBLISHED}: " + points["source"].astype(str) + ")"
@@ -115,7 +115,7 @@ def _used_and_total_gib(text: str, where: str) -> tuple[float, float]:
 
 
 def _with_config_names(published: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Published rows with engines and devices under the config's names where it has them: `A6000` is the device `a6000`, or `RTX A6000`."""
+    """Published rows with the config's names of engines and devices: `A6000` is the device `a6000`, or `RTX A6000`."""
     aliases_by_axis = {"engine": settings.engine_aliases, "gpu": settings.device_aliases}
     return published.assign(
         **{axis: [config_name(name, aliases) for name in published[axis]] for axis, aliases in aliases_by_axis.items()}
@@ -123,7 +123,7 @@ def _with_config_names(published: pd.DataFrame, settings: Settings) -> pd.DataFr
 
 
 def config_name(name: str, aliases: Mapping[str, str]) -> str:
-    """The only key of `aliases` that is `name`, or else whose aliases contain it; `name` itself if there is none, or several."""
+    """The only key of `aliases` that is `name`, or else whose aliases contain it; else `name` itself."""
     exact = [key for key in aliases if key.casefold() == name.casefold()]
     matches = exact or [key for key, text in aliases.items() if name.casefold() in text.casefold().split()]
     return matches[0] if len(matches) == 1 else name
@@ -132,10 +132,10 @@ def config_name(name: str, aliases: Mapping[str, str]) -> str:
 def _merged_rows(
     points: pd.DataFrame, published: pd.DataFrame, axes: Iterable[str], fixed_levels: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Measured and published rows, each published one with `over_published` and behind the measured one of the same point.
+    """Measured and published rows, each published one with `over_published`, behind the measured one of its point.
 
-    Points are the same if they agree on every axis, and on each of DEVICE_SHARE_KEYS that is no axis but fixed for all points.
-    A time counts only if its row is whole and not client-bound.
+    Points are the same if they agree on every axis, and on each of DEVICE_SHARE_KEYS that is no axis but fixed for all
+    points. A time counts only if its row is whole and not client-bound.
     """
     key_axes = [*axes, *(axis for axis in DEVICE_SHARE_KEYS if axis not in axes)]
     spelled = published.assign(speculation=_with_measured_spelling(published["speculation"], points["speculation"]))
@@ -155,7 +155,7 @@ def _merged_rows(
 
 
 def _with_measured_spelling(published: "pd.Series[Any]", measured: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Speculation levels under the only kind that the points have of that length: `2` is `ngram:2` where no other is meant."""
+    """Speculation levels as the points spell them: `2` is `ngram:2` where that is the only kind of that length."""
     levels = list(dict.fromkeys(map(label, measured)))
     off = next((level for level in levels if level in NO_EFFECT), NO_EFFECT[0])
     kinds = {length: [level for level in levels if level.endswith(f":{length}")] for length in published.unique()}
@@ -168,6 +168,6 @@ def _with_measured_spelling(published: "pd.Series[Any]", measured: "pd.Series[An
 
 
 def _point_keys(rows: pd.DataFrame, axes: Iterable[str], defaults: Mapping[str, str]) -> "pd.Series[Any]":
-    """Tuples of the rows' labels on `axes`; an axis that is no column has its level in `lacking`."""
+    """Tuples of the rows' labels on `axes`; an axis that is no column has its level in `defaults`."""
     columns = (rows[axis].map(label) if axis in rows else [defaults[axis]] * len(rows) for axis in axes)
     return pd.Series(list(zip(*columns, strict=True)), dtype=object)

@@ -16,7 +16,7 @@ _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operato
 
 
 def matching_rows(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Settings) -> "pd.Series[bool]":
-    """Mask of the rows that have, on every axis of `selector`, one of its values. An axis that the rows lack matches none."""
+    """Mask of the rows that have, on every axis of `selector`, one of its values; none if the rows lack an axis."""
     mask = pd.Series(True, rows.index)
     for axis, selected in selector.items():
         if axis not in rows:

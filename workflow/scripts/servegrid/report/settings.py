@@ -27,7 +27,7 @@ class Settings:
         published: files of published tables; see report/published.py.
         engines: the config's engines, name -> the engine behind it.
         devices: the config's devices, name -> what the driver calls it (empty: not said).
-        server: keys of the config's `server` that hold for every server and that published tables know too: DEVICE_SHARE_KEYS.
+        server: DEVICE_SHARE_KEYS of the config's `server`, which hold for every server; published tables know them too.
     """
 
     title: str = "servegrid"

@@ -21,7 +21,7 @@ _LOG_FROM = 12.0
 """Ratio of the largest to the smallest value from which the axis is logarithmic."""
 _LOG_RATIO_FROM = 5.0
 _MULTIPLES = {(1.0, 2.0, 5.0): math.log10(2), (1.0, 3.0): math.log10(3)}
-"""Multiples of the powers of ten that may be the ticks of a logarithmic axis -> least number of decades between two of them."""
+"""Multiples of the powers of ten as ticks of a logarithmic axis -> least number of decades between two of them."""
 _MAX_Y_LABELS = 10.0
 """Number of tick labels that fit above one another on any y axis."""
 _MAX_TICKS = 9
@@ -31,7 +31,7 @@ _SMALL_MARKERS_FROM = 12
 
 @dataclass(frozen=True)
 class Measure:
-    """Quantity on an axis: columns of its value and of its lowest and highest over sessions, and the axis label with the unit.
+    """Quantity on an axis: columns of its value and of its range over sessions, and the axis label with the unit.
 
     `zero` says that 0 is a value like any other (a time of 0 is none).
     """
@@ -66,7 +66,8 @@ def draw_curve(axes: Axes, rows: pd.DataFrame, measure: Measure, look: Look, x: 
 
 
 def fastest_engines(rows: pd.DataFrame, metric: str, metric_name: str) -> tuple[list[str], str]:
-    """Engines to draw, in the order they appear: the MAX_SERIES with the smallest `metric`; and a note if some are left out.
+    """Engines to draw, in the order they appear: the MAX_SERIES with the smallest `metric`; and a note on those left
+    out.
 
     `metric_name`: the metric in the note, after "the shortest".
     """
@@ -134,7 +135,7 @@ def value_axis(axes: Axes, low: float, high: float, which: Literal["x", "y"] = "
 
 
 def _log_locator(decades: float, labels: float) -> LogLocator:
-    """Locator with the closest of `_MULTIPLES` of which about as many as `labels` would fill the axis; fewer powers of ten if need be."""
+    """Locator with the closest of `_MULTIPLES` whose ticks fit `labels`; fewer powers of ten if need be."""
     fitting = (multiples for multiples, decades_apart in _MULTIPLES.items() if decades / decades_apart <= labels)
     return LogLocator(subs=next(fitting, (1.0,)), numticks=max(2, min(8, int(labels))))
 

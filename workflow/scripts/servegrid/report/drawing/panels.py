@@ -38,8 +38,8 @@ def split_panels(
 ) -> tuple[list[Panel], str]:
     """One panel per combination on `axes` with a row in mask `drawn`, and a note if some had to be left out.
 
-    At most `limit` are kept: one per GPU, then those that differ from the baseline, or else from the first level, on the fewest
-    axes; what was measured goes before what was only published.
+    At most `limit` are kept: one per GPU, then those that differ from the baseline, or else from the first level, on
+    the fewest axes; what was measured goes before what was only published.
     """
     has_drawn = drawn.loc[points.index].groupby([points[axis] for axis in axes]).transform("any")
     points = points[has_drawn]
@@ -115,7 +115,7 @@ def axis_level_label(axis: str, level: str) -> str:
 
 
 def level_label(axis: str, value: object) -> str:
-    """Label of a level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`, `memory_fraction 0.5`."""
+    """Label of a level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`."""
     level = label(value)
     if axis == "threads":
         return f"{level} {'thread' if level == '1' else 'threads'}"

@@ -20,7 +20,9 @@ _ROOM, _RADIUS = 0.065, 0.015
 
 
 def draw_panel(axes: Axes, dots: pd.DataFrame, looks: dict[str, Look], gap: float) -> None:
-    """Draw one dot per row of `dots`, and its label beside the panel, at least `gap` of the panel's height from the next."""
+    """Draw one dot per row of `dots`, and its label beside the panel, `gap` of the panel's height or more from the
+    next.
+    """
     left = max(0.0, min(float(dots["agreement_min"].min()), 0.9) - 0.05)
     width = 1 - left
     axes.set_xlim(left - _ROOM * width, 1 + _ROOM * width)
@@ -46,7 +48,7 @@ def sideways_offsets(shares: "pd.Series[float]") -> "pd.Series[float]":
 
 
 def _shade_floor(axes: Axes, dots: pd.DataFrame, offsets: "pd.Series[float]") -> None:
-    """Shade where texts differ no more than between the baseline's own repeats, with room for the dots that are there."""
+    """Shade where texts differ no more than between the baseline's own repeats, with room for the dots there."""
     floor = dots["floor"].dropna()
     if len(floor):
         low, high = axes.get_xlim()
@@ -71,7 +73,7 @@ def dot_look(look: Look) -> Look:
 
 
 def _draw_labels(axes: Axes, dots: pd.DataFrame, gap: float) -> None:
-    """Write every dot's label to the right of the panel, in the order of the dots, spread so that none touches another."""
+    """Write every dot's label to the right of the panel, in the order of the dots, so that none touches another."""
     to_share = axes.transData + axes.transAxes.inverted()
     ends = to_share.transform(dots[["x", "speedup_median"]].to_numpy())
     places = spread_heights(ends[:, 1].tolist(), gap)
@@ -83,7 +85,9 @@ def _draw_labels(axes: Axes, dots: pd.DataFrame, gap: float) -> None:
 
 
 def spread_heights(heights: list[float], gap: float) -> list[float]:
-    """Heights from top to bottom (0 to 1, falling), moved as little as needed to lie at least `gap` apart, within 0 and 1."""
+    """Heights from top to bottom (0 to 1, falling), moved as little as needed to lie at least `gap` apart within 0 to
+    1.
+    """
     gap = min(gap, 1 / max(1, len(heights) - 1))
     places: list[float] = []
     for height in heights:

@@ -74,7 +74,7 @@ class Sheet:
     def finish(
         self, title: str, subtitle: str, legend: Mapping[str, Artist], notes: Sequence[str], heading: str = ""
     ) -> Figure:
-        """Add title, legend (label -> handle, under `heading`) and footnotes, make room for them, and return the figure."""
+        """Return the figure with title, legend (label -> handle, under `heading`) and footnotes, and room for them."""
         top = [self._text(title, 12, weight="bold"), self._text(subtitle, 9, color="#333333")]
         below = [self._text(note, 8, color="#333333") for note in notes if note]
         key = self._legend(legend, heading) if legend else None

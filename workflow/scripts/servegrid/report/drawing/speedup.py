@@ -28,8 +28,9 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
     """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown.
 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
-    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known; the
-    speed-up is then that of the sessions, too. `client_bound`, where known, says whether either of the two times is.
+    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known;
+    the speed-up is then that of the sessions, too. `client_bound`, where known, says whether either of the two times
+    is.
     """
     whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))

@@ -74,7 +74,10 @@ def draw_effect(points: pd.DataFrame, settings: Settings, effect: FeatureEffect)
         panels, left_out = split_panels(rows, (*effect.facets, *settings.axes), settings, drawn)
         figure = _EffectPanels(panels, effect, chosen, reference)
         orphan_note = _orphan_note(rows[rows[effect.axis] != reference], effect, reference)
-        doubt_notes = [*partial_notes(rows[drawn], SPEEDUP.value), *_client_bound_notes(rows[drawn], settings)]
+        doubt_notes = [
+            *partial_notes(rows[drawn], SPEEDUP.value),
+            *client_bound_notes(rows[drawn], SPEEDUP.value, settings.all_axes, "there or at the reference"),
+        ]
         notes = [_error_bar_note(rows[drawn]), held_note, *doubt_notes, *gap_notes, orphan_note, dropped_note, left_out]
         return figure.finish(common_levels(rows[drawn], match), notes)
 
@@ -154,22 +157,18 @@ class _EffectPanels:
         axes.set_xticks(range(1, len(self.looks)), [clip(level, room) for level in list(self.looks)[1:]])
 
 
-def _levels_to_draw(drawn: pd.DataFrame, effect: FeatureEffect, reference: str) -> tuple[list[str], str]:
+def _levels_to_draw(drawn_rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> tuple[list[str], str]:
     """The first levels besides the reference, and a note if there are more."""
-    measured_levels = levels(drawn, effect.axis)
+    measured_levels = levels(drawn_rows, effect.axis)
     kept = measured_levels[: MAX_SERIES - 1]
     note = f"Shown: the first {len(kept)} of {len(measured_levels)} levels besides {reference}; the table has all."
     return kept, note if len(measured_levels) > len(kept) else ""
 
 
-def _error_bar_note(drawn: pd.DataFrame) -> str:
-    if drawn["speedup_low"].isna().all():
+def _error_bar_note(drawn_rows: pd.DataFrame) -> str:
+    if drawn_rows["speedup_low"].isna().all():
         return "No error bars: no point has two sessions beside two of the reference."
-    return " ".join(error_bar_notes(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
-
-
-def _client_bound_notes(drawn: pd.DataFrame, settings: Settings) -> list[str]:
-    return client_bound_notes(drawn, SPEEDUP.value, settings.all_axes, "there or at the reference")
+    return " ".join(error_bar_notes(drawn_rows, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
 
 
 def _orphan_note(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from servegrid.results.points import PUBLISHED
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#7F5F00", "#E69F00", "#000000")
-"""Okabe and Ito (2008), "Color Universal Design", with a darker brown in place of the yellow, which is hard to see on white."""
+"""Okabe and Ito (2008), "Color Universal Design", with a darker brown in place of the yellow, too pale on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 KNOWN_ENGINES = ("vllm", "llamacpp", "tgi", "ctranslate2", "sglang", "tensorrt_llm", "transformers", "lmdeploy")
@@ -24,7 +24,7 @@ LEVEL_COLOURS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00
 """Colours of the levels of an axis other than the engine; the first, grey, is the level without the feature."""
 GREY = "#6B6B6B"
 _DPI = 150
-"""Resolution of the PNG and of measuring texts: widths are rounded to pixels, so texts measured at another would not fit."""
+"""Resolution of the PNG, and of measuring texts: their widths are rounded to pixels, so both must be the same."""
 
 _RC: Mapping[str, Any] = {
     "font.family": ["DejaVu Sans"],

@@ -1,4 +1,4 @@
-"""One module per figure, each with `draw(points, settings)`: a pure function from results/points to a matplotlib figure."""
+"""One module per figure, each with `draw(points, settings)`: a pure function from results/points to a figure."""
 
 from collections.abc import Callable
 

@@ -36,7 +36,7 @@ _CHOICE_TEXT = "each at the client threads and speculation with the shortest tim
 
 @dataclass(frozen=True)
 class _Line:
-    """One line: a group's heading, or an engine's best point (its row number), or an engine's status where it has none."""
+    """One line: a group's heading, or an engine's best point (its row number), or its status where it has none."""
 
     label: str
     row: int | None = None
@@ -44,7 +44,7 @@ class _Line:
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """Figure with groups by GPU, quantization and further axes; within each, engines from the fastest to the slowest."""
+    """Figure with groups by GPU, quantization and further axes; within each, engines from the fastest on."""
     with styled():
         rows = _with_interval_columns(prepare(points, settings.all_axes))
         if not drawable(rows, TIME.value).any():
@@ -76,7 +76,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
 
 
 def _groups(rows: pd.DataFrame, facets: Sequence[str], settings: Settings) -> tuple[list[Panel], str]:
-    """As many groups as have room, each with one line per engine and one for its title; and a note on those left out."""
+    """As many groups as have room, with one line per engine and one for the title; and a note on those left out."""
     every, limit = pd.Series(True, rows.index), MAX_LINES // 2
     groups, left_out = split_panels(rows, facets, settings, every, limit)
     while limit > 1 and sum(1 + group.points["engine"].nunique() for group in groups) > MAX_LINES:
@@ -86,7 +86,7 @@ def _groups(rows: pd.DataFrame, facets: Sequence[str], settings: Settings) -> tu
 
 
 def _with_interval_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the columns of every measure's low and high, unknown where the caller had no sessions to take them from."""
+    """Rows with the low and high columns of every measure, unknown where the caller had no sessions for them."""
     ends = [name for measure in MEASURES for name in (measure.low, measure.high) if name]
     return rows.reindex(columns=list(dict.fromkeys([*rows.columns, *ends])))
 
@@ -174,7 +174,9 @@ def _write_status(axes: Axes, y: float, status: str) -> None:
 
 
 def _write_heading(sheet: Sheet, y: float, title: str) -> None:
-    """Write a group's title above its lines, without grid behind it, in two lines at most; long ones run on over the next panels."""
+    """Write a group's title above its lines, without grid behind it; a title of over two lines runs on over the next
+    panels.
+    """
     for axes in sheet.axes:
         axes.axhspan(y - 0.38, y + 0.38, color="white", linewidth=0, zorder=0.9)
     width = int(sheet.panel_characters * _BOLD_SHARE)

@@ -35,7 +35,7 @@ _MARKS_NOTE = "Marks: p50, p90 and p99, each where enough requests stand behind 
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """Figure with a pair of panels by GPU, quantization and further axes; speculation is held, and client threads within a panel."""
+    """Figure with a pair of panels by GPU, quantization and further axes; speculation and client threads are held."""
     with styled():
         rows = prepare(points, settings.all_axes)
         drawn, gap_notes = _has_distribution(rows), _gap_notes(rows, settings)
@@ -88,7 +88,7 @@ def _gap_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:
 
 
 def _distinct_measurements(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows without repetitions of one measurement: with planned arrivals points may differ in threads, which mean nothing then."""
+    """Rows without repeated measurements: with planned arrivals points may differ in threads, which mean nothing then."""
     return rows[~(rows.duplicated(IDS) & (rows[IDS] != "").all(axis=1))]
 
 
@@ -97,8 +97,11 @@ def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list
 
 
 def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
-    """Rows at one load, under which waiting times are comparable, and a note: at the threads that most points have, of several those
-    with the best throughput; in a place that lacks them, likewise among its own."""
+    """Rows at one level of threads, since waiting times are comparable under one load only; and a note.
+
+    The level is the one that most points have, of several the one with the best throughput; a place that lacks it has a
+    level of its own, chosen likewise.
+    """
     common_threads = _ranked_combinations(rows, ["threads"])["threads"].iloc[-1]
     order = _ranked_combinations(rows, [*places, "threads"])
     order = order.iloc[(order["threads"] == common_threads).argsort(kind="stable")]

@@ -1,4 +1,4 @@
-"""Speed against sameness: speed-up over the baseline's setting against the share of equal texts, one dot per setting."""
+"""Speed against sameness: speed-up over the baseline's setting against the share of equal texts, a dot per setting."""
 
 import textwrap
 from collections.abc import Sequence
@@ -101,9 +101,9 @@ def _gap_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:
     return not_drawn_notes(rows, "time_s", settings.all_axes)
 
 
-def _doubt_notes(drawn: pd.DataFrame, settings: Settings) -> list[str]:
-    notes = partial_notes(drawn, "speedup") + client_bound_notes(
-        drawn, "speedup", settings.all_axes, "there or at the baseline"
+def _doubt_notes(drawn_rows: pd.DataFrame, settings: Settings) -> list[str]:
+    notes = partial_notes(drawn_rows, "speedup") + client_bound_notes(
+        drawn_rows, "speedup", settings.all_axes, "there or at the baseline"
     )
     return [*notes, "A dot is hollow where one of its points is."] if notes else []
 

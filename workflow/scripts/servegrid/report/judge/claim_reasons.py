@@ -39,7 +39,7 @@ def verdict_reason(ruling: "Ruling", evidence: Evidence) -> str:
 
 
 def absence_reason(ruling: "Ruling", better: pd.Index, than: pd.Index, unfit: "pd.Series[str]") -> str:
-    """What is missing for a comparison: rows on a side, usable ones among them, or two that agree on the matched axes."""
+    """What is missing for a comparison: rows on a side, usable ones among them, or two that match."""
     claim, axis = ruling.claim, ruling.claim.less_than_linear_in
     sides = (("better", better, claim.better), ("than", than, claim.than))
     missing_sides = [

@@ -31,10 +31,10 @@ ROUNDING = 1e-9
 def judge_claim(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     """Ruling on the claim by the rows of `source`.
 
-    Supported if every comparison supports the claim, contradicted if one contradicts it, else no difference shown; also no
-    difference shown where every comparison supports it but a row that belongs into one failed, in part or whole.
-    The intervals of all comparisons of a claim hold 95 % together. A published row has no repeats: it is judged by its value
-    alone. A measured row of one session has no known interval: no difference shown.
+    Supported if every comparison supports the claim, contradicted if one contradicts it, else no difference shown; also
+    no difference shown where every comparison supports it but a row that belongs into one failed, in part or whole. The
+    intervals of all comparisons of a claim hold 95 % together. A published row has no repeats: it is judged by its
+    value alone. A measured row of one session has no known interval: no difference shown.
     """
     rows = evidence.rows.loc[evidence.rows["source"] == source, [*evidence.settings.all_axes]]
     unfit = evidence.unfit(claim.metric, client_bound=_compares_clients(claim))
@@ -111,7 +111,7 @@ def _compare(claim: Claim, evidence: Evidence, better: int, than: int, level: fl
 
 
 def _axis_grows(claim: Claim, evidence: Evidence, better: int, than: int) -> bool:
-    """Whether the first row has more of the axis in which the effect is to be less than linear; True if there is none."""
+    """Whether the first row has more of the axis in which the effect is to be less than linear, if there is one."""
     return not claim.less_than_linear_in or _clearly_less(
         1, _axis_ratio(evidence, claim.less_than_linear_in, better, than) or 0
     )
@@ -126,8 +126,9 @@ def _axis_ratio(evidence: Evidence, axis: str, row: int, other: int) -> float | 
 
 
 def _comparison_verdict(effect: Estimate, least: float, most: float | None, strict: bool) -> Verdict:
-    """Verdict on whether the effect lies from `least` to `most`, or below `most` if `strict`: by its interval, or by its value where
-    there is none.
+    """Verdict on an effect stated to lie from `least` to `most`, or below `most` if `strict`.
+
+    It is by the interval, or by the value where there is none.
     """
     low, high = effect.ends
     if _clearly_less(high, least) or (most is not None and _clearly_less(most, low)):

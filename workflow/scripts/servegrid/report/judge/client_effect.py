@@ -1,4 +1,4 @@
-"""Effect of the load client on the result: each further kind of client against the first, at points otherwise the same."""
+"""Effect of the load client on the result: each further kind of client against the first, at points otherwise equal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class ClientEffect:
 
 
 def client_effects(evidence: Evidence) -> Iterator[ClientEffect]:
-    """Effects per point and client other than the reference, the grid's first client. Client-bound rows are included."""
+    """Effects per point and client other than the reference, the grid's first. Client-bound rows are included."""
     if AXIS not in evidence.settings.all_axes:
         return
     rows = evidence.usable("time_s", client_bound=True)

@@ -22,7 +22,7 @@ class Elasticity:
 
 
 def elasticities(evidence: Evidence) -> Iterator[Elasticity]:
-    """Slopes of every group with at least two memory shares; times are of the same prompts, so throughput goes as 1 / time.
+    """Slopes of every group with at least two memory shares; for the same prompts throughput goes as 1 / time.
 
     The intervals of all groups hold 95 % together.
     """
@@ -48,7 +48,7 @@ def _groups(evidence: Evidence) -> Iterator[tuple[dict[str, str], dict[int, floa
 
 
 def _slope(evidence: Evidence, shares: Mapping[int, float], source: str, level: float) -> Estimate:
-    """Mean over the rounds that every row has of the least-squares slope in each; of the rows' own values where there is no such round."""
+    """Mean of the slopes of the rounds that every row has; where there are none, the slope of the rows' own values."""
     rounds = [evidence.by_round(row, "time_s") for row in shares]
     common_rounds = set.intersection(*(set(times) for times in rounds))
     if source != MEASURED or not common_rounds:

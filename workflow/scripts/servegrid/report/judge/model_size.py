@@ -14,8 +14,8 @@ from servegrid.util.files import read_json
 class ModelSize:
     """Bytes of the weights as served, and number of parameters; None where not known.
 
-    Both are the least that every step reads or computes with: for a mixture of experts, whose steps use some of them, neither is
-    known. `prompts_cached` says that not every token of a prompt is computed.
+    Both are the least that every step reads or computes with: for a mixture of experts, whose steps use some of them,
+    neither is known. `prompts_cached` says that not every token of a prompt is computed.
     """
 
     weights_bytes: int | None = None
@@ -24,7 +24,9 @@ class ModelSize:
 
 
 def model_size(spec: ServerSpec, resources: Path) -> ModelSize:
-    """Size of the model: from a GGUF file its bytes, from a checkpoint served as it is those of its *.safetensors; else not known."""
+    """Size of the model, by its GGUF file, or by the *.safetensors of a checkpoint that is served as it is; else
+    unknown.
+    """
     model, checkpoint = needed_files(spec, resources).get("model"), resources / spec.model.checkpoint
     if _has_experts(checkpoint, model):
         return ModelSize(prompts_cached=spec.prefix_cache)
@@ -32,7 +34,7 @@ def model_size(spec: ServerSpec, resources: Path) -> ModelSize:
 
 
 def _has_experts(checkpoint: Path, model: Path | None) -> bool:
-    """Whether it is a mixture of experts: by config.json, which has their number under one of several keys, else by the GGUF metadata."""
+    """Whether it is a mixture of experts, by one of several keys of config.json, else by the GGUF file's metadata."""
     config = checkpoint / "config.json"
     if config.is_file():
         model_config = read_json(config)

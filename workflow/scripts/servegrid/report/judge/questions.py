@@ -20,7 +20,7 @@ _MAX_LINES = 24
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer to one question: the method, one line per group of rows, the same as data; `missing` says why there are no lines.
+    """Answer to one question: the method, a line per group of rows, the same as data; `missing`: why there is no line.
 
     `left_out` gives the reasons why rows that bear on it were not used -> how many.
     """
@@ -72,8 +72,10 @@ def _answer_threads(evidence: Evidence) -> Answer:
     lines = [f"{_place_text(group_knee.source, group_knee.place)}: {_knee_text(group_knee)}" for group_knee in knees]
     data = [
         {
-            "source": group_knee.source, "place": group_knee.place, "metric": group_knee.metric, "best": group_knee.best, "knee": group_knee.knee,
-            "low": group_knee.low, "high": group_knee.high, "doubt": knee.missing_interval_reason(group_knee), "best_is_the_highest_level": group_knee.best_is_highest_level,
+            "source": group_knee.source, "place": group_knee.place, "metric": group_knee.metric,
+            "best": group_knee.best, "knee": group_knee.knee, "low": group_knee.low, "high": group_knee.high,
+            "doubt": knee.missing_interval_reason(group_knee),
+            "best_is_the_highest_level": group_knee.best_is_highest_level,
             "left_out": {f"{threads:g}": why for threads, why in group_knee.left_out.items()},
             "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in group_knee.shares.items()},
         }
@@ -90,7 +92,8 @@ def _knee_text(group_knee: Knee) -> str:
         if group_knee.low is not None and group_knee.high is not None
         else knee.missing_interval_reason(group_knee)
     )
-    text = f"knee at {group_knee.knee:g} thread{'s' if group_knee.knee != 1 else ''} ({interval}), with {group_knee.shares[group_knee.knee].value:.1%} of the most"
+    threads = f"{group_knee.knee:g} thread{'s' if group_knee.knee != 1 else ''}"
+    text = f"knee at {threads} ({interval}), with {group_knee.shares[group_knee.knee].value:.1%} of the most"
     end = ", the highest level measured: more may come beyond" if group_knee.best_is_highest_level else ""
     return f"{text}; the most is at {group_knee.best:g}{end}{_left_out_levels(group_knee)}"
 
@@ -159,8 +162,11 @@ def _answer_device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str
 
 
 def _contrast_text(contrast: roofline.DeviceContrast) -> str:
-    ratios = f"{format_number(contrast.tensor)} times the tensor TFLOPS and {format_number(contrast.bandwidth)} times the bandwidth"
-    text = f"{contrast.device} has {estimate_text(contrast.throughput)} times the throughput of {contrast.reference}, with {ratios}"
+    throughput = f"{estimate_text(contrast.throughput)} times the throughput of {contrast.reference}"
+    tensor, bandwidth = format_number(contrast.tensor), format_number(contrast.bandwidth)
+    text = (
+        f"{contrast.device} has {throughput}, with {tensor} times the tensor TFLOPS and {bandwidth} times the bandwidth"
+    )
     return f"{_place_text(contrast.source, contrast.place)}: {text}; {contrast.throughput.how}"
 
 
@@ -182,14 +188,16 @@ def _share_lines(evidence: Evidence, shares_of_rows: Sequence[roofline.RooflineS
             )
             beyond = any(share is not None and share > 1 for _, share in parts)
             doubt = ", more than it can do: something is counted wrong" if beyond else ""
-            yield f"{_place_text('measured', place)}: at least {' and '.join(shares)} of {row_share.device} ({device_limits}){doubt}"
+            of_device = f"at least {' and '.join(shares)} of {row_share.device}"
+            yield f"{_place_text('measured', place)}: {of_device} ({device_limits}){doubt}"
 
 
 def _share_data(row_share: roofline.RooflineShare, evidence: Evidence) -> dict[str, Any]:
     return {
         "source": evidence.rows["source"].iloc[row_share.row],
         "place": {axis: label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes},
-        "device": row_share.device, "tensor_tflops": row_share.tensor_tflops, "bandwidth_gb_s": row_share.bandwidth_gb_s,
+        "device": row_share.device,
+        "tensor_tflops": row_share.tensor_tflops, "bandwidth_gb_s": row_share.bandwidth_gb_s,
         "time_s": float(evidence.rows["time_s"].iloc[row_share.row]),
         "share_of_bandwidth": row_share.of_bandwidth, "share_of_compute": row_share.of_compute,
     }  # fmt: skip
@@ -198,8 +206,8 @@ def _share_data(row_share: roofline.RooflineShare, evidence: Evidence) -> dict[s
 def _answer_client(evidence: Evidence) -> Answer:
     effects = list(client_effect.client_effects(evidence))
     lines = [
-        f"{_place_text('measured', effect.place)}: {effect.client} is {estimate_text(effect.effect)} times as fast as {effect.reference};"
-        f" {effect.effect.how}"
+        f"{_place_text('measured', effect.place)}: {effect.client} is {estimate_text(effect.effect)} times as fast as"
+        f" {effect.reference}; {effect.effect.how}"
         for effect in effects
     ]
     data = [

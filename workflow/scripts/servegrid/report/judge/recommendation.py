@@ -75,10 +75,11 @@ class Recommendation:
 def recommend(evidence: Evidence) -> Recommendation:
     """Recommendation of the best row for the objective of the settings.
 
-    Considered are rows that were measured here wholly, without the client setting the pace, within the SLOs, and that are neither
-    garbled nor UNTRUSTED. Each of the n others is compared at a level of 1 - 5 % / n, so that a setting that is truly the best is the recommended one or among the
-    undecided in 95 % of all sweeps, though the recommended one was chosen for being ahead: the reasoning of Hsu (1981),
-    "Simultaneous confidence intervals for all distances from the best", with Bonferroni in place of Dunnett.
+    Considered are rows that were measured here wholly, without the client setting the pace, within the SLOs, and that
+    are neither garbled nor UNTRUSTED. Each of the n others is compared at a level of 1 - 5 % / n, so that a setting
+    that is truly the best is the recommended one or among the undecided in 95 % of all sweeps, though the recommended
+    one was chosen for being ahead: the reasoning of Hsu (1981), "Simultaneous confidence intervals for all distances
+    from the best", with Bonferroni in place of Dunnett.
     """
     objective = evidence.settings.objective
     metrics = METRICS[objective]
@@ -115,7 +116,7 @@ def _left_out_reasons(evidence: Evidence, metric: str) -> dict[int, str]:
 
 
 def _slo_reason(evidence: Evidence, row: int, metric: str) -> str:
-    """Why a row that is evidence is not considered: a metric of zero, or an SLO broken or not known to be kept; empty if it is."""
+    """Why a usable row is not considered: a metric of zero, or an SLO broken or not known to be kept; empty if it is."""
     if evidence.rows[metric].iloc[row] == 0:
         return f"without {metric}"
     latencies = {name: evidence.rows[name].iloc[row] for name in evidence.settings.slo}
@@ -126,7 +127,7 @@ def _slo_reason(evidence: Evidence, row: int, metric: str) -> str:
 
 
 def _better_but_left_out(evidence: Evidence, metric: str, best: int, why: Mapping[int, str]) -> dict[int, str]:
-    """Rows ahead of the best that were left out for their doubt, not for their outcome -> why: each may be the better one."""
+    """Rows that measured better and were left out for their doubt -> why: each may truly be better."""
     values, sign = evidence.rows[metric], 1 if direction(metric) == "lower" else -1
     doubtful = {
         row: reason for row, reason in why.items() if reason in ("partial", "client-bound", *UNTRUSTED.get(metric, ()))

@@ -71,7 +71,7 @@ def summary_lines(recommendation: Recommendation, evidence: Evidence) -> Iterato
 
 @dataclass(frozen=True)
 class SloResult:
-    """How the recommended setting keeps an SLO: its value over all requests, and in how many of its sessions it does."""
+    """How the recommended setting keeps an SLO: its value over all requests, and in how many of its sessions."""
 
     column: str
     limit: float
@@ -86,7 +86,8 @@ class SloResult:
             if self.sessions
             else ", of no session by itself known"
         )
-        return f"limit kept: {self.column} {format_number(self.value)} of at most {format_number(self.limit)}{sessions_text}"
+        value, limit = format_number(self.value), format_number(self.limit)
+        return f"limit kept: {self.column} {value} of at most {limit}{sessions_text}"
 
 
 def slo_results(recommendation: Recommendation, evidence: Evidence) -> Iterator[SloResult]:
@@ -111,9 +112,11 @@ def _margin_text(recommendation: Recommendation, evidence: Evidence) -> str:
         reasons = format_reasons(recommendation.left_out)
         return "no other point was fit to hold it against" + (f" (not considered: {reasons})" if reasons else "")
     second, undecided = recommendation.second, len(recommendation.undecided)
-    text = f"{_times_text(second)} as good as the next best ({_differing_axes(second.row, recommendation, evidence)}), {second.effect.how}"
+    next_best = _differing_axes(second.row, recommendation, evidence)
+    text = f"{_times_text(second)} as good as the next best ({next_best}), {second.effect.how}"
     if not any(rival.effect.doubted for rival in recommendation.rivals):
-        return f"{text}; how surely it beats the {len(recommendation.rivals)} others is not known: set repeats to 2 or more, or to auto"
+        unknown = f"how surely it beats the {len(recommendation.rivals)} others is not known"
+        return f"{text}; {unknown}: set repeats to 2 or more, or to auto"
     if not undecided:
         return f"{text}; better than all {len(recommendation.rivals)} others"
     advice = "; more sessions (repeats: auto) may tell them apart, what is measured is kept"
@@ -130,7 +133,8 @@ def _times_text(rival: Rival) -> str:
 
 def _undecided_lines(recommendation: Recommendation, evidence: Evidence) -> Iterator[str]:
     for rival in recommendation.undecided[:_MAX_ROWS]:
-        yield f"- {_differing_axes(rival.row, recommendation, evidence)}: the recommended is {_times_text(rival)} as good"
+        setting = _differing_axes(rival.row, recommendation, evidence)
+        yield f"- {setting}: the recommended is {_times_text(rival)} as good"
     if (rest := len(recommendation.undecided) - _MAX_ROWS) > 0:
         yield f"- and {rest} more, in recommendation.json"
 

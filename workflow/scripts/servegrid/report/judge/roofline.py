@@ -96,7 +96,7 @@ def device_contrasts(evidence: Evidence, shares: Sequence[RooflineShare]) -> Ite
 
 
 def _device_row(evidence: Evidence, row: int, devices: pd.DataFrame) -> "pd.Series[float] | None":
-    """The only device whose name has all words of the row's device: the driver's name, else the config's, else the publication's."""
+    """The only device with all words of the row's device: the driver's name, else the config's, else the publication's."""
     place = evidence.rows.iloc[row]
     name = str(place["gpu_name"] or evidence.settings.devices.get(place["gpu"]) or place["gpu"])
     name_words = set(name.casefold().split()) - {"nvidia", "geforce"}  # several GPUs have a comma between, and fit none

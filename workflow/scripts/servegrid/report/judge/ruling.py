@@ -63,8 +63,9 @@ class Ruling:
 
     @property
     def deciding(self) -> Comparison | None:
-        """The comparison that speaks least for the claim: a contradicting one before an open one before a supporting one; of several, the
-        least effect.
+        """The comparison that speaks least for the claim.
+
+        A contradicting one before an open one before one that supports; of several, the least effect.
         """
         order = (CONTRADICTED, NO_DIFFERENCE, SUPPORTED)
         return min(

@@ -40,7 +40,7 @@ def page(
 
     Args:
         table: the rows; with its sessions the plots show ranges, without them only those of times.
-        parts: sections that the template shows above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
+        parts: sections above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
         folders: `sessions`, `timelines` and `figures`.
         config: the resolved config of the run, as text.
     """
@@ -68,7 +68,8 @@ def page(
 
 def _styles_and_scripts() -> dict[str, Any]:
     """Styles and scripts, own and of libraries, with the hashes that allow them to run."""
-    script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly_script()
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     styles = {"css": (_HERE / "page.css").read_text(encoding="utf-8"), "table_css": _itables_bundle("css")}
     tables = base64.b64encode(_itables_bundle("js").encode()).decode()
     hashes = [_csp_hash(source) for source in (plotly, script)]
@@ -135,23 +136,17 @@ def _status_counts(rows: pd.DataFrame) -> str:
 def _figure_images(folder: Path) -> list[dict[str, str]]:
     """Figures that were drawn as files; without the one that the page draws itself."""
     paths = [path for path in sorted(folder.glob("*.svg")) if path.stem != "time_threads"]
+    urls = ["data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode() for path in paths]
+    titles = [path.stem.replace("_", " ").capitalize() for path in paths]
     return [
-        {"id": path.stem, "title": path.stem.replace("_", " ").capitalize(), "data": _data_url(path)} for path in paths
+        {"id": path.stem, "title": title, "data": url} for path, title, url in zip(paths, titles, urls, strict=True)
     ]
-
-
-def _data_url(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _script_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _plotly_script() -> str:
-    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _itables_bundle(kind: str) -> str:

@@ -15,7 +15,7 @@ from servegrid.results.points import levels
 
 RATE = "output_tokens_per_s"
 COLOURS = ((0, "#fff0bd"), (0.5, "#9fd3b0"), (1, "#5aa3cc"))
-"""Colour scale from few to many tokens/s: all light enough for black text, and ever darker, which also shows in grey."""
+"""Colour scale from few to many tokens/s: light enough for black text, and ever darker, which also shows in grey."""
 _MAX_LABELLED_CELLS = 150
 """Number of cells up to which each has its value written in it."""
 

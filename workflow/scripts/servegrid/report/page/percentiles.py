@@ -109,7 +109,7 @@ def _percentiles_trace(line: _Line) -> Plot:
 
 
 def _range_bands(lines: list[_Line]) -> Iterator[Plot]:
-    """Yield traces from the lowest to the highest over the sessions, under each percentile; for all points of an engine at once.
+    """Yield bands from the lowest to the highest over the sessions under each percentile, for all points of an engine.
 
     Widths tell percentiles apart where sessions differ so much that their bands run into each other.
     """

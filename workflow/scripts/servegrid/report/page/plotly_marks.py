@@ -21,7 +21,7 @@ Row = Mapping[Any, Any]
 
 
 def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str] = ()) -> Plot:
-    """Scatter trace at the values of `column`; each mark knows the number of its point and is hollow where that is `doubtful`.
+    """Scatter trace of `column`; each mark has the number of its point and is hollow where that is `doubtful`.
 
     Hover also shows the point's values on `axes` and the range of the column over the sessions.
     """
@@ -100,7 +100,9 @@ def axes_layout(x: str, y: str) -> Plot:
 
 
 def set_scale(axis: Plot, values: pd.DataFrame) -> None:
-    """Scale the axis from zero, or logarithmically where the `values`, with the ends of their bars, lie far apart: the rule of all figures."""
+    """Scale the axis from zero, or logarithmically where the `values` and the ends of their bars lie far apart, as all
+    figures do.
+    """
     positive = values.to_numpy(dtype=float)
     positive = positive[np.isfinite(positive) & (positive > 0)]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 1.0)

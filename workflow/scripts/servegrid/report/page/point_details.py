@@ -40,7 +40,7 @@ def _session_details(session: Mapping[str, Any], timeline: Path, max_log: int) -
     text = log if isinstance(log, str) else "\n".join(map(str, log))
     return {
         "command": _command(launch),
-        "log": _plain_lines(text)[-max_log:],
+        "log": "\n".join(plain(line) for line in text.splitlines())[-max_log:],
         "started": _start_date(launch.get("anchor") or {}),
         "host": _host(session.get("host") or {}),
         "gpus": [str(gpu.get("name")) for gpu in launch.get("gpu_facts") or []],
@@ -64,10 +64,6 @@ def _command(launch: Mapping[str, Any]) -> str:
 def _host(host: Mapping[str, Any]) -> str:
     parts: Iterable[str] = (str(host[key]) for key in ("name", "cpu", "kernel") if host.get(key))
     return clip(", ".join(parts), 200)
-
-
-def _plain_lines(text: str) -> str:
-    return "\n".join(plain(line) for line in text.splitlines())
 
 
 def _timeline_image(path: Path) -> str | None:

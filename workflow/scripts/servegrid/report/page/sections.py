@@ -23,7 +23,7 @@ def read_parts(reports: Path) -> dict[str, Any]:
 
 
 def answer_section(recommendation: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The recommended setting, its value and interval, what it beats by how much, and the commands; None without one."""
+    """The recommended setting, its value and interval, what it beats, and the commands; None without one."""
     if not recommendation["setting"]:
         return None
     commands = [form | {"id": f"command-{place}"} for place, form in enumerate(recommendation["commands"])]

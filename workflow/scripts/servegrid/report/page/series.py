@@ -27,7 +27,7 @@ _PUBLISHED_DASHES = ("dot", "longdashdot")
 
 @dataclass(frozen=True)
 class Series:
-    """Rows that differ on one axis at most, and how they are drawn; `setting` holds their values on all axes but the engine."""
+    """Rows that differ on one axis at most, and how they are drawn; `setting`: their values on all axes but the engine."""
 
     name: str
     rows: pd.DataFrame
@@ -43,11 +43,12 @@ class Series:
 
 
 def build_series(rows: pd.DataFrame, axes: Sequence[str], limit: int | None = None) -> tuple[list[Series], str]:
-    """A series per combination on `axes`, in the order of the rows, no two of which look alike; and a note on names and choice.
+    """A series per combination on `axes`, in the order of the rows, each with its own look; and a note on names and
+    choice.
 
-    Of more than `limit` series the `_fastest` are chosen, before looks are given. The colour is the engine's. As long as there
-    are enough marks, each series has its own, so that it can be told in grey; with more series mark and dash are those of the
-    setting, the same for every engine.
+    Of more than `limit` series the `_fastest` are chosen, before looks are given. The colour is the engine's. As long
+    as there are enough marks, each series has its own, so that it can be told in grey; with more series mark and dash
+    are those of the setting, the same for every engine.
     """
     names = RowNames(rows, axes)
     series = [_series(names, axes, group) for group in _groups(rows, axes)]
@@ -80,7 +81,7 @@ def _fastest(series: list[Series], limit: int) -> tuple[list[Series], str]:
 
 
 def _with_looks(series: list[Series]) -> Iterator[Series]:
-    """Series with colour, mark and dash; series of one colour share no pair of mark and dash, as long as there are enough pairs."""
+    """Series with colour, mark and dash; within a colour no pair of mark and dash comes twice, while there are enough."""
     looks = engine_looks(pd.concat([group.rows["engine"] for group in series]))
     settings = list(dict.fromkeys(group.setting for group in series if not group.published))
     own_marks = len(series) <= len(_SYMBOLS) or len({group.rows["engine"].iloc[0] for group in series}) == 1

@@ -19,7 +19,7 @@ def plotly_text(value: Any) -> str:
 
 
 def plotly_level(axis: str, value: Any) -> str:
-    """The value as text for plotly, with its axis where it does not name itself: `fp8`, `1 thread`, `memory_fraction 0.5`."""
+    """The value as text for plotly, with its axis where it does not name itself: `fp8`, `memory_fraction 0.5`."""
     return plotly_text(level_label(axis, value))
 
 
@@ -36,7 +36,8 @@ class RowNames:
             axis: _unnamed_level(rows if measured.empty else measured, axis) for axis in self.axes if axis != _ALWAYS
         }
         self._unnamed = {axis: level for axis, level in unnamed.items() if level is not None}
-        self.note = _names_note([axis_level_label(axis, level) for axis, level in self._unnamed.items()])
+        left_out = ", ".join(axis_level_label(axis, level) for axis, level in self._unnamed.items())
+        self.note = f" Names leave out: {left_out}." if left_out else ""
 
     def name(self, row: Mapping[Any, Any]) -> str:
         """The row's name, as text for plotly."""
@@ -50,7 +51,3 @@ def _unnamed_level(rows: pd.DataFrame, axis: str) -> str | None:
     if len(axis_levels) == 1:
         return axis_levels[0]
     return None if axis in ("gpu", "threads") else next((level for level in axis_levels if level in NO_EFFECT), None)
-
-
-def _names_note(parts: list[str]) -> str:
-    return f" Names leave out: {', '.join(parts)}." if parts else ""

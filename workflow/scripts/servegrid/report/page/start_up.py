@@ -20,7 +20,7 @@ _BAR_OUTLINE = {"color": "#333", "width": 0.6}
 
 
 def start_up_plots(rows: pd.DataFrame, sessions: Path, settings: Settings) -> list[Plot]:
-    """Plot with one bar per server, the slowest first; none where no server was launched. `sessions` is the folder of the records."""
+    """Plot with one bar per server, the slowest first; none without a launch. `sessions`: folder of the records."""
     rows = rows[rows["server_id"] != ""]
     servers = rows[rows["startup_s"] > 0].drop_duplicates("server_id")
     servers = servers.sort_values("startup_s", ascending=False, kind="stable")

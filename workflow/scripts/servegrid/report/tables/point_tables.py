@@ -16,7 +16,7 @@ from servegrid.results.warnings import PHRASES
 
 
 def article_table(table: ResultTable) -> Table:
-    """Table with No, GPU, vRAM, engine, threads, time and speculation as in the article, then what tells the rows apart further.
+    """Table with No, GPU, vRAM, engine, threads, time and speculation as in the article, then further columns.
 
     Every point is a row; one that was not measured has no time, but a status and a reason.
     """
@@ -39,7 +39,7 @@ def article_table(table: ResultTable) -> Table:
 
 
 def comparison_table(table: ResultTable) -> Table:
-    """Table of everything known about each point: axes, outcome, time, throughput, latency, memory, energy, trust, provenance."""
+    """Table of all known about each point: axes, outcome, time, throughput, latency, memory, energy, trust, provenance."""
     rows, settings = table.rows, table.settings
     axes = [
         _column_of_kind(rows, a, a, "count") if a == "threads" else _text_column(rows, a, a) for a in settings.all_axes
@@ -98,7 +98,7 @@ def _outcome_columns(rows: pd.DataFrame) -> list[Column]:
 
 
 def _publication_columns(rows: pd.DataFrame) -> list[Column]:
-    """Columns with the publication, and how the measured row of the same point compares; none without published rows."""
+    """Columns with the publication and measured / published time; none without published rows."""
     if (rows["status"] != PUBLISHED).all():
         return []
     ratio = _column_of_kind(rows, "over_published", "measured / published time", "number")

@@ -1,4 +1,4 @@
-"""Order of columns in tables read on a screen: the most asked-for columns come first, so that nobody has to scroll for them."""
+"""Order of columns in tables read on a screen: the most asked-for come first, so that nobody has to scroll for them."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def in_screen_order(table: Table) -> Table:
 
 
 def without_reasons(table: Table) -> tuple[Table, list[str]]:
-    """The table without the column of reasons, and the reason of each row, which is shown below its row if there is one.
+    """The table without the column of reasons, and the reason of each row, shown below its row if there is one.
 
     A column as wide as a sentence would push others out of sight, or make every row as high as the sentence.
     """

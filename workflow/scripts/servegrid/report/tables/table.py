@@ -55,7 +55,7 @@ class Table:
 
 
 def condense(table: Table) -> Table:
-    """The table without uninformative columns: empty ones, and texts that are the same in all rows (then a note says which)."""
+    """The table without empty columns, and without texts that are the same in all rows; notes say which these were."""
     kept: list[Column] = []
     empty: list[str] = []
     constant: list[str] = []

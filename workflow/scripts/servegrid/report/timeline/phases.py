@@ -15,10 +15,10 @@ LOOKS = {
     "load that failed": ("#F2C9B8", "///"),
     "stop": ("#C9C9C9", ""),
 }
-"""Kind of phase, as the legend names it -> colour and hatch. Those of a start-up, which lie side by side, also differ in grey.
+"""Kind of phase, as the legend names it -> colour and hatch. Those of a start-up, side by side, also differ in grey.
 
-A port is open from the first connection that the server takes, and the server is ready with the first healthy answer. Where
-no open port was seen, as of a server elsewhere, the start-up is one phase.
+A port is open from the first connection that the server takes, and the server is ready with the first healthy answer.
+Where no open port was seen, as of a server elsewhere, the start-up is one phase.
 """
 _OPENING, _LOADING, _START, _NO_START, _WARM_UP, _LOAD, _FAILED, _STOP = LOOKS
 LAUNCH_TO_READY = (_OPENING, _LOADING, _START)

@@ -15,7 +15,7 @@ from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import GREY, styled
 from servegrid.report.format import format_short
 from servegrid.report.timeline.phases import LOOKS, Phase, phases
-from servegrid.report.timeline.recording import Launch, LoadBand, Recording
+from servegrid.report.timeline.recording import Launch, Recording
 from servegrid.report.timeline.traces import MAX_GPUS, ROWS, Trace, traces
 from servegrid.util.text import clip, plain
 
@@ -82,7 +82,7 @@ def _time_limits(launch: Launch, column: Sequence[Trace]) -> tuple[float, float]
 
 
 def _draw_phase_strip(axes: Axes, launch_phases: Sequence[Phase], characters_per_s: float) -> int:
-    """Draw the row of phases, loads with their client threads; return the number of phases that have no room for their label."""
+    """Draw the row of phases, loads with their client threads; return the number of labels that have no room."""
     axes.set(ylim=(0, 1), yticks=[])
     axes.grid(False)
     unlabelled = 0
@@ -131,16 +131,16 @@ def _notes(recording: Recording) -> list[str]:
     launches = recording.launches
     notes = [f"Shown: the last {MAX_LAUNCHES} of {len(launches)} launches."] if len(launches) > MAX_LAUNCHES else []
     loads = [load for launch in launches for load in launch.loads]
-    notes += [_load_note(load) for load in loads if load.status != "ok"]
+    notes += [
+        f"Load {load.label} {load.status}: {clip(load.reason or 'no reason recorded', 200)}"
+        for load in loads
+        if load.status != "ok"
+    ]
     if recording.damage:
         notes.append(f"Not shown: {'; '.join(recording.damage)}.")
     for launch in launches:
         notes += _sampling_notes(launch)
     return list(dict.fromkeys(notes))
-
-
-def _load_note(load: LoadBand) -> str:
-    return f"Load {load.label} {load.status}: {clip(load.reason or 'no reason recorded', 200)}"
 
 
 def _sampling_notes(launch: Launch) -> list[str]:

@@ -20,7 +20,7 @@ _GAP = 5.0
 
 @dataclass(frozen=True)
 class Trace:
-    """One curve: its row, its name in the legend, values over seconds of the host's clock, colour, dash, and whether it is a step curve."""
+    """One curve: its row, name in the legend, values over seconds of the host's clock, and how it is drawn."""
 
     row: str
     name: str
