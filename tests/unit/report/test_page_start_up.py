@@ -40,11 +40,11 @@ def bars(plot: Plot) -> dict[str, dict[str, float]]:
 
 def test_a_start_up_is_broken_into_the_timelines_phases(tmp_path: Path) -> None:
     (plot,) = start_up_plots(started(tmp_path, {"vllm": [1.0, 3.0], "llamacpp": [0.5]}), tmp_path, SETTINGS)
-    found = bars(plot)
-    assert found["launch to open port"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
-    assert found["open port to ready"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
-    assert found["warm-up"] == {"1: vllm": pytest.approx(0.8), "3: llamacpp": pytest.approx(0.8)}
-    assert list(found["launch to open port"]) == ["1: vllm", "3: llamacpp"], "the slowest first"
+    seconds_by_phase = bars(plot)
+    assert seconds_by_phase["launch to open port"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
+    assert seconds_by_phase["open port to ready"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
+    assert seconds_by_phase["warm-up"] == {"1: vllm": pytest.approx(0.8), "3: llamacpp": pytest.approx(0.8)}
+    assert list(seconds_by_phase["launch to open port"]) == ["1: vllm", "3: llamacpp"], "the slowest first"
     assert titles(plot)[0] == "seconds since launch" and plot["data"][0]["customdata"] == [1, 3]
 
 

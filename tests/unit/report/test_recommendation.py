@@ -41,11 +41,11 @@ def engine(evidence: Evidence, row: int | None) -> str:
 def test_the_fastest_is_recommended_and_what_it_cannot_be_told_from_is_named() -> None:
     best, evidence = chosen(*tables())
     assert engine(evidence, best.row) in "bc" and best.metric == "output_tokens_per_s"
-    assert best.second is not None and {engine(evidence, one.row) for one in best.undecided} == {"b", "c"} - {
+    assert best.second is not None and {engine(evidence, rival.row) for rival in best.undecided} == {"b", "c"} - {
         engine(evidence, best.row)
     }
-    beaten = [one for one in best.rivals if one.beaten]
-    assert [engine(evidence, one.row) for one in beaten] == ["a"]
+    beaten = [rival for rival in best.rivals if rival.beaten]
+    assert [engine(evidence, rival.row) for rival in beaten] == ["a"]
     assert beaten[0].effect.value == pytest.approx(10 / 7, rel=0.03)
     assert best.estimate and best.estimate.doubted and "t-interval over 4 sessions" in best.estimate.how
     assert "no difference shown from 1 of 2 others" in list(summary_lines(best, evidence))[2]
@@ -58,17 +58,19 @@ def test_one_session_beats_nobody_surely() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "reasons"),
     [
         ({"status": ["ok", "partial", "failed"]}, {"partial": 1, "failed": 1}),
         ({"client_bound": [False, True, True]}, {"client-bound": 2}),
         ({"output_tokens_per_s": [100.0, None, None]}, {"without output_tokens_per_s": 2}),
     ],
 )
-def test_what_cannot_be_recommended_is_left_out_with_its_reason(change: dict[str, Any], words: dict[str, int]) -> None:
+def test_what_cannot_be_recommended_is_left_out_with_its_reason(
+    change: dict[str, Any], reasons: dict[str, int]
+) -> None:
     points, sessions = tables()
     best, evidence = chosen(points.assign(**change), sessions)
-    assert engine(evidence, best.row) == "a" and best.left_out == words
+    assert engine(evidence, best.row) == "a" and best.left_out == reasons
     assert "no other point was fit" in list(summary_lines(best, evidence))[2]
 
 
@@ -182,11 +184,13 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypat
     sessions.assign(**ids).to_parquet(tmp_path / "sessions.parquet")
     paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
     script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
-    found = json.loads((tmp_path / "recommendation.json").read_text())
+    recommendation = json.loads((tmp_path / "recommendation.json").read_text())
     text = (tmp_path / "recommendation.sh").read_text()
-    assert found["command"] in text and "hush" not in text and 'HF_TOKEN="$OF_THE_HUB"' in text
-    words = subprocess.run(
-        ["sh", "-c", f"for word in {found['command'].split(' ', 1)[1]}; do echo \"$word\"; done"],
+    assert recommendation["command"] in text and "hush" not in text and 'HF_TOKEN="$OF_THE_HUB"' in text
+    arguments = subprocess.run(
+        ["sh", "-c", f"for word in {recommendation['command'].split(' ', 1)[1]}; do echo \"$word\"; done"],
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
-    assert "a 'b" in words and any(word.endswith("llama_server.py") for word in words) and "--model" in words
+    assert (
+        "a 'b" in arguments and any(word.endswith("llama_server.py") for word in arguments) and "--model" in arguments
+    )

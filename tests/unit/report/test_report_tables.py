@@ -199,7 +199,7 @@ def test_sorting_has_the_number_behind_every_formatted_cell(article: Table) -> N
 
 
 def test_notes_on_the_load_client(points: pd.DataFrame) -> None:
-    said = " ".join(article_table(ResultTable.of(points.assign(client_bound=True, client="parallel"), SETTINGS)).notes)
-    assert f"{len(points):,} points are client-bound" in said and "shell and curl for every request" in said
+    notes = " ".join(article_table(ResultTable.of(points.assign(client_bound=True, client="parallel"), SETTINGS)).notes)
+    assert f"{len(points):,} points are client-bound" in notes and "shell and curl for every request" in notes
     quiet = " ".join(article_table(ResultTable.of(points.assign(client_bound=False, client="stream"), SETTINGS)).notes)
     assert "client" not in quiet

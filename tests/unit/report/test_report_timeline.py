@@ -74,8 +74,8 @@ def test_start_and_stop_are_marked(folder: Path) -> None:
 
 def test_where_no_open_port_was_seen_the_start_up_is_one_phase(folder: Path) -> None:
     (launch,) = read_recording(write_session(folder)).launches
-    found = start_up_phases(replace(launch, listening_s=None))
-    assert [(phase.kind, phase.start_s, phase.end_s) for phase in found] == [
+    phases_to_ready = start_up_phases(replace(launch, listening_s=None))
+    assert [(phase.kind, phase.start_s, phase.end_s) for phase in phases_to_ready] == [
         ("launch to ready", 0, 2.5),
         ("warm-up", pytest.approx(3.2), 4),
     ]
