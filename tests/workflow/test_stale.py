@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isolation import REPOSITORY
-from servegrid.util.code_digest import DATA, import_closure
+from servegrid.util.code_digest import DATA_SUFFIXES, import_closure
 from workflow.project import Project
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
@@ -49,7 +49,7 @@ def representatives() -> list[Path]:
     package = SCRIPTS / "servegrid"
     modules = sorted(path for path in package.rglob("*.py") if path.name != "__init__.py")
     by_package = {path.parent: path for path in modules}
-    data = {path.suffix: path for path in sorted(package.rglob("*")) if path.suffix in DATA}
+    data = {path.suffix: path for path in sorted(package.rglob("*")) if path.suffix in DATA_SUFFIXES}
     return [*by_package.values(), *data.values()]
 
 

@@ -1,4 +1,4 @@
-"""Hold the claims of the config against the rows, measured and published, and write the verdicts."""
+"""Judge the claims of the config by the rows, measured and published, and write the rulings."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_claims(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
-    """Rule on every claim by the rows of every source, and write all forms, each file whole or not at all."""
+    """Judge every claim by the rows of every source and write the rulings, each file whole or not at all."""
     from servegrid.config import load_config
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.claim_rulings import as_data, as_table
-    from servegrid.report.judge.claims import rule
+    from servegrid.report.judge.claims import judge_claim
     from servegrid.report.result_table import ResultTable
     from servegrid.report.tables.write import to_csv, to_html, to_markdown
     from servegrid.util.files import write_atomic, write_json
 
     evidence = Evidence.of(ResultTable.read(points, config_path, sessions))
     claims = load_config(config_path).claims
-    rulings = [rule(claim, evidence, source) for claim in claims for source in evidence.sources]
+    rulings = [judge_claim(claim, evidence, source) for claim in claims for source in evidence.sources]
     table = as_table(rulings, evidence, evidence.settings.title)
     write_json(out / "claims.json", as_data(rulings, evidence))
     for name, render in (("csv", to_csv), ("md", to_markdown), ("html", to_html)):

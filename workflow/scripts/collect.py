@@ -1,4 +1,4 @@
-"""Write the tables of the config's points, of their sessions and of their latencies' distributions, from raw records."""
+"""Write the tables of the points, of their sessions and of their latency distributions, from raw records."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ from servegrid.util.files import replacing, write_atomic
 
 
 def main() -> None:
-    """Read the arguments and write both forms of the table."""
+    """Read the arguments and write the tables: points as CSV and Parquet, sessions and distributions as Parquet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)

@@ -1,6 +1,7 @@
-"""Compare two result folders, before and after a change: what differs beyond the noise.
+"""Compare the result folders of two runs, before and after a change: which differences exceed the noise.
 
-Exit status, for use as a gate: 0 nothing is worse, 1 something is worse or known no more, 2 no metric can be compared.
+Exit status, for use as a gate: 0 nothing is worse, 1 something is worse or no longer known, 2 no metric can
+be compared.
 """
 
 import argparse
@@ -12,17 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from servegrid.compare import METRICS, Change, NotComparable, changes, looked_at, read_run
-from servegrid.compare.wording import place, words
+from servegrid.compare import METRICS, Change, NotComparable, changes, default_metrics, read_run
+from servegrid.compare.wording import describe_difference, describe_place
 from servegrid.results.columns import BETTER
 from servegrid.stats.intervals import Estimate
 
-UNSHOWN = "no difference shown"
-TAIL = "_p99"
+NO_DIFFERENCE = "no difference shown"
+TAIL_SUFFIX = "_p99"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the arguments, compare, print, write."""
+    """Compare the two runs, print the differences, write them if asked, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path, help="folder of results of the run before")
     parser.add_argument("after", type=Path, help="folder of results of the run after")
@@ -33,100 +34,114 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         runs = read_run(arguments.before), read_run(arguments.after)
-        metrics = arguments.metrics or looked_at(*runs)
-        found = changes(*runs, metrics, arguments.worse_by)
+        metrics = arguments.metrics or default_metrics(*runs)
+        all_changes = changes(*runs, metrics, arguments.worse_by)
     except NotComparable as problem:
         print(f"not comparable: {problem}", file=sys.stderr)
         return 2
-    _show(found)
-    _show_metrics(found, metrics)
+    _print_changes(all_changes)
+    _print_metrics(all_changes, metrics)
     if arguments.out:
-        arguments.out.write_text(json.dumps([change.row() for change in found], indent=1) + "\n", encoding="utf-8")
-    return _exit_status(found)
+        arguments.out.write_text(
+            json.dumps([change.row() for change in all_changes], indent=1) + "\n", encoding="utf-8"
+        )
+    return _exit_status(all_changes)
 
 
-def _exit_status(found: Sequence[Change]) -> int:
-    if any(change.verdict == "worse" for change in found):
+def _exit_status(all_changes: Sequence[Change]) -> int:
+    """1 if anything is worse or gone, 2 if no metric was compared, else 0."""
+    if any(change.verdict == "worse" for change in all_changes):
         return 1
-    if not any(change.judged for change in found):
-        print(f"not comparable: {_why_nothing(found)}", file=sys.stderr)
+    if not any(change.judged for change in all_changes):
+        print(f"not comparable: {_why_none_compared(all_changes)}", file=sys.stderr)
         return 2
-    return int(any(change.verdict == "gone" for change in found))
+    return int(any(change.verdict == "gone" for change in all_changes))
 
 
-def _why_nothing(found: Sequence[Change]) -> str:
-    """Why no metric was compared, in words."""
-    counted = Counter(change.verdict for change in found)
-    whys = {
+def _why_none_compared(all_changes: Sequence[Change]) -> str:
+    """Reasons why no metric was compared, with their counts, in one line."""
+    verdict_counts = Counter(change.verdict for change in all_changes)
+    explanations = {
         "another load": "had another load (prompts, lengths or arrivals) in the other run; generated prompts are another set with another model, those of a file are not",
         "client-bound": "were client-bound: the client may have set their pace, not the server",
         "garbled": "had garbled texts: garbage may come at any speed",
     }
-    reasons = [f"{counted[verdict]} points {why}" for verdict, why in whys.items() if counted[verdict]]
-    if counted["untrusted"]:
-        reasons.append(f"{counted['untrusted']} metrics had a warning with which they are not to be relied on")
-    if one_sided := sum(change.verdict in ("gone", "new") and change.metric in BETTER for change in found):
+    reasons = [
+        f"{verdict_counts[verdict]} points {explanation}"
+        for verdict, explanation in explanations.items()
+        if verdict_counts[verdict]
+    ]
+    if verdict_counts["untrusted"]:
+        reasons.append(f"{verdict_counts['untrusted']} metrics had a warning with which they are not to be relied on")
+    if one_sided := sum(change.verdict in ("gone", "new") and change.metric in BETTER for change in all_changes):
         reasons.append(f"{one_sided} metrics are known in one run alone")
-    if counted["no doubt known"]:
-        reasons.append(f"{counted['no doubt known']} metrics were measured in one session only")
+    if verdict_counts["no doubt known"]:
+        reasons.append(f"{verdict_counts['no doubt known']} metrics were measured in one session only")
     return "; ".join(reasons) or "nothing was measured whole in both"
 
 
 def _share(text: str) -> float:
+    """Parse a share for argparse: a number from 0 to below 1."""
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a share from 0 to below 1")
     return value
 
 
-def _show(found: Sequence[Change]) -> None:
-    """What changed or was not compared, worst first; what did not change, as a count, but for what has no interval."""
-    order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new", UNSHOWN)
-    shown = (
-        c for c in found if c.verdict in order and (c.verdict != UNSHOWN or (c.ratio is None and c.before != c.after))
+def _print_changes(all_changes: Sequence[Change]) -> None:
+    """Print what changed or was not compared, worst first, and counts of all verdicts."""
+    order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new", NO_DIFFERENCE)
+    printed = (
+        c
+        for c in all_changes
+        if c.verdict in order and (c.verdict != NO_DIFFERENCE or (c.ratio is None and c.before != c.after))
     )
-    for change in sorted(shown, key=lambda c: (order.index(c.verdict), -c.points)):
-        print(f"{change.verdict:>12}  {place(change)}: {words(change)}")
-    counted = Counter(change.verdict for change in found if change.metric not in ("status", "warnings"))
-    print("; ".join(f"{count} {verdict}" for verdict, count in counted.items()) or "no metric of any point in both")
-    if counted["no doubt known"]:
+    for change in sorted(printed, key=lambda c: (order.index(c.verdict), -c.points)):
+        print(f"{change.verdict:>12}  {describe_place(change)}: {describe_difference(change)}")
+    verdict_counts = Counter(change.verdict for change in all_changes if change.metric not in ("status", "warnings"))
+    print(
+        "; ".join(f"{count} {verdict}" for verdict, count in verdict_counts.items()) or "no metric of any point in both"
+    )
+    if verdict_counts["no doubt known"]:
         print("no doubt known: one session on a side; raise repeats to tell change from noise")
-    _show_blindness(found)
+    _print_detectable_sizes(all_changes)
 
 
-def _show_metrics(found: Sequence[Change], metrics: Sequence[str]) -> None:
-    """What was looked at, and which of it no point to compare knows in either run."""
-    unknown = [metric for metric in metrics if metric not in {change.metric for change in found}]
+def _print_metrics(all_changes: Sequence[Change], metrics: Sequence[str]) -> None:
+    """Print which metrics were looked at, and which of them no comparable point knows in either run."""
+    unknown = [metric for metric in metrics if metric not in {change.metric for change in all_changes}]
     print(
         f"looked at: {', '.join(metrics)}"
         + (f"; at no point that can be compared: {', '.join(unknown)}" if unknown else "")
     )
 
 
-def _up_to(share: float) -> str:
+def _size_limit(share: float) -> str:
+    """`up to 2.0 %`, or `of any size` where that is more than tenfold."""
     return "of any size" if share > 10 else f"up to {100 * share:.1f} %"
 
 
-def _show_blindness(found: Sequence[Change]) -> None:
-    """How large a change would have been shown, where none was: tails are noisier than the rest."""
-    unshown = [change for change in found if change.judged and change.verdict == UNSHOWN]
-    tails = [change for change in unshown if change.metric.endswith(TAIL)]
-    rest = [change for change in unshown if not change.metric.endswith(TAIL)]
-    for what, some in ("changes", rest), ("changes of tails", tails):
-        if hidden := _hidden(some):
-            print(f"{UNSHOWN}: the noise hides {what} {hidden} (medians); more repeats show smaller ones")
+def _print_detectable_sizes(all_changes: Sequence[Change]) -> None:
+    """Print how large a change would have to be to show where none was shown, separately for the noisier tails."""
+    undecided = [change for change in all_changes if change.judged and change.verdict == NO_DIFFERENCE]
+    tails = [change for change in undecided if change.metric.endswith(TAIL_SUFFIX)]
+    rest = [change for change in undecided if not change.metric.endswith(TAIL_SUFFIX)]
+    for subject, subset in ("changes", rest), ("changes of tails", tails):
+        if hidden := _detectable_sizes(subset):
+            print(f"{NO_DIFFERENCE}: the noise hides {subject} {hidden} (medians); more repeats show smaller ones")
 
 
-def _hidden(unshown: Sequence[Change]) -> str:
-    alone = [_half_width(change.ratio) for change in unshown if change.ratio and change.points == 1]
-    together = [_half_width(change.ratio) for change in unshown if change.ratio and change.points > 1]
-    hidden = [f"{_up_to(median(alone))} at a single point"] if alone else []
-    hidden += [f"{_up_to(median(together))} in the mean over points"] if together else []
+def _detectable_sizes(undecided: Sequence[Change]) -> str:
+    """Median detectable size at a single point and in the mean over points; empty where neither is known."""
+    single_points = [_half_width(change.ratio) for change in undecided if change.ratio and change.points == 1]
+    pooled = [_half_width(change.ratio) for change in undecided if change.ratio and change.points > 1]
+    hidden = [f"{_size_limit(median(single_points))} at a single point"] if single_points else []
+    hidden += [f"{_size_limit(median(pooled))} in the mean over points"] if pooled else []
     return ", ".join(hidden)
 
 
 def _half_width(estimate: Estimate) -> float:
-    """As a share: how far from 1 the ratio must be to show, with this interval's width."""
+    """Share by which the ratio must differ from 1 to show, given the width of this interval."""
     low, high = estimate.ends
     return math.sqrt(high / low) - 1
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from servegrid.report.settings import Settings
 
-MANY = 100
-"""Points from which the figures are drawn side by side, each by a process of its own."""
+PARALLEL_FROM_POINTS = 100
+"""Number of points from which the figures are drawn in parallel, one process each."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,7 +44,7 @@ def write_figures(
         SystemExit: a name in `only` is not a figure.
     """
     from servegrid.report.figures import FIGURES
-    from servegrid.report.published import marked
+    from servegrid.report.published import with_published_labels
     from servegrid.report.result_table import ResultTable
     from servegrid.results.latency_distributions import with_spreads
     from servegrid.results.points import read_points
@@ -58,19 +58,21 @@ def write_figures(
         rows = with_ranges(with_rounds(rows, table.sessions), table.sessions, ["output_tokens_per_s"])
     if distributions is not None:
         rows = with_spreads(rows, read_points(distributions))
-    points = marked(rows)
+    points = with_published_labels(rows)
     names = only or list(FIGURES)
     workers = min(len(os.sched_getaffinity(0)), len(names))
-    if len(points) < MANY or workers < 2:
+    if len(points) < PARALLEL_FROM_POINTS or workers < 2:
         for name in names:
-            draw(name, points, settings, out)
+            draw_figure(name, points, settings, out)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for drawn in [pool.submit(draw, name, points, settings, out) for name in reversed(names)]:  # the slowest first
-            drawn.result()
+        for task in [
+            pool.submit(draw_figure, name, points, settings, out) for name in reversed(names)
+        ]:  # the slowest first
+            task.result()
 
 
-def draw(name: str, points: "pd.DataFrame", settings: "Settings", out: Path) -> None:
+def draw_figure(name: str, points: "pd.DataFrame", settings: "Settings", out: Path) -> None:
     """Draw one figure and write it in every format of the settings."""
     from servegrid.report.drawing.style import render
     from servegrid.report.figures import FIGURES

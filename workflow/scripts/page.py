@@ -1,4 +1,4 @@
-"""Write the report page: one HTML file that opens with the answer and needs nothing else."""
+"""Write the report page: one self-contained HTML file that opens with the answer."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments and write the page, whole or not at all."""
+    """Read the arguments and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=Path, required=True, help="results/points.parquet or .csv")
     parser.add_argument("--config", type=Path, required=True, help="the resolved config")
@@ -21,10 +21,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_page(arguments: argparse.Namespace) -> None:
-    """Gather the parts and write the page."""
+    """Read the parts from the reports folder and write the page, whole or not at all."""
     from servegrid.report.page.build import page
     from servegrid.report.page.sections import read_parts
-    from servegrid.report.page.summary import facts
+    from servegrid.report.page.summary import measurement_summary
     from servegrid.report.result_table import ResultTable
     from servegrid.util.files import read_json, write_atomic
 
@@ -32,7 +32,7 @@ def write_page(arguments: argparse.Namespace) -> None:
     folders = {"sessions": arguments.sessions, "timelines": reports / "timelines", "figures": reports / "figures"}
     config = read_json(arguments.config)
     table = ResultTable.read(arguments.points, arguments.config, arguments.ranges)
-    parts = read_parts(reports) | {"facts": facts(table.measured, config, arguments.sessions)}
+    parts = read_parts(reports) | {"facts": measurement_summary(table.measured, config, arguments.sessions)}
     text = json.dumps(config, indent=2, sort_keys=True)
     write_atomic(arguments.out, page(table, parts, folders, text))
 

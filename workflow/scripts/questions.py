@@ -20,28 +20,32 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_answers(points: Path, sessions: Path, config_path: Path, devices: Path, out: Path) -> None:
-    """Answer, and write both forms, each file whole or not at all."""
+    """Answer the questions and write both formats, each file whole or not at all."""
     from servegrid.config import load_config
     from servegrid.plan.grid import Grid
     from servegrid.plan.resolve import resolve
     from servegrid.report.evidence import Evidence
-    from servegrid.report.judge.model_size import size_of
-    from servegrid.report.judge.questions import answers, as_data, as_markdown
+    from servegrid.report.judge.model_size import model_size
+    from servegrid.report.judge.questions import answer_questions, as_data, as_markdown
     from servegrid.report.judge.roofline import read_devices
     from servegrid.report.result_table import ResultTable
     from servegrid.util.files import write_atomic, write_json
 
     config = load_config(config_path)
     resources = Path(config.pathvars.resources)
-    points_of = Grid(
+    grid_points = Grid(
         config, resolve(config)
     ).points  # those of absent devices too, which another host may have measured
-    servers = {one.server.id: one.server.spec for one in points_of if not one.skip or one.skip.status != "unsupported"}
-    sizes = {server: size_of(spec, resources) for server, spec in servers.items()}
+    servers = {
+        point.server.id: point.server.spec
+        for point in grid_points
+        if not point.skip or point.skip.status != "unsupported"
+    }
+    sizes = {server: model_size(spec, resources) for server, spec in servers.items()}
     evidence = Evidence.of(ResultTable.read(points, config_path, sessions))
-    found = answers(evidence, read_devices(devices), sizes)
-    write_json(out / "questions.json", as_data(found))
-    write_atomic(out / "questions.md", as_markdown(found))
+    answers = answer_questions(evidence, read_devices(devices), sizes)
+    write_json(out / "questions.json", as_data(answers))
+    write_atomic(out / "questions.md", as_markdown(answers))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_recommendation(points: Path, sessions: Path, config_path: Path, out: Path) -> None:
-    """Choose, and write all forms, each file whole or not at all."""
+    """Choose the setting and write it in all formats, each file whole or not at all."""
     from servegrid.report.evidence import Evidence
     from servegrid.report.judge.recommendation import recommend
     from servegrid.report.judge.recommendation_text import as_data, as_markdown
@@ -30,17 +30,17 @@ def write_recommendation(points: Path, sessions: Path, config_path: Path, out: P
 
     # what was not measured here is not recommended
     evidence = Evidence.of(ResultTable.read(points, config_path, sessions, published=False))
-    chosen = recommend(evidence)
-    server = None if chosen.row is None else str(evidence.rows["server_id"].iloc[chosen.row])
-    forms = [] if server is None else _forms(server, config_path)
+    recommendation = recommend(evidence)
+    server_id = None if recommendation.row is None else str(evidence.rows["server_id"].iloc[recommendation.row])
+    forms = [] if server_id is None else _launch_forms(server_id, config_path)
     command = forms[0].text if forms else None
-    write_json(out / "recommendation.json", as_data(chosen, evidence, forms))
-    write_atomic(out / "recommendation.md", as_markdown(chosen, evidence, command))
+    write_json(out / "recommendation.json", as_data(recommendation, evidence, forms))
+    write_atomic(out / "recommendation.md", as_markdown(recommendation, evidence, command))
     write_atomic(out / "recommendation.sh", f"#!/bin/sh\n{command or '# nothing to recommend'}\n")
 
 
-def _forms(server_id: str, config_path: Path) -> "list[DeploymentForm]":
-    """The ways to start the server, with absolute paths; none if the config no longer has it."""
+def _launch_forms(server_id: str, config_path: Path) -> "list[DeploymentForm]":
+    """Commands and files that start the server, with absolute paths; none if the config no longer has it."""
     from servegrid.config import load_config
     from servegrid.launch.deploy import deployment_forms
     from servegrid.plan.grid import Grid

@@ -1,4 +1,4 @@
-"""Write config/README.md, and the parts of docs/results.md and docs/engines.md that come from the code."""
+"""Write config/README.md, and the parts of docs/results.md and docs/engines.md that are generated from the code."""
 
 from servegrid.consult.reference import pages
 from servegrid.util.files import REPOSITORY, write_atomic

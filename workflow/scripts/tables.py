@@ -1,4 +1,4 @@
-"""Write the article's table and the full comparison from results/points, as CSV, Markdown and HTML."""
+"""Write the article's table and the full comparison, made from results/points, as CSV, Markdown and HTML."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_tables(points_path: Path, config: Path, out: Path) -> None:
-    """Write all tables, each file whole or not at all."""
+    """Write both tables, each file whole or not at all."""
     from servegrid.report.result_table import ResultTable
     from servegrid.report.tables.point_tables import article_table, comparison_table
     from servegrid.report.tables.table import condense

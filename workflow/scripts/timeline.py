@@ -1,4 +1,4 @@
-"""Draw the timeline of one or more sessions: telemetry, with start-up, loads and stop marked."""
+"""Draw the timeline of one or more sessions: telemetry with start-up, loads and stop marked."""
 
 import argparse
 import sys
@@ -19,11 +19,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_timelines(sessions: Iterable[Path], config: Path, out: Path) -> None:
-    """Draw and write the timelines, each file whole or not at all; a session without a readable record is passed over."""
+    """Draw and write the timelines, each file whole or not at all; a session without a readable record is skipped."""
     from servegrid.report.drawing.style import render
     from servegrid.report.settings import Settings
     from servegrid.report.timeline.recording import read_recording
-    from servegrid.report.timeline.timeline import draw
+    from servegrid.report.timeline.timeline import draw_timeline
     from servegrid.util.files import write_atomic
 
     settings = Settings.read(config)
@@ -34,7 +34,7 @@ def write_timelines(sessions: Iterable[Path], config: Path, out: Path) -> None:
         except (OSError, ValueError, LookupError) as error:
             print(f"no timeline of {folder}: {error!r}", file=sys.stderr)
             continue
-        figure = draw(recording)
+        figure = draw_timeline(recording)
         for file_format in settings.formats:
             path = out / folder.parent.name / f"{folder.name}.{file_format}"
             write_atomic(path, render(figure, file_format, f"{settings.title}: {recording.name}"))

@@ -1,4 +1,4 @@
-"""End the run with a status that tells: 0 if every point that can be measured was, 1 if any failed, with their reasons."""
+"""End the run with an exit status: 0 if every point that can be measured was, 1 if any failed; print the reasons."""
 
 import argparse
 import csv
@@ -10,7 +10,7 @@ from servegrid.util.files import read_json, write_atomic
 
 
 def main() -> int:
-    """Read points.csv; print what is recommended and what failed, or write the verdict."""
+    """Print what is recommended and what failed; return 1 if anything failed, else write the verdict and return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True)
@@ -22,7 +22,7 @@ def main() -> int:
     statuses = Counter(row["status"] for row in rows)
     text = f"{len(rows)} points: " + ", ".join(f"{count} {status}" for status, count in statuses.items())
     print(f"{text}\nreport: {arguments.report}", file=sys.stderr)
-    print(_recommended(arguments.recommendation), file=sys.stderr)
+    print(_recommendation_text(arguments.recommendation), file=sys.stderr)
     failed = Counter((row["status"], row["reason"]) for row in rows if row["status"] in ("failed", "partial"))
     for (status, reason), count in failed.items():
         print(f"{count} points {status}: {reason}", file=sys.stderr)
@@ -36,11 +36,11 @@ def main() -> int:
     return 0
 
 
-def _recommended(path: Path) -> str:
-    """The recommendation in three lines, and where its command is."""
-    found = read_json(path)
-    command = [f"command: {path.with_suffix('.sh')}"] if found["command"] else []
-    return "\n".join([*found["summary"], *command])
+def _recommendation_text(path: Path) -> str:
+    """Summary lines of recommendation.json, and where its command is."""
+    recommendation = read_json(path)
+    command = [f"command: {path.with_suffix('.sh')}"] if recommendation["command"] else []
+    return "\n".join([*recommendation["summary"], *command])
 
 
 if __name__ == "__main__":

@@ -12,17 +12,17 @@ import pytest
 
 import compare as command
 from servegrid.compare import METRICS, Change, NotComparable, changes, read_run
-from servegrid.compare.metric_changes import of_numbers
+from servegrid.compare.metric_changes import metric_changes
 from servegrid.compare.pooled_ratio import mean_ratio
-from servegrid.compare.runs import Pair, Side
-from servegrid.compare.session_values import Values
+from servegrid.compare.runs import PointInRun, PointPair
+from servegrid.compare.session_values import SessionValues
 from servegrid.records.schema import RequestRecord, write_requests
 
 AXES = {"engine": "llamacpp", "gpu": "cpu", "speculation": "none", "quantization": "none"}
 
 
 def run(folder: Path, seed: int, factor: dict[int, float] | None = None, sessions: int = 4, **changed: Any) -> Path:
-    """Results of 4 points with 1 % noise; `factor` makes the times at a thread level longer."""
+    """Folder with results of 4 points with 1 % noise; `factor` makes the times at a thread level longer."""
     chance, rows, points = random.Random(seed), [], []
     for threads in (1, 4, 16, 64):
         axes = {"engine": "llamacpp", "gpu": "cpu", "threads": threads} | {k: AXES[k] for k in list(AXES)[2:]} | changed
@@ -37,9 +37,9 @@ def run(folder: Path, seed: int, factor: dict[int, float] | None = None, session
 
 
 def verdicts(before: Path, after: Path, worse_by: float = 0.0) -> dict[tuple[str, str], str]:
-    """By threads and metric; threads are `all` where the points are compared together."""
-    found = changes(read_run(before), read_run(after), worse_by=worse_by)
-    return {(change.axes.get("threads", "all"), change.metric): change.verdict for change in found}
+    """Verdicts by threads and metric; threads are `all` where the points are compared together."""
+    run_changes = changes(read_run(before), read_run(after), worse_by=worse_by)
+    return {(change.axes.get("threads", "all"), change.metric): change.verdict for change in run_changes}
 
 
 def with_column(folder: Path, name: str, values: Any) -> Path:
@@ -50,10 +50,10 @@ def with_column(folder: Path, name: str, values: Any) -> Path:
 
 
 def test_finds_what_was_planted_and_nothing_else(tmp_path: Path) -> None:
-    found = verdicts(run(tmp_path / "a", 1), run(tmp_path / "b", 2, {4: 1.1, 16: 0.9}))
-    assert found["4", "time_s"] == found["4", "output_tokens_per_s"] == "worse"
-    assert found["16", "time_s"] == found["16", "output_tokens_per_s"] == "better"
-    assert {found[n, metric] for n in ("1", "64") for metric in ("time_s", "output_tokens_per_s")} == {
+    found_verdicts = verdicts(run(tmp_path / "a", 1), run(tmp_path / "b", 2, {4: 1.1, 16: 0.9}))
+    assert found_verdicts["4", "time_s"] == found_verdicts["4", "output_tokens_per_s"] == "worse"
+    assert found_verdicts["16", "time_s"] == found_verdicts["16", "output_tokens_per_s"] == "better"
+    assert {found_verdicts[n, metric] for n in ("1", "64") for metric in ("time_s", "output_tokens_per_s")} == {
         "no difference shown"
     }
 
@@ -62,8 +62,8 @@ def test_finds_what_was_planted_and_nothing_else(tmp_path: Path) -> None:
 def test_noise_alone_is_no_change_in_nearly_all_runs(tmp_path: Path) -> None:
     alarms = 0
     for seed in range(30):
-        found = verdicts(run(tmp_path / f"a{seed}", seed), run(tmp_path / f"b{seed}", 1000 + seed))
-        alarms += any(verdict != "no difference shown" for verdict in found.values())
+        found_verdicts = verdicts(run(tmp_path / f"a{seed}", seed), run(tmp_path / f"b{seed}", 1000 + seed))
+        alarms += any(verdict != "no difference shown" for verdict in found_verdicts.values())
     assert alarms <= 6  # 5 % of 30 are 1.5; 7 or more have a chance below 0.1 %
 
 
@@ -79,14 +79,14 @@ def test_a_metric_that_no_session_of_a_run_knows_is_not_compared(tmp_path: Path,
         sessions = pd.read_parquet(folder / "sessions.parquet")
         itl = [None] * len(sessions) if name in nowhere else sessions["time_s"]
         sessions.assign(itl_ms_p50=itl).to_parquet(folder / "sessions.parquet")
-    found = changes(*map(read_run, folders.values()))
-    judged = {change.metric for change in found if change.judged}
+    run_changes = changes(*map(read_run, folders.values()))
+    judged = {change.metric for change in run_changes if change.judged}
     assert judged == {"time_s", "output_tokens_per_s"}
 
 
 def test_one_session_has_no_doubt_and_no_verdict(tmp_path: Path) -> None:
-    found = verdicts(run(tmp_path / "a", 1, sessions=1), run(tmp_path / "b", 2, {4: 2}, sessions=1))
-    assert set(found.values()) == {"no doubt known"}
+    found_verdicts = verdicts(run(tmp_path / "a", 1, sessions=1), run(tmp_path / "b", 2, {4: 2}, sessions=1))
+    assert set(found_verdicts.values()) == {"no doubt known"}
 
 
 def test_a_point_that_fails_now_is_worse(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_point_that_fails_now_is_worse(tmp_path: Path) -> None:
         table = table[table["threads"] != 16] if name == "sessions" else table
         table.loc[table["threads"] == 16, "status"] = "failed"
         table.to_parquet(after / f"{name}.parquet")
-    found = verdicts(before, after)
-    assert found["16", "status"] == "worse" and ("16", "time_s") not in found
+    found_verdicts = verdicts(before, after)
+    assert found_verdicts["16", "status"] == "worse" and ("16", "time_s") not in found_verdicts
 
 
 def test_points_of_one_run_alone_are_named(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_broken_off_sessions_are_short_not_fast(tmp_path: Path) -> None:
         table = pd.read_parquet(after / f"{name}.parquet")
         table.loc[table["threads"] == 4, "status"] = "partial"
         table.to_parquet(after / f"{name}.parquet")
-    found = verdicts(before, after)
-    assert found["4", "status"] == "worse" and ("4", "time_s") not in found
+    found_verdicts = verdicts(before, after)
+    assert found_verdicts["4", "status"] == "worse" and ("4", "time_s") not in found_verdicts
 
 
 def test_an_axis_of_one_run_alone_is_refused(tmp_path: Path) -> None:
@@ -154,12 +154,12 @@ def test_a_gate_that_compared_nothing_does_not_pass(tmp_path: Path) -> None:
 def test_client_bound_points_are_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = with_column(run(tmp_path / "a", 1), "client_bound", [False, True, False, None])
     after = with_column(run(tmp_path / "b", 2, {4: 3, 16: 3}), "client_bound", [False, True, True, None])
-    found = verdicts(before, after)
-    assert {key for key, verdict in found.items() if verdict == "client-bound"} == {
+    found_verdicts = verdicts(before, after)
+    assert {key for key, verdict in found_verdicts.items() if verdict == "client-bound"} == {
         ("4", "client_bound"),
         ("16", "client_bound"),
     }
-    assert ("16", "time_s") not in found and found["1", "time_s"] == "no difference shown"
+    assert ("16", "time_s") not in found_verdicts and found_verdicts["1", "time_s"] == "no difference shown"
     assert command.main([str(before), str(after)]) == 0
     printed = capsys.readouterr().out
     assert "threads 4, speculation none, quantization none: not compared, client-bound in both runs" in printed
@@ -177,9 +177,12 @@ def test_another_load_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixt
     before = with_column(run(tmp_path / "a", 1), "load_id", ["n-1", "n-4", "n-16", None])
     after = with_column(run(tmp_path / "b", 2, {16: 2}), "load_id", ["n-1", "n-4", "m-16", "n-64"])
     after = with_column(after, "status", ["ok", "ok", "partial", "ok"])
-    found = verdicts(before, after)
-    assert found["16", "load_id"] == "another load" and len([key for key in found if key[0] == "16"]) == 1
-    assert found["4", "time_s"] == found["64", "time_s"] == "no difference shown"
+    found_verdicts = verdicts(before, after)
+    assert (
+        found_verdicts["16", "load_id"] == "another load"
+        and len([key for key in found_verdicts if key[0] == "16"]) == 1
+    )
+    assert found_verdicts["4", "time_s"] == found_verdicts["64", "time_s"] == "no difference shown"
     assert command.main([str(before), str(after)]) == 0
     assert "not compared, n-16 before and m-16 after" in capsys.readouterr().out
 
@@ -191,7 +194,7 @@ def test_a_gate_under_another_load_does_not_pass(tmp_path: Path, capsys: pytest.
     assert "4 points had another load" in capsys.readouterr().err
 
 
-def pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessions: int = 2) -> list[Pair]:
+def noisy_pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessions: int = 2) -> list[PointPair]:
     """`engines` servers with 4 loads each. A session's noise (1 %) is each load's own; `launch` is common to its loads."""
     chance = random.Random(seed)
 
@@ -202,29 +205,31 @@ def pairs(seed: int, launch: float, slower: float = 1.0, engines: int = 2, sessi
 
     sides = [(engine, side(engine, 1), side(engine, slower)) for engine in range(engines)]
     return [
-        Pair({"engine": str(engine), "threads": str(n)}, Side({}, before[n]), Side({}, after[n]))
+        PointPair({"engine": str(engine), "threads": str(n)}, PointInRun({}, before[n]), PointInRun({}, after[n]))
         for engine, before, after in sides
         for n in range(4)
     ]
 
 
-def joint(found: list[Change]) -> list[Change]:
-    return [change for change in found if change.points > 1]
+def pooled_changes(run_changes: list[Change]) -> list[Change]:
+    return [change for change in run_changes if change.points > 1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("launch", "engines"), [(0.0, 2), (0.02, 2), (0.02, 1)])
 def test_noise_is_worse_in_at_most_one_run_in_twenty(launch: float, engines: int) -> None:
-    runs = [of_numbers(pairs(seed, launch, engines=engines), ("time_s", "e2e_ms_p50"), 0.0) for seed in range(200)]
-    assert all(len(joint(found)) == 2 for found in runs)
-    assert sum(any(change.verdict == "worse" for change in found) for found in runs) <= 10
+    runs = [
+        metric_changes(noisy_pairs(seed, launch, engines=engines), ("time_s", "e2e_ms_p50"), 0.0) for seed in range(200)
+    ]
+    assert all(len(pooled_changes(run_changes)) == 2 for run_changes in runs)
+    assert sum(any(change.verdict == "worse" for change in run_changes) for run_changes in runs) <= 10
 
 
 @pytest.mark.slow
 def test_what_is_slower_everywhere_is_found_where_no_point_shows_it() -> None:
-    runs = [of_numbers(pairs(seed, 0.0, 1.1), METRICS, 0.0) for seed in range(50)]
-    assert sum(all(change.verdict == "worse" for change in joint(found)) for found in runs) >= 45
-    alone = [change.verdict for found in runs for change in found if change.points == 1]
+    runs = [metric_changes(noisy_pairs(seed, 0.0, 1.1), METRICS, 0.0) for seed in range(50)]
+    assert sum(all(change.verdict == "worse" for change in pooled_changes(run_changes)) for run_changes in runs) >= 45
+    alone = [change.verdict for run_changes in runs for change in run_changes if change.points == 1]
     assert alone.count("worse") < len(alone) / 2
 
 
@@ -238,37 +243,40 @@ def test_points_together_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_the_mean_is_that_of_the_points_and_its_doubt_that_of_the_sessions() -> None:
-    found = mean_ratio([Values({"threads": n}, {1: 1.0, 2: 1.0}, {1: 2.0, 2: 2.0}) for n in "123"], 0.95)
-    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
-    together = [Values({"threads": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
-    apart = [Values({"engine": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
+    mean = mean_ratio([SessionValues({"threads": n}, {1: 1.0, 2: 1.0}, {1: 2.0, 2: 2.0}) for n in "123"], 0.95)
+    assert (mean.value, mean.low, mean.high) == pytest.approx((2, 2, 2))
+    together = [SessionValues({"threads": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
+    apart = [SessionValues({"engine": n}, {1: 1.0, 2: 1.0}, {1: 0.5, 2: 2.0}) for n in "123"]
     # Logarithms -ln 2 and ln 2: a mean with variance ln(2)^2, of one server with 2 degrees of freedom, or a third of it with 6.
     assert mean_ratio(together, 0.95).high == pytest.approx(math.exp(4.302653 * math.log(2)))
     assert mean_ratio(apart, 0.95).high == pytest.approx(math.exp(2.446912 * math.log(2) / 3**0.5))
 
 
 def test_only_what_is_compared_shares_the_doubt() -> None:
-    [few] = of_numbers(pairs(1, 0.0)[:1], ["time_s"], 0.0)
-    [same] = of_numbers(pairs(1, 0.0)[:1], METRICS[:1] + METRICS[2:4] + METRICS[5:], 0.0)
+    [few] = metric_changes(noisy_pairs(1, 0.0)[:1], ["time_s"], 0.0)
+    [same] = metric_changes(noisy_pairs(1, 0.0)[:1], METRICS[:1] + METRICS[2:4] + METRICS[5:], 0.0)
     assert few.ratio == same.ratio and few.ratio and few.ratio.how.startswith("95 %")
 
 
 def test_texts_that_turn_bad_are_worse(tmp_path: Path) -> None:
     before = with_column(run(tmp_path / "a", 1), "warnings", [None, "quantization changes texts", "cold start", None])
-    said = [None, None, "shared host; garbled texts", "latency drifts"]
-    after = with_column(run(tmp_path / "b", 2), "warnings", said)
-    found = verdicts(before, after)
-    assert {key[0]: verdict for key, verdict in found.items() if key[1] == "warnings"} == {"4": "better", "16": "worse"}
+    warnings = [None, None, "shared host; garbled texts", "latency drifts"]
+    after = with_column(run(tmp_path / "b", 2), "warnings", warnings)
+    found_verdicts = verdicts(before, after)
+    assert {key[0]: verdict for key, verdict in found_verdicts.items() if key[1] == "warnings"} == {
+        "4": "better",
+        "16": "worse",
+    }
     assert command.main([str(before), str(after)]) == 1
 
 
-def with_texts(folder: Path, words: str) -> Path:
+def with_texts(folder: Path, vocabulary: str) -> Path:
     """The run with raw answers of its first sessions: 12 sentences, each of 30 of these words."""
     sessions = pd.read_parquet(folder / "sessions.parquet")
     ids = sessions.assign(server_id="s", load_id=[f"n-{n}" for n in sessions["threads"]])
     ids.to_parquet(folder / "sessions.parquet")
-    chance = random.Random(words)
-    texts = [" ".join(chance.choices(words.split(), k=30)) for _ in range(12)]
+    chance = random.Random(vocabulary)
+    texts = [" ".join(chance.choices(vocabulary.split(), k=30)) for _ in range(12)]
     for load in set(ids["load_id"]):
         place = folder / "sessions" / "s" / "rep1" / "loads" / load
         place.mkdir(parents=True)
@@ -277,8 +285,11 @@ def with_texts(folder: Path, words: str) -> Path:
 
 
 def test_a_run_that_is_garbage_as_a_whole_is_worse(tmp_path: Path) -> None:
-    words = "the server answers every request with a short and simple story about cats who live near rivers"
-    before, again = with_texts(run(tmp_path / "a", 1), words), with_texts(run(tmp_path / "b", 2), words + " today")
+    vocabulary = "the server answers every request with a short and simple story about cats who live near rivers"
+    before, again = (
+        with_texts(run(tmp_path / "a", 1), vocabulary),
+        with_texts(run(tmp_path / "b", 2), vocabulary + " today"),
+    )
     garbage = with_texts(run(tmp_path / "c", 2), "qxz vvkj zzzq jjxw 0x0x kqkq wxyz bbbq")
     assert not [key for key in verdicts(before, again) if key[1] == "warnings"]
     assert verdicts(before, garbage)["16", "warnings"] == "worse"
@@ -305,9 +316,9 @@ def test_a_gate_says_how_blind_it_is(tmp_path: Path, capsys: pytest.CaptureFixtu
     def hidden(sessions: int) -> float:
         folders = [run(tmp_path / f"{side}{sessions}", seed, sessions=sessions) for seed, side in ((1, "a"), (2, "b"))]
         assert command.main([str(folder) for folder in folders]) == 0
-        found = re.search(r"the noise hides changes up to ([\d.]+) % at a single point", capsys.readouterr().out)
-        assert found
-        return float(found[1])
+        match = re.search(r"the noise hides changes up to ([\d.]+) % at a single point", capsys.readouterr().out)
+        assert match
+        return float(match[1])
 
     assert hidden(2) > 2 * hidden(8) > 0
 
@@ -319,10 +330,12 @@ def test_energy_that_is_not_to_be_relied_on_is_not_compared(tmp_path: Path, caps
         noise = sessions["time_s"] / sessions.groupby("threads")["time_s"].transform("mean")
         sessions.assign(j_per_output_token=joules * noise).to_parquet(folder / "sessions.parquet")
     with_column(after, "warnings", [None, "shared host; energy counter and power differ", "cold start", None])
-    found = verdicts(before, after)
-    energy = {threads: verdict for (threads, metric), verdict in found.items() if metric == "j_per_output_token"}
+    found_verdicts = verdicts(before, after)
+    energy = {
+        threads: verdict for (threads, metric), verdict in found_verdicts.items() if metric == "j_per_output_token"
+    }
     assert energy == {"4": "untrusted", "1": "better", "16": "better", "64": "better", "all": "better"}
-    assert found["4", "time_s"] == "no difference shown"
+    assert found_verdicts["4", "time_s"] == "no difference shown"
     assert command.main([str(before), str(after)]) == 0
     expected = "j_per_output_token not compared, energy counter and power differ in the run after"
     assert expected in capsys.readouterr().out
@@ -334,10 +347,10 @@ def test_energy_that_is_not_to_be_relied_on_is_not_compared(tmp_path: Path, caps
 def test_garbage_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = with_column(run(tmp_path / "a", 1), "warnings", [None, "garbled texts", "garbled texts", None])
     after = with_column(run(tmp_path / "b", 2, {1: 0.5, 4: 2, 16: 0.5}), "warnings", ["garbled texts"] * 2 + [None] * 2)
-    found = verdicts(before, after)
-    assert {threads for threads, metric in found if metric == "time_s"} == {"64"}
-    assert {threads for (threads, _), verdict in found.items() if verdict == "garbled"} == {"1", "4", "16"}
-    assert found["1", "warnings"] == "worse" and found["16", "warnings"] == "better"
+    found_verdicts = verdicts(before, after)
+    assert {threads for threads, metric in found_verdicts if metric == "time_s"} == {"64"}
+    assert {threads for (threads, _), verdict in found_verdicts.items() if verdict == "garbled"} == {"1", "4", "16"}
+    assert found_verdicts["1", "warnings"] == "worse" and found_verdicts["16", "warnings"] == "better"
     command.main([str(before), str(after)])
     assert (
         "threads 4, speculation none, quantization none: not compared, garbled texts in both" in capsys.readouterr().out

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import compare as command
-from servegrid.compare import METRICS, Change, NotComparable, changes, looked_at, read_run
-from servegrid.compare.metric_changes import of_numbers
-from servegrid.compare.runs import Pair, Side
+from servegrid.compare import METRICS, Change, NotComparable, changes, default_metrics, read_run
+from servegrid.compare.metric_changes import metric_changes
+from servegrid.compare.runs import PointInRun, PointPair
 from servegrid.metrics import request_metrics
 from servegrid.results import columns
 
@@ -20,61 +20,67 @@ SLOWEST = REQUESTS // 40
 
 
 def sessions_of(chance: np.random.Generator, rounds: int, tail: float, start: float) -> list[pd.DataFrame]:
-    """Of one server with 4 loads: every latency varies by 30 % between requests, a session by 3 %, a start by 10 %.
+    """Sessions of one server with 4 loads: every latency varies by 30 % between requests, a session by 3 %, a start by 10 %.
 
     The slowest requests take `tail` times as long, and the start `start` times.
     """
     launch, starts = np.exp(chance.normal(0, 0.03, rounds)), 10 * start * np.exp(chance.normal(0, 0.1, rounds))
 
     def row(number: int) -> dict[str, float | str | None]:
-        found: dict[str, float | str | None] = {"rep": number + 1, "status": "ok", "startup_s": starts[number]}
+        session: dict[str, float | str | None] = {"rep": number + 1, "status": "ok", "startup_s": starts[number]}
         for name in ("ttft", "itl", "e2e"):
-            each = np.sort(launch[number] * np.exp(chance.normal(0, 0.3, REQUESTS)))
-            each[-SLOWEST:] *= tail
-            found[f"{name}_ms_p50"], found[f"{name}_ms_p99"] = request_metrics.percentiles(each, (50, 99))
-            found |= {"time_s": each.mean(), "output_tokens_per_s": 1 / each.mean()}
-        return found
+            latencies = np.sort(launch[number] * np.exp(chance.normal(0, 0.3, REQUESTS)))
+            latencies[-SLOWEST:] *= tail
+            session[f"{name}_ms_p50"], session[f"{name}_ms_p99"] = request_metrics.percentiles(latencies, (50, 99))
+            session |= {"time_s": latencies.mean(), "output_tokens_per_s": 1 / latencies.mean()}
+        return session
 
     return [pd.DataFrame([row(number) for number in range(rounds)]) for _ in THREADS]
 
 
 def compared(seed: int, rounds: int = 3, tail: float = 1.0, start: float = 1.0) -> list[Change]:
-    """By all metrics that are looked at where none are named."""
+    """Changes in all metrics that are compared where none are named."""
     chance = np.random.default_rng(seed)
     before, after = sessions_of(chance, rounds, 1.0, 1.0), sessions_of(chance, rounds, tail, start)
     places = [{"engine": "llamacpp", "threads": str(threads)} for threads in THREADS]
-    return of_numbers(
-        [Pair(p, Side({}, b), Side({}, a)) for p, b, a in zip(places, before, after, strict=True)], METRICS, 0.0
+    return metric_changes(
+        [PointPair(p, PointInRun({}, b), PointInRun({}, a)) for p, b, a in zip(places, before, after, strict=True)],
+        METRICS,
+        0.0,
     )
 
 
-def shown(found: list[Change]) -> set[str]:
-    return {change.metric for change in found if change.verdict in ("better", "worse")}
+def changed_metrics(run_changes: list[Change]) -> set[str]:
+    return {change.metric for change in run_changes if change.verdict in ("better", "worse")}
 
 
 @pytest.mark.slow
 def test_noise_changes_something_in_at_most_one_run_in_twenty() -> None:
-    assert sum(bool(shown(compared(seed))) for seed in range(200)) <= 10
+    assert sum(bool(changed_metrics(compared(seed))) for seed in range(200)) <= 10
 
 
 @pytest.mark.slow
 def test_a_tail_that_grows_is_found_where_the_median_stays() -> None:
     runs = [compared(seed, tail=4) for seed in range(20)]
     tails = {"ttft_ms_p99", "itl_ms_p99", "e2e_ms_p99"}
-    assert sum(tails <= shown(found) for found in runs) >= 18
-    assert not any(shown(found) & {"ttft_ms_p50", "itl_ms_p50", "e2e_ms_p50"} for found in runs[:5])
+    assert sum(tails <= changed_metrics(run_changes) for run_changes in runs) >= 18
+    assert not any(
+        changed_metrics(run_changes) & {"ttft_ms_p50", "itl_ms_p50", "e2e_ms_p50"} for run_changes in runs[:5]
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_a_start_that_grows_is_found_once_for_a_server(rounds: int) -> None:
-    runs = [[one for one in compared(seed, rounds, start=30) if one.metric == "startup_s"] for seed in range(20)]
-    assert all(len(found) == 1 and found[0].axes == {"engine": "llamacpp"} for found in runs)
-    assert sum(found[0].verdict == "worse" for found in runs) >= 19
+    runs = [
+        [change for change in compared(seed, rounds, start=30) if change.metric == "startup_s"] for seed in range(20)
+    ]
+    assert all(len(start_changes) == 1 and start_changes[0].axes == {"engine": "llamacpp"} for start_changes in runs)
+    assert sum(start_changes[0].verdict == "worse" for start_changes in runs) >= 19
 
 
 def folder(place: Path, seed: int, tail: float = 1.0, start: float = 1.0, unknown: str | None = None) -> Path:
-    """The result tables of such a run; `unknown`: a metric that it does not know at 16 threads."""
+    """Result tables of such a run; `unknown`: a metric that it does not know at 16 threads."""
     place.mkdir()
     tables = sessions_of(np.random.default_rng(seed), 3, tail, start)
     axes = [{"engine": "llamacpp", "threads": threads} for threads in THREADS]
@@ -126,8 +132,8 @@ def test_what_a_failed_point_does_not_know_is_its_outcome(tmp_path: Path) -> Non
         table = pd.read_parquet(after / f"{name}.parquet")
         table.loc[table["threads"] == 16, "status"] = "failed"
         table.to_parquet(after / f"{name}.parquet")
-    found = changes(read_run(before), read_run(after))
-    assert [change.metric for change in found if change.axes.get("threads") == "16"] == ["status"]
+    run_changes = changes(read_run(before), read_run(after))
+    assert [change.metric for change in run_changes if change.axes.get("threads") == "16"] == ["status"]
 
 
 def test_it_says_which_metrics_it_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,8 +145,8 @@ def test_it_says_which_metrics_it_looked_at(tmp_path: Path, capsys: pytest.Captu
 
 def test_limits_of_the_service_are_looked_at(tmp_path: Path) -> None:
     before, after = folder(tmp_path / "a", 1), with_slo(folder(tmp_path / "b", 2), tpot_ms_p90=50, ttft_ms_p99=500)
-    assert looked_at(read_run(before), read_run(before)) == METRICS
-    assert looked_at(read_run(before), read_run(after)) == (*METRICS, "tpot_ms_p90")
+    assert default_metrics(read_run(before), read_run(before)) == METRICS
+    assert default_metrics(read_run(before), read_run(after)) == (*METRICS, "tpot_ms_p90")
 
 
 def test_a_goodput_under_other_limits_is_refused(tmp_path: Path) -> None:
@@ -161,34 +167,39 @@ def test_every_metric_with_a_direction_can_be_asked_for(metric: str, tmp_path: P
 
 
 def stalled(seed: int, rounds: int) -> list[Change]:
-    """Two equal runs of 8 points, where a stall makes the tails of three sessions in ten five times as long; noise is 3 %."""
+    """Changes between two equal runs of 8 points, where a stall makes the tails of three sessions in ten five times as long; noise is 3 %."""
     chance = np.random.default_rng(seed)
 
-    def side() -> Side:
+    def side() -> PointInRun:
         stalls = np.where(chance.random(rounds) < 0.3, 5.0, 1.0)
         noise = {metric: np.exp(chance.normal(0, 0.03, rounds)) for metric in METRICS}
-        values = {metric: each * stalls if metric.endswith("_p99") else each for metric, each in noise.items()}
-        return Side({}, pd.DataFrame({"rep": range(1, rounds + 1), "status": "ok"} | values))
+        values = {metric: value * stalls if metric.endswith("_p99") else value for metric, value in noise.items()}
+        return PointInRun({}, pd.DataFrame({"rep": range(1, rounds + 1), "status": "ok"} | values))
 
     places = [{"engine": engine, "threads": str(threads)} for engine in "ab" for threads in THREADS]
-    return of_numbers([Pair(place, side(), side()) for place in places], METRICS, 0.0)
+    return metric_changes([PointPair(place, side(), side()) for place in places], METRICS, 0.0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_sessions_that_agree_on_stalls_by_chance_are_no_change(rounds: int) -> None:
-    assert sum(bool(shown(stalled(seed, rounds))) for seed in range(200)) <= 10
+    assert sum(bool(changed_metrics(stalled(seed, rounds))) for seed in range(200)) <= 10
 
 
 @pytest.mark.slow
 def test_the_tail_of_one_point_is_found() -> None:
-    def found(seed: int) -> list[Change]:
+    def changes_with_tail(seed: int) -> list[Change]:
         chance = np.random.default_rng(seed)
         before, after = sessions_of(chance, 3, 1.0, 1.0), sessions_of(chance, 3, 1.0, 1.0)
         after[2]["ttft_ms_p99"] *= 4
         points = zip(THREADS, before, after, strict=True)
-        return of_numbers([Pair({"threads": str(n)}, Side({}, b), Side({}, a)) for n, b, a in points], METRICS, 0.0)
+        return metric_changes(
+            [PointPair({"threads": str(n)}, PointInRun({}, b), PointInRun({}, a)) for n, b, a in points], METRICS, 0.0
+        )
 
-    runs = [{(c.metric, c.axes.get("threads")) for c in found(seed) if c.verdict == "worse"} for seed in range(20)]
+    runs = [
+        {(c.metric, c.axes.get("threads")) for c in changes_with_tail(seed) if c.verdict == "worse"}
+        for seed in range(20)
+    ]
     assert sum(("ttft_ms_p99", "16") in worse for worse in runs) >= 18
     assert not any((metric, "1") in worse for worse in runs for metric in METRICS)

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from data.results import made_grid
 from servegrid.engines.base import ServerSpec
 from servegrid.launch.command_line import needed_files
-from servegrid.report.judge.model_size import ModelSize, size_of
+from servegrid.report.judge.model_size import ModelSize, model_size
 
 
 def spec(engine: str = "ctranslate2", **server: Any) -> ServerSpec:
@@ -29,17 +29,17 @@ def checkpoint(folder: Path, **config: Any) -> None:
 def test_parameters_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     server = spec(prefix_cache=True)
     checkpoint(tmp_path / server.model.checkpoint, hidden_size=8)
-    assert size_of(server, tmp_path) == ModelSize(None, 27, prompts_cached=True)
-    assert size_of(spec(), tmp_path) == ModelSize(None, 27)
+    assert model_size(server, tmp_path) == ModelSize(None, 27, prompts_cached=True)
+    assert model_size(spec(), tmp_path) == ModelSize(None, 27)
 
 
 @pytest.mark.parametrize("key", ["num_local_experts", "n_routed_experts", "num_experts"])
 def test_of_a_mixture_of_experts_nothing_is_known(tmp_path: Path, key: str) -> None:
     server = spec()
     checkpoint(tmp_path / server.model.checkpoint, **{key: 8})
-    assert size_of(server, tmp_path) == ModelSize()
+    assert model_size(server, tmp_path) == ModelSize()
     (tmp_path / server.model.checkpoint / "config.json").write_text(json.dumps({"text_config": {key: 8}}))
-    assert size_of(server, tmp_path) == ModelSize()
+    assert model_size(server, tmp_path) == ModelSize()
 
 
 @pytest.mark.parametrize("experts", [0, 8])
@@ -56,4 +56,4 @@ def test_a_gguf_file_says_itself_whether_it_has_experts(tmp_path: Path, experts:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    assert size_of(server, tmp_path).weights_bytes == (None if experts else path.stat().st_size)
+    assert model_size(server, tmp_path).weights_bytes == (None if experts else path.stat().st_size)

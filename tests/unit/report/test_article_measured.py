@@ -14,7 +14,7 @@ from servegrid.config import parse_config
 from servegrid.plan.grid import Grid, Load, Session
 from servegrid.plan.resolve import resolve
 from servegrid.report.evidence import MEASURED
-from servegrid.report.judge.claims import rule
+from servegrid.report.judge.claims import judge_claim
 from servegrid.report.published import with_published
 from servegrid.report.settings import Settings
 from servegrid.results.points import PUBLISHED
@@ -89,6 +89,6 @@ def test_every_row_of_the_article_stands_beside_the_measured_one(measured: Any) 
 )
 def test_over_the_same_times_measured_the_claims_have_the_same_verdicts(measured: Any, says: str, verdict: str) -> None:
     points, sessions, settings, config = measured
-    claim = next(one for one in config.claims if one.says.startswith(says))
-    ruling = rule(claim, evidence_of(points, sessions, settings), MEASURED)
+    claim = next(stated for stated in config.claims if stated.says.startswith(says))
+    ruling = judge_claim(claim, evidence_of(points, sessions, settings), MEASURED)
     assert ruling.verdict == verdict, ruling.because

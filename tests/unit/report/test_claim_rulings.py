@@ -14,9 +14,9 @@ from isolation import REPOSITORY
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import MEASURED
 from servegrid.report.format import DASH
-from servegrid.report.judge.claim_rulings import as_data, as_table, estimate_words
-from servegrid.report.judge.claims import rule
-from servegrid.report.page.sections import claim as shown
+from servegrid.report.judge.claim_rulings import as_data, as_table, estimate_text
+from servegrid.report.judge.claims import judge_claim
+from servegrid.report.page.sections import claim_row
 from servegrid.report.settings import Settings
 from servegrid.report.tables.write import to_csv
 from servegrid.stats.intervals import Estimate
@@ -37,18 +37,25 @@ def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_pa
 
     data = json.loads((tmp_path / "claims.json").read_text())
     assert len(data) == 13 * 2
-    threads = next(one for one in data if one["source"] == "the article")
-    assert threads["counts"] == {"supported": 3, "contradicted": 1, "no difference shown": 0}
-    assert threads["deciding"]["first"]["axes"]["threads"] == "256" and threads["deciding"]["first"]["time_s"] == 568
-    assert threads["deciding"]["effect"]["low"] is None
+    threads_entry = next(entry for entry in data if entry["source"] == "the article")
+    assert threads_entry["counts"] == {"supported": 3, "contradicted": 1, "no difference shown": 0}
+    assert (
+        threads_entry["deciding"]["first"]["axes"]["threads"] == "256"
+        and threads_entry["deciding"]["first"]["time_s"] == 568
+    )
+    assert threads_entry["deciding"]["effect"]["low"] is None
 
     with (tmp_path / "claims.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    shared = next(row for row in rows if "sharing one card" in row["claim"] and row["rows of"] == "the article")
-    assert shared["second row"].startswith("2 times ") and float(shared["second"]) == 596
-    own = next(row for row in rows if "script" in row["claim"] and row["rows of"] == "measured")
-    assert own["verdict"] == "supported"
-    assert float(own["effect low (times)"]) < float(own["effect (times)"]) < float(own["effect high (times)"])
+    shared_row = next(row for row in rows if "sharing one card" in row["claim"] and row["rows of"] == "the article")
+    assert shared_row["second row"].startswith("2 times ") and float(shared_row["second"]) == 596
+    script_row = next(row for row in rows if "script" in row["claim"] and row["rows of"] == "measured")
+    assert script_row["verdict"] == "supported"
+    assert (
+        float(script_row["effect low (times)"])
+        < float(script_row["effect (times)"])
+        < float(script_row["effect high (times)"])
+    )
     assert "<script>alert" not in (tmp_path / "claims.html").read_text()
     assert "<script>" not in (tmp_path / "claims.md").read_text()
 
@@ -70,16 +77,16 @@ def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
     claim = Claim(says="a is ahead", metric="goodput_requests_per_s", better={"engine": "a"})
     sessions = sessions.assign(goodput_requests_per_s=[4.0, 4.1, 0.0, 0.0])
     evidence = evidence_of(points.assign(**goodput), sessions, Settings())
-    rulings = [rule(claim, evidence, MEASURED)]
+    rulings = [judge_claim(claim, evidence, MEASURED)]
     [entry] = as_data(rulings, evidence)
     assert entry["verdict"] == "supported" and entry["deciding"]["effect"]["value"] is None
     assert entry["deciding"]["effect"]["doubt"] == "0 in every session of one, in none of the other"
     assert "inf" not in to_csv(as_table(rulings, evidence, "t"))
-    assert shown(entry)["effect"] == ""
+    assert claim_row(entry)["effect"] == ""
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"),
+    ("low", "high", "text"),
     [
         (None, None, "145 tokens/s"),
         (140.0, 150.0, f"145 (140{DASH}150) tokens/s"),
@@ -87,5 +94,5 @@ def test_a_ratio_to_nothing_is_told_in_words_and_never_as_infinity() -> None:
         (-3.0, 4.0, f"145 (-3.00{DASH}4.00) tokens/s"),
     ],
 )
-def test_an_interval_that_says_nothing_is_not_spelt_out(low: float | None, high: float | None, words: str) -> None:
-    assert estimate_words(Estimate(145.0, low, high, "how"), "tokens/s") == words
+def test_an_interval_that_says_nothing_is_not_spelt_out(low: float | None, high: float | None, text: str) -> None:
+    assert estimate_text(Estimate(145.0, low, high, "how"), "tokens/s") == text

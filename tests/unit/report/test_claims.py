@@ -12,7 +12,7 @@ from helpers.evidence import evidence_of
 from isolation import REPOSITORY
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import MEASURED
-from servegrid.report.judge.claims import rule
+from servegrid.report.judge.claims import judge_claim
 from servegrid.report.judge.ruling import Ruling
 from servegrid.report.settings import Settings
 
@@ -23,8 +23,8 @@ EMPTY = planted({}, sessions=2)
 
 
 def article(says: str, devices: dict[str, str] | None = None) -> Ruling:
-    claim = next(Claim.model_validate(one) for one in ARTICLE["claims"] if one["says"].startswith(says))
-    return rule(claim, evidence_of(*EMPTY, Settings(published=(TABLE,), devices=devices or {})), "the article")
+    claim = next(Claim.model_validate(entry) for entry in ARTICLE["claims"] if entry["says"].startswith(says))
+    return judge_claim(claim, evidence_of(*EMPTY, Settings(published=(TABLE,), devices=devices or {})), "the article")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_three_of_the_four_comparisons_of_threads_bear_the_article_out() -> None
 def test_a_size_that_is_not_the_stated_one_is_told_from_a_wrong_direction() -> None:
     assert "greater than stated" in article("the 4090 has 12 %").because
     claim = Claim(says="x", better={"speculation": 2}, than={"speculation": 8}, at_least=0.9)
-    ruling = rule(claim, evidence_of(*EMPTY, Settings(published=(TABLE,))), "the article")
+    ruling = judge_claim(claim, evidence_of(*EMPTY, Settings(published=(TABLE,))), "the article")
     assert ruling.verdict == "contradicted" and "the direction holds, the size does not" in ruling.because
 
 
@@ -80,13 +80,13 @@ def test_devices_may_have_names_of_their_own_in_the_config() -> None:
 
 def measured(claim: dict[str, Any], tables: tuple[pd.DataFrame, pd.DataFrame], axes: tuple[str, ...] = ()) -> Ruling:
     evidence = evidence_of(*tables, Settings(axes=axes))
-    return rule(Claim.model_validate({"says": "x", **claim}), evidence, MEASURED)
+    return judge_claim(Claim.model_validate({"says": "x", **claim}), evidence, MEASURED)
 
 
 @pytest.mark.parametrize(("time_s", "verdict"), [(10.0, "supported"), (7.0, "contradicted"), (14.0, "contradicted")])
 def test_measured_servers_that_share_a_card_are_held_against_one_with_all_of_it(time_s: float, verdict: str) -> None:
     axes = {"sharing": [1, 2], "memory_fraction": [0.5, 1]}
-    claim = next(one for one in ARTICLE["claims"] if one["says"].startswith("two servers that share"))
+    claim = next(entry for entry in ARTICLE["claims"] if entry["says"].startswith("two servers that share"))
     tables = planted(axes, lambda place: time_s if place["sharing"] == 2 else 10.0, 0.005, 4)
     ruling = measured(claim, tables, ("sharing", "memory_fraction"))
     assert (ruling.verdict, len(ruling.comparisons)) == (verdict, 1)
@@ -140,7 +140,7 @@ def test_a_percentile_that_no_session_has_by_itself_is_not_taken_for_that_of_one
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "reason"),
     [
         ({"status": ["partial", "ok"]}, "no usable row for than (engine a): 1 partial"),
         ({"status": ["ok", "failed"]}, "no usable row for better (engine b): 1 failed"),
@@ -154,17 +154,17 @@ def test_a_percentile_that_no_session_has_by_itself_is_not_taken_for_that_of_one
         ({"engine": ["a", "c"]}, "no row for better (engine b)"),
     ],
 )
-def test_rows_that_are_no_evidence_are_left_out_with_the_true_reason(change: dict[str, Any], words: str) -> None:
+def test_rows_that_are_no_evidence_are_left_out_with_the_true_reason(change: dict[str, Any], reason: str) -> None:
     points, sessions = faster(0.2)
     ruling = measured(BETTER, (points.assign(**change), sessions))
-    assert (ruling.verdict, ruling.because) == ("not measured", words)
+    assert (ruling.verdict, ruling.because) == ("not measured", reason)
 
 
 def test_sides_whose_usable_rows_do_not_meet_are_not_compared() -> None:
     points, sessions = planted({"engine": ["a", "b"], "threads": [4, 8]})
     ruling = measured(BETTER, (points.assign(status=["failed", "ok", "ok", "failed"]), sessions))
-    words = "no two usable rows agree on the axes that are matched; left out: 2 failed"
-    assert (ruling.verdict, ruling.because) == ("not measured", words)
+    reason = "no two usable rows agree on the axes that are matched; left out: 2 failed"
+    assert (ruling.verdict, ruling.because) == ("not measured", reason)
 
 
 def levels_of(times: dict[int, float], **change: list[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -284,7 +284,7 @@ def test_exactly_linear_is_not_less_than_linear_whatever_rounding_says(tmp_path:
     for half, verdict in ((2, "no difference shown"), (1.99, "supported"), (2.01, "contradicted")):
         table = tmp_path / f"{half}.csv"
         table.write_text(f"{header}paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n")
-        assert rule(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
+        assert judge_claim(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
 
 
 @pytest.mark.parametrize("levels", [[0.5, 0.5], ["x", "y"], [0.9, 0.5]])
@@ -293,16 +293,18 @@ def test_without_more_of_the_axis_nothing_is_less_than_linear_in_it(levels: list
     points = points.assign(memory_fraction=levels)
     claim = BETTER | {"less_than_linear_in": "memory_fraction", "matched_on": ["gpu"]}
     ruling = measured(claim, (points, sessions), ("memory_fraction",))
-    words = "no two usable rows agree on the axes that are matched, the first with more memory_fraction"
-    assert (ruling.verdict, ruling.because) == ("not measured", words)
+    reason = "no two usable rows agree on the axes that are matched, the first with more memory_fraction"
+    assert (ruling.verdict, ruling.because) == ("not measured", reason)
 
 
-@pytest.mark.parametrize(("time_s", "words"), [(106.0, "supported"), (107.0, "contradicted"), (105.0, "contradicted")])
-def test_an_effect_that_is_just_what_is_stated_is_stated_right(tmp_path: Path, time_s: float, words: str) -> None:
+@pytest.mark.parametrize(
+    ("time_s", "verdict"), [(106.0, "supported"), (107.0, "contradicted"), (105.0, "contradicted")]
+)
+def test_an_effect_that_is_just_what_is_stated_is_stated_right(tmp_path: Path, time_s: float, verdict: str) -> None:
     table = tmp_path / "t.csv"
     table.write_text(f"source,gpu,engine,threads,time_s\npaper,cpu,b,1,100\npaper,cpu,a,1,{time_s}\n")
     claim = Claim.model_validate({"says": "x", "at_least": 0.06, "at_most": 0.06, **BETTER})
-    assert rule(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == words
+    assert judge_claim(claim, evidence_of(*EMPTY, Settings(published=(str(table),))), "paper").verdict == verdict
 
 
 def test_published_rows_and_measured_ones_are_never_mixed() -> None:
@@ -310,18 +312,22 @@ def test_published_rows_and_measured_ones_are_never_mixed() -> None:
     evidence = evidence_of(points, sessions, Settings(published=(TABLE,)))
     claim = Claim(says="x", better={"gpu": "4090"}, than={"gpu": "A6000"})
     assert evidence.sources == ["measured", "the article"]
-    assert rule(claim, evidence, MEASURED).verdict == "not measured"
-    assert len(rule(claim, evidence, "the article").comparisons) == 1
+    assert judge_claim(claim, evidence, MEASURED).verdict == "not measured"
+    assert len(judge_claim(claim, evidence, "the article").comparisons) == 1
 
 
 def goodputs(of: dict[tuple[str, int], list[float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Engines a and b at every level of threads, with these goodputs of their sessions."""
+    """Points and sessions of engines a and b at every level of threads, with these goodputs of their sessions."""
     threads = sorted({level for _, level in of})
     points, sessions = planted({"engine": ["a", "b"], "threads": threads}, sessions=len(next(iter(of.values()))))
     places = zip(points["engine"], points["threads"], strict=True)
     values = [of[place] for place in places]
-    points = points.assign(goodput_requests_per_s=[sum(each) / len(each) for each in values])
-    return points, sessions.assign(goodput_requests_per_s=[value for each in values for value in each])
+    points = points.assign(
+        goodput_requests_per_s=[sum(session_values) / len(session_values) for session_values in values]
+    )
+    return points, sessions.assign(
+        goodput_requests_per_s=[value for session_values in values for value in session_values]
+    )
 
 
 AHEAD = {"metric": "goodput_requests_per_s", "better": {"engine": "a"}, "than": {"engine": "b"}}
@@ -357,10 +363,12 @@ def test_noise_alone_is_rarely_taken_for_an_effect(sessions: int, levels: list[i
     tries = 200
     tables = planted({"engine": ["a", "b"], "threads": levels, "rate": range(tries)}, noise=0.05, sessions=sessions)
     evidence = evidence_of(*tables, Settings(axes=("rate",)))
-    verdicts = [
-        rule(Claim(says="x", better={"engine": "b", "rate": n}, than={"engine": "a", "rate": n}), evidence, MEASURED)
+    rulings = [
+        judge_claim(
+            Claim(says="x", better={"engine": "b", "rate": n}, than={"engine": "a", "rate": n}), evidence, MEASURED
+        )
         for n in range(tries)
     ]
-    assert {len(one.comparisons) for one in verdicts} == {len(levels)}
-    wrong = sum(one.verdict != "no difference shown" for one in verdicts)
+    assert {len(ruling.comparisons) for ruling in rulings} == {len(levels)}
+    wrong = sum(ruling.verdict != "no difference shown" for ruling in rulings)
     assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5

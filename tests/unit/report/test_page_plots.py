@@ -9,9 +9,9 @@ import pytest
 from data.report.synthetic import Row, default_sweep, sweep
 from helpers.plots import titles
 from servegrid.report.drawing.style import engine_looks
-from servegrid.report.page.plots import RANGED, plots
-from servegrid.report.page.series import MOST_SERIES
-from servegrid.report.published import marked, with_published
+from servegrid.report.page.plots import COLUMNS_WITH_RANGE, plots
+from servegrid.report.page.series import MAX_SERIES
+from servegrid.report.published import with_published, with_published_labels
 from servegrid.report.settings import Settings
 from servegrid.results.points import prepare
 from servegrid.results.session_values import with_ranges
@@ -20,14 +20,16 @@ Plot = dict[str, Any]
 SETTINGS = Settings("A sweep")
 
 
-def drawn(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
-    rows = with_ranges(prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, RANGED)
+def page_plots(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
+    rows = with_ranges(
+        prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, COLUMNS_WITH_RANGE
+    )
     return {plot["id"]: plot for plot in plots(rows, SETTINGS)}
 
 
 def numbers(trace: Plot) -> list[int]:
-    found: list[int] = trace["customdata"]
-    return found
+    point_numbers: list[int] = trace["customdata"]
+    return point_numbers
 
 
 def dots(plot: Plot) -> dict[int, tuple[float, float]]:
@@ -45,23 +47,23 @@ def per_gpu(row: Row) -> Row:
 
 
 def test_the_front_is_of_tokens_per_user_against_tokens_per_gpu() -> None:
-    plot = drawn(sweep(gpu=["two"], change=per_gpu))["pareto"]
+    plot = page_plots(sweep(gpu=["two"], change=per_gpu))["pareto"]
     assert titles(plot) == ["output tokens/s per user (1 / median ITL)", "output tokens/s per GPU"]
     points = sweep(gpu=["two"])
     assert dots(plot)[3] == (1000 / points["itl_ms_p50"][2], points["output_tokens_per_s"][2] / 2)
 
 
 def test_without_a_known_gpu_it_is_per_server() -> None:
-    plots = drawn(sweep())
+    plots = page_plots(sweep())
     assert titles(plots["pareto-server"])[1] == "output tokens/s per server" and "pareto" not in plots
 
 
 def test_rates_of_gpus_and_of_servers_are_not_held_against_each_other() -> None:
-    found = drawn(sweep(gpu=["a100", "cpu"], change=per_gpu))
-    gpu, server = dots(found["pareto"]), dots(found["pareto-server"])
+    plots_by_id = page_plots(sweep(gpu=["a100", "cpu"], change=per_gpu))
+    gpu, server = dots(plots_by_id["pareto"]), dots(plots_by_id["pareto-server"])
     assert len(gpu) == len(server) == 8 and not set(gpu) & set(server)
-    assert "8 points whose GPUs are not known" in found["pareto"]["note"]
-    assert "8 points whose GPUs are known" in found["pareto-server"]["note"]
+    assert "8 points whose GPUs are not known" in plots_by_id["pareto"]["note"]
+    assert "8 points whose GPUs are known" in plots_by_id["pareto-server"]["note"]
 
 
 def test_the_front_joins_what_no_other_point_beats() -> None:
@@ -71,12 +73,12 @@ def test_the_front_joins_what_no_other_point_beats() -> None:
         itl, rate = rates[row["threads"]]
         return row | {"itl_ms_p50": itl, "output_tokens_per_s": rate}
 
-    front = drawn(sweep(engine=["llamacpp"], change=planted))["pareto-server"]["data"][-1]
+    front = page_plots(sweep(engine=["llamacpp"], change=planted))["pareto-server"]["data"][-1]
     assert (front["name"], front["x"], front["y"]) == ("Pareto front", [100, 50, 20], [100, 300, 900])
 
 
 def test_one_point_that_beats_all_is_no_line() -> None:
-    plot = drawn(sweep(engine=["llamacpp"], threads=[4]))["pareto-server"]
+    plot = page_plots(sweep(engine=["llamacpp"], threads=[4]))["pareto-server"]
     assert [trace["name"] for trace in plot["data"]] == ["llamacpp"] and "front" not in plot["note"]
 
 
@@ -86,7 +88,7 @@ def test_a_client_bound_or_partial_point_is_hollow_and_not_on_the_front() -> Non
             return row | ({"client_bound": True} if row["engine"] == "llamacpp" else {"status": "partial"})
         return row
 
-    plot = drawn(sweep(change=odd))["pareto-server"]
+    plot = page_plots(sweep(change=odd))["pareto-server"]
     symbols = {
         n: s for trace in plot["data"][:-1] for n, s in zip(numbers(trace), trace["marker"]["symbol"], strict=True)
     }
@@ -99,10 +101,10 @@ def test_a_client_bound_or_partial_point_is_hollow_and_not_on_the_front() -> Non
 
 
 def sessions(points: pd.DataFrame, **factors: tuple[float, ...]) -> pd.DataFrame:
-    """Sessions of every point whose columns are the point's times a factor each."""
+    """Sessions of every point whose columns are the point's values times a factor each."""
     rows = [
         {"server_id": point["server_id"], "load_id": point["load_id"], "rep": rep}
-        | {name: point[name] * own[rep] for name, own in factors.items()}
+        | {name: point[name] * session_factors[rep] for name, session_factors in factors.items()}
         for _, point in points.iterrows()
         for rep in range(len(next(iter(factors.values()))))
     ]
@@ -116,8 +118,8 @@ def with_ids(points: pd.DataFrame) -> pd.DataFrame:
 
 def test_both_bars_of_the_front_are_ranges_over_sessions() -> None:
     points = with_ids(sweep(engine=["vllm"]))
-    own = sessions(points, output_tokens_per_s=(0.9, 1.2), itl_ms_p50=(0.5, 1.25))
-    trace = drawn(points, own)["pareto-server"]["data"][0]
+    point_sessions = sessions(points, output_tokens_per_s=(0.9, 1.2), itl_ms_p50=(0.5, 1.25))
+    trace = page_plots(points, point_sessions)["pareto-server"]["data"][0]
     assert trace["error_y"]["array"] == pytest.approx([0.2 * y for y in trace["y"]])
     assert trace["error_y"]["arrayminus"] == pytest.approx([0.1 * y for y in trace["y"]])
     assert trace["error_x"]["array"] == pytest.approx(trace["x"]), "half the time is twice the speed"
@@ -136,23 +138,23 @@ def test_one_session_has_no_bars_and_no_words_on_them() -> None:
     points = with_ids(
         sweep(engine=["vllm"], change=lambda row: row | {"time_s_low": row["time_s"], "time_s_high": row["time_s"]})
     )
-    found = drawn(points, sessions(points, output_tokens_per_s=(1.1,)))
-    assert set(found["pareto-server"]["data"][0]["error_y"]["array"]) == {None}
-    assert set(found["threads"]["data"][0]["error_y"]["array"]) == {None}
-    assert "Bars" not in found["pareto-server"]["note"] + found["threads"]["note"]
+    plots_by_id = page_plots(points, sessions(points, output_tokens_per_s=(1.1,)))
+    assert set(plots_by_id["pareto-server"]["data"][0]["error_y"]["array"]) == {None}
+    assert set(plots_by_id["threads"]["data"][0]["error_y"]["array"]) == {None}
+    assert "Bars" not in plots_by_id["pareto-server"]["note"] + plots_by_id["threads"]["note"]
 
 
 def test_ranges_are_of_the_same_server_and_load() -> None:
     points = prepare(with_ids(sweep(engine=["vllm"])), SETTINGS.all_axes)
-    own = sessions(points.iloc[:2], ttft_ms_p50=(0.5, 2.0, 1.0))
-    ranged = with_ranges(points, own, ["ttft_ms_p50", "itl_ms_p50"])
+    point_sessions = sessions(points.iloc[:2], ttft_ms_p50=(0.5, 2.0, 1.0))
+    ranged = with_ranges(points, point_sessions, ["ttft_ms_p50", "itl_ms_p50"])
     assert ranged["ttft_ms_p50_low"].tolist()[:2] == [1.5, 6] and ranged["ttft_ms_p50_high"].tolist()[:2] == [6, 24]
     assert ranged["ttft_ms_p50_low"][2:].isna().all() and ranged["itl_ms_p50_high"].isna().all()
 
 
 def test_a_percentile_has_the_range_of_its_sessions_beneath() -> None:
     points = with_ids(sweep(engine=["vllm"], threads=[1]))
-    band, line = drawn(points, sessions(points, ttft_ms_p99=(0.9, 1.2)))["ttft"]["data"]
+    band, line = page_plots(points, sessions(points, ttft_ms_p99=(0.9, 1.2)))["ttft"]["data"]
     assert band["x"] == [pytest.approx(0.9 * 11), pytest.approx(1.2 * 11), None]
     assert line["x"] == [3, None, 11] and line["text"][0] == "p50" and line["text"][2].startswith("p99, over")
 
@@ -163,7 +165,7 @@ def test_a_percentile_has_the_range_of_its_sessions_beneath() -> None:
 def test_colours_are_the_engines_in_every_figure() -> None:
     points = sweep(engine=["vllm", "llamacpp"], speculation=["none", "ngram:2", "ngram:8"])
     looks = engine_looks(["vllm", "llamacpp"])
-    for plot in drawn(points).values():
+    for plot in page_plots(points).values():
         for trace in plot["data"]:
             if trace["type"] == "scatter" and trace.get("customdata"):
                 engine = points["engine"][numbers(trace)[0] - 1]
@@ -175,9 +177,9 @@ def looks(trace: Plot) -> tuple[str, str, str]:
 
 
 def test_few_series_have_a_mark_each_many_their_settings() -> None:
-    few = drawn(sweep(quantization=["none", "int8"]))["threads"]["data"]
+    few = page_plots(sweep(quantization=["none", "int8"]))["threads"]["data"]
     assert len({trace["marker"]["symbol"][0] for trace in few}) == len(few) == 4
-    many = drawn(sweep(quantization=["none", "a", "b", "c", "d", "e"]))
+    many = page_plots(sweep(quantization=["none", "a", "b", "c", "d", "e"]))
     curves = {trace["name"]: looks(trace) for trace in many["threads"]["data"]}
     assert len(curves) == len(set(curves.values())) == 12, "no two look alike"
     assert curves["llamacpp, c"][1:] == curves["ctranslate2, c"][1:], "mark and dash are the setting's"
@@ -186,11 +188,11 @@ def test_few_series_have_a_mark_each_many_their_settings() -> None:
 
 
 def test_of_too_many_curves_each_engine_keeps_its_fastest() -> None:
-    plot = drawn(sweep(quantization=["none", *"abcdefghijklmnopqrstu"]))["threads"]
+    plot = page_plots(sweep(quantization=["none", *"abcdefghijklmnopqrstu"]))["threads"]
     engines = [trace["name"].split(",")[0] for trace in plot["data"]]
-    assert len(engines) == MOST_SERIES and engines.count("llamacpp") == engines.count("ctranslate2")
+    assert len(engines) == MAX_SERIES and engines.count("llamacpp") == engines.count("ctranslate2")
     assert "llamacpp, u" in [trace["name"] for trace in plot["data"]]
-    assert f"Shown: the {MOST_SERIES} of 44 series" in plot["note"]
+    assert f"Shown: the {MAX_SERIES} of 44 series" in plot["note"]
 
 
 def test_of_many_curves_none_looks_like_another() -> None:
@@ -202,14 +204,18 @@ def test_of_many_curves_none_looks_like_another() -> None:
         quantization=["none", "fp8", "awq"],
     )
     points, settings = with_published(points, settings)
-    plot = next(plot for plot in plots(marked(prepare(points, settings.all_axes)), settings) if plot["id"] == "threads")
-    found = [looks(trace) for trace in plot["data"]]
-    assert len(found) == MOST_SERIES and len(set(found)) == MOST_SERIES, "looks are given after the choice"
+    plot = next(
+        plot
+        for plot in plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+        if plot["id"] == "threads"
+    )
+    curve_looks = [looks(trace) for trace in plot["data"]]
+    assert len(curve_looks) == MAX_SERIES and len(set(curve_looks)) == MAX_SERIES, "looks are given after the choice"
 
 
 def test_names_say_what_each_value_is_and_leave_out_what_is_off() -> None:
     points = sweep(engine=["vllm", "tgi"], speculation=["none", 8], quantization=["none", "int8"])
-    plot = drawn(points)["threads"]
+    plot = page_plots(points)["threads"]
     assert [trace["name"] for trace in plot["data"]][:4] == [
         "vllm",
         "vllm, int8",
@@ -217,14 +223,18 @@ def test_names_say_what_each_value_is_and_leave_out_what_is_off() -> None:
         "vllm, speculation 8, int8",
     ]
     assert "Names leave out: speculation none, quantization none." in plot["note"]
-    named = [trace["name"] for trace in drawn(points)["itl"]["data"] if "customdata" in trace]
+    named = [trace["name"] for trace in page_plots(points)["itl"]["data"] if "customdata" in trace]
     assert named[0] == "1: vllm, 1 thread" and "4: vllm, 1 thread, speculation 8, int8" in named
 
 
 def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
     settings = Settings("Engines", published=("config/published/article.csv",))
     points, settings = with_published(sweep(engine=["vllm", "llamacpp"], gpu=["a6000"]), settings)
-    plot = next(plot for plot in plots(marked(prepare(points, settings.all_axes)), settings) if plot["id"] == "threads")
+    plot = next(
+        plot
+        for plot in plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+        if plot["id"] == "threads"
+    )
     names = [trace["name"] for trace in plot["data"]]
     assert {"vllm", "llamacpp"} <= set(names) and len(names) == len(set(names))
     assert any("memory_fraction 0.5" in name for name in names if "published" in name)
@@ -232,30 +242,30 @@ def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
 
 
 def test_values_far_apart_are_on_a_logarithmic_axis() -> None:
-    assert drawn(sweep(threads=[1, 4]))["threads"]["layout"]["yaxis"]["rangemode"] == "tozero"
-    wide = drawn(sweep(change=lambda row: row | {"time_s": 1000 / row["threads"]}))
+    assert page_plots(sweep(threads=[1, 4]))["threads"]["layout"]["yaxis"]["rangemode"] == "tozero"
+    wide = page_plots(sweep(change=lambda row: row | {"time_s": 1000 / row["threads"]}))
     assert wide["threads"]["layout"]["yaxis"]["type"] == "log"
 
 
 def test_every_axis_has_a_title_and_no_figure_is_empty() -> None:
     points = sweep(engine=["vllm", "llamacpp", "tgi"], speculation=["none", "ngram:2", "ngram:8"])
-    for plot in drawn(points).values():
+    for plot in page_plots(points).values():
         across, down = titles(plot)
         assert plot["data"] and across and (down or plot["layout"]["yaxis"]["type"] == "category")
 
 
 def test_planned_arrivals_have_no_figure_over_threads() -> None:
-    assert "threads" not in drawn(sweep(threads=[None], rate=[1.0, 2.0]))
+    assert "threads" not in page_plots(sweep(threads=[None], rate=[1.0, 2.0]))
 
 
 def test_published_rows_alone_can_be_drawn() -> None:
     settings = Settings("A table", published=("config/published/article.csv",))
     points, settings = with_published(sweep().iloc[:0], settings)
-    (plot,) = plots(marked(prepare(points, settings.all_axes)), settings)
+    (plot,) = plots(with_published_labels(prepare(points, settings.all_axes)), settings)
     assert plot["id"] == "threads"
-    found = [looks(trace) for trace in plot["data"]]
-    assert len(found) == len(set(found)) > 1 and {dash for *_, dash in found} == {"dot"}
-    assert found[0][1] == "x-thin-open"
+    curve_looks = [looks(trace) for trace in plot["data"]]
+    assert len(curve_looks) == len(set(curve_looks)) > 1 and {dash for *_, dash in curve_looks} == {"dot"}
+    assert curve_looks[0][1] == "x-thin-open"
 
 
 # --- percentiles of 4, 40 and 400 points
@@ -264,7 +274,7 @@ def test_published_rows_alone_can_be_drawn() -> None:
 @pytest.mark.parametrize(("threads", "quantizations", "lines"), [(2, 1, 4), (4, 5, 40), (4, 50, 8)])
 def test_percentiles_of_few_and_many_points(threads: int, quantizations: int, lines: int) -> None:
     points = sweep(threads=[4**n for n in range(threads)], quantization=[f"q{n}" for n in range(quantizations)])
-    plot = drawn(points)["itl"]
+    plot = page_plots(points)["itl"]
     named = [trace for trace in plot["data"] if "customdata" in trace]
     assert len(named) == lines and ("Shown" in plot["note"]) == (lines < len(points))
     assert {trace["name"].split()[1] for trace in named} == {"llamacpp,", "ctranslate2,"}, "both engines"
@@ -272,7 +282,7 @@ def test_percentiles_of_few_and_many_points(threads: int, quantizations: int, li
 
 def test_of_many_points_the_fastest_of_each_load_is_kept() -> None:
     points = sweep(engine=["vllm"], quantization=[f"q{n}" for n in range(50)])
-    kept = {numbers(trace)[0] for trace in drawn(points)["itl"]["data"] if "customdata" in trace}
+    kept = {numbers(trace)[0] for trace in page_plots(points)["itl"]["data"] if "customdata" in trace}
     fastest = points.loc[points.groupby("threads")["output_tokens_per_s"].idxmax()]
     assert kept == set(fastest.index + 1)
 
@@ -282,7 +292,7 @@ def test_of_many_points_the_fastest_of_each_load_is_kept() -> None:
 
 def test_the_heat_map_has_the_best_point_of_each_place_in_the_grids_order() -> None:
     points = sweep(engine=["vllm"], speculation=["none", "ngram:2", "ngram:16"], quantization=["none", "int8"])
-    plot = drawn(points)["heat"]
+    plot = page_plots(points)["heat"]
     (heat,) = plot["data"]
     assert (heat["y"], heat["x"]) == (["1", "4", "16", "64"], ["none", "ngram:2", "ngram:16"])
     at_16 = points[(points["threads"] == 16) & (points["speculation"] == "ngram:2")]
@@ -291,7 +301,7 @@ def test_the_heat_map_has_the_best_point_of_each_place_in_the_grids_order() -> N
 
 
 def test_a_place_that_was_not_measured_is_empty() -> None:
-    (heat,) = drawn(default_sweep())["heat"]["data"]
+    (heat,) = page_plots(default_sweep())["heat"]["data"]
     assert heat["z"][3][2] is None and heat["customdata"][3][2] is None
 
 
@@ -303,11 +313,11 @@ def luminance(colour: str) -> float:
 
 
 def test_numbers_on_the_heat_map_can_be_read_and_its_colours_be_told_apart_in_grey() -> None:
-    (heat,) = drawn(sweep(engine=["vllm"], speculation=["none", "ngram:2", "ngram:16"]))["heat"]["data"]
+    (heat,) = page_plots(sweep(engine=["vllm"], speculation=["none", "ngram:2", "ngram:16"]))["heat"]["data"]
     assert heat["textfont"]["color"] == "#000"
     light = [luminance(colour) for _, colour in heat["colorscale"]]
     assert light == sorted(light, reverse=True)
-    assert min((each + 0.05) / 0.05 for each in light) >= 7, (
+    assert min((colour_luminance + 0.05) / 0.05 for colour_luminance in light) >= 7, (
         "WCAG AAA; between two colours it is between their contrasts"
     )
 
@@ -318,19 +328,19 @@ def accepted(row: Row) -> Row:
 
 
 def test_acceptance_and_tokens_per_step_stand_against_the_draft_length() -> None:
-    found = drawn(sweep(engine=["vllm"], speculation=["none", "ngram:2", "ngram:8"], change=accepted))
-    assert titles(found["acceptance"]) == ["tokens drafted at once", "drafted tokens accepted (0 to 1)"]
-    assert found["acceptance"]["layout"]["xaxis"]["ticktext"] == ["2", "8"]
-    line, marked = found["acceptance-length"]["data"]
+    plots_by_id = page_plots(sweep(engine=["vllm"], speculation=["none", "ngram:2", "ngram:8"], change=accepted))
+    assert titles(plots_by_id["acceptance"]) == ["tokens drafted at once", "drafted tokens accepted (0 to 1)"]
+    assert plots_by_id["acceptance"]["layout"]["xaxis"]["ticktext"] == ["2", "8"]
+    line, marked = plots_by_id["acceptance-length"]["data"]
     assert line["y"] == pytest.approx([1 + 2 * 0.71, 1 + 8 * 0.38]) and len(marked["y"]) == 8
 
 
 def test_without_two_draft_lengths_there_is_no_such_figure() -> None:
-    assert not {"acceptance", "acceptance-length"} & set(drawn(sweep(speculation=["none", "ngram:2"])))
+    assert not {"acceptance", "acceptance-length"} & set(page_plots(sweep(speculation=["none", "ngram:2"])))
 
 
 def test_engines_at_one_draft_length_stand_side_by_side() -> None:
-    plot = drawn(sweep(speculation=["none", "ngram:2", "ngram:8"]))["acceptance"]
+    plot = page_plots(sweep(speculation=["none", "ngram:2", "ngram:8"]))["acceptance"]
     places = [set(trace["x"]) for trace in plot["data"] if trace.get("customdata")]
     assert len(places) == 2 and not places[0] & places[1]
 
@@ -340,7 +350,7 @@ def test_engines_at_one_draft_length_stand_side_by_side() -> None:
 
 def test_bare_lengths_of_speculation_are_lengths_too() -> None:
     points = sweep(speculation=["none", "2", "4"]).assign(acceptance_rate=0.5)
-    plot = drawn(points)["acceptance"]
+    plot = page_plots(points)["acceptance"]
     assert plot["layout"]["xaxis"]["ticktext"] == ["2", "4"]
 
 
@@ -349,12 +359,12 @@ def test_a_median_gap_of_nothing_is_no_speed() -> None:
     points = sweep().assign(load_id="one")
     points = points.assign(server_id=[f"s{n}" for n in points.index])
     sessions = points.assign(rep=1, itl_ms_p50=0.0)
-    found = drawn(points, pd.concat([sessions, points.assign(rep=2)], ignore_index=True))
-    assert json.dumps(found, allow_nan=False)
+    plots_by_id = page_plots(points, pd.concat([sessions, points.assign(rep=2)], ignore_index=True))
+    assert json.dumps(plots_by_id, allow_nan=False)
 
 
 def test_names_are_text_and_no_markup() -> None:
     points = sweep(engine=["a<b>", "c&d"])
     assert "a<b>" not in json.dumps(
-        [trace["name"] for plot in drawn(points).values() for trace in plot["data"] if "name" in trace]
+        [trace["name"] for plot in page_plots(points).values() for trace in plot["data"] if "name" in trace]
     )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from servegrid.report.page.sections import answer, claim, question, read_parts
+from servegrid.report.page.sections import answer_section, claim_row, question_section, read_parts
 
 FOUND: dict[str, Any] = {
     "setting": {"engine": "llamacpp", "threads": "4"},
@@ -25,28 +25,28 @@ FOUND: dict[str, Any] = {
 
 
 def test_an_answer_has_its_figures_and_their_doubt() -> None:
-    shown = answer(FOUND)
-    assert shown and shown["lead"].startswith("Recommended for max throughput")
-    assert [figure["value"] for figure in shown["figures"]] == ["664", "1.24"]
-    assert shown["figures"][0]["doubt"].startswith("650\N{EN DASH}671")
-    assert shown["figures"][1]["doubt"] == "one session: no doubt known"
-    assert shown["commands"] == [{"title": "Command", "text": "llama-server --port 8080", "id": "command-0"}]
+    section = answer_section(FOUND)
+    assert section and section["lead"].startswith("Recommended for max throughput")
+    assert [figure["value"] for figure in section["figures"]] == ["664", "1.24"]
+    assert section["figures"][0]["doubt"].startswith("650\N{EN DASH}671")
+    assert section["figures"][1]["doubt"] == "one session: no doubt known"
+    assert section["commands"] == [{"title": "Command", "text": "llama-server --port 8080", "id": "command-0"}]
 
 
 def test_all_that_the_summary_says_is_shown() -> None:
     more = [*FOUND["details"], "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions"]
-    shown = answer(FOUND | {"details": more})
-    assert shown and shown["over"][1] == "Limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions."
+    section = answer_section(FOUND | {"details": more})
+    assert section and section["over"][1] == "Limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions."
 
 
 def test_those_that_are_as_good_are_named() -> None:
-    shown = answer(FOUND | {"no_difference_shown": [FOUND["second"]] * 5})
-    assert shown and shown["over"][-1].startswith("No difference shown from: engine vllm, threads 4")
-    assert shown["over"][-1].endswith("and 2 more.")
+    section = answer_section(FOUND | {"no_difference_shown": [FOUND["second"]] * 5})
+    assert section and section["over"][-1].startswith("No difference shown from: engine vllm, threads 4")
+    assert section["over"][-1].endswith("and 2 more.")
 
 
 def test_nothing_to_recommend_is_no_answer() -> None:
-    assert answer(FOUND | {"setting": None}) is None
+    assert answer_section(FOUND | {"setting": None}) is None
 
 
 def test_a_page_without_an_answer_begins_with_a_whole_sentence(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_claim_that_was_not_measured_says_why() -> None:
         "because": "no row",
         "deciding": None,
     }
-    assert claim(entry) == {
+    assert claim_row(entry) == {
         "kind": "open",
         "effect": "",
         "rows": "measured: no row",
@@ -76,8 +76,8 @@ def test_a_claim_that_was_not_measured_says_why() -> None:
 
 def test_what_was_not_measured_needs_no_definition() -> None:
     nothing = {"question": "More memory?", "method": "The slope of.", "lines": [], "left_out": {}, "answers": []}
-    assert question(nothing | {"not_measured": "one card"})["lines"] == ["Not measured: one card."]
-    assert question(nothing | {"lines": ["vllm: 0.9"], "left_out": {"failed": 2}})["lines"] == [
+    assert question_section(nothing | {"not_measured": "one card"})["lines"] == ["Not measured: one card."]
+    assert question_section(nothing | {"lines": ["vllm: 0.9"], "left_out": {"failed": 2}})["lines"] == [
         "vllm: 0.9",
         "Left out: 2 failed.",
         "The slope of.",
@@ -89,10 +89,10 @@ def test_questions_keep_their_first_lines(tmp_path: Path) -> None:
     (tmp_path / "claims.json").write_text("[]")
     entry = {"question": "How many?", "method": "The method.", "left_out": {}, "answers": []}
     (tmp_path / "questions.json").write_text(json.dumps([entry | {"lines": [f"line {n}" for n in range(30)]}]))
-    (shown,) = read_parts(tmp_path)["questions"]
-    assert shown["title"] == "How many?" and len(shown["lines"]) == 12
+    (section,) = read_parts(tmp_path)["questions"]
+    assert section["title"] == "How many?" and len(section["lines"]) == 12
     assert (
-        shown["lines"][0] == "line 0"
-        and shown["lines"][-2] == "and 20 more, in questions.json"
-        and shown["lines"][-1] == "The method."
+        section["lines"][0] == "line 0"
+        and section["lines"][-2] == "and 20 more, in questions.json"
+        and section["lines"][-1] == "The method."
     )

@@ -11,7 +11,7 @@ import pytest
 from data.report.session import START_S, write_session
 from data.report.synthetic import sweep
 from helpers.plots import titles
-from servegrid.report.page.start_up import MOST_SERVERS, start_ups
+from servegrid.report.page.start_up import MAX_SERVERS, start_up_plots
 from servegrid.report.settings import Settings
 from servegrid.results.points import prepare
 
@@ -39,17 +39,17 @@ def bars(plot: Plot) -> dict[str, dict[str, float]]:
 
 
 def test_a_start_up_is_broken_into_the_timelines_phases(tmp_path: Path) -> None:
-    (plot,) = start_ups(started(tmp_path, {"vllm": [1.0, 3.0], "llamacpp": [0.5]}), tmp_path, SETTINGS)
-    found = bars(plot)
-    assert found["launch to open port"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
-    assert found["open port to ready"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
-    assert found["warm-up"] == {"1: vllm": pytest.approx(0.8), "3: llamacpp": pytest.approx(0.8)}
-    assert list(found["launch to open port"]) == ["1: vllm", "3: llamacpp"], "the slowest first"
+    (plot,) = start_up_plots(started(tmp_path, {"vllm": [1.0, 3.0], "llamacpp": [0.5]}), tmp_path, SETTINGS)
+    seconds_by_phase = bars(plot)
+    assert seconds_by_phase["launch to open port"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
+    assert seconds_by_phase["open port to ready"] == {"1: vllm": pytest.approx(1), "3: llamacpp": pytest.approx(0.25)}
+    assert seconds_by_phase["warm-up"] == {"1: vllm": pytest.approx(0.8), "3: llamacpp": pytest.approx(0.8)}
+    assert list(seconds_by_phase["launch to open port"]) == ["1: vllm", "3: llamacpp"], "the slowest first"
     assert titles(plot)[0] == "seconds since launch" and plot["data"][0]["customdata"] == [1, 3]
 
 
 def test_a_start_ups_doubt_is_the_range_over_its_launches(tmp_path: Path) -> None:
-    (plot,) = start_ups(started(tmp_path, {"vllm": [1.0, 3.0], "llamacpp": [0.5]}), tmp_path, SETTINGS)
+    (plot,) = start_up_plots(started(tmp_path, {"vllm": [1.0, 3.0], "llamacpp": [0.5]}), tmp_path, SETTINGS)
     ready = plot["data"][-1]
     assert ready["x"] == pytest.approx([2, 0.5])
     assert ready["error_x"]["array"] == [pytest.approx(1), None]
@@ -59,7 +59,7 @@ def test_a_start_ups_doubt_is_the_range_over_its_launches(tmp_path: Path) -> Non
 def test_a_server_is_named_by_what_tells_those_that_started_apart(tmp_path: Path) -> None:
     rows = started(tmp_path, {"vllm": [1.0], "llamacpp": [0.5]})
     failed = rows.iloc[:1].assign(server_id="other", quantization="awq", startup_s=math.nan, status="failed")
-    (plot,) = start_ups(pd.concat([rows, failed], ignore_index=True), tmp_path, SETTINGS)
+    (plot,) = start_up_plots(pd.concat([rows, failed], ignore_index=True), tmp_path, SETTINGS)
     assert plot["data"][0]["y"] == ["1: vllm", "3: llamacpp"]
 
 
@@ -67,28 +67,28 @@ def test_servers_of_one_name_have_bars_of_their_own(tmp_path: Path) -> None:
     """Bars of one category would be added up. `2` and `ngram:2` are one server here, so speculation tells nothing of it."""
     rows = started(tmp_path, {"a": [1.0], "b": [2.0]}).assign(engine="llamacpp")
     rows = pd.concat([rows, rows.iloc[:1].assign(speculation="2")], ignore_index=True)
-    (plot,) = start_ups(rows, tmp_path, SETTINGS)
+    (plot,) = start_up_plots(rows, tmp_path, SETTINGS)
     assert len(set(plot["data"][0]["y"])) == 2 and max(plot["data"][-1]["x"]) == pytest.approx(2)
 
 
 @pytest.mark.slow
 def test_only_the_slowest_servers_are_shown(tmp_path: Path) -> None:
-    rows = started(tmp_path, {f"e{n}": [1 + n / 100] for n in range(MOST_SERVERS + 2)})
-    (plot,) = start_ups(rows, tmp_path, SETTINGS)
-    assert len(plot["data"][0]["y"]) == MOST_SERVERS and not any("e0" in name.split() for name in plot["data"][0]["y"])
-    assert f"Shown: the {MOST_SERVERS} slowest of {MOST_SERVERS + 2} servers." in plot["note"]
+    rows = started(tmp_path, {f"e{n}": [1 + n / 100] for n in range(MAX_SERVERS + 2)})
+    (plot,) = start_up_plots(rows, tmp_path, SETTINGS)
+    assert len(plot["data"][0]["y"]) == MAX_SERVERS and not any("e0" in name.split() for name in plot["data"][0]["y"])
+    assert f"Shown: the {MAX_SERVERS} slowest of {MAX_SERVERS + 2} servers." in plot["note"]
 
 
 def test_servers_without_a_readable_record_are_left_out(tmp_path: Path) -> None:
     rows = started(tmp_path, {"vllm": [1.0], "llamacpp": [0.5]})
     (tmp_path / "vllm" / "rep1" / "session.json").write_text("{")
-    (plot,) = start_ups(rows, tmp_path, SETTINGS)
+    (plot,) = start_up_plots(rows, tmp_path, SETTINGS)
     assert [name.split()[-1] for name in plot["data"][0]["y"]] == ["llamacpp"]
-    assert start_ups(rows, tmp_path / "elsewhere", SETTINGS) == []
-    assert start_ups(rows.assign(startup_s=math.nan), tmp_path, SETTINGS) == []
+    assert start_up_plots(rows, tmp_path / "elsewhere", SETTINGS) == []
+    assert start_up_plots(rows.assign(startup_s=math.nan), tmp_path, SETTINGS) == []
 
 
 def test_the_axis_begins_at_the_launch(tmp_path: Path) -> None:
     rows = started(tmp_path, {"vllm": [1.0]})
-    (plot,) = start_ups(rows, tmp_path, SETTINGS)
+    (plot,) = start_up_plots(rows, tmp_path, SETTINGS)
     assert max(plot["data"][-1]["x"]) < START_S, "seconds since the launch, not of the host's clock"

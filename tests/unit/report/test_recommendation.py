@@ -13,10 +13,10 @@ from data.report.planted import planted
 from helpers.evidence import evidence_of
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import Evidence
-from servegrid.report.judge.claims import rule
+from servegrid.report.judge.claims import judge_claim
 from servegrid.report.judge.knee import knees
 from servegrid.report.judge.recommendation import Recommendation, recommend
-from servegrid.report.judge.recommendation_text import as_data, as_markdown, summary
+from servegrid.report.judge.recommendation_text import as_data, as_markdown, summary_lines
 from servegrid.report.settings import Settings
 
 SPEEDS = {"a": 10.0, "b": 7.0, "c": 7.0}
@@ -41,35 +41,37 @@ def engine(evidence: Evidence, row: int | None) -> str:
 def test_the_fastest_is_recommended_and_what_it_cannot_be_told_from_is_named() -> None:
     best, evidence = chosen(*tables())
     assert engine(evidence, best.row) in "bc" and best.metric == "output_tokens_per_s"
-    assert best.second is not None and {engine(evidence, one.row) for one in best.undecided} == {"b", "c"} - {
+    assert best.second is not None and {engine(evidence, rival.row) for rival in best.undecided} == {"b", "c"} - {
         engine(evidence, best.row)
     }
-    beaten = [one for one in best.rivals if one.beaten]
-    assert [engine(evidence, one.row) for one in beaten] == ["a"]
+    beaten = [rival for rival in best.rivals if rival.beaten]
+    assert [engine(evidence, rival.row) for rival in beaten] == ["a"]
     assert beaten[0].effect.value == pytest.approx(10 / 7, rel=0.03)
-    assert best.figure and best.figure.doubted and "t-interval over 4 sessions" in best.figure.how
-    assert "no difference shown from 1 of 2 others" in list(summary(best, evidence))[2]
+    assert best.estimate and best.estimate.doubted and "t-interval over 4 sessions" in best.estimate.how
+    assert "no difference shown from 1 of 2 others" in list(summary_lines(best, evidence))[2]
 
 
 def test_one_session_beats_nobody_surely() -> None:
     best, evidence = chosen(*tables(sessions=1))
     assert len(best.undecided) == 2
-    assert "is not known: set repeats to 2 or more" in list(summary(best, evidence))[2]
+    assert "is not known: set repeats to 2 or more" in list(summary_lines(best, evidence))[2]
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "reasons"),
     [
         ({"status": ["ok", "partial", "failed"]}, {"partial": 1, "failed": 1}),
         ({"client_bound": [False, True, True]}, {"client-bound": 2}),
         ({"output_tokens_per_s": [100.0, None, None]}, {"without output_tokens_per_s": 2}),
     ],
 )
-def test_what_cannot_be_recommended_is_left_out_with_its_reason(change: dict[str, Any], words: dict[str, int]) -> None:
+def test_what_cannot_be_recommended_is_left_out_with_its_reason(
+    change: dict[str, Any], reasons: dict[str, int]
+) -> None:
     points, sessions = tables()
     best, evidence = chosen(points.assign(**change), sessions)
-    assert engine(evidence, best.row) == "a" and best.left_out == words
-    assert "no other point was fit" in list(summary(best, evidence))[2]
+    assert engine(evidence, best.row) == "a" and best.left_out == reasons
+    assert "no other point was fit" in list(summary_lines(best, evidence))[2]
 
 
 def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
@@ -80,7 +82,7 @@ def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
     assert best.left_out == {"beyond an SLO": 1, "not known to keep an SLO (ttft_ms_p99)": 1}
     none, evidence = chosen(points, sessions, slo={"ttft_ms_p99": 10})
     assert none.row is None and as_data(none, evidence, [])["setting"] is None
-    assert list(summary(none, evidence)) == [
+    assert list(summary_lines(none, evidence)) == [
         "nothing to recommend for max throughput, ttft_ms_p99 at most 10.0: 2 beyond an SLO, "
         "1 not known to keep an SLO (ttft_ms_p99)"
     ]
@@ -109,7 +111,7 @@ def test_what_is_left_out_for_its_doubt_and_measured_better_is_said() -> None:
     points, sessions = tables()
     best, evidence = chosen(points.assign(status=["ok", "partial", "failed"]), sessions)
     assert engine(evidence, best.row) == "a"
-    assert "left out, though measured better: engine b (partial)" in list(summary(best, evidence))
+    assert "left out, though measured better: engine b (partial)" in list(summary_lines(best, evidence))
     slower, evidence = chosen(points.assign(status=["partial", "ok", "ok"]), sessions)
     assert not slower.ahead
 
@@ -118,7 +120,7 @@ def test_how_a_limit_is_kept_is_said_with_the_sessions() -> None:
     points, sessions = planted({"engine": ["a"]}, noise=0.01, sessions=3)
     points, sessions = points.assign(ttft_ms_p50=209.0), sessions.assign(ttft_ms_p50=[180.0, 209.0, 260.0])
     best, evidence = chosen(points, sessions, objective="max_throughput_under_slo", slo={"ttft_ms_p50": 220})
-    assert "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions" in list(summary(best, evidence))
+    assert "limit kept: ttft_ms_p50 209 of at most 220, in 2 of 3 sessions" in list(summary_lines(best, evidence))
     [kept] = as_data(best, evidence, [])["slo_kept"]
     assert (kept["sessions_within"], kept["sessions"]) == (2, 3)
 
@@ -131,7 +133,7 @@ def test_points_that_share_a_load_are_compared_once() -> None:
     assert [engine(evidence, rival.row) for rival in best.rivals] == ["a"]
     assert not list(knees(evidence))
     claim = Claim(says="threads matter", better={"threads": 8}, than={"threads": 4})
-    assert rule(claim, evidence, "measured").verdict == "not measured"
+    assert judge_claim(claim, evidence, "measured").verdict == "not measured"
 
 
 def test_a_row_under_another_name_is_no_rival() -> None:
@@ -182,11 +184,13 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypat
     sessions.assign(**ids).to_parquet(tmp_path / "sessions.parquet")
     paths = [f"--{name}={tmp_path / name}.parquet" for name in ("points", "sessions")]
     script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
-    found = json.loads((tmp_path / "recommendation.json").read_text())
+    recommendation = json.loads((tmp_path / "recommendation.json").read_text())
     text = (tmp_path / "recommendation.sh").read_text()
-    assert found["command"] in text and "hush" not in text and 'HF_TOKEN="$OF_THE_HUB"' in text
-    words = subprocess.run(
-        ["sh", "-c", f"for word in {found['command'].split(' ', 1)[1]}; do echo \"$word\"; done"],
+    assert recommendation["command"] in text and "hush" not in text and 'HF_TOKEN="$OF_THE_HUB"' in text
+    arguments = subprocess.run(
+        ["sh", "-c", f"for word in {recommendation['command'].split(' ', 1)[1]}; do echo \"$word\"; done"],
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
-    assert "a 'b" in words and any(word.endswith("llama_server.py") for word in words) and "--model" in words
+    assert (
+        "a 'b" in arguments and any(word.endswith("llama_server.py") for word in arguments) and "--model" in arguments
+    )

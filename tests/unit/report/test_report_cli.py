@@ -44,7 +44,7 @@ def test_figures_drawn_side_by_side_are_the_same(tmp_path: Path, monkeypatch: py
     sweep().to_parquet(tmp_path / "points.parquet")
     arguments = ["--points", str(tmp_path / "points.parquet"), "--config", config(tmp_path, formats=["png"]), "--out"]
     figures.main([*arguments, str(tmp_path / "alone")])
-    monkeypatch.setattr("figures.MANY", 1)
+    monkeypatch.setattr("figures.PARALLEL_FROM_POINTS", 1)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     figures.main([*arguments, str(tmp_path / "together")])
     made = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("alone", "together")]

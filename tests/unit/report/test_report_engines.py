@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from data.report.synthetic import Row, default_sweep, sweep, without
-from helpers.figures import PLAIN, footnotes, words
+from helpers.figures import PLAIN, footnotes, panel_texts
 from servegrid.report.figures import engines
 from servegrid.report.settings import Settings
 
@@ -40,9 +40,9 @@ def headings(figure: Figure) -> list[str]:
 
 def test_every_gpu_has_a_group_of_engines_and_what_was_measured_goes_before_what_was_published() -> None:
     grid = {"engine": [f"e{n}" for n in range(4)], "gpu": ["A", "B"], "threads": [4], "memory_fraction": [1]}
-    own = sweep(grid, quantization=["none", "fp8", "awq", "int8"])
+    measured = sweep(grid, quantization=["none", "fp8", "awq", "int8"])
     article = {"engine": ["e0 (published: x)"], "gpu": ["A"], "threads": [7], "memory_fraction": [0.5, 0.6]}
-    points = pd.concat([sweep(article).assign(status="published"), own], ignore_index=True)
+    points = pd.concat([sweep(article).assign(status="published"), measured], ignore_index=True)
     figure = engines.draw(points, Settings(axes=("memory_fraction",), baseline={"gpu": "A", "memory_fraction": 1}))
     assert headings(figure) == [
         *(f"A, quantization {level}, memory_fraction 1" for level in ("none", "fp8", "awq", "int8")),
@@ -78,10 +78,10 @@ def test_a_logarithmic_axis_has_two_labels_at_least_and_none_touches_another(hig
     points = sweep(threads=[4], change=lambda row: row | {"ttft_ms_p50": high / ratio, "ttft_ms_p99": high})
     axes = engines.draw(points, PLAIN).axes[2]
     assert axes.get_xscale() == "log"
-    shown = [
+    tick_labels = [
         tick for tick in axes.xaxis.get_major_ticks() if axes.get_xlim()[0] <= tick.get_loc() <= axes.get_xlim()[1]
     ]
-    boxes = [tick.label1.get_window_extent() for tick in shown if tick.label1.get_text()]
+    boxes = [tick.label1.get_window_extent() for tick in tick_labels if tick.label1.get_text()]
     assert len(boxes) >= 2
     assert all(right.x0 - left.x1 > 2 for left, right in pairwise(boxes))
 
@@ -91,5 +91,5 @@ def test_an_engine_without_a_measurement_keeps_its_line() -> None:
         return without(row, "failed", "start-up timeout") if row["engine"] == "ctranslate2" else row
 
     figure = engines.draw(sweep(change=fail), PLAIN)
-    assert "failed" in words(figure)
+    assert "failed" in panel_texts(figure)
     assert "4 points failed (engine ctranslate2): start-up timeout" in footnotes(figure)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from data.report.synthetic import Row, default_sweep, sweep, with_made_spreads, without
-from helpers.figures import PLAIN, footnotes, words
+from helpers.figures import PLAIN, footnotes, panel_texts
 from servegrid.report.drawing.style import render
 from servegrid.report.figures import FIGURES, engines, quantization, speculation, time_threads
 from servegrid.report.settings import Settings
@@ -44,9 +44,9 @@ Draw = Callable[[pd.DataFrame, Settings], Figure]
 def test_time_against_threads_has_a_curve_per_engine_at_the_measured_values() -> None:
     points = sweep()
     (axes,) = time_threads.draw(points, PLAIN).axes
-    drawn = [curve for curve in curves(axes) if len(curve) == 4]
+    full_curves = [curve for curve in curves(axes) if len(curve) == 4]
     expected = [points[points["engine"] == engine] for engine in ("llamacpp", "ctranslate2")]
-    assert drawn == [list(zip(rows["threads"], rows["time_s"], strict=True)) for rows in expected]
+    assert full_curves == [list(zip(rows["threads"], rows["time_s"], strict=True)) for rows in expected]
 
 
 def test_axes_name_their_unit_and_threads_are_log2_with_the_levels_as_ticks() -> None:
@@ -75,8 +75,8 @@ def test_failures_are_told_before_what_is_not_supported() -> None:
         return without(row, "unsupported", f"{row['engine']} has no quantization int8 (it has none, fp8)")
 
     figure = time_threads.draw(sweep(engine=[f"e{n}" for n in range(10)], change=hole), PLAIN)
-    told = [" ".join(text.get_text().split()) for text in figure.texts if text.get_text().startswith("Not drawn")]
-    assert told == [
+    notes = [" ".join(text.get_text().split()) for text in figure.texts if text.get_text().startswith("Not drawn")]
+    assert notes == [
         "Not drawn: 1 point failed (engine e9; threads 16): out of memory",
         "Not drawn: 4 points absent (engine e7): no e7 here",
         "Not drawn: 4 points absent (engine e8): no e8 here",
@@ -86,9 +86,9 @@ def test_failures_are_told_before_what_is_not_supported() -> None:
 
 
 def test_what_is_missing_is_told_apart_among_own_points_only() -> None:
-    own = sweep(engine=["a", "b"], change=lambda r: without(r, "failed", "died") if r["engine"] == "a" else r)
+    measured = sweep(engine=["a", "b"], change=lambda r: without(r, "failed", "died") if r["engine"] == "a" else r)
     published = sweep(engine=["a (published: x)"], gpu=["A100"], threads=[7]).assign(status="published")
-    figure = time_threads.draw(pd.concat([own, published]), PLAIN)
+    figure = time_threads.draw(pd.concat([measured, published]), PLAIN)
     assert "Not drawn: 4 points failed (engine a): died" in footnotes(figure)
 
 
@@ -217,8 +217,8 @@ def test_speedup_bars_are_the_interval_over_sessions() -> None:
     ]
     figure = speculation.draw(points.assign(time_s_by_round=rounds), PLAIN)
     (bars,) = (collection for collection in figure.axes[0].collections if len(collection.get_segments()) == 2)
-    wanted = ratio(rounds[0], rounds[1])
-    assert bars.get_segments()[0][:, 1] == pytest.approx([wanted.low, wanted.high])
+    expected = ratio(rounds[0], rounds[1])
+    assert bars.get_segments()[0][:, 1] == pytest.approx([expected.low, expected.high])
     assert "Bars: 95 % t-interval of the ratio, over 2 sessions each." in footnotes(figure)
     assert "No error bars" in footnotes(speculation.draw(points, PLAIN))
 
@@ -255,7 +255,7 @@ def test_threads_at_which_only_the_reference_was_measured_are_not_on_the_axis() 
 
 
 def test_one_level_of_a_feature_says_that_there_is_nothing_to_compare() -> None:
-    assert "quantization none is the only level measured" in words(quantization.draw(sweep(), PLAIN))
+    assert "quantization none is the only level measured" in panel_texts(quantization.draw(sweep(), PLAIN))
 
 
 def test_an_engine_keeps_its_colour_across_figures() -> None:
@@ -269,7 +269,7 @@ def test_an_engine_keeps_its_colour_across_figures() -> None:
 
 def test_all_failed_is_said_in_words_with_the_reasons(draw: Draw) -> None:
     figure = draw(sweep(change=lambda row: without(row, "failed", "no such device")), PLAIN)
-    assert "No point has a measured time." in words(figure)
+    assert "No point has a measured time." in panel_texts(figure)
     assert "8 points failed: no such device" in footnotes(figure)
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from servegrid.report.format import count, number, short, spread
+from servegrid.report.format import format_count, format_number, format_short, format_with_range
 from servegrid.util.text import clip, plain
 
 
@@ -26,16 +26,22 @@ from servegrid.util.text import clip, plain
     ],
 )
 def test_three_significant_digits_but_the_whole_part_kept(value: float | None, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_a_count_is_never_rounded() -> None:
-    assert count(1234567.0) == "1,234,567"
-    assert count(math.nan) == ""
+    assert format_count(1234567.0) == "1,234,567"
+    assert format_count(math.nan) == ""
 
 
 def test_short_drops_zeros_that_say_nothing() -> None:
-    assert [short(24.0), short(23.517), short(0.5), short(100.0), short(1.23e-05)] == [
+    assert [
+        format_short(24.0),
+        format_short(23.517),
+        format_short(0.5),
+        format_short(100.0),
+        format_short(1.23e-05),
+    ] == [
         "24",
         "23.5",
         "0.5",
@@ -45,9 +51,9 @@ def test_short_drops_zeros_that_say_nothing() -> None:
 
 
 def test_spread_needs_both_ends() -> None:
-    assert spread(664, 650.4, 671) == "664 (650\N{EN DASH}671)"
-    assert spread(664, math.nan, 671) == "664"
-    assert spread(math.nan, math.nan, math.nan) == ""
+    assert format_with_range(664, 650.4, 671) == "664 (650\N{EN DASH}671)"
+    assert format_with_range(664, math.nan, 671) == "664"
+    assert format_with_range(math.nan, math.nan, math.nan) == ""
 
 
 def test_plain_is_one_printable_line() -> None:

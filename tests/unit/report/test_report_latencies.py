@@ -30,8 +30,8 @@ def notes(figure: Figure) -> str:
 
 def test_a_curve_per_engine_with_marks_at_the_percentiles_of_the_table() -> None:
     points = sweep(threads=[4]).assign(server_id=["a", "b"], load_id="l")
-    found = pd.DataFrame([*distributions("a", "l"), *distributions("b", "l"), *distributions("b", "other")])
-    (axes,) = latencies.draw(with_spreads(points, found), PLAIN).axes
+    spreads = pd.DataFrame([*distributions("a", "l"), *distributions("b", "l"), *distributions("b", "other")])
+    (axes,) = latencies.draw(with_spreads(points, spreads), PLAIN).axes
     assert curves(axes) == [[(10 * p, p) for p in PERCENT]] * 2
     assert [line.get_markevery() for line in axes.get_lines()] == [[1, 2, 3]] * 2
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time to first token (ms)", "requests within (%)")
@@ -48,13 +48,13 @@ def test_ttft_and_itl_stand_side_by_side_with_the_range_over_sessions() -> None:
 
 def test_what_leaves_a_panel_and_bands_that_end_before_their_line_are_explained() -> None:
     points = sweep(engine=["a"], threads=[4]).assign(server_id="a", load_id="l")
-    found = pd.DataFrame(distributions("a", "l", "itl")).assign(
+    spreads = pd.DataFrame(distributions("a", "l", "itl")).assign(
         ms=[0.0, 5.0, 9.0, 100.0], ms_high=[0.0, 6.0, 10.0, np.nan]
     )
-    figure = latencies.draw(with_spreads(points, found.assign(ms_low=[0.0, 4.0, 8.0, np.nan])), PLAIN)
+    figure = latencies.draw(with_spreads(points, spreads.assign(ms_low=[0.0, 4.0, 8.0, np.nan])), PLAIN)
     assert "sessions at the percentiles that each has enough requests for." in notes(figure)
     assert "What leaves a panel on the left is 0 ms there" in notes(figure)
-    linear = found.assign(ms=[0.0, 5.0, 9.0, 10.0], ms_low=[0.0, 4.0, 8.0, 9.0], ms_high=[0.0, 6.0, 10.0, 11.0])
+    linear = spreads.assign(ms=[0.0, 5.0, 9.0, 10.0], ms_low=[0.0, 4.0, 8.0, 9.0], ms_high=[0.0, 6.0, 10.0, 11.0])
     plain = notes(latencies.draw(with_spreads(points, linear), PLAIN))
     assert "lowest to highest of the sessions." in plain
     assert "leaves a panel" not in plain
@@ -79,8 +79,8 @@ def test_points_that_share_a_load_are_one_curve() -> None:
         return row | {"server_id": "s", "load_id": "planned" if planned else f"threads-{row['threads']}"}
 
     points = sweep(engine=["llamacpp"], threads=[1, 4], arrival=["closed", "poisson"], change=shared)
-    found = [row for load in points["load_id"] for row in distributions("s", load)]
-    figure = latencies.draw(with_spreads(points, pd.DataFrame(found)), Settings(axes=("arrival",)))
+    spreads = [row for load in points["load_id"] for row in distributions("s", load)]
+    figure = latencies.draw(with_spreads(points, pd.DataFrame(spreads)), Settings(axes=("arrival",)))
     assert [curves(axes) for axes in figure.axes] == [[[(10 * p, p) for p in PERCENT]]] * 2
     titles = {axes.get_title(loc="left").replace("\xa0", " ") for axes in figure.axes}
     assert titles == {"arrival closed", "arrival poisson"}
@@ -104,10 +104,11 @@ def test_what_has_no_curve_is_said() -> None:
     points = with_made_spreads(sweep(engine=["llamacpp", "vllm", "tgi"], threads=[4], change=publish))
     for name in ("ttft_spread", "itl_spread"):
         points[name] = [
-            None if engine == "tgi" else each for engine, each in zip(points["engine"], points[name], strict=True)
+            None if engine == "tgi" else spread for engine, spread in zip(points["engine"], points[name], strict=True)
         ]
     points["itl_spread"] = [
-        None if engine == "vllm" else each for engine, each in zip(points["engine"], points["itl_spread"], strict=True)
+        None if engine == "vllm" else spread
+        for engine, spread in zip(points["engine"], points["itl_spread"], strict=True)
     ]
     figure = latencies.draw(points, PLAIN)
     assert [len(axes.get_lines()) for axes in figure.axes] == [2, 1]

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from servegrid.report.drawing.curves import thin
+from servegrid.report.drawing.curves import thin_levels
 from servegrid.report.drawing.panels import Panel, columns_for
 from servegrid.report.drawing.sheet import Sheet
 from servegrid.report.drawing.speedup import reference_level, speedups
@@ -36,7 +36,7 @@ def test_no_two_of_forty_engines_look_alike() -> None:
     ],
 )
 def test_ticks_are_thinned_evenly_with_both_ends(levels: list[float], limit: int, kept: list[float]) -> None:
-    assert thin(levels, limit) == kept
+    assert thin_levels(levels, limit) == kept
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_a_grid_with_holes_is_not_forced_into_rows() -> None:
     assert columns_for(panels) == 3
 
 
-@pytest.mark.parametrize("words", ["a timeline of speculation with numbers " * 4, "W" * 120, "MW " * 60, "i" * 300])
-def test_words_of_any_width_stay_on_the_page(words: str) -> None:
-    figure = Sheet(1).finish(words, words, {}, [words])
+@pytest.mark.parametrize("content", ["a timeline of speculation with numbers " * 4, "W" * 120, "MW " * 60, "i" * 300])
+def test_words_of_any_width_stay_on_the_page(content: str) -> None:
+    figure = Sheet(1).finish(content, content, {}, [content])
     assert len(figure.texts) == 3
     for text in figure.texts:
         assert text.get_window_extent().x0 >= 0
         assert text.get_window_extent().x1 <= figure.bbox.x1
-        assert "".join(text.get_text().split()) == "".join(words.split())
+        assert "".join(text.get_text().split()) == "".join(content.split())
 
 
 def _points(**columns: list[object]) -> pd.DataFrame:
@@ -81,9 +81,9 @@ def test_the_doubt_in_a_speedup_is_the_interval_over_sessions() -> None:
     rounds = [{1: 10.0, 2: 10.5}, {1: 5.0, 2: 5.1}, {1: 4.0}]
     points = _points(speculation=["none", "2", "8"], time_s=[10.2, 5.05, 4.0], time_s_by_round=rounds)
     result = speedups(points, "speculation", "none", ("engine",))
-    wanted = ratio(rounds[0], rounds[1])
-    found = result.iloc[1]
-    assert (found["speedup"], found["speedup_low"], found["speedup_high"]) == (wanted.value, wanted.low, wanted.high)
+    expected = ratio(rounds[0], rounds[1])
+    row = result.iloc[1]
+    assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == (expected.value, expected.low, expected.high)
     alone = result.iloc[2]
     assert alone["speedup"] == pytest.approx(10.2 / 4) and math.isnan(alone["speedup_low"])
 

@@ -7,7 +7,7 @@ from data.report.synthetic import sweep
 from isolation import REPOSITORY
 from servegrid.report.drawing.style import engine_looks
 from servegrid.report.figures.time_threads import draw
-from servegrid.report.published import marked, read_published, with_published
+from servegrid.report.published import read_published, with_published, with_published_labels
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table
@@ -25,8 +25,8 @@ def written(folder: Path, text: str) -> Path:
 
 def test_the_article_s_rows() -> None:
     rows = read_published(ARTICLE)
-    seen = rows[["gpu", "memory_fraction", "runs_at_once", "threads", "speculation", "time_s"]].values.tolist()
-    assert seen == [
+    values = rows[["gpu", "memory_fraction", "runs_at_once", "threads", "speculation", "time_s"]].values.tolist()
+    assert values == [
         ["A6000", "1", "1", 24, "none", 664],
         ["A6000", "1", "1", 64, "none", 561],
         ["A6000", "1", "1", 128, "none", 554],
@@ -43,7 +43,7 @@ def test_the_article_s_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("gpu,engine,threads\nx,y,1\n", "lacks the columns time_s"),
         ("gpu,engine,threads,time_s\nx,y,1,fast\n", r"table.csv, line 2: time_s = 'fast': must be a number above zero"),
@@ -51,8 +51,8 @@ def test_the_article_s_rows() -> None:
         ("gpu,engine,threads,time_s,vram\nx,y,1,3,48/24\n", "vram = '48/24': must be used/total"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_a_table_that_cannot_be_read_is_refused_in_words(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         read_published(written(tmp_path, text))
 
 
@@ -100,8 +100,8 @@ def test_a_bare_length_is_the_only_kind_of_that_length(
 ) -> None:
     lines = [f"cpu,llamacpp,1,5,{level}" for level in ("0", "2", "8", "ngram:2")]
     table = written(tmp_path, "\n".join(["gpu,engine,threads,time_s,speculation", *lines]))
-    own = sweep(engine=["llamacpp"], gpu=["cpu"], threads=[1], speculation=measured_levels)
-    rows, _ = with_published(own, Settings(published=(str(table),)))
+    measured = sweep(engine=["llamacpp"], gpu=["cpu"], threads=[1], speculation=measured_levels)
+    rows, _ = with_published(measured, Settings(published=(str(table),)))
     assert list(rows["speculation"][rows["over_published"].notna()]) == beside
 
 
@@ -121,20 +121,24 @@ def test_the_table_says_what_is_published() -> None:
 
 def test_a_published_series_is_drawn_apart_in_its_engine_s_colour() -> None:
     looks = engine_looks(["tgi", "tgi (published: the article)", "vllm"])
-    own, theirs = looks["tgi"], looks["tgi (published: the article)"]
-    assert own.colour == theirs.colour and own.marker != theirs.marker and own.dash != theirs.dash
+    measured_look, published_look = looks["tgi"], looks["tgi (published: the article)"]
+    assert (
+        measured_look.colour == published_look.colour
+        and measured_look.marker != published_look.marker
+        and measured_look.dash != published_look.dash
+    )
     points, settings = with_published(measured(), SETTINGS)
-    figure = draw(marked(points), settings)
-    words = [
+    figure = draw(with_published_labels(points), settings)
+    texts = [
         text.get_text() for artist in figure.artists if hasattr(artist, "get_texts") for text in artist.get_texts()
     ]
-    assert "tgi (published: the article)" in words + [t.get_text() for k in figure.legends for t in k.get_texts()]
+    assert "tgi (published: the article)" in texts + [t.get_text() for k in figure.legends for t in k.get_texts()]
 
 
 def test_no_published_tables_change_nothing() -> None:
     points = measured()
     assert with_published(points, Settings())[0] is points
-    assert marked(points) is points
+    assert with_published_labels(points) is points
 
 
 @pytest.mark.parametrize(("server", "beside"), [({}, 1), ({"memory_fraction": 0.5}, 0), ({"replicas": 2}, 0)])

@@ -17,8 +17,8 @@ from servegrid.report.judge.client_effect import client_effects
 from servegrid.report.judge.knee import knees
 from servegrid.report.judge.memory_scaling import elasticities
 from servegrid.report.judge.model_size import ModelSize
-from servegrid.report.judge.questions import answers, as_data, as_markdown
-from servegrid.report.judge.roofline import contrasts, read_devices, shares
+from servegrid.report.judge.questions import answer_questions, as_data, as_markdown
+from servegrid.report.judge.roofline import device_contrasts, read_devices, roofline_shares
 from servegrid.report.settings import Settings
 from servegrid.util.files import write_json
 
@@ -35,7 +35,7 @@ def levels_of(thread_speeds: dict[int, float], noise: float = 0.005) -> Evidence
 
 def test_the_article_s_knee() -> None:
     (knee,) = list(knees(evidence_of(*EMPTY, ARTICLE)))
-    assert (knee.best, knee.knee, knee.low, knee.at_end) == (128, 64, None, False)
+    assert (knee.best, knee.knee, knee.low, knee.best_is_highest_level) == (128, 64, None, False)
     assert knee.shares[64].value == pytest.approx(554 / 561)
 
 
@@ -52,12 +52,12 @@ def test_doubt_widens_the_knee() -> None:
 
 def test_a_best_level_at_the_end_says_that_more_may_come() -> None:
     (knee,) = list(knees(levels_of({1: 100, 2: 200, 4: 400})))
-    assert knee.at_end
-    assert "more may come beyond" in as_markdown(answers(levels_of({1: 100, 2: 200}), DEVICES, {}))
+    assert knee.best_is_highest_level
+    assert "more may come beyond" in as_markdown(answer_questions(levels_of({1: 100, 2: 200}), DEVICES, {}))
 
 
 @pytest.mark.parametrize(
-    ("change", "at_end", "words"),
+    ("change", "at_end", "text"),
     [
         ({"status": ["ok", "ok", "failed"]}, False, "the most is at 2; no evidence: 4 failed"),
         ({"client_bound": [False, False, True]}, False, "the most is at 2; no evidence: 4 client-bound"),
@@ -67,50 +67,50 @@ def test_a_best_level_at_the_end_says_that_more_may_come() -> None:
     ],
 )
 def test_a_level_that_is_no_evidence_is_named_beside_the_knee(
-    change: dict[str, list[Any]], at_end: bool, words: str
+    change: dict[str, list[Any]], at_end: bool, text: str
 ) -> None:
     points, sessions = planted({"threads": [1, 2, 4]}, lambda place: 10.0 / place["threads"], 0.005, 4)
     evidence = evidence_of(points.assign(**change), sessions, Settings())
     (knee,) = list(knees(evidence))
-    assert knee.at_end == at_end and words in as_markdown(answers(evidence, DEVICES, {}))
-    [answer] = as_data(answers(evidence, DEVICES, {}))[0]["answers"]
+    assert knee.best_is_highest_level == at_end and text in as_markdown(answer_questions(evidence, DEVICES, {}))
+    [answer] = as_data(answer_questions(evidence, DEVICES, {}))[0]["answers"]
     assert list(answer["left_out"].values()) == list(knee.left_out.values()) != []
 
 
 def test_a_knee_names_only_the_levels_of_its_own_group() -> None:
     points, sessions = planted({"engine": ["a", "b"], "threads": [1, 2, 4]}, noise=0.005)
     points = points.assign(status=["ok", "ok", "failed", "ok", "ok", "ok"])
-    found = {knee.place["engine"]: knee for knee in knees(evidence_of(points, sessions, Settings()))}
-    assert found["a"].left_out == {4.0: "failed"} and found["b"].left_out == {}
+    knee_by_engine = {knee.place["engine"]: knee for knee in knees(evidence_of(points, sessions, Settings()))}
+    assert knee_by_engine["a"].left_out == {4.0: "failed"} and knee_by_engine["b"].left_out == {}
 
 
 def test_the_knees_of_all_groups_share_the_doubt() -> None:
     tables = planted({"engine": list("abcde"), "threads": [1, 2, 4]}, noise=0.01)
     share = next(knees(evidence_of(*tables, Settings()))).shares
-    assert [one.how.split(" %")[0] for one in share.values() if one.value != 1] == ["99.5"] * 2
+    assert [estimate.how.split(" %")[0] for estimate in share.values() if estimate.value != 1] == ["99.5"] * 2
 
 
 def test_the_article_s_memory_share() -> None:
-    (found,) = list(elasticities(evidence_of(*EMPTY, ARTICLE)))
-    assert found.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not found.slope.doubted
-    assert found.levels == (0.5, 1.0)
+    (elasticity,) = list(elasticities(evidence_of(*EMPTY, ARTICLE)))
+    assert elasticity.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not elasticity.slope.doubted
+    assert elasticity.levels == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("power", "words"),
+    ("power", "text"),
     [(0.4, "less than linearly"), (1.3, "in proportion or beyond"), (0.0, "helps less than linearly, if at all")],
 )
-def test_a_planted_elasticity_is_found(power: float, words: str) -> None:
+def test_a_planted_elasticity_is_found(power: float, text: str) -> None:
     tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** -power, 0.01, 5)
     evidence = evidence_of(*tables, Settings(axes=("memory_fraction",)))
-    (found,) = list(elasticities(evidence))
-    assert found.slope.low is not None and found.slope.high is not None
-    assert found.slope.low < power < found.slope.high
-    assert words in as_markdown(answers(evidence, DEVICES, {}))
+    (elasticity,) = list(elasticities(evidence))
+    assert elasticity.slope.low is not None and elasticity.slope.high is not None
+    assert elasticity.slope.low < power < elasticity.slope.high
+    assert text in as_markdown(answer_questions(evidence, DEVICES, {}))
 
 
 @pytest.mark.parametrize(
-    ("half", "words"),
+    ("half", "text"),
     [
         (2.0, ": more helps, in proportion or beyond;"),
         (1.999, ": more helps, less than linearly;"),
@@ -118,13 +118,13 @@ def test_a_planted_elasticity_is_found(power: float, words: str) -> None:
         (0.9, ": more hurts;"),
     ],
 )
-def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: float, words: str) -> None:
+def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: float, text: str) -> None:
     for whole in (100, 107, 114, 500):
         table = tmp_path / "t.csv"
         rows = f"paper,cpu,48/48,x,1,{whole}\npaper,cpu,24/48,x,1,{half * whole}\n"
         table.write_text(f"source,gpu,vram,engine,threads,time_s\n{rows}")
         evidence = evidence_of(*EMPTY, Settings(published=(str(table),)))
-        assert words in as_markdown(answers(evidence, DEVICES, {})), whole
+        assert text in as_markdown(answer_questions(evidence, DEVICES, {})), whole
 
 
 @pytest.mark.slow
@@ -134,16 +134,16 @@ def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> No
     tries, wrong = 60, 0
     for seed in range(tries):
         tables = planted(axes, noise=0.02, sessions=3, seed=seed)
-        found = list(elasticities(evidence_of(*tables, Settings(axes=("memory_fraction",)))))
-        assert {one.slope.how for one in found} == {"99.75 % t-interval over 3 rounds"}
-        wrong += any(one.slope.ends[0] > 0 or one.slope.ends[1] < 0 for one in found)
+        groups = list(elasticities(evidence_of(*tables, Settings(axes=("memory_fraction",)))))
+        assert {elasticity.slope.how for elasticity in groups} == {"99.75 % t-interval over 3 rounds"}
+        wrong += any(elasticity.slope.ends[0] > 0 or elasticity.slope.ends[1] < 0 for elasticity in groups)
     assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
 
 
 def test_a_planted_loss_hurts() -> None:
     tables = planted({"memory_fraction": [0.3, 0.6, 0.9]}, lambda p: 10 * p["memory_fraction"] ** 0.5, 0.01, 5)
     evidence = evidence_of(*tables, Settings(axes=("memory_fraction",)))
-    assert ": more hurts;" in as_markdown(answers(evidence, DEVICES, {}))
+    assert ": more hurts;" in as_markdown(answer_questions(evidence, DEVICES, {}))
 
 
 def on(gpu_name: str, **more: Any) -> Evidence:
@@ -154,26 +154,26 @@ def on(gpu_name: str, **more: Any) -> Evidence:
 def test_shares_of_the_roofline_by_hand() -> None:
     """100 tokens/s over 4 running: 25 steps/s of 8 GB are 200 GB/s of 1,008; 2 x 4e9 x 300 tokens/s are 2.4 of 165.2 TFLOPS."""
     evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=300.0)
-    (share,) = list(shares(evidence, DEVICES, {"s0": ModelSize(8_000_000_000, 4_000_000_000)}))
+    (share,) = list(roofline_shares(evidence, DEVICES, {"s0": ModelSize(8_000_000_000, 4_000_000_000)}))
     assert share.device == "RTX 4090"
     assert share.of_bandwidth == pytest.approx(200 / 1008) and share.of_compute == pytest.approx(2.4 / 165.2)
 
 
 def test_prompts_that_may_come_from_a_cache_are_not_counted_as_computed() -> None:
     evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=300.0)
-    (share,) = list(shares(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000, prompts_cached=True)}))
+    (share,) = list(roofline_shares(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000, prompts_cached=True)}))
     assert share.of_compute == pytest.approx(0.8 / 165.2)
 
 
 @pytest.mark.parametrize(("tokens", "doubted"), [(300.0, False), (30_000.0, True)])
 def test_a_share_beyond_the_device_s_all_is_said_to_be_wrong(tokens: float, doubted: bool) -> None:
     evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=tokens)
-    text = as_markdown(answers(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000)}))
+    text = as_markdown(answer_questions(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000)}))
     assert ("something is counted wrong" in text) == doubted
 
 
 def test_what_is_not_known_has_no_share() -> None:
-    (share,) = list(shares(on("NVIDIA RTX A6000"), DEVICES, {}))
+    (share,) = list(roofline_shares(on("NVIDIA RTX A6000"), DEVICES, {}))
     assert share.of_bandwidth is None and share.of_compute is None
 
 
@@ -181,15 +181,18 @@ def test_what_is_not_known_has_no_share() -> None:
     "name", ["NVIDIA GeForce RTX 3090 Ti", "RTX 4090 Laptop GPU", "Tesla T4", "RTX A6000, RTX A6000"]
 )
 def test_another_device_is_not_taken_for_one_of_the_table(name: str) -> None:
-    assert list(shares(on(name), DEVICES, {})) == []
+    assert list(roofline_shares(on(name), DEVICES, {})) == []
 
 
 def test_the_article_s_devices() -> None:
     evidence = evidence_of(*EMPTY, ARTICLE)
-    found = {one.device: one for one in contrasts(evidence, list(shares(evidence, DEVICES, {})))}
-    assert found["RTX 4090"].throughput.value == pytest.approx(596 / 481)
-    assert found["RTX 3090"].throughput.value == pytest.approx(596 / 741)
-    assert found["RTX 3090"].bandwidth == pytest.approx(936 / 768)
+    contrasts = {
+        contrast.device: contrast
+        for contrast in device_contrasts(evidence, list(roofline_shares(evidence, DEVICES, {})))
+    }
+    assert contrasts["RTX 4090"].throughput.value == pytest.approx(596 / 481)
+    assert contrasts["RTX 3090"].throughput.value == pytest.approx(596 / 741)
+    assert contrasts["RTX 3090"].bandwidth == pytest.approx(936 / 768)
 
 
 def test_a_table_of_devices_without_its_columns_is_refused(tmp_path: Path) -> None:
@@ -202,9 +205,9 @@ def test_the_kind_of_client() -> None:
     tables = planted({"client": ["stream", "parallel"]}, lambda p: 10.0 * (1 + (p["client"] == "parallel")), 0.01, 4)
     points, sessions = tables
     points = points.assign(client_bound=[False, True])
-    (found,) = list(client_effects(evidence_of(points, sessions, Settings(axes=("client",)))))
-    assert (found.client, found.reference) == ("parallel", "stream")
-    assert found.effect.value == pytest.approx(0.5, rel=0.05) and found.effect.doubted
+    (effect,) = list(client_effects(evidence_of(points, sessions, Settings(axes=("client",)))))
+    assert (effect.client, effect.reference) == ("parallel", "stream")
+    assert effect.effect.value == pytest.approx(0.5, rel=0.05) and effect.effect.doubted
 
 
 def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:
@@ -212,21 +215,21 @@ def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:
     points, sessions = planted(axes, noise=0.01)
     points = points.assign(warnings="latency drifts; garbled texts", gpu_name="RTX A6000")
     evidence = evidence_of(points, sessions, Settings(axes=("memory_fraction", "client")))
-    found = as_data(answers(evidence, DEVICES, {}))
-    assert [one["answers"] for one in found] == [[]] * 4
-    assert [one["left_out"] for one in found] == [{"garbled texts": 12}] * 4
-    assert as_markdown(answers(evidence, DEVICES, {})).count("Left out: 12 garbled texts.") == 4
+    answers = as_data(answer_questions(evidence, DEVICES, {}))
+    assert [answer["answers"] for answer in answers] == [[]] * 4
+    assert [answer["left_out"] for answer in answers] == [{"garbled texts": 12}] * 4
+    assert as_markdown(answer_questions(evidence, DEVICES, {})).count("Left out: 12 garbled texts.") == 4
     other = evidence_of(points.assign(warnings=["garbled texts", *[None] * 11]), sessions, evidence.settings)
-    assert {len(one.shares) for one in knees(other)} == {2, 3}
+    assert {len(knee.shares) for knee in knees(other)} == {2, 3}
 
 
 def test_what_was_not_measured_is_said_as_such() -> None:
-    found = as_data(answers(evidence_of(*EMPTY, Settings()), DEVICES, {}))
-    assert len(found) == 4 and all(one["answers"] == [] and one["not_measured"] for one in found)
+    answers = as_data(answer_questions(evidence_of(*EMPTY, Settings()), DEVICES, {}))
+    assert len(answers) == 4 and all(answer["answers"] == [] and answer["not_measured"] for answer in answers)
 
 
 def test_published_answers_say_so() -> None:
-    page = as_markdown(answers(evidence_of(*EMPTY, ARTICLE), DEVICES, {}))
+    page = as_markdown(answer_questions(evidence_of(*EMPTY, ARTICLE), DEVICES, {}))
     assert "knee at 64 threads (published: no repeats), with 98.8% of the most; the most is at 128" in page
     assert "slope 0.246" in page and "less than linearly" in page
 
@@ -234,7 +237,7 @@ def test_published_answers_say_so() -> None:
 def test_nothing_measured_at_all() -> None:
     points, sessions = EMPTY
     evidence = evidence_of(points.assign(status="failed"), sessions.iloc[:0], Settings())
-    assert all(not one.lines for one in answers(evidence, pd.DataFrame(DEVICES), {}))
+    assert all(not answer.lines for answer in answer_questions(evidence, pd.DataFrame(DEVICES), {}))
 
 
 def test_a_quantization_that_one_engine_lacks_does_not_keep_the_others_from_an_answer(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from matplotlib.legend import Legend
 from matplotlib.transforms import Bbox
 
 from data.report.synthetic import Row, sweep, without
-from servegrid.report.drawing.sameness_panel import STRIP, spread
+from servegrid.report.drawing.sameness_panel import STRIP, spread_heights
 from servegrid.report.drawing.style import render
 from servegrid.report.figures import sameness
 from servegrid.report.settings import Settings
@@ -154,7 +154,7 @@ def test_the_legend_has_the_engines_that_have_a_dot() -> None:
 
 @pytest.mark.parametrize("heights", [[0.5] * 5, [1.0, 0.99, 0.98], [0.02, 0.01, 0.0], [0.9, 0.5, 0.1], [0.3] * 40, []])
 def test_labels_keep_apart_and_in_the_panel(heights: list[float]) -> None:
-    places = spread(heights, 0.06)
+    places = spread_heights(heights, 0.06)
     gap = min(0.06, 1 / max(1, len(heights) - 1)) - 1e-9
     assert all(upper - lower >= gap for upper, lower in pairwise(places))
     assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)

@@ -15,7 +15,7 @@ from isolation import TESTS
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table, comparison_table
-from servegrid.report.tables.screen_order import for_reading, without_reasons
+from servegrid.report.tables.screen_order import in_screen_order, without_reasons
 from servegrid.report.tables.table import Table, condense
 from servegrid.report.tables.write import to_csv, to_html, to_markdown
 from servegrid.results.points import read_points
@@ -59,7 +59,7 @@ def test_golden_markdown(article: Table, comparison: Table) -> None:
 
 
 def test_the_articles_columns_come_first_and_in_its_order(article: Table) -> None:
-    headers = [column.header for column in article.shown().columns]
+    headers = [column.header for column in article.without_csv_only().columns]
     assert headers[:7] == ["No", "GPU", "vRAM (used/total GiB)", "engine", "threads", "time (s)", "speculation"]
     assert headers[7:] == ["quantization", "memory_fraction", "sessions", "client-bound", "status", "reason"]
 
@@ -137,7 +137,7 @@ class _Page(HTMLParser):
 
 
 def test_html_shows_the_same_cells_and_each_reason_below_its_row(article: Table) -> None:
-    table, reasons = without_reasons(for_reading(article.shown()))
+    table, reasons = without_reasons(in_screen_order(article.without_csv_only()))
     expected = [column.header for column in table.columns]
     for row, reason in zip(table.rows, reasons, strict=True):
         expected += [*(cell.text for cell in row), *([reason] if reason else [])]
@@ -146,19 +146,19 @@ def test_html_shows_the_same_cells_and_each_reason_below_its_row(article: Table)
 
 
 def test_html_has_what_is_asked_first_behind_the_axes(article: Table, comparison: Table) -> None:
-    headers = [column.header for column in for_reading(comparison.shown()).columns]
+    headers = [column.header for column in in_screen_order(comparison.without_csv_only()).columns]
     asked = ["status", "time (s)", "output tokens/s", "TTFT p50 (ms)", "TTFT p99 (ms)", "ITL p50 (ms)"]
     axes = ["No", "engine", "gpu", "threads", "speculation", "quantization", "memory_fraction"]
     assert headers[:13] == [*axes, *asked]
-    assert sorted(headers) == sorted(column.header for column in comparison.shown().columns)
-    by_article = [column.header for column in for_reading(article.shown()).columns]
+    assert sorted(headers) == sorted(column.header for column in comparison.without_csv_only().columns)
+    by_article = [column.header for column in in_screen_order(article.without_csv_only()).columns]
     assert by_article[:7] == [column.header for column in article.columns[:7]], "the article's columns keep its order"
     assert by_article.index("status") == by_article.index("memory_fraction") + 1
 
 
 def test_a_table_without_a_status_is_read_as_it_is(article: Table) -> None:
-    claims = replace(article, columns=tuple(c for c in article.shown().columns if c.header != "status"))
-    assert for_reading(claims) == claims
+    claims = replace(article, columns=tuple(c for c in article.without_csv_only().columns if c.header != "status"))
+    assert in_screen_order(claims) == claims
     assert 'class="named"' in to_html(article) and 'class="named"' not in to_html(claims)
 
 
@@ -172,7 +172,7 @@ def test_a_table_without_reasons_has_none_below_its_rows(article: Table) -> None
 def test_html_is_a_table_for_every_reader(article: Table) -> None:
     tags = _Page(to_html(article)).tags
     scopes = [attrs["scope"] for tag, attrs in tags if tag == "th"]
-    assert scopes == ["col"] * (len(article.shown().columns) - 1) + ["row"] * len(article.rows)
+    assert scopes == ["col"] * (len(article.without_csv_only().columns) - 1) + ["row"] * len(article.rows)
     assert sum(tag == "caption" for tag, _ in tags) == 1
     assert all(attrs.get("type") == "button" for tag, attrs in tags if tag == "button")
 
@@ -210,7 +210,7 @@ def test_notes_say_what_a_warning_means_and_what_to_do(points: pd.DataFrame) -> 
 
 
 def test_notes_on_the_load_client(points: pd.DataFrame) -> None:
-    said = " ".join(article_table(ResultTable.of(points.assign(client_bound=True, client="parallel"), SETTINGS)).notes)
-    assert f"{len(points):,} points are client-bound" in said and "shell and curl for every request" in said
+    notes = " ".join(article_table(ResultTable.of(points.assign(client_bound=True, client="parallel"), SETTINGS)).notes)
+    assert f"{len(points):,} points are client-bound" in notes and "shell and curl for every request" in notes
     quiet = " ".join(article_table(ResultTable.of(points.assign(client_bound=False, client="stream"), SETTINGS)).notes)
     assert "client" not in quiet

@@ -1,86 +1,105 @@
-"""Metrics held against each other: each point alone, and all points together.
+"""Metrics of two runs compared: at each point alone, and over all points together.
 
-All intervals hold together (Bonferroni). Metrics have equal parts of the doubt, so that one with few comparisons, such as a server's
-start, does not pay for those with many. Where points are compared together too, this one comparison has half of its metric's part,
-so that it sees small changes, and those of single points share the other half.
+All intervals hold together (Bonferroni). Each metric gets an equal part of the error probability, so that one with few
+comparisons, such as a server's start, does not pay for those with many. Where points are also compared together, this
+one comparison gets half of its metric's part, so that it detects small changes, and those of single points share the
+other half.
 """
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from servegrid.compare.change import Change, Verdict
-from servegrid.compare.noise_floor import typical, widened
-from servegrid.compare.pooled_ratio import LEAST_POINTS, mean_ratio
-from servegrid.compare.runs import Pair
-from servegrid.compare.session_values import Values, values_of
+from servegrid.compare.noise_floor import pooled_noise, widen_to_noise
+from servegrid.compare.pooled_ratio import MIN_POINTS, mean_ratio
+from servegrid.compare.runs import PointPair
+from servegrid.compare.session_values import SessionValues, metric_values
 from servegrid.results.columns import BETTER
 from servegrid.stats.intervals import Estimate, ratio, shared_level
 from servegrid.stats.noise import Noise
 
 
-def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -> list[Change]:
-    """Every metric of every point that both sides know, after its mean over the points with repeats where these are enough;
-    then those that a warning speaks against, or that one side alone knows.
+def metric_changes(pairs: Sequence[PointPair], metrics: Sequence[str], worse_by: float) -> list[Change]:
+    """Changes of every metric that both runs know, then of those that a warning speaks against, or that one run knows.
+
+    Where enough points are repeated, the mean over them comes before the single points.
     """
-    found = {metric: values_of(pairs, metric) for metric in metrics}
-    known = {metric: [one for one in points if one.compared] for metric, points in found.items()}
-    level = shared_level(sum(any(map(_has_interval, points)) for points in known.values()))
-    compared = [change for metric, points in known.items() for change in _compared(metric, points, level, worse_by)]
-    return [*compared, *_untrusted(found), *_one_sided(found)]
+    values_by_metric = {metric: metric_values(pairs, metric) for metric in metrics}
+    compared_values = {
+        metric: [point for point in points if point.compared] for metric, points in values_by_metric.items()
+    }
+    level = shared_level(sum(any(map(_has_interval, points)) for points in compared_values.values()))
+    compared_changes = [
+        change
+        for metric, points in compared_values.items()
+        for change in _metric_comparisons(metric, points, level, worse_by)
+    ]
+    return [*compared_changes, *_untrusted_metrics(values_by_metric), *_metrics_of_one_run(values_by_metric)]
 
 
-def _compared(metric: str, points: Sequence[Values], level: float, worse_by: float) -> list[Change]:
+def _metric_comparisons(metric: str, points: Sequence[SessionValues], level: float, worse_by: float) -> list[Change]:
     """All comparisons of one metric, which hold together at this level."""
     repeated = [point for point in points if _has_interval(point)]
-    halves = 2 if len(repeated) >= LEAST_POINTS else 1
-    together = [_together(metric, repeated, shared_level(2, level), worse_by)] if halves == 2 else []
-    level, noise = shared_level(halves * len(repeated), level), typical(repeated)
-    return [*together, *(_alone(metric, point, level, noise, worse_by) for point in points)]
+    parts = 2 if len(repeated) >= MIN_POINTS else 1
+    pooled = [_pooled_change(metric, repeated, shared_level(2, level), worse_by)] if parts == 2 else []
+    level, noise = shared_level(parts * len(repeated), level), pooled_noise(repeated)
+    return [*pooled, *(_point_change(metric, point, level, noise, worse_by) for point in points)]
 
 
-def _has_interval(point: Values) -> bool:
+def _has_interval(point: SessionValues) -> bool:
     return point.repeated and point.positive
 
 
-def _untrusted(found: Mapping[str, Sequence[Values]]) -> list[Change]:
+def _untrusted_metrics(values_by_metric: Mapping[str, Sequence[SessionValues]]) -> list[Change]:
+    """Changes for metrics that a warning of either run speaks against."""
     return [
-        Change(one.axes, metric, *_phrases(one), None, "untrusted")
-        for metric, points in found.items()
-        for one in points
-        if any(one.against) and (one.before or one.after)
+        Change(point.axes, metric, *_warning_phrases(point), None, "untrusted")
+        for metric, points in values_by_metric.items()
+        for point in points
+        if any(point.warnings) and (point.before or point.after)
     ]
 
 
-def _phrases(values: Values) -> tuple[str | None, str | None]:
-    """What speaks against the metric in each run, in words."""
-    before, after = values.against
+def _warning_phrases(values: SessionValues) -> tuple[str | None, str | None]:
+    """Phrases of the warnings that speak against the metric in each run."""
+    before, after = values.warnings
     return before and before.phrase, after and after.phrase
 
 
-def _one_sided(found: Mapping[str, Sequence[Values]]) -> list[Change]:
-    """Metrics that the whole sessions of one run know, and those of the other do not."""
+def _metrics_of_one_run(values_by_metric: Mapping[str, Sequence[SessionValues]]) -> list[Change]:
+    """Changes for metrics that the whole sessions of one run know and those of the other do not."""
     return [
-        Change(one.axes, metric, _mean(one.before), _mean(one.after), None, "gone" if one.before else "new")
-        for metric, points in found.items()
-        for one in points
-        if bool(one.before) != bool(one.after) and not any(one.against)
+        Change(
+            point.axes,
+            metric,
+            _mean_or_none(point.before),
+            _mean_or_none(point.after),
+            None,
+            "gone" if point.before else "new",
+        )
+        for metric, points in values_by_metric.items()
+        for point in points
+        if bool(point.before) != bool(point.after) and not any(point.warnings)
     ]
 
 
-def _mean(values: Mapping[int, float]) -> float | None:
+def _mean_or_none(values: Mapping[int, float]) -> float | None:
     return fmean(values.values()) if values else None
 
 
-def _alone(metric: str, point: Values, level: float, noise: Noise, worse_by: float) -> Change:
+def _point_change(metric: str, point: SessionValues, level: float, noise: Noise, worse_by: float) -> Change:
     before, after = (fmean(side.values()) for side in (point.before, point.after))
     if not point.positive:
-        return Change(point.axes, metric, before, after, None, _by_sign(metric, point))
-    estimate = widened(ratio(point.after, point.before, level), point, noise, level)
+        return Change(point.axes, metric, before, after, None, _verdict_with_zeros(metric, point))
+    estimate = widen_to_noise(ratio(point.after, point.before, level), point, noise, level)
     return Change(point.axes, metric, before, after, estimate, _verdict(metric, estimate, worse_by))
 
 
-def _by_sign(metric: str, point: Values) -> Verdict:
-    """Zero has no ratio and no interval: a direction shows only where every session of one run is zero and none of the other."""
+def _verdict_with_zeros(metric: str, point: SessionValues) -> Verdict:
+    """Verdict where some session is zero, so that there is no ratio.
+
+    A direction shows only where every session of one run is zero and none of the other.
+    """
     if not point.repeated:
         return "no doubt known"
     if not any(point.before.values()) and all(point.after.values()):
@@ -90,15 +109,15 @@ def _by_sign(metric: str, point: Values) -> Verdict:
     return "no difference shown"
 
 
-def _together(metric: str, points: Sequence[Values], level: float, worse_by: float) -> Change:
+def _pooled_change(metric: str, points: Sequence[SessionValues], level: float, worse_by: float) -> Change:
     estimate = mean_ratio(points, level)
     return Change({}, metric, None, None, estimate, _verdict(metric, estimate, worse_by), len(points))
 
 
 def _verdict(metric: str, after_by_before: Estimate, worse_by: float) -> Verdict:
-    slower = after_by_before.inverse() if BETTER[metric] == "higher" else after_by_before
-    if slower.low is None or slower.high is None:
+    worsening = after_by_before.inverse() if BETTER[metric] == "higher" else after_by_before
+    if worsening.low is None or worsening.high is None:
         return "no doubt known"
-    if slower.low > 1 + worse_by:
+    if worsening.low > 1 + worse_by:
         return "worse"
-    return "better" if slower.high < 1 else "no difference shown"
+    return "better" if worsening.high < 1 else "no difference shown"

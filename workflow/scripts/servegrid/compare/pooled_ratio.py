@@ -1,8 +1,8 @@
-"""How much slower all points are together: a small change at every point, that no point alone has the sessions to show.
+"""Ratio after / before over all points together, which shows changes too small to show at any single point.
 
-The loads of one server share its sessions: what one launch does to a session, it does to all of them. So points are not
-independent, and an interval over points would be too narrow by far. The doubt is taken over sessions instead, each with
-what its points have in common (a variance by clusters: Liang and Zeger 1986, Biometrika 73).
+The loads of one server share its sessions: an effect of one launch is in all of them. So points are not independent,
+and an interval over points would be far too narrow. The variance is taken over sessions instead, each a cluster of what
+its points have in common (a variance by clusters: Liang and Zeger 1986, Biometrika 73).
 """
 
 import math
@@ -10,18 +10,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from servegrid.compare.session_values import Values
+from servegrid.compare.session_values import SessionValues
 from servegrid.stats.intervals import Estimate, t_quantile
 
-LEAST_POINTS = 3
-"""Points from which they are compared together."""
+MIN_POINTS = 3
+"""Number of points from which they are compared together."""
 
 
-def mean_ratio(points: Sequence[Values], level: float) -> Estimate:
-    """after / before in the (geometric) mean over these points, each with two or more sessions in both runs, all above zero.
+def mean_ratio(points: Sequence[SessionValues], level: float) -> Estimate:
+    """Geometric mean of after / before over points with two or more sessions in both runs, all values above zero.
 
-    A t-interval over the sessions of all servers, whose logarithms are taken to vary by like shares. It is about these points:
-    one alone may differ.
+    The t-interval is over the sessions of all servers, whose logarithms are taken to vary alike. It holds for the mean
+    over these points: one alone may differ.
     """
     deviations = [*_deviations(points, "before"), *_deviations(points, "after")]
     freedom = sum(len(sessions) - 1 for sessions in deviations)
@@ -36,8 +36,8 @@ def _mean_log(values: Mapping[int, float]) -> float:
     return fmean(map(math.log, values.values()))
 
 
-def _deviations(points: Sequence[Values], run: str) -> Iterator[list[float]]:
-    """By server: how far each of its sessions moves the mean over all points."""
+def _deviations(points: Sequence[SessionValues], run: str) -> Iterator[list[float]]:
+    """Yield, per server, how far each of its sessions moves the mean logarithm over all points."""
     servers: dict[tuple[str, ...], dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for point in points:
         values: Mapping[int, float] = getattr(point, run)

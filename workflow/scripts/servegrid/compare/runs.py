@@ -1,4 +1,4 @@
-"""Result folders, read, and their points put side by side."""
+"""Result folders read, and their points matched."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ from servegrid.results.columns import BETTER
 from servegrid.results.points import bound
 from servegrid.util.files import read_json
 
-Place = tuple[str, ...]
+AxisValues = tuple[str, ...]
 
 
 class NotComparable(Exception):
-    """The two folders cannot be held against each other; the text says why."""
+    """Raised where two result folders cannot be compared; the text says why."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One result folder: its points, its sessions, the names of its axes, where it lies, and the limits of its `report.slo`."""
+    """One result folder: its points, its sessions, its axes, its path, and the limits of its `report.slo`."""
 
     points: pd.DataFrame
     sessions: pd.DataFrame
@@ -31,8 +31,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Side:
-    """One point in one run: its row, and its sessions in which every request was answered (what broke off is short, not fast).
+class PointInRun:
+    """One point in one run: its row, and its whole sessions (what broke off is short, not fast).
 
     `folder` holds the results; None where there are only tables.
     """
@@ -43,12 +43,12 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PointPair:
     """One point in both runs; None in the run that does not have it."""
 
     axes: dict[str, str]
-    before: Side | None
-    after: Side | None
+    before: PointInRun | None
+    after: PointInRun | None
 
 
 def read_run(folder: Path) -> Run:
@@ -62,66 +62,78 @@ def read_run(folder: Path) -> Run:
         raise NotComparable(f"{missing[0]} is not there: give folders in which a run has collected its results")
     points, sessions = map(pd.read_parquet, tables)
     axes = tuple(points.columns[: list(points.columns).index("status")])
-    return Run(_labelled(points, axes), _numbered(_labelled(sessions, axes)), axes, folder, _limits(folder))
+    return Run(
+        _with_axis_labels(points, axes),
+        _with_float_metrics(_with_axis_labels(sessions, axes)),
+        axes,
+        folder,
+        _slo_limits(folder),
+    )
 
 
-def _limits(folder: Path) -> dict[str, float]:
-    """Those of the config that the results lie with; none where there are only tables."""
+def _slo_limits(folder: Path) -> dict[str, float]:
+    """Limits of `report.slo` from the config.json beside the results; none where there are only tables."""
     path = folder / "config.json"
     report = read_json(path).get("report") if path.is_file() else None
     return dict((report or {}).get("slo") or {})
 
 
-def _labelled(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+def _with_axis_labels(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """The table with the values of its axes as labels."""
     return table.assign(**{axis: [label(value) for value in table[axis]] for axis in axes})
 
 
-def _numbered(sessions: pd.DataFrame) -> pd.DataFrame:
-    """Metrics as float64: a column that no session knows comes from Parquet as None."""
-    known = [name for name in BETTER if name in sessions]
-    return sessions.assign(**{name: pd.to_numeric(sessions[name], errors="coerce") for name in known})
+def _with_float_metrics(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Sessions with their metrics as float64: a column without any value comes from Parquet as None."""
+    metrics = [name for name in BETTER if name in sessions]
+    return sessions.assign(**{name: pd.to_numeric(sessions[name], errors="coerce") for name in metrics})
 
 
-def pairs(before: Run, after: Run) -> list[Pair]:
-    """The points of both runs, those of `before` first.
+def point_pairs(before: Run, after: Run) -> list[PointPair]:
+    """Points of both runs, those of `before` first.
 
     Raises:
-        NotComparable: when no point is in both, or when what tells points of one run apart is no axis of the other.
+        NotComparable: when no point is in both, or when points of one run differ only on an axis that the other lacks.
     """
     axes = [axis for axis in before.axes if axis in after.axes]
-    _refuse_doubled(axes, before, after)
-    first, second = (_sides(run, axes) for run in (before, after))
-    if not first.keys() & second.keys():
-        raise NotComparable("the two runs have no point in common: " + _apart(before, after, axes))
+    _refuse_duplicates(axes, before, after)
+    points_before, points_after = (_points_by_place(run, axes) for run in (before, after))
+    if not points_before.keys() & points_after.keys():
+        raise NotComparable("the two runs have no point in common: " + _disjoint_axis(before, after, axes))
     return [
-        Pair(dict(zip(axes, place, strict=True)), first.get(place), second.get(place)) for place in {**first, **second}
+        PointPair(dict(zip(axes, place, strict=True)), points_before.get(place), points_after.get(place))
+        for place in {**points_before, **points_after}
     ]
 
 
-def _refuse_doubled(axes: list[str], *runs: Run) -> None:
+def _refuse_duplicates(axes: list[str], *runs: Run) -> None:
+    """Raise NotComparable where points of a run are the same on the axes that both runs have."""
     for run in runs:
         if run.points.duplicated(axes).any():
-            extra = ", ".join(axis for axis in run.axes if axis not in axes)
-            raise NotComparable(f"one run alone has the axes {extra}, and several of its points differ on nothing else")
+            extra_axes = ", ".join(axis for axis in run.axes if axis not in axes)
+            raise NotComparable(
+                f"one run alone has the axes {extra_axes}, and several of its points differ on nothing else"
+            )
 
 
-def _sides(run: Run, axes: list[str]) -> dict[Place, Side]:
+def _points_by_place(run: Run, axes: list[str]) -> dict[AxisValues, PointInRun]:
+    """Points of a run by their values on `axes`."""
     points = run.points.assign(client_bound=bound(run.points)) if "client_bound" in run.points else run.points
     whole = run.sessions[run.sessions["status"] == "ok"]
-    sessions = {_place(key): group for key, group in whole.groupby(axes, sort=False)}
-    places = map(_place, points[axes].to_numpy().tolist())
+    sessions = {_axis_values(key): group for key, group in whole.groupby(axes, sort=False)}
+    places = map(_axis_values, points[axes].to_numpy().tolist())
     rows = zip(places, points.to_dict("records"), strict=True)
-    return {place: Side(row, sessions.get(place, whole.iloc[:0]), run.folder) for place, row in rows}
+    return {place: PointInRun(row, sessions.get(place, whole.iloc[:0]), run.folder) for place, row in rows}
 
 
-def _place(key: Any) -> Place:
+def _axis_values(key: Any) -> AxisValues:
     return tuple(map(str, key)) if isinstance(key, tuple | list) else (str(key),)
 
 
-def _apart(before: Run, after: Run, axes: list[str]) -> str:
-    """The axes on which nothing agrees, in words."""
+def _disjoint_axis(before: Run, after: Run, axes: list[str]) -> str:
+    """The first axis on which the runs share no value, as a text."""
     for axis in axes:
-        first, second = set(before.points[axis]), set(after.points[axis])
-        if not first & second:
-            return f"{axis} is {', '.join(sorted(first))} in one and {', '.join(sorted(second))} in the other"
+        values_before, values_after = set(before.points[axis]), set(after.points[axis])
+        if not values_before & values_after:
+            return f"{axis} is {', '.join(sorted(values_before))} in one and {', '.join(sorted(values_after))} in the other"
     return "no combination of their axes agrees"

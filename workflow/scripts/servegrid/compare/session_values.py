@@ -1,34 +1,34 @@
-"""Session values of one metric at one point, or of one server where it is the server's, in both runs."""
+"""Session values of one metric in both runs: at one point, or at one server for metrics of the launch."""
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from servegrid.compare.runs import Pair, Side
+from servegrid.compare.runs import PointInRun, PointPair
 from servegrid.plan.grid import LOAD_AXES
 from servegrid.results.warnings import RowWarning, distrust
 
-OF_SERVER = ("startup_s",)
-"""Metrics of a launch: every load of the server has the same."""
+LAUNCH_METRICS = ("startup_s",)
+"""Metrics of a launch: every load of the server has the same value."""
 
 
 @dataclass(frozen=True)
-class Values:
-    """One metric of one point or server: its session values (zero or above) by round, in both runs; empty where a run knows none.
+class SessionValues:
+    """Session values (zero or above) of one metric in both runs, by round, at one point or server; empty where unknown.
 
-    `against`: of both runs, the warning with which the metric is not to be relied on; None where there is none.
+    `warnings`: per run, the warning that makes the metric untrustworthy; None where there is none.
     """
 
     axes: dict[str, str]
     before: Mapping[int, float]
     after: Mapping[int, float]
-    against: tuple[RowWarning | None, RowWarning | None] = (None, None)
+    warnings: tuple[RowWarning | None, RowWarning | None] = (None, None)
 
     @property
     def compared(self) -> bool:
-        """Whether both runs know the metric, and it is to be relied on."""
-        return bool(self.before and self.after) and not any(self.against)
+        """Whether both runs know the metric, and no warning speaks against it."""
+        return bool(self.before and self.after) and not any(self.warnings)
 
     @property
     def repeated(self) -> bool:
@@ -37,49 +37,51 @@ class Values:
 
     @property
     def positive(self) -> bool:
-        """Whether all values are above zero, as ratios take them."""
+        """Whether all values are above zero, as ratios need."""
         return all(value > 0 for run in (self.before, self.after) for value in run.values())
 
     @property
     def server(self) -> tuple[str, ...]:
-        """What tells its server from others."""
+        """Values on the axes that define its server."""
         return tuple(value for axis, value in self.axes.items() if axis not in LOAD_AXES)
 
 
-def values_of(pairs: Sequence[Pair], metric: str) -> list[Values]:
-    """The metric at points that both runs have measured wholly in a session or more, or on their servers."""
-    points = [_at(pair, metric) for pair in pairs if _measured(pair.before) and _measured(pair.after)]
-    if metric not in OF_SERVER:
+def metric_values(pairs: Sequence[PointPair], metric: str) -> list[SessionValues]:
+    """Values of the metric where both runs have a whole session: at points, or at servers for a metric of the launch."""
+    points = [_point_values(pair, metric) for pair in pairs if _has_sessions(pair.before) and _has_sessions(pair.after)]
+    if metric not in LAUNCH_METRICS:
         return points
-    servers: dict[tuple[str, ...], list[Values]] = defaultdict(list)
+    servers: dict[tuple[str, ...], list[SessionValues]] = defaultdict(list)
     for point in points:
         servers[point.server].append(point)
-    return [_of_server(found) for found in servers.values()]
+    return [_server_values(server_points) for server_points in servers.values()]
 
 
-def _of_server(points: Sequence[Values]) -> Values:
-    """Of each round, what the first load says that knows it."""
+def _server_values(points: Sequence[SessionValues]) -> SessionValues:
+    """Values of a server, in each round those of the first load that knows one."""
     axes = {axis: value for axis, value in points[0].axes.items() if axis not in LOAD_AXES}
     before = {rep: value for point in reversed(points) for rep, value in point.before.items()}
     after = {rep: value for point in reversed(points) for rep, value in point.after.items()}
-    return Values(axes, before, after)
+    return SessionValues(axes, before, after)
 
 
-def _at(pair: Pair, metric: str) -> Values:
+def _point_values(pair: PointPair, metric: str) -> SessionValues:
     assert pair.before is not None and pair.after is not None
-    against = _against(pair.before, metric), _against(pair.after, metric)
-    return Values(pair.axes, _by_round(pair.before, metric), _by_round(pair.after, metric), against)
+    warnings = _distrust_warning(pair.before, metric), _distrust_warning(pair.after, metric)
+    return SessionValues(
+        pair.axes, _values_by_round(pair.before, metric), _values_by_round(pair.after, metric), warnings
+    )
 
 
-def _measured(side: Side | None) -> bool:
+def _has_sessions(side: PointInRun | None) -> bool:
     return side is not None and bool(len(side.sessions))
 
 
-def _against(side: Side, metric: str) -> RowWarning | None:
+def _distrust_warning(side: PointInRun, metric: str) -> RowWarning | None:
     return distrust(side.point.get("warnings"), metric)
 
 
-def _by_round(side: Side, metric: str) -> Mapping[int, float]:
+def _values_by_round(side: PointInRun, metric: str) -> Mapping[int, float]:
     if metric not in side.sessions:
         return {}
     rounds = zip(side.sessions["rep"], side.sessions[metric], strict=True)

@@ -1,8 +1,9 @@
-"""Whether the answers of a point are still good, by the texts of both runs: a run whose own baseline is garbage cannot tell."""
+"""Changes of a point's texts, judged by the texts of both runs: a run whose own baseline is garbage cannot tell."""
 
 from servegrid.compare.change import Change
-from servegrid.compare.runs import Side
-from servegrid.metrics.texts import ANSWERS, GARBLED, Answers, compare
+from servegrid.compare.runs import PointInRun
+from servegrid.metrics.texts import ANSWERS, Answers, compare
+from servegrid.metrics.texts import GARBLED as GARBLE_THRESHOLD
 from servegrid.records.paths import load_folder_by_ids
 from servegrid.records.read import read_table
 from servegrid.results.warnings import RowWarning, split_warnings
@@ -12,44 +13,63 @@ JUDGED_WARNINGS = (
     RowWarning.SPECULATION_CHANGES_TEXTS,
     RowWarning.QUANTIZATION_CHANGES_TEXTS,
 )
-"""Warnings that say that an answer is not what it should be; the others say how far a number can be trusted."""
-FOREIGN = "texts in another language than before, or garbage"
-_GARBAGE = (RowWarning.GARBLED_TEXTS.phrase, FOREIGN)
+"""Warnings that an answer is not what it should be; all others say how far a number can be trusted."""
+FOREIGN_TEXTS = "texts in another language than before, or garbage"
+_GARBAGE = (RowWarning.GARBLED_TEXTS.phrase, FOREIGN_TEXTS)
 
 
-def of_texts(axes: dict[str, str], before: Side, after: Side) -> list[Change]:
-    """Warnings about the texts that came or went, and garbage in either run; where both are silent, what both runs' texts say.
+def text_changes(axes: dict[str, str], before: PointInRun, after: PointInRun) -> list[Change]:
+    """Text warnings that came or went, and garbage in either run; without warnings, what the texts of both runs say.
 
-    Other texts alone are no verdict: another version may round differently. Without the raw sessions beside the tables only
-    the warnings are told.
+    Different texts alone are no verdict: another version may round differently. Without the raw sessions beside the
+    tables only the warnings are compared.
     """
-    was, now = _phrases(before), _phrases(after)
-    if RowWarning.GARBLED_TEXTS.phrase not in (*was, *now) and _foreign(before, after):
-        now.append(FOREIGN)
-    came = [Change(axes, "warnings", None, phrase, None, "worse") for phrase in now if phrase not in was]
-    went = [Change(axes, "warnings", phrase, None, None, "better") for phrase in was if phrase not in now]
-    return [*came, *went, *_garbage(axes, was, now)]
+    warnings_before, warnings_after = _text_warnings(before), _text_warnings(after)
+    if RowWarning.GARBLED_TEXTS.phrase not in (*warnings_before, *warnings_after) and _languages_differ(before, after):
+        warnings_after.append(FOREIGN_TEXTS)
+    added = [
+        Change(axes, "warnings", None, phrase, None, "worse")
+        for phrase in warnings_after
+        if phrase not in warnings_before
+    ]
+    removed = [
+        Change(axes, "warnings", phrase, None, None, "better")
+        for phrase in warnings_before
+        if phrase not in warnings_after
+    ]
+    return [*added, *removed, *_garbage_change(axes, warnings_before, warnings_after)]
 
 
-def _garbage(axes: dict[str, str], *runs: list[str]) -> list[Change]:
-    was, now = (next((phrase for phrase in found if phrase in _GARBAGE), None) for found in runs)
-    return [Change(axes, "texts", was, now, None, "garbled")] if was or now else []
+def _garbage_change(axes: dict[str, str], *runs: list[str]) -> list[Change]:
+    """One change where either run has garbage; the metrics of such a point are not compared."""
+    garbage_before, garbage_after = (
+        next((phrase for phrase in run_warnings if phrase in _GARBAGE), None) for run_warnings in runs
+    )
+    return (
+        [Change(axes, "texts", garbage_before, garbage_after, None, "garbled")]
+        if garbage_before or garbage_after
+        else []
+    )
 
 
-def _phrases(side: Side) -> list[str]:
-    """The judged warnings of a point in words, as a change between runs is told."""
-    warnings = split_warnings(side.point.get("warnings"))
-    return [warning.phrase for warning in JUDGED_WARNINGS if warning in warnings]
+def _text_warnings(side: PointInRun) -> list[str]:
+    """Phrases of the judged warnings of a point."""
+    point_warnings = split_warnings(side.point.get("warnings"))
+    return [warning.phrase for warning in JUDGED_WARNINGS if warning in point_warnings]
 
 
-def _foreign(before: Side, after: Side) -> bool:
-    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (garble.py)."""
-    theirs, mine = _answers(before), _answers(after)
-    return theirs is not None and mine is not None and (compare([mine], theirs).garble or 0) >= GARBLED
+def _languages_differ(before: PointInRun, after: PointInRun) -> bool:
+    """Whether the first session's texts are in another language than those before; either may be the garbage."""
+    answers_before, answers_after = _first_session_answers(before), _first_session_answers(after)
+    return (
+        answers_before is not None
+        and answers_after is not None
+        and (compare([answers_after], answers_before).garble or 0) >= GARBLE_THRESHOLD
+    )
 
 
-def _answers(side: Side) -> Answers | None:
-    """The answers of the point's first whole session; None where its records are elsewhere."""
+def _first_session_answers(side: PointInRun) -> Answers | None:
+    """Answers of the point's first whole session; None where its records are elsewhere."""
     if side.folder is None or not len(side.sessions) or not {"server_id", "load_id"} <= set(side.sessions):
         return None
     first = side.sessions.sort_values("rep").iloc[0]

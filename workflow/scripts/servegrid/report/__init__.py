@@ -1,1 +1,1 @@
-"""From results/points.parquet and raw sessions to tables and figures: pure functions of files, no measuring."""
+"""From the result tables and raw sessions to tables, figures, verdicts and the page: pure functions of files."""

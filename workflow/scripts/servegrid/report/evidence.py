@@ -1,4 +1,4 @@
-"""The rows that comparisons rest on: whole, not set by the client, not to be distrusted; and their sessions if measured here."""
+"""Rows that comparisons may rest on: whole, not client-bound, without a warning; and their sessions."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from servegrid.stats.noise import Noise, noise_of
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
-OF_ALL_ALONE = "no session has enough requests for it by itself: no doubt known"
+POOLED_ONLY = "no session has enough requests for it by itself: no doubt known"
 """A percentile of a point may rest on the requests of all its sessions."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows to compare.
+    """Rows to compare, with the sessions of those measured here.
 
     Attributes:
         rows: prepared points, published ones among them, with `source` (`measured`, or who published).
@@ -41,7 +41,7 @@ class Evidence:
 
     @classmethod
     def of(cls, table: ResultTable) -> "Evidence":
-        """Take the rows of a report, measured and published."""
+        """Evidence from the rows of a report, measured and published."""
         source = table.rows["source"].where(table.rows["status"] == PUBLISHED, MEASURED)
         return cls(table.rows.assign(source=source), table.sessions, table.settings)
 
@@ -51,68 +51,71 @@ class Evidence:
         return [MEASURED, *dict.fromkeys(self.rows.loc[self.rows["source"] != MEASURED, "source"])]
 
     def usable(self, metric: str, client_bound: bool = False) -> pd.DataFrame:
-        """The rows that can be held against each other by `metric`: those that are not unfit.
+        """Rows that can be compared by `metric`: those that are not unfit.
 
-        Their axes, `source` and the metric, under the row's number. With `client_bound`, those are among them.
+        Columns are the axes, `source` and the metric; the index is the row number. With `client_bound`, client-bound
+        rows are included.
         """
         fit = self.unfit(metric, client_bound) == ""
-        chosen: pd.DataFrame = self.rows.loc[fit, [*self.settings.all_axes, "source", metric]]
-        return chosen
+        usable_rows: pd.DataFrame = self.rows.loc[fit, [*self.settings.all_axes, "source", metric]]
+        return usable_rows
 
     def unfit(self, metric: str, client_bound: bool = False) -> "pd.Series[str]":
-        """Why each row is no evidence about `metric`, empty if it is: its status, `client-bound`, `without <metric>`, or a warning.
+        """Reason why each row is no evidence about `metric`, empty if it is.
 
-        With `client_bound`, a row that the client set the pace of is as good as any.
+        It is the row's status, `client-bound`, `without <metric>`, or a warning.
+
+        With `client_bound`, client-bound rows are evidence too.
         """
         doubtful = self.rows["warnings"].map(lambda text: _phrase(distrust(text, metric)))
         reasons: dict[str, pd.Series[bool]] = {
             "client-bound": self._bound & (not client_bound),
             f"without {metric}": ~known(self.rows, metric),
         }
-        found = np.select(list(reasons.values()), list(reasons), doubtful)
-        return pd.Series(found, self.rows.index).where(self._whole, self.rows["status"])
+        row_reasons = np.select(list(reasons.values()), list(reasons), doubtful)
+        return pd.Series(row_reasons, self.rows.index).where(self._whole, self.rows["status"])
 
     def left_out(self, metric: str, client_bound: bool = False) -> Counter[str]:
-        """Why rows measured here are no evidence about `metric` -> how many."""
-        why = self.unfit(metric, client_bound)
-        return Counter(why[(why != "") & (self.rows["source"] == MEASURED)])
+        """Reasons why rows measured here are no evidence about `metric`, with the number of rows."""
+        reasons = self.unfit(metric, client_bound)
+        return Counter(reasons[(reasons != "") & (self.rows["source"] == MEASURED)])
 
     def estimate(self, row: int, metric: str, level: float = intervals.LEVEL) -> Estimate:
-        """The row's number with its interval over sessions."""
+        """The row's value with its interval over sessions."""
         value = self._value(row, metric)
         if self._source(row) != MEASURED:
             return Estimate(value, how=NOT_REPEATED)
-        values = list(self.by_round(row, metric).values())
-        if not values:
-            return Estimate(value, how=OF_ALL_ALONE)
-        found = intervals.mean(values, level, self.noise(metric))
-        return found if found.doubted else Estimate(value, how=found.how)
+        session_values = list(self.by_round(row, metric).values())
+        if not session_values:
+            return Estimate(value, how=POOLED_ONLY)
+        session_mean = intervals.mean(session_values, level, self.noise(metric))
+        return session_mean if session_mean.doubted else Estimate(value, how=session_mean.how)
 
     def times_better(
         self, row: int, other: int, metric: str, level: float = intervals.LEVEL, other_times: float = 1.0
     ) -> Estimate:
-        """How many times better `row` is than `other` by `metric`, of which `other`'s is multiplied by `other_times`."""
-        one, two = self.by_round(row, metric), self.by_round(other, metric)
-        by_session = bool(one and two)
+        """Ratio by which `row` is better in `metric` than `other`, whose values are first multiplied by `other_times`."""
+        row_values, other_values = self.by_round(row, metric), self.by_round(other, metric)
+        by_session = bool(row_values and other_values)
         if not by_session:
-            one, two = {0: self._value(row, metric)}, {0: self._value(other, metric)}
-        two = {rep: value * other_times for rep, value in two.items()}
-        found = intervals.ratio(one, two, level, self.noise(metric))
+            row_values, other_values = {0: self._value(row, metric)}, {0: self._value(other, metric)}
+        other_values = {rep: value * other_times for rep, value in other_values.items()}
+        estimate = intervals.ratio(row_values, other_values, level, self.noise(metric))
         if not by_session:
             measured = MEASURED in (self._source(row), self._source(other))
-            found = Estimate(found.value, how=OF_ALL_ALONE if measured else NOT_REPEATED)
-        return found if direction(metric) == "higher" else found.inverse()
+            estimate = Estimate(estimate.value, how=POOLED_ONLY if measured else NOT_REPEATED)
+        return estimate if direction(metric) == "higher" else estimate.inverse()
 
     def by_round(self, row: int, metric: str) -> Rounds:
-        """The known values of the row's sessions, by round; empty for a published row."""
+        """Known session values of the row, by round; empty for a published row."""
         if self._source(row) != MEASURED:
             return {}
         return self._all_rounds(metric).get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
 
     def noise(self, metric: str) -> Noise:
-        """How much the sessions of all points vary in `metric`."""
+        """Variation of `metric` between the sessions of one point, pooled over all points."""
         if metric not in self._noises:
-            self._noises[metric] = noise_of([list(each.values()) for each in self._all_rounds(metric).values()])
+            self._noises[metric] = noise_of([list(rounds.values()) for rounds in self._all_rounds(metric).values()])
         return self._noises[metric]
 
     def _all_rounds(self, metric: str) -> dict[Ids, dict[int, float]]:
@@ -120,17 +123,17 @@ class Evidence:
             self._rounds[metric] = by_point(self.sessions, metric)
         return self._rounds[metric]
 
-    def same(self, row: int, other: int) -> bool:
-        """Whether two rows are one measurement under two names: `2` and `ngram:2`, or other threads where arrivals are planned."""
+    def same_measurement(self, row: int, other: int) -> bool:
+        """Whether two rows are one measurement: speculation `2` and `ngram:2`, or other threads with planned arrivals."""
         return self.ids[row] == self.ids[other] != ("", "")
 
-    def words(self, row: int, axes: list[str]) -> str:
-        """The row's place on `axes`: `gpu a6000, threads 128`."""
+    def place_label(self, row: int, axes: list[str]) -> str:
+        """The row's values on `axes` as a text: `gpu a6000, threads 128`."""
         return ", ".join(f"{axis} {label(self.rows[axis].iloc[row])}" for axis in axes)
 
     @cached_property
     def ids(self) -> list[Ids]:
-        """Server and load of every row; empty where it was measured elsewhere."""
+        """Server id and load id of every row; empty where it was measured elsewhere."""
         return list(zip(*(self.rows[name] for name in IDS), strict=True))
 
     @cached_property
@@ -143,11 +146,12 @@ class Evidence:
 
     @cached_property
     def _rounds(self) -> dict[str, dict[Ids, dict[int, float]]]:
-        """Session values by metric, filled as they are asked for."""
+        """Session values by metric, cached."""
         return {}
 
     @cached_property
     def _noises(self) -> dict[str, Noise]:
+        """Noise by metric, cached."""
         return {}
 
     def _source(self, row: int) -> str:
@@ -162,5 +166,5 @@ def _phrase(warning: RowWarning | None) -> str:
 
 
 def direction(metric: str) -> Literal["higher", "lower"]:
-    """Which way `metric` is better."""
+    """`higher` or `lower`: which values of `metric` are better."""
     return BETTER[metric]

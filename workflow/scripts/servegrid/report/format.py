@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them."""
+"""Numbers and intervals as texts for readers."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ DASH = "\N{EN DASH}"
 _DIGITS = 3
 
 
-def number(value: float | None) -> str:
-    """Three significant digits, but the whole part kept: 0.0123, 12.3, 664, 1,205. Unknown is empty."""
+def format_number(value: float | None) -> str:
+    """Text with three significant digits, but the whole part in full: 0.0123, 12.3, 664, 1,205. Empty if unknown."""
     if value is None or not math.isfinite(value):
         return ""
     if value == 0:
@@ -22,34 +22,38 @@ def number(value: float | None) -> str:
     return f"{rounded:.{_DIGITS - 1 - math.floor(math.log10(abs(rounded)))}f}"
 
 
-def short(value: float | None) -> str:
-    """As `number`, without zeros that say nothing: 24 rather than 24.0."""
-    text = number(value)
+def format_short(value: float | None) -> str:
+    """As `format_number`, without trailing zeros: 24 rather than 24.0."""
+    text = format_number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
-def count(value: float | None) -> str:
-    """A whole number with thousands separated; empty if unknown."""
+def format_count(value: float | None) -> str:
+    """Whole number with thousands separated; empty if unknown."""
     return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
-def counted(reasons: Mapping[str, int]) -> str:
-    """`2 failed, 1 client-bound`."""
-    return ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+def format_reasons(reasons: Mapping[str, int]) -> str:
+    """Reasons with their counts: `2 failed, 1 client-bound`."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
 
 
-FAR = 100
-"""Factor to either side beyond which an interval is no more than "not known"."""
+UNINFORMATIVE_FACTOR = 100
+"""Factor to either side beyond which an interval is shown as "not known"."""
 
 
-def ends(low: float, high: float) -> str:
-    """`1.20-1.29`: an interval. Ends that say nothing, such as those of two sessions far apart, are not spelt out."""
-    told = low <= 0 or high <= FAR**2 * low
-    return f"{number(low)}{DASH}{number(high)}" if told else f"not known within a factor of {FAR}"
+def format_interval(low: float, high: float) -> str:
+    """Text of an interval, `1.20-1.29`; ends as far apart as those of two very different sessions are not spelt out."""
+    informative = low <= 0 or high <= UNINFORMATIVE_FACTOR**2 * low
+    return (
+        f"{format_number(low)}{DASH}{format_number(high)}"
+        if informative
+        else f"not known within a factor of {UNINFORMATIVE_FACTOR}"
+    )
 
 
-def spread(value: float | None, low: float | None, high: float | None) -> str:
-    """`664 (650-671)`: a number with its lowest and highest; only the number where these are unknown."""
-    if not number(low) or not number(high):
-        return number(value)
-    return f"{number(value)} ({number(low)}{DASH}{number(high)})".strip()
+def format_with_range(value: float | None, low: float | None, high: float | None) -> str:
+    """Text of a number with its lowest and highest, `664 (650-671)`; the number alone where these are unknown."""
+    if not format_number(low) or not format_number(high):
+        return format_number(value)
+    return f"{format_number(value)} ({format_number(low)}{DASH}{format_number(high)})".strip()

@@ -1,4 +1,4 @@
-"""The rows of a report: every point of the sweep, with what was published beside it, read once for whoever shows them."""
+"""The rows of a report: every point of the sweep and the published rows, read once for all that shows them."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,11 +12,11 @@ from servegrid.results.points import PUBLISHED, prepare, read_points
 
 @dataclass(frozen=True)
 class ResultTable:
-    """The result tables and how they are to be shown.
+    """The result tables and the settings to show them by.
 
     Attributes:
-        rows: points in the form that `results.points.prepare` gives them, each published row after the measured one of the same
-            point; `source` names who published, empty for what was measured.
+        rows: points in the form that `results.points.prepare` gives them, each published row after the measured one of
+            the same point; `source` names the publication, empty for measured rows.
         settings: of the report, with the axes that only published rows have.
         sessions: results/sessions, one row per point and session; without rows where it was not asked for.
     """
@@ -27,13 +27,13 @@ class ResultTable:
 
     @classmethod
     def of(cls, points: pd.DataFrame, settings: Settings, sessions: pd.DataFrame | None = None) -> "ResultTable":
-        """Make it from results/points and, where doubt is asked for, results/sessions."""
+        """Result table from results/points and, for intervals over sessions, results/sessions."""
         points, settings = with_published(points, settings)
         return cls(prepare(points, settings.all_axes), settings, pd.DataFrame() if sessions is None else sessions)
 
     @classmethod
     def read(cls, points: Path, config: Path, sessions: Path | None = None, published: bool = True) -> "ResultTable":
-        """Read the files of a results folder; without `published`, what was measured alone.
+        """Result table from the files of a results folder; without `published`, measured rows only.
 
         Raises:
             OSError, ValueError: a file cannot be read, or a published table is not one.
@@ -43,5 +43,5 @@ class ResultTable:
 
     @property
     def measured(self) -> pd.DataFrame:
-        """The rows without what was published."""
+        """Rows without the published ones."""
         return self.rows[self.rows["status"] != PUBLISHED]

@@ -1,4 +1,4 @@
-"""What the report part of the config says about tables and figures."""
+"""Settings of tables and figures, from the report part of the config."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from servegrid.results.axes import AXES, label
 from servegrid.util.files import read_json
 
 FORMATS = ("svg", "png")
-PLACE = ("memory_fraction", "sharing", "replicas", "tensor_parallel")
-"""What a server has of its device, and with how many it shares that."""
+DEVICE_SHARE_KEYS = ("memory_fraction", "sharing", "replicas", "tensor_parallel")
+"""Keys that say how much of its device a server has, and with how many servers it shares the device."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class Settings:
     """Settings of the report.
 
     Attributes:
-        title: stands over every table and figure.
-        baseline: axis -> value of the point that others are held against; a list of values means the first.
+        title: shown over every table and figure.
+        baseline: axis -> value of the point that others are compared with; a list of values means the first.
         axes: names of the grid's axes beyond the five of `points.AXES`.
         formats: file formats of the figures.
-        objective: what the recommended setting is the best at; see report/recommendation.py.
+        objective: what the recommended setting is best at; see report/judge/recommendation.py.
         slo: greatest latencies in ms, column -> limit.
         published: files of published tables; see report/published.py.
         engines: the config's engines, name -> the engine behind it.
         devices: the config's devices, name -> what the driver calls it (empty: not said).
-        server: what every server is given: those keys of the config's `server` that a published table says too.
+        server: DEVICE_SHARE_KEYS of the config's `server`, which hold for every server; published tables know them too.
     """
 
     title: str = "servegrid"
@@ -43,27 +43,27 @@ class Settings:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Settings":
-        """Take them from a resolved config: its report part, the further axes, and the names of engines and devices.
+        """Settings from a resolved config: its report part, the further axes, and the names of engines and devices.
 
         Raises:
             ValueError: a format is unknown.
         """
         report = config.get("report", {})
         grid, engines, devices, server = (config.get(part, {}) for part in ("grid", "engines", "devices", "server"))
-        known = {name: report[name] for name in ("title", "baseline", "objective", "slo") if name in report}
+        report_settings = {name: report[name] for name in ("title", "baseline", "objective", "slo") if name in report}
         return cls(
             axes=tuple(axis for axis in grid if axis not in (*AXES, "include", "exclude")),
-            formats=_formats(report.get("formats", FORMATS)),
+            formats=_checked_formats(report.get("formats", FORMATS)),
             published=tuple(report.get("published", ())),
             engines={name: entry.get("engine") or name for name, entry in engines.items()},
             devices={name: entry.get("name") or "" for name, entry in devices.items()},
-            server={name: value for name, value in server.items() if name in PLACE and value is not None},
-            **known,
+            server={name: value for name, value in server.items() if name in DEVICE_SHARE_KEYS and value is not None},
+            **report_settings,
         )
 
     @classmethod
     def read(cls, config: Path) -> "Settings":
-        """Take them from the file of a resolved config."""
+        """Settings from the file of a resolved config."""
         return cls.of(read_json(config))
 
     @property
@@ -72,13 +72,13 @@ class Settings:
         return AXES + self.axes
 
     @property
-    def engine_words(self) -> dict[str, str]:
-        """The words an engine of the config goes by: its name and what is behind it."""
+    def engine_aliases(self) -> dict[str, str]:
+        """Words that an engine of the config is known by: its name and the engine behind it."""
         return {name: f"{name} {kind}" for name, kind in self.engines.items()}
 
     @property
-    def device_words(self) -> dict[str, str]:
-        """The words a device of the config goes by: its name and the driver's."""
+    def device_aliases(self) -> dict[str, str]:
+        """Words that a device of the config is known by: its name and the driver's."""
         return {name: f"{name} {driver}" for name, driver in self.devices.items()}
 
     def baseline_level(self, axis: str) -> str | None:
@@ -89,7 +89,12 @@ class Settings:
         return None if value is None else label(value)
 
 
-def _formats(names: Iterable[str]) -> tuple[str, ...]:
+def _checked_formats(names: Iterable[str]) -> tuple[str, ...]:
+    """The formats as a tuple.
+
+    Raises:
+        ValueError: one is unknown.
+    """
     if unknown := sorted(set(names) - set(FORMATS)):
         raise ValueError(f"formats: {', '.join(unknown)}: is not one of {', '.join(FORMATS)}")
     return tuple(names)

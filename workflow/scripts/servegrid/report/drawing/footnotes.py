@@ -1,4 +1,4 @@
-"""The words for points that a figure cannot draw: how many, which, and why."""
+"""Footnotes on points that a figure cannot draw, or draws hollow: how many, which, and why."""
 
 import re
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from servegrid.util.text import clip
 _GROUPS = 4
 _LEVELS = 4
 _REASON = 150
-_URGENCY = {"failed": 0, "absent": 2, "unsupported": 3}
-"""Which statuses are told first; any other stands between what failed and what is absent."""
-_INSTEAD = re.compile(r" \(it has [^)]*\)")
-"""What the engine has in place of what was asked for: of use in the table, too long for a footnote."""
+_STATUS_ORDER = {"failed": 0, "absent": 2, "unsupported": 3}
+"""Order of the statuses; any other comes between failed and absent."""
+_ALTERNATIVES = re.compile(r" \(it has [^)]*\)")
+"""What the engine has in place of what was asked for: useful in the table, too long for a footnote."""
 
 
-def not_drawn(
+def not_drawn_notes(
     points: pd.DataFrame, metric: str, axes: Sequence[str], only: "pd.Series[bool] | bool" = True
 ) -> list[str]:
     """One line per status and reason among the points (in mask `only`) without a drawable `metric`.
 
-    What failed stands first and what is not supported last, each the commonest first. At most `_GROUPS` lines, then one that
+    Failed points come first and unsupported ones last, each the commonest first. At most `_GROUPS` lines, then one that
     counts the rest; the tables name every point.
     """
     gaps = points[~drawable(points, metric) & only]
     if gaps.empty:
         return []
-    own = points[points["status"] != PUBLISHED]
-    apart = varying(own, axes)
-    keyed = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
-    groups = sorted(keyed, key=lambda group: (_URGENCY.get(group[0], 1), -len(group[1])))
-    lines = [f"Not drawn: {_line(status, rows, own, apart)}" for status, rows in groups[:_GROUPS]]
+    measured = points[points["status"] != PUBLISHED]
+    varying_axes = varying(measured, axes)
+    by_status = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
+    groups = sorted(by_status, key=lambda group: (_STATUS_ORDER.get(group[0], 1), -len(group[1])))
+    notes = [f"Not drawn: {_reason_text(status, rows, measured, varying_axes)}" for status, rows in groups[:_GROUPS]]
     if rest := [rows for _, rows in groups[_GROUPS:]]:
-        lines.append(_uncounted(pd.concat(rest)))
-    return lines
+        notes.append(_other_reasons_note(pd.concat(rest)))
+    return notes
 
 
-def partial(points: pd.DataFrame, metric: str) -> list[str]:
+def partial_notes(points: pd.DataFrame, metric: str) -> list[str]:
     """A line on the points drawn hollow because part of their requests or sessions failed."""
     rows = points[drawable(points, metric) & (points["status"] == "partial")]
     if rows.empty:
@@ -49,20 +49,20 @@ def partial(points: pd.DataFrame, metric: str) -> list[str]:
         if reasons
         else ""
     )
-    return [f"Hollow: {count(len(rows))} measured in part only{why}."]
+    return [f"Hollow: {count_points(len(rows))} measured in part only{why}."]
 
 
-def limited(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
-    """A line on the points drawn hollow because the load client may have set their pace, or that `where` it says."""
+def client_bound_notes(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
+    """A line on the points drawn hollow because the load client may have set their pace, there or `where` it says."""
     rows = points[drawable(points, metric) & bound(points)]
     if rows.empty:
         return []
-    levels_there = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
+    levels_there = "; ".join(part for axis in varying(points, axes) if (part := _levels_text(rows, points, axis)))
     named = f" ({levels_there})" if levels_there else ""
-    return [f"Hollow: {count(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
+    return [f"Hollow: {count_points(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
 
 
-def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
+def error_bar_notes(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
     """A line on what the error bars are, with the number of sessions, or that there are none."""
     sessions = points.loc[drawable(points, metric), "sessions"].dropna()
     if sessions.empty or sessions.max() < 2:
@@ -71,33 +71,33 @@ def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to high
     return [f"Bars: {meaning.format(low if low == high else f'{low} to {high}')}."]
 
 
-def _uncounted(rows: pd.DataFrame) -> str:
+def _other_reasons_note(rows: pd.DataFrame) -> str:
     statuses = ", ".join(
         f"{number:,} {status or 'without status'}" for status, number in rows["status"].value_counts().items()
     )
-    return f"Not drawn either: {count(len(rows))} for other reasons ({statuses}); see the table."
+    return f"Not drawn either: {count_points(len(rows))} for other reasons ({statuses}); see the table."
 
 
-def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[str]) -> str:
+def _reason_text(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[str]) -> str:
     reason = str(rows["reason"].iloc[0])
     if status in ("ok", "partial"):
         reason = reason or "measured, but this number is unknown"
     if status == "unsupported":
-        reason = _INSTEAD.sub("", reason)
-    where = "; ".join(part for axis in axes if (part := _restricted(rows, within, axis)))
-    named = f" ({where})" if where else ""
-    return f"{count(len(rows))} {status or 'without status'}{named}: {clip(reason or 'no reason recorded', _REASON)}"
+        reason = _ALTERNATIVES.sub("", reason)
+    levels_there = "; ".join(part for axis in axes if (part := _levels_text(rows, within, axis)))
+    levels_text = f" ({levels_there})" if levels_there else ""
+    return f"{count_points(len(rows))} {status or 'without status'}{levels_text}: {clip(reason or 'no reason recorded', _REASON)}"
 
 
-def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
-    """The levels of `axis` in `rows`, or nothing if these are all there are."""
-    mine = levels(rows, axis)
-    if len(mine) == within[axis].nunique(dropna=False):
+def _levels_text(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
+    """Levels of `axis` in `rows`, empty if these are all there are."""
+    row_levels = levels(rows, axis)
+    if len(row_levels) == within[axis].nunique(dropna=False):
         return ""
-    more = f" and {len(mine) - _LEVELS} more" if len(mine) > _LEVELS else ""
-    return f"{axis} {', '.join(clip(level, 40) for level in mine[:_LEVELS])}{more}"
+    more = f" and {len(row_levels) - _LEVELS} more" if len(row_levels) > _LEVELS else ""
+    return f"{axis} {', '.join(clip(level, 40) for level in row_levels[:_LEVELS])}{more}"
 
 
-def count(number: int) -> str:
+def count_points(number: int) -> str:
     """`1 point`, `2,000 points`."""
     return f"{number:,} point{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Which points stand in which panel, and the words for what panels have in common or leave out."""
+"""Division of points into panels, and texts for what panels have in common or leave out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,52 +13,60 @@ from servegrid.util.text import clip
 MAX_PANELS = 12
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _NAMING_THEMSELVES = ("speculation", "quantization", "kind")
-"""Axes whose levels say what they are, unless they are bare numbers: `ngram:8`, `fp8`, but `speculation 8`."""
+"""Axes whose levels are shown alone unless they are bare numbers: `ngram:8`, `fp8`, but `speculation 8`."""
 _NAMED = ("engine", "gpu")
-"""Axes whose values speak for themselves; the others' values are shown with the axis' name."""
+"""Axes whose values are shown without the axis' name."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the small multiples: where it stands on the axes that tell panels apart, and its points."""
+    """One of the small multiples: its values on the axes that tell panels apart, and its points."""
 
     place: dict[str, str]
     points: pd.DataFrame
 
     @property
     def title(self) -> str:
-        """The panel's place in words, empty for the only panel; it breaks between axes only."""
-        return ", ".join(at(axis, level).replace(" ", NO_BREAK_SPACE) for axis, level in self.place.items())
+        """The panel's place as text, empty for the only panel; it breaks between axes only."""
+        return ", ".join(
+            axis_level_label(axis, level).replace(" ", NO_BREAK_SPACE) for axis, level in self.place.items()
+        )
 
 
-def split(
+def split_panels(
     points: pd.DataFrame, axes: Sequence[str], settings: Settings, drawn: "pd.Series[bool]", limit: int = MAX_PANELS
 ) -> tuple[list[Panel], str]:
     """One panel per combination on `axes` with a row in mask `drawn`, and a note if some had to be left out.
 
-    At most `limit` are kept: one per GPU, then those that differ from the baseline, or else from the first level, on the fewest
-    axes; what was measured goes before what was only published.
+    At most `limit` are kept: one per GPU, then those that differ from the baseline, or else from the first level, on
+    the fewest axes; what was measured goes before what was only published.
     """
-    worth = drawn.loc[points.index].groupby([points[axis] for axis in axes]).transform("any")
-    points = points[worth]
-    apart = varying(points, axes)
-    if not apart:
+    has_drawn = drawn.loc[points.index].groupby([points[axis] for axis in axes]).transform("any")
+    points = points[has_drawn]
+    varying_axes = varying(points, axes)
+    if not varying_axes:
         return [Panel({}, points)], ""
-    order = {axis: levels(points, axis) for axis in apart}
-    found = {tuple(map(str, key)): group for key, group in points.groupby(apart, sort=False) if isinstance(key, tuple)}
-    keys = sorted(found, key=lambda key: [order[axis].index(level) for axis, level in zip(apart, key, strict=True)])
-    mine = drawn & points["status"].isin(DRAWN) & (points["status"] != PUBLISHED)
-    own = {key: bool(mine.loc[group.index].any()) for key, group in found.items()}
-    ranked = sorted(keys, key=lambda key: (not own[key], _distance(key, apart, order, settings)))
-    kept = set(_one_each(ranked, apart)[:limit])
-    panels = [Panel(dict(zip(apart, key, strict=True)), found[key]) for key in keys if key in kept]
-    each = ", of each GPU at least one" if "gpu" in apart and limit >= len(order["gpu"]) else ""
-    note = f"Shown: the {limit} of {len(keys):,} combinations nearest to the baseline{each}; the table has all points."
+    order = {axis: levels(points, axis) for axis in varying_axes}
+    groups = {
+        tuple(map(str, key)): group for key, group in points.groupby(varying_axes, sort=False) if isinstance(key, tuple)
+    }
+    keys = sorted(
+        groups, key=lambda key: [order[axis].index(level) for axis, level in zip(varying_axes, key, strict=True)]
+    )
+    measured_here = drawn & points["status"].isin(DRAWN) & (points["status"] != PUBLISHED)
+    is_measured = {key: bool(measured_here.loc[group.index].any()) for key, group in groups.items()}
+    ranked = sorted(keys, key=lambda key: (not is_measured[key], _distance(key, varying_axes, order, settings)))
+    kept = set(_best_of_each_gpu_first(ranked, varying_axes)[:limit])
+    panels = [Panel(dict(zip(varying_axes, key, strict=True)), groups[key]) for key in keys if key in kept]
+    gpu_note = ", of each GPU at least one" if "gpu" in varying_axes and limit >= len(order["gpu"]) else ""
+    note = (
+        f"Shown: the {limit} of {len(keys):,} combinations nearest to the baseline{gpu_note}; the table has all points."
+    )
     return panels, note if len(keys) > limit else ""
 
 
-def _one_each(ranked: Sequence[tuple[str, ...]], axes: Sequence[str]) -> list[tuple[str, ...]]:
-    """The ranked places, but the best of every GPU before all others."""
+def _best_of_each_gpu_first(ranked: Sequence[tuple[str, ...]], axes: Sequence[str]) -> list[tuple[str, ...]]:
+    """Ranked combinations, with the best of every GPU before all others."""
     if "gpu" not in axes:
         return list(ranked)
     best: dict[str, tuple[str, ...]] = {}
@@ -68,7 +76,7 @@ def _one_each(ranked: Sequence[tuple[str, ...]], axes: Sequence[str]) -> list[tu
 
 
 def columns_for(panels: Sequence[Panel]) -> int:
-    """How many panels to set side by side so that, where it can be, rows and columns follow the axes."""
+    """Number of panels side by side so that, if possible, rows and columns follow the axes."""
     if not panels or not panels[0].place:
         return 1
     innermost = list(panels[0].place)[-1]
@@ -79,40 +87,43 @@ def columns_for(panels: Sequence[Panel]) -> int:
     return min(3, len(panels))
 
 
-def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
-    """Only the points at one level of `axis`, and a note naming it if there are other levels.
+def hold_axis(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[bool]") -> tuple[pd.DataFrame, str]:
+    """Points at one level of `axis` only, and a note naming the level if there are others.
 
     The level is the baseline's, or else the feature being off, or else the level with most points in `mask`.
     """
-    found = levels(points, axis)
+    axis_levels = levels(points, axis)
     counts = points.loc[mask, axis].value_counts()
-    wanted = [settings.baseline_level(axis), found[0] if found else None, *counts.index]
-    level = next((level for level in wanted if level in counts.index), found[0] if found else "")
-    note = f"Only points with {at(axis, level)}; the table has all." if len(found) > 1 else ""
+    preferred = [settings.baseline_level(axis), axis_levels[0] if axis_levels else None, *counts.index]
+    level = next((level for level in preferred if level in counts.index), axis_levels[0] if axis_levels else "")
+    note = f"Only points with {axis_level_label(axis, level)}; the table has all." if len(axis_levels) > 1 else ""
     return points[points[axis] == level], note
 
 
-def in_common(points: pd.DataFrame, axes: Iterable[str]) -> str:
-    """The axes on which all points agree, in words, for a figure's subtitle."""
+def common_levels(points: pd.DataFrame, axes: Iterable[str]) -> str:
+    """Levels of the axes on which all points agree, as text for a figure's subtitle."""
     axes = list(axes)
-    apart = set(varying(points, axes))
-    return ", ".join(at(axis, levels(points, axis)[0]) for axis in axes if axis not in apart and len(points))
+    varying_axes = set(varying(points, axes))
+    return ", ".join(
+        axis_level_label(axis, levels(points, axis)[0]) for axis in axes if axis not in varying_axes and len(points)
+    )
 
 
-def at(axis: str, level: str) -> str:
-    """A level of an axis in words: `RTX 4090`, `speculation ngram:2`."""
+def axis_level_label(axis: str, level: str) -> str:
+    """Label of a level with its axis: `RTX 4090`, `speculation ngram:2`."""
     return clip(level if axis in _NAMED else f"{axis} {level}", 60)
 
 
-def in_words(axis: str, value: object) -> str:
-    """A level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`, `memory_fraction 0.5`."""
+def level_label(axis: str, value: object) -> str:
+    """Label of a level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`."""
     level = label(value)
     if axis == "threads":
         return f"{level} {'thread' if level == '1' else 'threads'}"
     named = axis in _NAMING_THEMSELVES and level not in NO_EFFECT and level[:1].isalpha()
-    return level if named and level not in ("true", "false") else at(axis, level)
+    return level if named and level not in ("true", "false") else axis_level_label(axis, level)
 
 
 def _distance(key: tuple[str, ...], axes: list[str], order: dict[str, list[str]], settings: Settings) -> int:
-    home = [settings.baseline_level(axis) or order[axis][0] for axis in axes]
-    return sum(level != base for level, base in zip(key, home, strict=True))
+    """Number of axes on which the combination differs from the baseline, or else from the first level."""
+    baseline = [settings.baseline_level(axis) or order[axis][0] for axis in axes]
+    return sum(level != base for level, base in zip(key, baseline, strict=True))

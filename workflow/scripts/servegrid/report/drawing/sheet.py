@@ -1,4 +1,4 @@
-"""One page of a figure: title and subtitle above, panels, then legend and footnotes below, none over another."""
+"""Page of a figure: title and subtitle above, panels, then legend and footnotes below, none over another."""
 
 import math
 import textwrap
@@ -22,12 +22,12 @@ _GAP_IN = 0.1
 _CHARACTER_EM = 0.52
 """Mean width of a character of the sans serif, measured on English text; lines are wrapped by it."""
 
-_LEAST = 12
-"""Characters per line, however narrow the room."""
+_MIN_CHARACTERS = 12
+"""Least number of characters per line, however narrow the room."""
 
 
 class Sheet:
-    """A figure whose height follows from what stands on it.
+    """A figure whose height follows from what is on it.
 
     Attributes:
         figure: the matplotlib figure.
@@ -37,7 +37,7 @@ class Sheet:
     def __init__(
         self, panels: int, columns: int = 1, height_in: float | None = None, ratios: Sequence[float] = (1,)
     ) -> None:
-        """Lay out `panels` cells of `height_in`, each of `len(ratios)` axes on top of one another, so shared out."""
+        """Lay out `panels` cells of `height_in`, each divided by `ratios` into axes on top of one another."""
         self.columns = min(columns, panels)
         self.width_in = _WIDTHS_IN.get(self.columns, _WIDEST_IN)
         rows = -(-panels // self.columns)
@@ -55,40 +55,42 @@ class Sheet:
 
     @property
     def axes(self) -> list[Axes]:
-        """The top axes of every cell."""
+        """Top axes of every cell."""
         return [cell[0] for cell in self.cells]
 
     @property
     def panel_characters(self) -> int:
-        """How many characters of a panel's title fit its width."""
-        return _characters(self.width_in / self.columns - 0.5, 9.5)
+        """Number of characters of a panel's title that fit its width."""
+        return _characters_that_fit(self.width_in / self.columns - 0.5, 9.5)
 
     def is_left(self, number: int) -> bool:
-        """Whether panel `number` stands in the first column."""
+        """Whether panel `number` is in the first column."""
         return number % self.columns == 0
 
     def is_lowest(self, number: int) -> bool:
-        """Whether no panel stands below panel `number`."""
+        """Whether no panel is below panel `number`."""
         return number + self.columns >= len(self.cells)
 
     def finish(
         self, title: str, subtitle: str, legend: Mapping[str, Artist], notes: Sequence[str], heading: str = ""
     ) -> Figure:
-        """Add title, legend (label -> handle, under `heading`) and footnotes, and make room for them."""
+        """Return the figure with title, legend (label -> handle, under `heading`) and footnotes, and room for them."""
         top = [self._text(title, 12, weight="bold"), self._text(subtitle, 9, color="#333333")]
         below = [self._text(note, 8, color="#333333") for note in notes if note]
         key = self._legend(legend, heading) if legend else None
         self._arrange([text for text in top if text.get_text()], key, below)
         return self.figure
 
-    def _text(self, words: str, size: float, **kwargs: Any) -> Text:
+    def _text(self, content: str, size: float, **kwargs: Any) -> Text:
         text = self.figure.text(0, 0, "", size=size, va="top", ha="left", linespacing=1.25, **kwargs)
         text.set_in_layout(False)
         room_in = self.width_in - 0.3
-        characters, used_in = _characters(room_in, size), math.inf
-        while used_in > room_in and characters >= _LEAST:  # bold or wide letters need more than those of English text
-            text.set_text(textwrap.fill(words, characters, break_long_words=True))
-            used_in = _extent_in(text)[0]
+        characters, used_in = _characters_that_fit(room_in, size), math.inf
+        while (
+            used_in > room_in and characters >= _MIN_CHARACTERS
+        ):  # bold or wide letters need more than those of English text
+            text.set_text(textwrap.fill(content, characters, break_long_words=True))
+            used_in = _size_in(text)[0]
             characters = min(characters - 1, int(characters * room_in / max(used_in, 0.1)))
         return text
 
@@ -99,16 +101,16 @@ class Sheet:
                 self.figure, list(handles.values()), labels, ncols=columns, title=heading, loc="upper left",
                 borderaxespad=0, borderpad=0, alignment="left", columnspacing=1.6,
             )  # fmt: skip
-            if columns == 1 or _extent_in(key)[0] <= self.width_in - 0.3:
+            if columns == 1 or _size_in(key)[0] <= self.width_in - 0.3:
                 break
         key.set_in_layout(False)
         self.figure.add_artist(key)
         return key
 
     def _arrange(self, top: list[Text], key: Legend | None, below: list[Text]) -> None:
-        heads = [_extent_in(text)[1] + _GAP_IN for text in top]
+        heads = [_size_in(text)[1] + _GAP_IN for text in top]
         parts: list[Text | Legend] = [key, *below] if key else [*below]
-        feet = [_extent_in(part)[1] + (_GAP_IN if part is key else _GAP_IN / 2) for part in parts]
+        feet = [_size_in(part)[1] + (_GAP_IN if part is key else _GAP_IN / 2) for part in parts]
         height = _GAP_IN + sum(heads) + self._panels_in + _GAP_IN + sum(feet) + _GAP_IN / 2
         self.figure.set_size_inches(self.width_in, height)
         left = 0.15 / self.width_in
@@ -140,7 +142,7 @@ def _place(part: Text | Legend, x: float, y: float) -> None:
         part.set_position((x, y))
 
 
-def _extent_in(part: Text | Legend) -> tuple[float, float]:
+def _size_in(part: Text | Legend) -> tuple[float, float]:
     figure = part.get_figure(root=True)
     assert figure is not None
     canvas: Any = figure.canvas  # FigureCanvasAgg, whose renderer is without types
@@ -148,12 +150,12 @@ def _extent_in(part: Text | Legend) -> tuple[float, float]:
     return box.width / figure.dpi, box.height / figure.dpi
 
 
-def _characters(width_in: float, size: float) -> int:
-    return max(_LEAST, int(width_in * 72 / (size * _CHARACTER_EM)))
+def _characters_that_fit(width_in: float, size: float) -> int:
+    return max(_MIN_CHARACTERS, int(width_in * 72 / (size * _CHARACTER_EM)))
 
 
-def say(title: str, message: str, notes: Sequence[str]) -> Figure:
-    """A figure without data that says in words why."""
+def message_figure(title: str, message: str, notes: Sequence[str]) -> Figure:
+    """Figure without data that says why."""
     sheet = Sheet(1, height_in=0.9)
     axes = sheet.axes[0]
     axes.set_axis_off()

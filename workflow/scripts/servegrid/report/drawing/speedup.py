@@ -1,4 +1,4 @@
-"""How much faster a feature makes a server: speed-up of each level of one axis over the level without it."""
+"""Speed-up by a feature: of each level of one axis over the level without it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,18 +18,19 @@ SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low"
 
 
 def reference_level(points: pd.DataFrame, axis: str, settings: Settings) -> str:
-    """The level of `axis` that others are held against: the baseline's, or the feature off, or the first measured."""
+    """Level of `axis` that others are compared with: the baseline's, or the feature off, or the first measured."""
     measured = levels(points[drawable(points, "time_s")], axis)
-    wanted = [settings.baseline_level(axis), *NO_EFFECT]
-    return next((level for level in wanted if level in measured), measured[0] if measured else "")
+    preferred = [settings.baseline_level(axis), *NO_EFFECT]
+    return next((level for level in preferred if level in measured), measured[0] if measured else "")
 
 
 def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, ...]) -> pd.DataFrame:
     """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown.
 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
-    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known; the
-    speed-up is then that of the sessions, too. `client_bound`, where it is known, says so of either of the two times.
+    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known;
+    the speed-up is then that of the sessions, too. `client_bound`, where known, says whether either of the two times
+    is.
     """
     whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
@@ -41,16 +42,22 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
     table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
     table = table.assign(**({"client_bound": bound(points) | bound(joined)} if flags else {}))
     pairs = zip(joined[BY_ROUND], points[BY_ROUND], strict=True) if rounds else [(None, None)] * len(points)
-    found = [_doubt(above, below) for above, below in pairs]
+    estimates = [_session_ratio(reference_times, point_times) for reference_times, point_times in pairs]
     for name, part in (("speedup", "value"), ("speedup_low", "low"), ("speedup_high", "high")):
-        of_sessions = pd.Series([getattr(one, part, None) for one in found], points.index, dtype="float64")
-        own = table["speedup"] if part == "value" else np.nan
-        table[name] = of_sessions.where(of_sessions.notna() & good, own)
+        session_values = pd.Series(
+            [getattr(estimate, part, None) for estimate in estimates], points.index, dtype="float64"
+        )
+        without_sessions = table["speedup"] if part == "value" else np.nan
+        table[name] = session_values.where(session_values.notna() & good, without_sessions)
     return table
 
 
-def _doubt(above: Any, below: Any) -> Estimate | None:
-    """The ratio of the reference's session times to the point's; None where there are none, or only one."""
-    if not isinstance(above, Mapping) or not isinstance(below, Mapping) or min(len(above), len(below)) < 2:
+def _session_ratio(reference_times: Any, point_times: Any) -> Estimate | None:
+    """Ratio of the reference's session times to the point's; None where there are none, or only one."""
+    if (
+        not isinstance(reference_times, Mapping)
+        or not isinstance(point_times, Mapping)
+        or min(len(reference_times), len(point_times)) < 2
+    ):
         return None
-    return ratio(above, below)
+    return ratio(reference_times, point_times)

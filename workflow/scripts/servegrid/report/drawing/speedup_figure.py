@@ -1,4 +1,4 @@
-"""The figure of a feature's effect: speed-up over client threads, a curve per level, and the acceptance if known."""
+"""Figure of a feature's effect: speed-up over client threads, a curve per level, and the acceptance if known."""
 
 import textwrap
 from dataclasses import dataclass
@@ -15,14 +15,20 @@ from servegrid.report.drawing.curves import (
     THREADS,
     Measure,
     draw_curve,
-    extent,
     legend_handle,
     ratio_axis,
     threads_axis,
+    value_range,
 )
-from servegrid.report.drawing.footnotes import count, error_bars, limited, not_drawn, partial
-from servegrid.report.drawing.panels import Panel, at, columns_for, hold, in_common, split
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.footnotes import (
+    client_bound_notes,
+    count_points,
+    error_bar_notes,
+    not_drawn_notes,
+    partial_notes,
+)
+from servegrid.report.drawing.panels import Panel, axis_level_label, columns_for, common_levels, hold_axis, split_panels
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.speedup import SPEEDUP, reference_level, speedups
 from servegrid.report.drawing.style import GREY, level_looks, styled
 from servegrid.report.settings import Settings
@@ -33,8 +39,8 @@ ACCEPTANCE = Measure("acceptance_rate", "accepted\nshare", zero=True)
 
 
 @dataclass(frozen=True)
-class Effect:
-    """Which feature a figure is about.
+class FeatureEffect:
+    """The feature that a figure is about.
 
     Attributes:
         axis: the axis whose levels are compared.
@@ -51,39 +57,42 @@ class Effect:
     acceptance: bool = False
 
 
-def draw_effect(points: pd.DataFrame, settings: Settings, effect: Effect) -> Figure:
-    """Speed-up of every level of `effect.axis` over its reference level, in panels by `effect.facets`."""
+def draw_effect(points: pd.DataFrame, settings: Settings, effect: FeatureEffect) -> Figure:
+    """Figure of the speed-up of every level of `effect.axis` over its reference level, in panels by `effect.facets`."""
     with styled():
-        rows, held = prepare(points, settings.all_axes), ""
+        rows, held_note = prepare(points, settings.all_axes), ""
         if effect.held:
-            rows, held = hold(rows, effect.held, settings, drawable(rows, "time_s"))
+            rows, held_note = hold_axis(rows, effect.held, settings, drawable(rows, "time_s"))
         reference = reference_level(rows, effect.axis, settings)
         match = tuple(axis for axis in settings.all_axes if axis != effect.axis)
         rows = speedups(rows, effect.axis, reference, match)
-        gaps = not_drawn(rows, "time_s", settings.all_axes)
+        gap_notes = not_drawn_notes(rows, "time_s", settings.all_axes)
         drawn = drawable(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
         if not drawn.any():
-            return say(effect.title, _nothing(rows, effect, reference), gaps)
-        chosen, dropped = _levels(rows[drawn], effect, reference)
-        panels, left_out = split(rows, (*effect.facets, *settings.axes), settings, drawn)
-        figure = _Drawing(panels, effect, chosen, reference)
-        orphans = _orphans(rows[rows[effect.axis] != reference], effect, reference)
-        doubts = [*partial(rows[drawn], SPEEDUP.value), *_limited(rows[drawn], settings)]
-        notes = [_bars(rows[drawn]), held, *doubts, *gaps, orphans, dropped, left_out]
-        return figure.finish(in_common(rows[drawn], match), notes)
+            return message_figure(effect.title, _no_data_text(rows, effect, reference), gap_notes)
+        chosen, dropped_note = _levels_to_draw(rows[drawn], effect, reference)
+        panels, left_out = split_panels(rows, (*effect.facets, *settings.axes), settings, drawn)
+        figure = _EffectPanels(panels, effect, chosen, reference)
+        orphan_note = _orphan_note(rows[rows[effect.axis] != reference], effect, reference)
+        doubt_notes = [
+            *partial_notes(rows[drawn], SPEEDUP.value),
+            *client_bound_notes(rows[drawn], SPEEDUP.value, settings.all_axes, "there or at the reference"),
+        ]
+        notes = [_error_bar_note(rows[drawn]), held_note, *doubt_notes, *gap_notes, orphan_note, dropped_note, left_out]
+        return figure.finish(common_levels(rows[drawn], match), notes)
 
 
-class _Drawing:
-    """The panels of one effect figure."""
+class _EffectPanels:
+    """Panels of one effect figure."""
 
-    def __init__(self, panels: list[Panel], effect: Effect, chosen: list[str], reference: str) -> None:
+    def __init__(self, panels: list[Panel], effect: FeatureEffect, chosen: list[str], reference: str) -> None:
         self.effect, self.reference, self.panels = effect, reference, panels
         self.looks = level_looks([reference, *(level for level in chosen if level != reference)])
-        every = pd.concat([panel.points for panel in panels])
-        compared = every[effect.axis].isin(self.looks) & (every[effect.axis] != reference)
-        self.shown = every[drawable(every, SPEEDUP.value) & compared]
-        self.threads: list[float] = sorted(self.shown["threads"].dropna().unique())
-        self.strip = effect.acceptance and bool(drawable(self.shown, ACCEPTANCE.value, zero=True).any())
+        all_points = pd.concat([panel.points for panel in panels])
+        compared = all_points[effect.axis].isin(self.looks) & (all_points[effect.axis] != reference)
+        self.compared = all_points[drawable(all_points, SPEEDUP.value) & compared]
+        self.threads: list[float] = sorted(self.compared["threads"].dropna().unique())
+        self.strip = effect.acceptance and bool(drawable(self.compared, ACCEPTANCE.value, zero=True).any())
         self.sheet = Sheet(
             len(panels),
             columns_for(panels),
@@ -91,44 +100,46 @@ class _Drawing:
             ratios=(3, 1) if self.strip else (1,),
         )
         for number in range(len(panels)):
-            self._panel(number)
+            self._draw_panel(number)
 
     def finish(self, subtitle: str, notes: list[str]) -> Figure:
-        """Add the words around the panels."""
+        """Add title, legend and notes around the panels, and return the figure."""
         legend: dict[str, Artist] = {clip(level, 60): legend_handle(look) for level, look in self.looks.items()}
         legend[f"{clip(self.reference, 60)} (reference)"] = Line2D([], [], color=GREY, linestyle=(0, (4, 2)))
         del legend[clip(self.reference, 60)]
         return self.sheet.finish(self.effect.title, subtitle, legend, notes, heading=self.effect.axis)
 
-    def _panel(self, number: int) -> None:
+    def _draw_panel(self, number: int) -> None:
         upper, *strip = self.sheet.cells[number]
         panel, left = self.panels[number], self.sheet.is_left(number)
         upper.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
         upper.set_title(textwrap.fill(panel.title, self.sheet.panel_characters), loc="left")
-        self._curves(upper, panel, SPEEDUP)
-        ratio_axis(upper, *extent(self.shown, SPEEDUP))
-        upper.set_ylabel(SPEEDUP.words if left else "")
+        self._draw_curves(upper, panel, SPEEDUP)
+        ratio_axis(upper, *value_range(self.compared, SPEEDUP))
+        upper.set_ylabel(SPEEDUP.axis_label if left else "")
         for axes in strip:
-            self._acceptance(axes, panel)
+            self._draw_acceptance(axes, panel)
             axes.set_ylim(0, 1.05)
-            axes.set_ylabel(ACCEPTANCE.words if left else "")
+            axes.set_ylabel(ACCEPTANCE.axis_label if left else "")
         for axes in (upper, *strip):
-            self._x_axis(axes)
+            self._format_x_axis(axes)
             axes.tick_params(
                 labelleft=left, labelbottom=axes is (strip or [upper])[-1] and self.sheet.is_lowest(number)
             )
         if self.sheet.is_lowest(number):
             (strip or [upper])[-1].set_xlabel(THREADS if len(self.threads) > 1 else self.effect.axis)
 
-    def _acceptance(self, axes: Axes, panel: Panel) -> None:
-        compared = panel.points[panel.points.index.isin(self.shown.index)]
-        told = panel.points[ACCEPTANCE.value].where(panel.points.index.isin(compared.index))
-        self._curves(axes, Panel(panel.place, panel.points.assign(**{ACCEPTANCE.value: told})), ACCEPTANCE)
-        if not drawable(compared, ACCEPTANCE.value, zero=True).any():
+    def _draw_acceptance(self, axes: Axes, panel: Panel) -> None:
+        compared_points = panel.points[panel.points.index.isin(self.compared.index)]
+        compared_rates = panel.points[ACCEPTANCE.value].where(panel.points.index.isin(compared_points.index))
+        self._draw_curves(
+            axes, Panel(panel.place, panel.points.assign(**{ACCEPTANCE.value: compared_rates})), ACCEPTANCE
+        )
+        if not drawable(compared_points, ACCEPTANCE.value, zero=True).any():
             text = axes.text(0.5, 0.5, "not reported", color=GREY, style="italic", transform=axes.transAxes)
             text.set(ha="center", va="center")
 
-    def _curves(self, axes: Axes, panel: Panel, measure: Measure) -> None:
+    def _draw_curves(self, axes: Axes, panel: Panel, measure: Measure) -> None:
         for place, (level, look) in enumerate(self.looks.items()):
             if level == self.reference:
                 continue
@@ -136,7 +147,7 @@ class _Drawing:
             x = "threads" if len(self.threads) > 1 else "place"
             draw_curve(axes, rows.assign(place=float(place)), measure, look, x)
 
-    def _x_axis(self, axes: Axes) -> None:
+    def _format_x_axis(self, axes: Axes) -> None:
         if len(self.threads) > 1:
             threads_axis(axes, self.threads, self.sheet.panel_characters)
             return
@@ -146,33 +157,34 @@ class _Drawing:
         axes.set_xticks(range(1, len(self.looks)), [clip(level, room) for level in list(self.looks)[1:]])
 
 
-def _levels(drawn: pd.DataFrame, effect: Effect, reference: str) -> tuple[list[str], str]:
-    found = levels(drawn, effect.axis)
-    kept = found[: MAX_SERIES - 1]
-    note = f"Shown: the first {len(kept)} of {len(found)} levels besides {reference}; the table has all."
-    return kept, note if len(found) > len(kept) else ""
+def _levels_to_draw(drawn_rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> tuple[list[str], str]:
+    """The first levels besides the reference, and a note if there are more."""
+    measured_levels = levels(drawn_rows, effect.axis)
+    kept = measured_levels[: MAX_SERIES - 1]
+    note = f"Shown: the first {len(kept)} of {len(measured_levels)} levels besides {reference}; the table has all."
+    return kept, note if len(measured_levels) > len(kept) else ""
 
 
-def _bars(drawn: pd.DataFrame) -> str:
-    if drawn["speedup_low"].isna().all():
+def _error_bar_note(drawn_rows: pd.DataFrame) -> str:
+    if drawn_rows["speedup_low"].isna().all():
         return "No error bars: no point has two sessions beside two of the reference."
-    return " ".join(error_bars(drawn, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
+    return " ".join(error_bar_notes(drawn_rows, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
 
 
-def _limited(drawn: pd.DataFrame, settings: Settings) -> list[str]:
-    return limited(drawn, SPEEDUP.value, settings.all_axes, "there or at the reference")
-
-
-def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
+def _orphan_note(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:
+    """Note on measured points without a complete reference."""
     orphans = int((drawable(rows, "time_s") & ~drawable(rows, SPEEDUP.value)).sum())
-    why = f"with no complete point at {at(effect.axis, reference)} to compare with"
-    return f"Not drawn: {count(orphans)} {why}." if orphans else ""
+    reason = f"with no complete point at {axis_level_label(effect.axis, reference)} to compare with"
+    return f"Not drawn: {count_points(orphans)} {reason}." if orphans else ""
 
 
-def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
+def _no_data_text(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:
+    """Why nothing can be compared."""
     measured = levels(rows[drawable(rows, "time_s")], effect.axis)
     if not measured:
         return "No point has a measured time."
     if measured == [reference]:
-        return f"Nothing to compare: {at(effect.axis, reference)} is the only level measured."
-    return f"Nothing to compare: no other level was measured where {at(effect.axis, reference)} is complete."
+        return f"Nothing to compare: {axis_level_label(effect.axis, reference)} is the only level measured."
+    return (
+        f"Nothing to compare: no other level was measured where {axis_level_label(effect.axis, reference)} is complete."
+    )

@@ -1,4 +1,4 @@
-"""One file per figure, each with `draw(points, settings)`: pure, from results/points to a matplotlib figure."""
+"""One module per figure, each with `draw(points, settings)`: a pure function from results/points to a figure."""
 
 from collections.abc import Callable
 
@@ -16,4 +16,4 @@ FIGURES: dict[str, Callable[[pd.DataFrame, Settings], Figure]] = {
     "quantization": quantization.draw,
     "sameness": sameness.draw,
 }
-"""File name -> how it is drawn."""
+"""File name -> function that draws the figure."""

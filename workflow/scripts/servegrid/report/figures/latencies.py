@@ -1,4 +1,4 @@
-"""The distributions of TTFT and ITL: the share of requests, or of tokens, that came within a time; a curve per engine."""
+"""Distributions of TTFT and ITL: the share of requests, or of tokens, within a time; a curve per engine."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from servegrid.report.drawing.curves import is_wide, legend_handle, quickest, value_axis
-from servegrid.report.drawing.footnotes import limited, not_drawn, partial
-from servegrid.report.drawing.panels import MAX_PANELS, Panel, hold, in_common, split
-from servegrid.report.drawing.sheet import Sheet, say
+from servegrid.report.drawing.curves import fastest_engines, legend_handle, needs_log_axis, value_axis
+from servegrid.report.drawing.footnotes import client_bound_notes, not_drawn_notes, partial_notes
+from servegrid.report.drawing.panels import MAX_PANELS, Panel, common_levels, hold_axis, split_panels
+from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.axes import label
@@ -23,128 +23,155 @@ from servegrid.results.session_values import IDS
 from servegrid.util.text import clip
 
 TITLE = "Latency distributions"
-WORDS = {
+AXIS_LABELS = {
     "ttft": ("time to first token (ms)", "requests within (%)"),
     "itl": ("time between tokens (ms)", "tokens within (%)"),
 }
-_NOTHING = {
+_NO_DATA = {
     False: "No point has a measured time.",
     True: "No point has a distribution of its latencies.",
 }
-_MARKED = "Marks: p50, p90 and p99, each where enough requests stand behind it."
+_MARKS_NOTE = "Marks: p50, p90 and p99, each where enough requests stand behind it."
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """A pair of panels by GPU, quantization and further axes; speculation is held, and client threads within a panel."""
+    """Figure with a pair of panels by GPU, quantization and further axes; speculation and client threads are held."""
     with styled():
         rows = prepare(points, settings.all_axes)
-        known, gaps = _known(rows), _gaps(rows, settings)
-        if not known.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
+        drawn, gap_notes = _has_distribution(rows), _gap_notes(rows, settings)
+        if not drawn.any():
+            return message_figure(TITLE, _NO_DATA[bool(drawable(rows, "time_s").any())], gap_notes)
         looks = engine_looks(rows["engine"])
-        rows, speculation = hold(rows[known], "speculation", settings, known)
+        rows, held_note = hold_axis(rows[drawn], "speculation", settings, drawn)
         places = ["gpu", "quantization", *settings.axes]
-        shown, load = _at_one_load(_once(rows), places)
-        kept, dropped = quickest(shown, "ttft_ms_p50", "median TTFT")
-        shown = shown[shown["engine"].isin(kept)]
-        panels, left_out = split(shown, [*places, "threads"], settings, known, MAX_PANELS // 2)
-        sheet = _sheet(panels, {engine: look for engine, look in looks.items() if engine in kept})
-        legend: dict[str, Artist] = {clip(engine, 60): legend_handle(looks[engine]) for engine in kept}
-        doubts = [*partial(shown, "ttft_ms_p50"), *limited(shown, "ttft_ms_p50", settings.all_axes), *_unknown(shown)]
-        notes = [_MARKED, _bands(shown), _zeros(shown), load, speculation, *doubts, *gaps, dropped, left_out]
-        return sheet.finish(TITLE, in_common(shown, settings.all_axes), legend, notes)
+        drawn_rows, load_note = _at_one_load(_distinct_measurements(rows), places)
+        engines, dropped_note = fastest_engines(drawn_rows, "ttft_ms_p50", "median TTFT")
+        drawn_rows = drawn_rows[drawn_rows["engine"].isin(engines)]
+        panels, left_out = split_panels(drawn_rows, [*places, "threads"], settings, drawn, MAX_PANELS // 2)
+        sheet = _sheet(panels, {engine: look for engine, look in looks.items() if engine in engines})
+        legend: dict[str, Artist] = {clip(engine, 60): legend_handle(looks[engine]) for engine in engines}
+        doubts = [
+            *partial_notes(drawn_rows, "ttft_ms_p50"),
+            *client_bound_notes(drawn_rows, "ttft_ms_p50", settings.all_axes),
+            *_unknown_notes(drawn_rows),
+        ]
+        notes = [
+            _MARKS_NOTE,
+            _bands_note(drawn_rows),
+            _zeros_note(drawn_rows),
+            load_note,
+            held_note,
+            *doubts,
+            *gap_notes,
+            dropped_note,
+            left_out,
+        ]
+        return sheet.finish(TITLE, common_levels(drawn_rows, settings.all_axes), legend, notes)
 
 
-def _known(rows: pd.DataFrame) -> "pd.Series[bool]":
+def _has_distribution(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Mask of the measured rows that have the distribution of some latency."""
     spreads = [rows[column(name)] for name in DISTRIBUTED if column(name) in rows]
-    some = pd.Series([any(isinstance(each, Spread) for each in row) for row in zip(*spreads, strict=True)], dtype=bool)
-    return (some if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN)
+    has_any = pd.Series(
+        [any(isinstance(cell, Spread) for cell in row) for row in zip(*spreads, strict=True)], dtype=bool
+    )
+    return (has_any if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN)
 
 
-def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
-    """Points without a curve; published tables have none."""
-    own = rows["status"] != PUBLISHED
-    lines = not_drawn(rows, "ttft_ms_p50", settings.all_axes, own)
-    if elsewhere := int((~own).sum()):
-        lines.append(f"Not drawn: {elsewhere:,} published points, which come without distributions.")
-    return lines
+def _gap_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:
+    """Notes on points without a curve; published tables have none."""
+    measured_here = rows["status"] != PUBLISHED
+    notes = not_drawn_notes(rows, "ttft_ms_p50", settings.all_axes, measured_here)
+    if published := int((~measured_here).sum()):
+        notes.append(f"Not drawn: {published:,} published points, which come without distributions.")
+    return notes
 
 
-def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """With planned arrivals points may differ in threads, which mean nothing then, and be one measurement."""
+def _distinct_measurements(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows without repeated measurements: with planned arrivals points may differ in threads, which mean nothing then."""
     return rows[~(rows.duplicated(IDS) & (rows[IDS] != "").all(axis=1))]
 
 
 def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list[Spread]:
-    return [each for name in latencies for each in rows[column(name)] if isinstance(each, Spread)]
+    return [cell for name in latencies for cell in rows[column(name)] if isinstance(cell, Spread)]
 
 
 def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
-    """Waiting times are comparable under one load: the threads that most points have, of several those with the best throughput;
-    in a place that lacks them, likewise among its own.
+    """Rows at one level of threads, since waiting times are comparable under one load only; and a note.
+
+    The level is the one that most points have, of several the one with the best throughput; a place that lacks it has a
+    level of its own, chosen likewise.
     """
-    common = _by_rank(rows, ["threads"])["threads"].iloc[-1]
-    order = _by_rank(rows, [*places, "threads"])
-    order = order.iloc[(order["threads"] == common).argsort(kind="stable")]
-    chosen = order.drop_duplicates(places, keep="last")[[*places, "threads"]]
-    kept = rows.reset_index().merge(chosen, on=[*places, "threads"]).set_index("index").sort_index()
+    common_threads = _ranked_combinations(rows, ["threads"])["threads"].iloc[-1]
+    order = _ranked_combinations(rows, [*places, "threads"])
+    order = order.iloc[(order["threads"] == common_threads).argsort(kind="stable")]
+    chosen_threads = order.drop_duplicates(places, keep="last")[[*places, "threads"]]
+    kept = rows.reset_index().merge(chosen_threads, on=[*places, "threads"]).set_index("index").sort_index()
     levels = [f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique())]
-    each = ", one level per panel" if len(levels) > 1 else ""
-    note = f"Client threads: only {' or '.join(levels)}{each}, as waiting times are comparable under one load."
+    per_panel = ", one level per panel" if len(levels) > 1 else ""
+    note = f"Client threads: only {' or '.join(levels)}{per_panel}, as waiting times are comparable under one load."
     kept["threads"] = [label(level) for level in kept["threads"]]
     return kept, note if levels and len(kept) < len(rows) else ""
 
 
-def _by_rank(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    """The combinations on `axes`, those with most points, and of these the best throughput, last."""
-    found = rows.groupby(axes, dropna=False, sort=False)["output_tokens_per_s"]
-    return pd.DataFrame({"points": found.size(), "best": found.max()}).sort_values(["points", "best"]).reset_index()
+def _ranked_combinations(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """Combinations on `axes`; those with most points, and of these the best throughput, last."""
+    throughputs = rows.groupby(axes, dropna=False, sort=False)["output_tokens_per_s"]
+    return (
+        pd.DataFrame({"points": throughputs.size(), "best": throughputs.max()})
+        .sort_values(["points", "best"])
+        .reset_index()
+    )
 
 
-def _unknown(shown: pd.DataFrame) -> list[str]:
-    """Latencies that some of the drawn points lack."""
-    lacking = {name: shown[[not isinstance(each, Spread) for each in shown[column(name)]]] for name in DISTRIBUTED}
+def _unknown_notes(drawn_rows: pd.DataFrame) -> list[str]:
+    """Notes on latencies that some of the drawn points lack."""
+    rows_lacking = {
+        name: drawn_rows[[not isinstance(cell, Spread) for cell in drawn_rows[column(name)]]] for name in DISTRIBUTED
+    }
     return [
         f"{name.upper()} unknown: {', '.join(clip(engine, 40) for engine in rows['engine'].unique())}."
-        for name, rows in lacking.items()
+        for name, rows in rows_lacking.items()
         if len(rows)
     ]
 
 
-def _bands(shown: pd.DataFrame) -> str:
+def _bands_note(drawn_rows: pd.DataFrame) -> str:
     """What the bands are, and why one may end before its line."""
-    spreads = _spreads(shown)
-    if not any(np.isfinite(each.ms_low).any() for each in spreads):
+    spreads = _spreads(drawn_rows)
+    if not any(np.isfinite(spread.ms_low).any() for spread in spreads):
         return ""
-    shorter = any((np.isnan(each.ms_low) & np.isfinite(each.ms)).any() for each in spreads)
+    shorter = any((np.isnan(spread.ms_low) & np.isfinite(spread.ms)).any() for spread in spreads)
     where = " at the percentiles that each has enough requests for" if shorter else ""
     return f"Pale bands: lowest to highest of the sessions{where}."
 
 
-def _zeros(shown: pd.DataFrame) -> str:
+def _zeros_note(drawn_rows: pd.DataFrame) -> str:
     """Why a line or a band may leave its panel."""
-    logarithmic = [name for name in DISTRIBUTED if is_wide(*_extent(_spreads(shown, [name])))]
-    times = [part for each in _spreads(shown, logarithmic) for part in (each.ms, each.ms_low)]
+    logarithmic = [name for name in DISTRIBUTED if needs_log_axis(*_spread_range(_spreads(drawn_rows, [name])))]
+    times = [part for spread in _spreads(drawn_rows, logarithmic) for part in (spread.ms, spread.ms_low)]
     zero = any((part <= 0).any() for part in times)
     return "What leaves a panel on the left is 0 ms there, which a logarithmic axis cannot show." if zero else ""
 
 
 def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
-    every = pd.concat([panel.points for panel in panels])
-    names = [name for name in DISTRIBUTED if _spreads(every, [name])]
+    all_points = pd.concat([panel.points for panel in panels])
+    names = [name for name in DISTRIBUTED if _spreads(all_points, [name])]
     sheet = Sheet(len(names) * len(panels), len(names), height_in=2.6)
     for number, axes in enumerate(sheet.axes):
         panel, name = panels[number // len(names)], names[number % len(names)]
         for engine, look in looks.items():
-            _curves(axes, panel.points[panel.points["engine"] == engine], name, look)
+            _draw_curves(axes, panel.points[panel.points["engine"] == engine], name, look)
         title = panel.title if number % len(names) == 0 else ""
         axes.set_title(textwrap.fill(title, sheet.panel_characters), loc="left")
-        value_axis(axes, *_extent(_spreads(every, [name])), "x", sheet.panel_characters)
-        axes.set(ylim=(0, 103), ylabel=WORDS[name][1], xlabel=WORDS[name][0] if sheet.is_lowest(number) else "")
+        value_axis(axes, *_spread_range(_spreads(all_points, [name])), "x", sheet.panel_characters)
+        axes.set(
+            ylim=(0, 103), ylabel=AXIS_LABELS[name][1], xlabel=AXIS_LABELS[name][0] if sheet.is_lowest(number) else ""
+        )
     return sheet
 
 
-def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
+def _draw_curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
     for spread, hollow in zip(rows[column(latency)], doubtful(rows), strict=True):
         if isinstance(spread, Spread):
             face = "white" if hollow else look.colour
@@ -157,7 +184,8 @@ def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
             )
 
 
-def _extent(spreads: Sequence[Spread]) -> tuple[float, float]:
-    values = np.concatenate([[], *(part for each in spreads for part in (each.ms, each.ms_low, each.ms_high))])
+def _spread_range(spreads: Sequence[Spread]) -> tuple[float, float]:
+    """Lowest and highest value above zero of these distributions, bands included."""
+    values = np.concatenate([[], *(part for spread in spreads for part in (spread.ms, spread.ms_low, spread.ms_high))])
     values = values[np.isfinite(values) & (values > 0)]
     return (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)

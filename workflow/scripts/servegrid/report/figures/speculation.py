@@ -1,15 +1,15 @@
-"""The speculation test: what speculative decoding gains or costs at each load, and how much of it is accepted."""
+"""Speed-up by speculation: what speculative decoding gains or costs at each load, and how much of it is accepted."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from servegrid.report.drawing.speedup_figure import Effect, draw_effect
+from servegrid.report.drawing.speedup_figure import FeatureEffect, draw_effect
 from servegrid.report.settings import Settings
 
 TITLE = "Speed-up by speculation"
-_EFFECT = Effect("speculation", TITLE, ("engine", "gpu", "quantization"), acceptance=True)
+_EFFECT = FeatureEffect("speculation", TITLE, ("engine", "gpu", "quantization"), acceptance=True)
 
 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
-    """Panels by engine, GPU, quantization and further axes."""
+    """Figure with panels by engine, GPU, quantization and further axes."""
     return draw_effect(points, settings, _EFFECT)

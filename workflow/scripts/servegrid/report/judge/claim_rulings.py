@@ -1,12 +1,12 @@
-"""The rulings on the claims as data, as a table and in words."""
+"""The rulings on the claims as data, as a table and as text."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from servegrid.report.evidence import Evidence
-from servegrid.report.format import ends, number, short
-from servegrid.report.judge.ruling import CONTRADICTED, OPEN, SUPPORTED, Comparison, Ruling, apart
+from servegrid.report.format import format_interval, format_number, format_short
+from servegrid.report.judge.ruling import CONTRADICTED, NO_DIFFERENCE, SUPPORTED, Comparison, Ruling, selector_axes
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.stats.intervals import Estimate
 
@@ -22,13 +22,13 @@ NOTES = (
 
 
 def as_data(rulings: Sequence[Ruling], evidence: Evidence) -> list[dict[str, Any]]:
-    """One entry per claim and source, in plain values, with every comparison."""
-    return [_entry(ruling, evidence) for ruling in rulings]
+    """Rulings as plain values: one entry per claim and source, with every comparison."""
+    return [_ruling_data(ruling, evidence) for ruling in rulings]
 
 
 def as_table(rulings: Sequence[Ruling], evidence: Evidence, title: str) -> Table:
-    """One row per claim and source, with the comparison that decides."""
-    rows = [[Cell(str(place), place), *_row(ruling, evidence)] for place, ruling in enumerate(rulings, 1)]
+    """Table with one row per claim and source, showing the deciding comparison."""
+    rows = [[Cell(str(place), place), *_ruling_cells(ruling, evidence)] for place, ruling in enumerate(rulings, 1)]
     headers = list(_HEADERS)
     columns = [
         Column(header, tuple(row[place] for row in rows), numeric=header in _NUMERIC, keep=True)
@@ -45,25 +45,35 @@ _HEADERS = (
 _NUMERIC = ("No", "first", "second", "effect (times)", "effect low (times)", "effect high (times)", "comparisons")
 
 
-def _row(ruling: Ruling, evidence: Evidence) -> list[Cell]:
-    head = [Cell(ruling.claim.says), Cell(ruling.source), Cell(ruling.verdict), Cell(ruling.claim.metric)]
+def _ruling_cells(ruling: Ruling, evidence: Evidence) -> list[Cell]:
+    claim_cells = [Cell(ruling.claim.says), Cell(ruling.source), Cell(ruling.verdict), Cell(ruling.claim.metric)]
     count = Cell(str(len(ruling.comparisons)), len(ruling.comparisons))
-    one = ruling.deciding
-    if one is None:
-        return [*head, *[Cell("")] * 8, count, Cell(ruling.because)]
-    first, second = (evidence.words(row, apart(ruling.claim)) for row in (one.better, one.than))
-    times = ruling.claim.than_times
-    places = [Cell(first), Cell(second if times == 1 else f"{short(times)} times {second}")]
-    values = [_cell(evidence.estimate(row, ruling.claim.metric).value) for row in (one.better, one.than)]
-    effect = [_cell(value) for value in (one.effect.value, one.effect.low, one.effect.high)]
-    return [*head, *places, *values, *effect, Cell(one.effect.how), count, Cell(ruling.because)]
+    deciding = ruling.deciding
+    if deciding is None:
+        return [*claim_cells, *[Cell("")] * 8, count, Cell(ruling.because)]
+    first, second = (evidence.place_label(row, selector_axes(ruling.claim)) for row in (deciding.better, deciding.than))
+    factor = ruling.claim.than_times
+    place_cells = [Cell(first), Cell(second if factor == 1 else f"{format_short(factor)} times {second}")]
+    value_cells = [
+        _number_cell(evidence.estimate(row, ruling.claim.metric).value) for row in (deciding.better, deciding.than)
+    ]
+    effect_cells = [_number_cell(value) for value in (deciding.effect.value, deciding.effect.low, deciding.effect.high)]
+    return [
+        *claim_cells,
+        *place_cells,
+        *value_cells,
+        *effect_cells,
+        Cell(deciding.effect.how),
+        count,
+        Cell(ruling.because),
+    ]
 
 
-def _cell(value: float | None) -> Cell:
-    return Cell(number(value), _finite(value))
+def _number_cell(value: float | None) -> Cell:
+    return Cell(format_number(value), _finite_or_none(value))
 
 
-def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
+def _ruling_data(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
     claim = ruling.claim.model_dump(exclude_defaults=True) | {"metric": ruling.claim.metric}
     return {
         "claim": claim,
@@ -71,44 +81,44 @@ def _entry(ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
         "verdict": ruling.verdict,
         "because": ruling.because,
         "left_out": dict(ruling.left_out),
-        "counts": {verdict: ruling.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, OPEN)},
-        "deciding": _comparison(ruling.deciding, ruling, evidence) if ruling.deciding else None,
-        "comparisons": [_comparison(one, ruling, evidence) for one in ruling.comparisons],
+        "counts": {verdict: ruling.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, NO_DIFFERENCE)},
+        "deciding": _comparison_data(ruling.deciding, ruling, evidence) if ruling.deciding else None,
+        "comparisons": [_comparison_data(comparison, ruling, evidence) for comparison in ruling.comparisons],
     }
 
 
-def _comparison(one: Comparison, ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
+def _comparison_data(comparison: Comparison, ruling: Ruling, evidence: Evidence) -> dict[str, Any]:
     metric = ruling.claim.metric
     return {
-        "first": _place(one.better, metric, evidence),
-        "second": _place(one.than, metric, evidence),
-        "verdict": one.verdict,
-        "effect": estimate_data(one.effect),
-        "stated": {"at_least": one.least, "at_most": one.most},
+        "first": _row_data(comparison.better, metric, evidence),
+        "second": _row_data(comparison.than, metric, evidence),
+        "verdict": comparison.verdict,
+        "effect": estimate_data(comparison.effect),
+        "stated": {"at_least": comparison.least, "at_most": comparison.most},
     }
 
 
-def _place(row: int, metric: str, evidence: Evidence) -> dict[str, Any]:
+def _row_data(row: int, metric: str, evidence: Evidence) -> dict[str, Any]:
     axes = {axis: str(evidence.rows[axis].iloc[row]) for axis in evidence.settings.all_axes if axis != "threads"}
     threads = evidence.rows["threads"].iloc[row]
     axes["threads"] = "" if threads != threads else f"{threads:g}"
     return {"axes": axes, metric: evidence.estimate(row, metric).value}
 
 
-def _finite(value: float | None) -> float | None:
-    """JSON and tables have no infinity: a ratio to 0 is in words only."""
+def _finite_or_none(value: float | None) -> float | None:
+    """The value, None where it is infinite: JSON and tables have no infinity, so a ratio to 0 is in the text only."""
     return None if value is None or math.isinf(value) else value
 
 
 def estimate_data(estimate: Estimate) -> dict[str, Any]:
-    """An estimate in plain values."""
+    """Estimate as plain values."""
     numbers = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {name: _finite(value) for name, value in numbers.items()} | {"doubt": estimate.how}
+    return {name: _finite_or_none(value) for name, value in numbers.items()} | {"doubt": estimate.how}
 
 
-def estimate_words(estimate: Estimate, unit: str = "") -> str:
-    """`1.24 (1.20-1.29)`, with the unit after it; only the number where no doubt is known."""
+def estimate_text(estimate: Estimate, unit: str = "") -> str:
+    """Text of an estimate, `1.24 (1.20-1.29)`, and its unit; without an interval the number alone."""
     unit = f" {unit}" if unit else ""
     if estimate.low is None or estimate.high is None:
-        return f"{number(estimate.value)}{unit}"
-    return f"{number(estimate.value)} ({ends(estimate.low, estimate.high)}){unit}"
+        return f"{format_number(estimate.value)}{unit}"
+    return f"{format_number(estimate.value)} ({format_interval(estimate.low, estimate.high)}){unit}"

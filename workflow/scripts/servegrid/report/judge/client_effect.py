@@ -1,4 +1,4 @@
-"""What the load client does to the result: each further kind of client against the first, on points otherwise the same."""
+"""Effect of the load client on the result: each further kind of client against the first, at points otherwise equal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,18 +22,20 @@ class ClientEffect:
 
 
 def client_effects(evidence: Evidence) -> Iterator[ClientEffect]:
-    """One per point and client beside the reference, which is the first client of the grid. Client-bound rows are here too."""
+    """Effects per point and client other than the reference, the grid's first. Client-bound rows are included."""
     if AXIS not in evidence.settings.all_axes:
         return
     rows = evidence.usable("time_s", client_bound=True)
     axes = [axis for axis in evidence.settings.all_axes if axis != AXIS]
     pairs = []
-    for key, group in rows.groupby(["source", *axes], sort=False, dropna=False):
-        found = {str(group.at[row, AXIS]): int(row) for row in group.index}
-        reference = next((level for level in levels(rows, AXIS) if level in found), "")
-        place = dict(zip(axes, map(label, list(key)[1:]), strict=True)) if isinstance(key, tuple) else {}
+    for group_key, group in rows.groupby(["source", *axes], sort=False, dropna=False):
+        row_of_client = {str(group.at[row, AXIS]): int(row) for row in group.index}
+        reference = next((level for level in levels(rows, AXIS) if level in row_of_client), "")
+        place = dict(zip(axes, map(label, list(group_key)[1:]), strict=True)) if isinstance(group_key, tuple) else {}
         pairs += [
-            (place, client, reference, row, found[reference]) for client, row in found.items() if client != reference
+            (place, client, reference, row, row_of_client[reference])
+            for client, row in row_of_client.items()
+            if client != reference
         ]
     level = shared_level(len(pairs))
     for place, client, reference, row, other in pairs:

@@ -8,16 +8,16 @@ from servegrid.results.axes import label
 from servegrid.results.session_values import IDS
 from servegrid.stats.intervals import Estimate, shared_level
 
-SHARE = 0.95
+KNEE_SHARE = 0.95
 DEFINITION = (
-    f"The knee is the smallest level of threads that gives at least {SHARE:.0%} of the throughput of the best level."
+    f"The knee is the smallest level of threads that gives at least {KNEE_SHARE:.0%} of the throughput of the best level."
     " Its interval goes from the smallest level that may give so much to the smallest that surely does, given the doubt in"
     " each level's ratio to the best (95 % for all levels of all groups together); the best level itself surely does."
 )
 
 
 NOT_TRIED = ("unsupported", "absent")
-"""Statuses of levels that were left out before anything was launched."""
+"""Statuses of levels that were skipped before anything was launched."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Knee:
     """The knee of one group of rows that differ in threads alone.
 
     Attributes:
-        source: `measured`, or who published.
+        source: `measured`, or the publication.
         place: the axes that the rows share.
-        metric: what throughput was taken from; `time_s` is read as its inverse.
+        metric: the column that throughput was taken from; of `time_s` the inverse.
         shares: threads -> throughput as a share of the best level's.
         best: the level with the most throughput.
-        knee: the knee.
-        low: lower end of its interval, None without doubt known.
+        knee: the level of threads at the knee.
+        low: lower end of its interval, None without an interval.
         high: upper end.
-        left_out: levels that are no evidence -> why: their status, `client-bound`, or what else Evidence.unfit has.
-        at_end: whether the best level is the highest tried: more might come beyond.
+        left_out: levels that are no evidence -> reason: as Evidence.unfit gives it.
+        at_end: throughput may still rise beyond it.
     """
 
     source: str
@@ -46,7 +46,7 @@ class Knee:
     low: float | None
     high: float | None
     left_out: dict[float, str]
-    at_end: bool
+    best_is_highest_level: bool
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Group:
 
 
 def knees(evidence: Evidence) -> Iterator[Knee]:
-    """The knee of every group with at least two levels of threads."""
+    """Knee of every group with at least two levels of threads."""
     groups = list(_groups(evidence))
     measured = [group for group in groups if group.place["source"] == MEASURED]
     level = shared_level(sum(len(group.rows) - 1 for group in measured))
@@ -69,6 +69,7 @@ def knees(evidence: Evidence) -> Iterator[Knee]:
 
 
 def _groups(evidence: Evidence) -> Iterator[_Group]:
+    """Groups of rows that differ in threads alone; by output tokens/s, or by time where these are unknown."""
     axes = ["source", *(axis for axis in evidence.settings.all_axes if axis != "threads")]
     for metric in ("output_tokens_per_s", "time_s"):
         rows = evidence.usable(metric)
@@ -86,39 +87,39 @@ def _groups(evidence: Evidence) -> Iterator[_Group]:
 
 
 def _left_out(evidence: Evidence, metric: str, axes: list[str]) -> dict[tuple[Hashable, ...], dict[float, str]]:
-    """Place of a group -> level -> why its row is no evidence."""
-    unfit, found = evidence.unfit(metric), dict[tuple[Hashable, ...], dict[float, str]]()
+    """Values of a group on `axes` -> level -> why its row is no evidence."""
+    unfit, reasons = evidence.unfit(metric), dict[tuple[Hashable, ...], dict[float, str]]()
     rows = evidence.rows[(unfit != "") & evidence.rows["threads"].notna()].sort_values("threads")
     for row, threads, *place in zip(rows.index, rows["threads"], *(rows[axis] for axis in axes), strict=True):
-        found.setdefault(tuple(place), {})[float(threads)] = unfit[row]
-    return found
+        reasons.setdefault(tuple(place), {})[float(threads)] = unfit[row]
+    return reasons
 
 
 def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
     rows, metric = group.rows, group.metric
     levels = evidence.rows.loc[list(rows.values())]
-    order = levels.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
-    best = float(order["threads"].to_numpy()[0])
+    ranked = levels.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
+    best = float(ranked["threads"].to_numpy()[0])
     shares = {best: Estimate(1.0, 1.0, 1.0, "the best level")} | {
         threads: evidence.times_better(row, rows[best], metric, level)
         for threads, row in rows.items()
         if threads != best
     }
-    known = all(share.doubted for share in shares.values())
-    tried = [*rows, *(threads for threads, why in group.left_out.items() if why not in NOT_TRIED)]
+    all_known = all(share.doubted for share in shares.values())
+    levels_tried = [*rows, *(threads for threads, why in group.left_out.items() if why not in NOT_TRIED)]
     place = dict(group.place)
     return Knee(
         place.pop("source"), place, metric, dict(sorted(shares.items())), best,
-        min(threads for threads, share in shares.items() if share.value >= SHARE),
-        min(threads for threads, share in shares.items() if (share.high or 0) >= SHARE) if known else None,
-        min(threads for threads, share in shares.items() if (share.low or 0) >= SHARE) if known else None,
+        min(threads for threads, share in shares.items() if share.value >= KNEE_SHARE),
+        min(threads for threads, share in shares.items() if (share.high or 0) >= KNEE_SHARE) if all_known else None,
+        min(threads for threads, share in shares.items() if (share.low or 0) >= KNEE_SHARE) if all_known else None,
         group.left_out,
-        best == max(tried),
+        best == max(levels_tried),
     )  # fmt: skip
 
 
-def doubt(knee: Knee) -> str:
-    """The doubt in words, where there is no interval."""
+def missing_interval_reason(knee: Knee) -> str:
+    """Why the knee has no interval; empty if it has one."""
     if knee.low is not None:
         return ""
     if knee.source != MEASURED:

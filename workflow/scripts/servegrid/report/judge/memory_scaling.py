@@ -1,4 +1,4 @@
-"""Throughput against memory share: the slope on logarithmic axes. 1 is in proportion, below 1 is less than linearly."""
+"""Throughput against memory share: the slope on logarithmic axes. 1 is in proportion, below 1 is less than linear."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class Elasticity:
 
 
 def elasticities(evidence: Evidence) -> Iterator[Elasticity]:
-    """Of every group with at least two memory shares; times are of the same prompts, so throughput goes as 1 / time.
+    """Slopes of every group with at least two memory shares; for the same prompts throughput goes as 1 / time.
 
     The intervals of all groups hold 95 % together.
     """
@@ -37,9 +37,9 @@ def elasticities(evidence: Evidence) -> Iterator[Elasticity]:
 
 
 def _groups(evidence: Evidence) -> Iterator[tuple[dict[str, str], dict[int, float]]]:
-    """The place of each group, `source` among it, and row -> memory share."""
+    """Axis values of each group, `source` among them, and row -> memory share."""
     rows = evidence.usable("time_s")
-    rows = rows.assign(share=rows[AXIS].map(_share)).dropna(subset=["share"])
+    rows = rows.assign(share=rows[AXIS].map(_positive_share)).dropna(subset=["share"])
     axes = ["source", *(axis for axis in evidence.settings.all_axes if axis != AXIS)]
     for key, group in rows.groupby(axes, sort=False, dropna=False):
         if group["share"].nunique() > 1 and isinstance(key, tuple):
@@ -49,22 +49,29 @@ def _groups(evidence: Evidence) -> Iterator[tuple[dict[str, str], dict[int, floa
 
 
 def _slope(evidence: Evidence, shares: Mapping[int, float], source: str, level: float) -> Estimate:
-    """One least-squares slope per round that every row has, and their mean; of the rows' own times where there is none."""
+    """Mean of the slopes of the rounds that every row has; where there are none, the slope of the rows' own values."""
     rounds = [evidence.by_round(row, "time_s") for row in shares]
-    common = set.intersection(*(set(times) for times in rounds))
-    if source != MEASURED or not common:
+    common_rounds = set.intersection(*(set(times) for times in rounds))
+    if source != MEASURED or not common_rounds:
         times = [evidence.estimate(row, "time_s").value for row in shares]
-        words = NOT_REPEATED if source != MEASURED else "no round has all levels: no doubt known"
-        return Estimate(_fit(list(shares.values()), times), how=words)
-    return slope([_fit(list(shares.values()), [times[rep] for times in rounds]) for rep in sorted(common)], level)
+        reason = NOT_REPEATED if source != MEASURED else "no round has all levels: no doubt known"
+        return Estimate(_least_squares_slope(list(shares.values()), times), how=reason)
+    return slope(
+        [
+            _least_squares_slope(list(shares.values()), [times[rep] for times in rounds])
+            for rep in sorted(common_rounds)
+        ],
+        level,
+    )
 
 
-def _fit(shares: list[float], times: list[float]) -> float:
-    """Slope of log(1 / time) over log(share)."""
+def _least_squares_slope(shares: list[float], times: list[float]) -> float:
+    """Slope of log throughput (-log time) over log share."""
     return linear_regression([math.log(share) for share in shares], [-math.log(time) for time in times]).slope
 
 
-def _share(text: str) -> float:
+def _positive_share(text: str) -> float:
+    """The share as a number; NaN where it is none above zero."""
     try:
         share = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How large a server's model is, as far as its files say."""
+"""Size of a server's model, as far as its files say."""
 
 import math
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from servegrid.util.files import read_json
 
 @dataclass(frozen=True)
 class ModelSize:
-    """Bytes of the weights as they are served, and number of parameters; None where not known.
+    """Bytes of the weights as served, and number of parameters; None where not known.
 
-    Both are what every step reads or computes with at least: of a mixture of experts, whose steps use some of them, neither is
-    known. `prompts_cached` says that not every token of a prompt is computed.
+    Both are the least that every step reads or computes with: for a mixture of experts, whose steps use some of them,
+    neither is known. `prompts_cached` says that not every token of a prompt is computed.
     """
 
     weights_bytes: int | None = None
@@ -23,8 +23,10 @@ class ModelSize:
     prompts_cached: bool = False
 
 
-def size_of(spec: ServerSpec, resources: Path) -> ModelSize:
-    """Of a GGUF file its bytes, of a checkpoint served as it is those of its *.safetensors; other forms are not known."""
+def model_size(spec: ServerSpec, resources: Path) -> ModelSize:
+    """Size of the model, by its GGUF file, or by the *.safetensors of a checkpoint that is served as it is; else
+    unknown.
+    """
     model, checkpoint = needed_files(spec, resources).get("model"), resources / spec.model.checkpoint
     if _has_experts(checkpoint, model):
         return ModelSize(prompts_cached=spec.prefix_cache)
@@ -32,16 +34,17 @@ def size_of(spec: ServerSpec, resources: Path) -> ModelSize:
 
 
 def _has_experts(checkpoint: Path, model: Path | None) -> bool:
-    """By config.json, which names their number under one of several keys, else by the GGUF file's metadata."""
+    """Whether it is a mixture of experts, by one of several keys of config.json, else by the GGUF file's metadata."""
     config = checkpoint / "config.json"
     if config.is_file():
-        told = read_json(config)
-        told = told.get("text_config", told)  # of a model that also sees
-        return any("experts" in key and isinstance(value, int) and value > 1 for key, value in told.items())
+        model_config = read_json(config)
+        model_config = model_config.get("text_config", model_config)  # of a multimodal model
+        return any("experts" in key and isinstance(value, int) and value > 1 for key, value in model_config.items())
     return model is not None and model.suffix == ".gguf" and model.is_file() and _gguf_experts(model) > 1
 
 
 def _gguf_experts(model: Path) -> int:
+    """Number of experts in the GGUF metadata; 0 if there is none."""
     from gguf import GGUFReader
 
     counts = (field.contents() for name, field in GGUFReader(model).fields.items() if name.endswith(".expert_count"))
@@ -53,8 +56,8 @@ def _weights_bytes(model: Path | None, quantization: str) -> int | None:
         return None
     if model.suffix == ".gguf" and model.is_file():
         return model.stat().st_size
-    stored = list(model.glob("*.safetensors")) if quantization == "none" and model.is_dir() else []
-    return sum(path.stat().st_size for path in stored) or None
+    checkpoint_files = list(model.glob("*.safetensors")) if quantization == "none" and model.is_dir() else []
+    return sum(path.stat().st_size for path in checkpoint_files) or None
 
 
 def _parameters(checkpoint: Path) -> int | None:

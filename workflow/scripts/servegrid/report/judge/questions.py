@@ -1,4 +1,4 @@
-"""The article's four questions, answered from the rows: threads, memory share, device, client."""
+"""Answers to the article's four questions, from the rows: threads, memory share, device, client."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.evidence import MEASURED, Evidence
-from servegrid.report.format import DASH, counted, number
+from servegrid.report.format import DASH, format_number, format_reasons
 from servegrid.report.judge import client_effect, knee, memory_scaling, roofline
-from servegrid.report.judge.claim_rulings import estimate_data, estimate_words
+from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.claims import ROUNDING
 from servegrid.report.judge.knee import Knee
 from servegrid.report.judge.model_size import ModelSize
 from servegrid.results.axes import label
 
-_LINES = 24
+_MAX_LINES = 24
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question: how it was answered, one line per group of rows, the same as data; no line says why there is none.
+    """Answer to one question: the method, a line per group of rows, the same as data; `missing`: why there is no line.
 
-    `left_out` is why rows that bear on it were not used -> how many.
+    `left_out` gives the reasons why rows that bear on it were not used -> how many.
     """
 
     question: str
@@ -33,74 +33,91 @@ class Answer:
     left_out: Mapping[str, int]
 
 
-def answers(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> list[Answer]:
-    """All four, in the article's order."""
-    return [_threads(evidence), _memory(evidence), _device(evidence, devices, sizes), _client(evidence)]
+def answer_questions(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> list[Answer]:
+    """Answers to all four questions, in the article's order."""
+    return [
+        _answer_threads(evidence),
+        _answer_memory(evidence),
+        _answer_device(evidence, devices, sizes),
+        _answer_client(evidence),
+    ]
 
 
-def as_data(found: Iterable[Answer]) -> list[dict[str, Any]]:
-    """Return the answers in plain values; `lines` are those of the answers in words."""
-    return [_entry(answer) for answer in found]
+def as_data(answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """Answers as plain values; `lines` are those of the answers as text."""
+    return [_answer_data(answer) for answer in answers]
 
 
-def _entry(answer: Answer) -> dict[str, Any]:
+def _answer_data(answer: Answer) -> dict[str, Any]:
     entry: dict[str, Any] = {"question": answer.question, "method": answer.method, "answers": list(answer.data)}
     entry |= {"lines": list(answer.lines), "left_out": dict(answer.left_out)}
     return entry if answer.data else entry | {"not_measured": answer.missing}
 
 
-def as_markdown(found: Iterable[Answer]) -> str:
-    """A section per question."""
+def as_markdown(answers: Iterable[Answer]) -> str:
+    """Markdown with a section per question."""
     parts = ["# Four questions", ""]
-    for one in found:
-        lines = [f"- {line}" for line in one.lines[:_LINES]] or [f"Not measured: {one.missing}."]
-        if len(one.lines) > _LINES:
-            lines.append(f"- and {len(one.lines) - _LINES:,} more, in questions.json")
-        if one.left_out:
-            lines += ["", f"Left out: {counted(one.left_out)}."]
-        parts += [f"## {one.question}", "", *lines, "", one.method, ""]
+    for answer in answers:
+        lines = [f"- {line}" for line in answer.lines[:_MAX_LINES]] or [f"Not measured: {answer.missing}."]
+        if len(answer.lines) > _MAX_LINES:
+            lines.append(f"- and {len(answer.lines) - _MAX_LINES:,} more, in questions.json")
+        if answer.left_out:
+            lines += ["", f"Left out: {format_reasons(answer.left_out)}."]
+        parts += [f"## {answer.question}", "", *lines, "", answer.method, ""]
     return "\n".join(parts)
 
 
-def _threads(evidence: Evidence) -> Answer:
-    found = list(knee.knees(evidence))
-    lines = [f"{_place(one.source, one.place)}: {_knee_words(one)}" for one in found]
+def _answer_threads(evidence: Evidence) -> Answer:
+    knees = list(knee.knees(evidence))
+    lines = [f"{_place_text(group_knee.source, group_knee.place)}: {_knee_text(group_knee)}" for group_knee in knees]
     data = [
         {
-            "source": one.source, "place": one.place, "metric": one.metric, "best": one.best, "knee": one.knee,
-            "low": one.low, "high": one.high, "doubt": knee.doubt(one), "best_is_the_highest_level": one.at_end,
-            "left_out": {f"{threads:g}": why for threads, why in one.left_out.items()},
-            "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in one.shares.items()},
+            "source": group_knee.source, "place": group_knee.place, "metric": group_knee.metric,
+            "best": group_knee.best, "knee": group_knee.knee, "low": group_knee.low, "high": group_knee.high,
+            "doubt": knee.missing_interval_reason(group_knee),
+            "best_is_the_highest_level": group_knee.best_is_highest_level,
+            "left_out": {f"{threads:g}": why for threads, why in group_knee.left_out.items()},
+            "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in group_knee.shares.items()},
         }
-        for one in found
+        for group_knee in knees
     ]  # fmt: skip
     missing = "no points to rely on that differ in client threads alone"
     left_out = evidence.left_out("time_s")
     return Answer("How many client threads are best?", knee.DEFINITION, lines, data, missing, left_out)
 
 
-def _knee_words(one: Knee) -> str:
-    doubt = f"{one.low:g}{DASH}{one.high:g}" if one.low is not None and one.high is not None else knee.doubt(one)
-    words = f"knee at {one.knee:g} thread{'s' if one.knee != 1 else ''} ({doubt}), with {one.shares[one.knee].value:.1%} of the most"
-    end = ", the highest level measured: more may come beyond" if one.at_end else ""
-    return f"{words}; the most is at {one.best:g}{end}{_no_evidence(one)}"
+def _knee_text(group_knee: Knee) -> str:
+    interval = (
+        f"{group_knee.low:g}{DASH}{group_knee.high:g}"
+        if group_knee.low is not None and group_knee.high is not None
+        else knee.missing_interval_reason(group_knee)
+    )
+    threads = f"{group_knee.knee:g} thread{'s' if group_knee.knee != 1 else ''}"
+    text = f"knee at {threads} ({interval}), with {group_knee.shares[group_knee.knee].value:.1%} of the most"
+    end = ", the highest level measured: more may come beyond" if group_knee.best_is_highest_level else ""
+    return f"{text}; the most is at {group_knee.best:g}{end}{_left_out_levels(group_knee)}"
 
 
-def _no_evidence(one: Knee) -> str:
-    levels = ", ".join(f"{threads:g} {why}" for threads, why in one.left_out.items())
+def _left_out_levels(group_knee: Knee) -> str:
+    levels = ", ".join(f"{threads:g} {why}" for threads, why in group_knee.left_out.items())
     return f"; no evidence: {levels}" if levels else ""
 
 
-def _memory(evidence: Evidence) -> Answer:
-    found = list(memory_scaling.elasticities(evidence))
+def _answer_memory(evidence: Evidence) -> Answer:
+    elasticities = list(memory_scaling.elasticities(evidence))
     lines = [
-        f"{_place(one.source, one.place)}: slope {estimate_words(one.slope)} over memory shares "
-        f"{', '.join(f'{level:g}' for level in one.levels)}: {_less_than_linear(one)}; {one.slope.how}"
-        for one in found
+        f"{_place_text(elasticity.source, elasticity.place)}: slope {estimate_text(elasticity.slope)} over memory shares "
+        f"{', '.join(f'{level:g}' for level in elasticity.levels)}: {_slope_verdict(elasticity)}; {elasticity.slope.how}"
+        for elasticity in elasticities
     ]
     data = [
-        {"source": one.source, "place": one.place, "levels": one.levels, "slope": estimate_data(one.slope)}
-        for one in found
+        {
+            "source": elasticity.source,
+            "place": elasticity.place,
+            "levels": elasticity.levels,
+            "slope": estimate_data(elasticity.slope),
+        }
+        for elasticity in elasticities
     ]
     method = (
         "The slope of log throughput over log memory share: 0 is no effect, 1 in proportion, between them less than linear."
@@ -111,10 +128,11 @@ def _memory(evidence: Evidence) -> Answer:
     return Answer("Does more memory give more throughput?", method, lines, data, missing, left_out)
 
 
-def _less_than_linear(one: memory_scaling.Elasticity) -> str:
-    if one.source == MEASURED and not one.slope.doubted:
+def _slope_verdict(elasticity: memory_scaling.Elasticity) -> str:
+    """What the slope says about more memory, by its interval against 0 and 1."""
+    if elasticity.source == MEASURED and not elasticity.slope.doubted:
         return "not told: no doubt known"
-    low, high = one.slope.ends
+    low, high = elasticity.slope.ends
     below_one = high < 1 - ROUNDING
     if low > ROUNDING and below_one:
         return "more helps, less than linearly"
@@ -131,65 +149,75 @@ def _less_than_linear(one: memory_scaling.Elasticity) -> str:
     )
 
 
-def _device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Answer:
-    found = list(roofline.shares(evidence, devices, sizes))
-    pairs = list(roofline.contrasts(evidence, found))
-    lines = [*map(_contrast_words, pairs), *_share_lines(evidence, found)]
-    if found and not lines:
+def _answer_device(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Answer:
+    shares = list(roofline.roofline_shares(evidence, devices, sizes))
+    contrasts = list(roofline.device_contrasts(evidence, shares))
+    lines = [*map(_contrast_text, contrasts), *_share_lines(evidence, shares)]
+    if shares and not lines:
         lines = ["one known device, and no share of what it can do: that needs tokens/s and the model's files"]
-    data = [_contrast_data(one) for one in pairs] + [_share_data(one, evidence) for one in found]
+    data = [_contrast_data(contrast) for contrast in contrasts] + [_share_data(share, evidence) for share in shares]
     missing = "no point ran on one device of config/published/devices.csv"
     question = "How does throughput follow the device's tensor cores and bandwidth?"
     return Answer(question, roofline.DEFINITION, lines, data, missing, evidence.left_out("time_s"))
 
 
-def _contrast_words(one: roofline.Contrast) -> str:
-    with_what = f"{number(one.tensor)} times the tensor TFLOPS and {number(one.bandwidth)} times the bandwidth"
-    words = (
-        f"{one.device} has {estimate_words(one.throughput)} times the throughput of {one.reference}, with {with_what}"
+def _contrast_text(contrast: roofline.DeviceContrast) -> str:
+    throughput = f"{estimate_text(contrast.throughput)} times the throughput of {contrast.reference}"
+    tensor, bandwidth = format_number(contrast.tensor), format_number(contrast.bandwidth)
+    text = (
+        f"{contrast.device} has {throughput}, with {tensor} times the tensor TFLOPS and {bandwidth} times the bandwidth"
     )
-    return f"{_place(one.source, one.place)}: {words}; {one.throughput.how}"
+    return f"{_place_text(contrast.source, contrast.place)}: {text}; {contrast.throughput.how}"
 
 
-def _contrast_data(one: roofline.Contrast) -> dict[str, Any]:
+def _contrast_data(contrast: roofline.DeviceContrast) -> dict[str, Any]:
     return {
-        "source": one.source, "place": one.place, "device": one.device, "reference": one.reference,
-        "throughput": estimate_data(one.throughput), "tensor": one.tensor, "bandwidth": one.bandwidth,
+        "source": contrast.source, "place": contrast.place, "device": contrast.device, "reference": contrast.reference,
+        "throughput": estimate_data(contrast.throughput), "tensor": contrast.tensor, "bandwidth": contrast.bandwidth,
     }  # fmt: skip
 
 
-def _share_lines(evidence: Evidence, found: Sequence[roofline.Share]) -> Iterator[str]:
-    for one in found:
-        known = [("bandwidth", one.of_bandwidth), ("compute", one.of_compute)]
-        shares = [f"{share:.1%} of the {name}" for name, share in known if share is not None]
+def _share_lines(evidence: Evidence, shares_of_rows: Sequence[roofline.RooflineShare]) -> Iterator[str]:
+    for row_share in shares_of_rows:
+        parts = [("bandwidth", row_share.of_bandwidth), ("compute", row_share.of_compute)]
+        shares = [f"{share:.1%} of the {name}" for name, share in parts if share is not None]
         if shares:
-            place = {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes}
-            facts = f"{number(one.tensor_tflops)} TFLOPS, {number(one.bandwidth_gb_s)} GB/s"
-            beyond = any(share is not None and share > 1 for _, share in known)
+            place = {axis: label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes}
+            device_limits = (
+                f"{format_number(row_share.tensor_tflops)} TFLOPS, {format_number(row_share.bandwidth_gb_s)} GB/s"
+            )
+            beyond = any(share is not None and share > 1 for _, share in parts)
             doubt = ", more than it can do: something is counted wrong" if beyond else ""
-            yield f"{_place('measured', place)}: at least {' and '.join(shares)} of {one.device} ({facts}){doubt}"
+            of_device = f"at least {' and '.join(shares)} of {row_share.device}"
+            yield f"{_place_text('measured', place)}: {of_device} ({device_limits}){doubt}"
 
 
-def _share_data(one: roofline.Share, evidence: Evidence) -> dict[str, Any]:
+def _share_data(row_share: roofline.RooflineShare, evidence: Evidence) -> dict[str, Any]:
     return {
-        "source": evidence.rows["source"].iloc[one.row],
-        "place": {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes},
-        "device": one.device, "tensor_tflops": one.tensor_tflops, "bandwidth_gb_s": one.bandwidth_gb_s,
-        "time_s": float(evidence.rows["time_s"].iloc[one.row]),
-        "share_of_bandwidth": one.of_bandwidth, "share_of_compute": one.of_compute,
+        "source": evidence.rows["source"].iloc[row_share.row],
+        "place": {axis: label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes},
+        "device": row_share.device,
+        "tensor_tflops": row_share.tensor_tflops, "bandwidth_gb_s": row_share.bandwidth_gb_s,
+        "time_s": float(evidence.rows["time_s"].iloc[row_share.row]),
+        "share_of_bandwidth": row_share.of_bandwidth, "share_of_compute": row_share.of_compute,
     }  # fmt: skip
 
 
-def _client(evidence: Evidence) -> Answer:
-    found = list(client_effect.client_effects(evidence))
+def _answer_client(evidence: Evidence) -> Answer:
+    effects = list(client_effect.client_effects(evidence))
     lines = [
-        f"{_place('measured', one.place)}: {one.client} is {estimate_words(one.effect)} times as fast as {one.reference};"
-        f" {one.effect.how}"
-        for one in found
+        f"{_place_text('measured', effect.place)}: {effect.client} is {estimate_text(effect.effect)} times as fast as"
+        f" {effect.reference}; {effect.effect.how}"
+        for effect in effects
     ]
     data = [
-        {"place": one.place, "client": one.client, "reference": one.reference, "effect": estimate_data(one.effect)}
-        for one in found
+        {
+            "place": effect.place,
+            "client": effect.client,
+            "reference": effect.reference,
+            "effect": estimate_data(effect.effect),
+        }
+        for effect in effects
     ]
     method = (
         "The time of the reference client over that of the other, on points otherwise the same, client-bound ones among"
@@ -202,6 +230,6 @@ def _client(evidence: Evidence) -> Answer:
     return Answer("Does the kind of client change the result?", method, lines, data, missing, left_out)
 
 
-def _place(source: str, place: Mapping[str, str]) -> str:
-    words = ", ".join(f"{axis} {value}" for axis, value in place.items())
-    return words if source == "measured" else f"{words} (published: {source})"
+def _place_text(source: str, place: Mapping[str, str]) -> str:
+    text = ", ".join(f"{axis} {value}" for axis, value in place.items())
+    return text if source == "measured" else f"{text} (published: {source})"

@@ -1,4 +1,4 @@
-"""The setting to deploy: the best measured one for the objective, and how surely it beats the others."""
+"""Recommended setting: the best measured one for the objective, and how surely it beats the others."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "min_cost": ("usd_per_million_output_tokens",),
     "min_energy": ("j_per_output_token",),
 }
-"""What each objective is measured by: the first that any row knows."""
+"""Metrics of each objective: the first that any row knows is used."""
 UNITS = {
     "output_tokens_per_s": "output tokens/s",
     "requests_per_s": "requests/s",
@@ -41,14 +41,14 @@ class Rival:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The choice.
+    """The recommended row and the others it was compared with.
 
     Attributes:
         objective: of the settings.
-        metric: what it was measured by.
+        metric: the column that rows were ranked by.
         row: number of the best row, None if there is none to recommend.
-        figure: its metric with the interval.
-        rivals: all others that were considered, from the next best on.
+        estimate: its value of the metric, with the interval.
+        rivals: all others that were considered, the next best first.
         left_out: why rows were not considered -> how many.
         ahead: rows not considered that measured better than the recommended -> why not, the best first.
     """
@@ -56,77 +56,80 @@ class Recommendation:
     objective: str
     metric: str
     row: int | None = None
-    figure: Estimate | None = None
+    estimate: Estimate | None = None
     rivals: tuple[Rival, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     ahead: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def second(self) -> Rival | None:
-        """The next best."""
+        """The next best setting; None without rivals."""
         return self.rivals[0] if self.rivals else None
 
     @property
     def undecided(self) -> list[Rival]:
-        """Those against which no difference is shown."""
+        """Rivals against which no difference is shown."""
         return [rival for rival in self.rivals if not rival.beaten]
 
 
 def recommend(evidence: Evidence) -> Recommendation:
-    """Choose the best row for the objective of the settings.
+    """Recommendation of the best row for the objective of the settings.
 
-    Considered is what was measured here wholly, without the client setting the pace, within the SLOs, and is neither garbled nor UNTRUSTED. Each of the n others
-    is compared at a level of 1 - 5 % / n, so that a setting that is truly the best is the recommended one or among the
-    undecided in 95 % of all sweeps, though the recommended one was chosen for being ahead: the reasoning of Hsu (1981),
-    "Simultaneous confidence intervals for all distances from the best", with Bonferroni in place of Dunnett.
+    Considered are rows that were measured here wholly, without the client setting the pace, within the SLOs, and that
+    are neither garbled nor UNTRUSTED. Each of the n others is compared at a level of 1 - 5 % / n, so that a setting
+    that is truly the best is the recommended one or among the undecided in 95 % of all sweeps, though the recommended
+    one was chosen for being ahead: the reasoning of Hsu (1981), "Simultaneous confidence intervals for all distances
+    from the best", with Bonferroni in place of Dunnett.
     """
     objective = evidence.settings.objective
-    known = METRICS[objective]
-    metric = next((name for name in known if len(_measured(evidence, name))), known[0])
-    why = _why_left_out(evidence, metric)
-    left_out = Counter(reason for reason in why.values() if reason)
-    good = evidence.rows.loc[[row for row, reason in why.items() if not reason]]
-    if good.empty:
+    metrics = METRICS[objective]
+    metric = next((name for name in metrics if len(_measured_rows(evidence, name))), metrics[0])
+    reasons = _left_out_reasons(evidence, metric)
+    left_out = Counter(reason for reason in reasons.values() if reason)
+    considered = evidence.rows.loc[[row for row, reason in reasons.items() if not reason]]
+    if considered.empty:
         return Recommendation(objective, metric, left_out=left_out)
-    ranked = good.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index
-    best, others = int(ranked[0]), _others(evidence, [int(row) for row in ranked])
+    ranked = considered.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index
+    best, others = int(ranked[0]), _distinct_others(evidence, [int(row) for row in ranked])
     level = shared_level(len(others))
     rivals = tuple(Rival(row, evidence.times_better(best, row, metric, level)) for row in others)
-    ahead = _ahead(evidence, metric, best, why)
+    ahead = _better_but_left_out(evidence, metric, best, reasons)
     return Recommendation(objective, metric, best, evidence.estimate(best, metric), rivals, left_out, ahead)
 
 
-def _measured(evidence: Evidence, metric: str) -> pd.DataFrame:
+def _measured_rows(evidence: Evidence, metric: str) -> pd.DataFrame:
+    """Usable rows measured here whose metric is above zero."""
     rows = evidence.usable(metric)
     return rows[(rows["source"] == MEASURED) & (rows[metric] > 0)]
 
 
-def _others(evidence: Evidence, ranked: list[int]) -> list[int]:
-    """The rest, each measurement once."""
-    first = {evidence.ids[row]: row for row in reversed(ranked)}
-    return [row for row in ranked[1:] if evidence.ids[row] == ("", "") or first[evidence.ids[row]] == row]
+def _distinct_others(evidence: Evidence, ranked: list[int]) -> list[int]:
+    """All ranked rows but the first, each measurement once."""
+    first_row = {evidence.ids[row]: row for row in reversed(ranked)}
+    return [row for row in ranked[1:] if evidence.ids[row] == ("", "") or first_row[evidence.ids[row]] == row]
 
 
-def _why_left_out(evidence: Evidence, metric: str) -> dict[int, str]:
+def _left_out_reasons(evidence: Evidence, metric: str) -> dict[int, str]:
     """Row measured here -> why it is not considered; empty if it is."""
     rows, unfit = evidence.rows[evidence.rows["source"] == MEASURED], evidence.unfit(metric)
-    return {int(row): unfit[row] or _reason(evidence, int(row), metric) for row in rows.index}
+    return {int(row): unfit[row] or _slo_reason(evidence, int(row), metric) for row in rows.index}
 
 
-def _reason(evidence: Evidence, row: int, metric: str) -> str:
+def _slo_reason(evidence: Evidence, row: int, metric: str) -> str:
+    """Why a usable row is not considered: a metric of zero, or an SLO broken or not known to be kept; empty if it is."""
     if evidence.rows[metric].iloc[row] == 0:
         return f"without {metric}"
-    held = {name: evidence.rows[name].iloc[row] for name in evidence.settings.slo}
-    if any(value > evidence.settings.slo[name] for name, value in held.items()):
+    latencies = {name: evidence.rows[name].iloc[row] for name in evidence.settings.slo}
+    if any(value > evidence.settings.slo[name] for name, value in latencies.items()):
         return "beyond an SLO"
-    untold = [name for name, value in held.items() if not np.isfinite(value)]
-    return f"not known to keep an SLO ({untold[0]})" if untold else ""
+    unknown = [name for name, value in latencies.items() if not np.isfinite(value)]
+    return f"not known to keep an SLO ({unknown[0]})" if unknown else ""
 
 
-def _ahead(evidence: Evidence, metric: str, best: int, why: Mapping[int, str]) -> dict[int, str]:
-    """What was left out for its doubt, not for its outcome: it may be the better one."""
+def _better_but_left_out(evidence: Evidence, metric: str, best: int, why: Mapping[int, str]) -> dict[int, str]:
+    """Rows that measured better and were left out for their doubt -> why: each may truly be better."""
     values, sign = evidence.rows[metric], 1 if direction(metric) == "lower" else -1
     doubts = ("partial", "client-bound", *(warning.phrase for warning in UNTRUSTED.get(metric, ())))
     doubtful = {row: reason for row, reason in why.items() if reason in doubts}
-    found = [row for row in doubtful if values.iloc[row] > 0 and sign * values.iloc[row] < sign * values.iloc[best]]
-    return {row: doubtful[row] for row in sorted(found, key=lambda row: sign * float(values.iloc[row]))}
+    ahead = [row for row in doubtful if values.iloc[row] > 0 and sign * values.iloc[row] < sign * values.iloc[best]]
+    return {row: doubtful[row] for row in sorted(ahead, key=lambda row: sign * float(values.iloc[row]))}

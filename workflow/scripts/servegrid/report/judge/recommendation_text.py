@@ -1,4 +1,4 @@
-"""The recommendation as data and in words."""
+"""The recommendation as data and as text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -6,30 +6,30 @@ from typing import Any
 
 from servegrid.launch.deploy import DeploymentForm
 from servegrid.report.evidence import Evidence
-from servegrid.report.format import counted, ends, number
-from servegrid.report.judge.claim_rulings import estimate_data, estimate_words
+from servegrid.report.format import format_interval, format_number, format_reasons
+from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.recommendation import UNITS, Recommendation, Rival
 
-_SHOWN = 5
+_MAX_ROWS = 5
 
 
-def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[DeploymentForm]) -> dict[str, Any]:
-    """Return the recommendation in plain values; `summary`, `lead` and what follows it, is what a terminal shows."""
-    lead, *rest = summary(chosen, evidence)
+def as_data(recommendation: Recommendation, evidence: Evidence, forms: Sequence[DeploymentForm]) -> dict[str, Any]:
+    """Recommendation as plain values; `summary`, `lead` and what follows it, is what a terminal shows."""
+    lead, *rest = summary_lines(recommendation, evidence)
     return {
-        "objective": chosen.objective,
+        "objective": recommendation.objective,
         "slo": dict(evidence.settings.slo),
-        "metric": chosen.metric,
-        "unit": UNITS[chosen.metric],
-        "setting": None if chosen.row is None else _axes(chosen.row, evidence),
-        "figure": None if chosen.figure is None else estimate_data(chosen.figure),
-        "second": None if chosen.second is None else _rival(chosen.second, evidence),
-        "no_difference_shown": [_rival(rival, evidence) for rival in chosen.undecided],
-        "considered": len(chosen.rivals) + (chosen.row is not None),
-        "left_out": dict(chosen.left_out),
-        "ahead": [{"setting": _axes(row, evidence), "reason": reason} for row, reason in chosen.ahead.items()],
-        "slo_kept": [asdict(kept) for kept in keeping(chosen, evidence)],
-        "warnings": _warnings(chosen, evidence),
+        "metric": recommendation.metric,
+        "unit": UNITS[recommendation.metric],
+        "setting": None if recommendation.row is None else _axes(recommendation.row, evidence),
+        "figure": None if recommendation.estimate is None else estimate_data(recommendation.estimate),
+        "second": None if recommendation.second is None else _rival_data(recommendation.second, evidence),
+        "no_difference_shown": [_rival_data(rival, evidence) for rival in recommendation.undecided],
+        "considered": len(recommendation.rivals) + (recommendation.row is not None),
+        "left_out": dict(recommendation.left_out),
+        "ahead": [{"setting": _axes(row, evidence), "reason": reason} for row, reason in recommendation.ahead.items()],
+        "slo_kept": [asdict(result) for result in slo_results(recommendation, evidence)],
+        "warnings": _warnings(recommendation, evidence),
         "command": forms[0].text if forms else None,
         "commands": [asdict(form) for form in forms],
         "lead": lead,
@@ -38,40 +38,40 @@ def as_data(chosen: Recommendation, evidence: Evidence, forms: Sequence[Deployme
     }
 
 
-def as_markdown(chosen: Recommendation, evidence: Evidence, command: str | None) -> str:
-    """A page that begins with the answer."""
-    lines = ["# Recommendation", "", *(part for line in summary(chosen, evidence) for part in (line, ""))]
-    if warnings := _warnings(chosen, evidence):
+def as_markdown(recommendation: Recommendation, evidence: Evidence, command: str | None) -> str:
+    """Markdown page that begins with the answer."""
+    lines = ["# Recommendation", "", *(part for line in summary_lines(recommendation, evidence) for part in (line, ""))]
+    if warnings := _warnings(recommendation, evidence):
         lines += [f"Warnings: {warnings}.", ""]
     if command:
         lines += ["The command:", "", "```sh", command, "```", ""]
-    if chosen.undecided:
+    if recommendation.undecided:
         lines += ["No difference shown from (with 95 % the truly best is the recommended or one of these):", ""]
-        lines += [*_listed(chosen, evidence), ""]
-    if chosen.left_out:
-        lines += [f"Not considered: {counted(chosen.left_out)}.", ""]
+        lines += [*_undecided_lines(recommendation, evidence), ""]
+    if recommendation.left_out:
+        lines += [f"Not considered: {format_reasons(recommendation.left_out)}.", ""]
     return "\n".join(lines)
 
 
-def summary(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
-    """What to deploy and how fast it is; over what, and how surely."""
-    slo = "".join(f", {name} at most {number(limit)}" for name, limit in evidence.settings.slo.items())
-    goal = chosen.objective.replace("_", " ") + slo
-    if chosen.row is None or chosen.figure is None:
-        yield f"nothing to recommend for {goal}: {counted(chosen.left_out) or 'no point was measured'}"
+def summary_lines(recommendation: Recommendation, evidence: Evidence) -> Iterator[str]:
+    """Lines that say what to deploy and how fast it is; over what, and how surely."""
+    slo = "".join(f", {name} at most {format_number(limit)}" for name, limit in evidence.settings.slo.items())
+    goal = recommendation.objective.replace("_", " ") + slo
+    if recommendation.row is None or recommendation.estimate is None:
+        yield f"nothing to recommend for {goal}: {format_reasons(recommendation.left_out) or 'no point was measured'}"
         return
-    place = ", ".join(f"{axis} {value}" for axis, value in _axes(chosen.row, evidence).items())
+    place = ", ".join(f"{axis} {value}" for axis, value in _axes(recommendation.row, evidence).items())
     yield f"recommended for {goal}: {place}"
-    yield f"{estimate_words(chosen.figure, UNITS[chosen.metric])}; {chosen.figure.how}"
-    yield _over(chosen, evidence)
-    yield from (kept.words() for kept in keeping(chosen, evidence))
-    for row, reason in list(chosen.ahead.items())[:_SHOWN]:
-        yield f"left out, though measured better: {_differs(row, chosen, evidence)} ({reason})"
+    yield f"{estimate_text(recommendation.estimate, UNITS[recommendation.metric])}; {recommendation.estimate.how}"
+    yield _margin_text(recommendation, evidence)
+    yield from (result.text() for result in slo_results(recommendation, evidence))
+    for row, reason in list(recommendation.ahead.items())[:_MAX_ROWS]:
+        yield f"left out, though measured better: {_differing_axes(row, recommendation, evidence)} ({reason})"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How the recommended setting keeps a limit: its value over all requests, and in how many of its sessions it does."""
+class SloResult:
+    """How the recommended setting keeps an SLO: its value over all requests, and in how many of its sessions."""
 
     column: str
     limit: float
@@ -79,71 +79,82 @@ class Kept:
     sessions_within: int
     sessions: int
 
-    def words(self) -> str:
+    def text(self) -> str:
         """`limit kept: ttft_ms_p99 180 of at most 220, in 2 of 3 sessions`."""
-        told = (
+        sessions_text = (
             f", in {self.sessions_within} of {self.sessions} sessions"
             if self.sessions
             else ", of no session by itself known"
         )
-        return f"limit kept: {self.column} {number(self.value)} of at most {number(self.limit)}{told}"
+        value, limit = format_number(self.value), format_number(self.limit)
+        return f"limit kept: {self.column} {value} of at most {limit}{sessions_text}"
 
 
-def keeping(chosen: Recommendation, evidence: Evidence) -> Iterator[Kept]:
-    """Every limit of the settings, as the recommended setting keeps it."""
-    if chosen.row is None:
+def slo_results(recommendation: Recommendation, evidence: Evidence) -> Iterator[SloResult]:
+    """Result for every SLO of the settings; none without a recommended setting."""
+    if recommendation.row is None:
         return
     for column, limit in evidence.settings.slo.items():
-        each = list(evidence.by_round(chosen.row, column).values())
-        value = float(evidence.rows[column].iloc[chosen.row])
-        yield Kept(column, limit, value, sum(one <= limit for one in each), len(each))
+        session_values = list(evidence.by_round(recommendation.row, column).values())
+        value = float(evidence.rows[column].iloc[recommendation.row])
+        yield SloResult(
+            column, limit, value, sum(session_value <= limit for session_value in session_values), len(session_values)
+        )
 
 
-def _warnings(chosen: Recommendation, evidence: Evidence) -> str:
-    return "" if chosen.row is None else str(evidence.rows["warnings"].iloc[chosen.row])
+def _warnings(recommendation: Recommendation, evidence: Evidence) -> str:
+    return "" if recommendation.row is None else str(evidence.rows["warnings"].iloc[recommendation.row])
 
 
-def _over(chosen: Recommendation, evidence: Evidence) -> str:
-    if chosen.second is None:
-        parts = counted(chosen.left_out)
-        return "no other point was fit to hold it against" + (f" (not considered: {parts})" if parts else "")
-    second, count = chosen.second, len(chosen.undecided)
-    words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"
-    if not any(rival.effect.doubted for rival in chosen.rivals):
-        return f"{words}; how surely it beats the {len(chosen.rivals)} others is not known: set repeats to 2 or more, or to auto"
-    if not count:
-        return f"{words}; better than all {len(chosen.rivals)} others"
-    more = "; more sessions (repeats: auto) may tell them apart, what is measured is kept"
-    return f"{words}; no difference shown from {count} of {len(chosen.rivals)} others{more}"
+def _margin_text(recommendation: Recommendation, evidence: Evidence) -> str:
+    """How many times better it is than the next best, and from how many others no difference is shown."""
+    if recommendation.second is None:
+        reasons = format_reasons(recommendation.left_out)
+        return "no other point was fit to hold it against" + (f" (not considered: {reasons})" if reasons else "")
+    second, undecided = recommendation.second, len(recommendation.undecided)
+    next_best = _differing_axes(second.row, recommendation, evidence)
+    text = f"{_times_text(second)} as good as the next best ({next_best}), {second.effect.how}"
+    if not any(rival.effect.doubted for rival in recommendation.rivals):
+        unknown = f"how surely it beats the {len(recommendation.rivals)} others is not known"
+        return f"{text}; {unknown}: set repeats to 2 or more, or to auto"
+    if not undecided:
+        return f"{text}; better than all {len(recommendation.rivals)} others"
+    advice = "; more sessions (repeats: auto) may tell them apart, what is measured is kept"
+    return f"{text}; no difference shown from {undecided} of {len(recommendation.rivals)} others{advice}"
 
 
-def _times(rival: Rival) -> str:
+def _times_text(rival: Rival) -> str:
+    """`1.24 times (1.20-1.29)`."""
     effect = rival.effect
     if effect.low is None or effect.high is None:
-        return f"{number(effect.value)} times"
-    return f"{number(effect.value)} times ({ends(effect.low, effect.high)})"
+        return f"{format_number(effect.value)} times"
+    return f"{format_number(effect.value)} times ({format_interval(effect.low, effect.high)})"
 
 
-def _listed(chosen: Recommendation, evidence: Evidence) -> Iterator[str]:
-    for rival in chosen.undecided[:_SHOWN]:
-        yield f"- {_differs(rival.row, chosen, evidence)}: the recommended is {_times(rival)} as good"
-    if (rest := len(chosen.undecided) - _SHOWN) > 0:
+def _undecided_lines(recommendation: Recommendation, evidence: Evidence) -> Iterator[str]:
+    for rival in recommendation.undecided[:_MAX_ROWS]:
+        setting = _differing_axes(rival.row, recommendation, evidence)
+        yield f"- {setting}: the recommended is {_times_text(rival)} as good"
+    if (rest := len(recommendation.undecided) - _MAX_ROWS) > 0:
         yield f"- and {rest} more, in recommendation.json"
 
 
-def _differs(row: int, chosen: Recommendation, evidence: Evidence) -> str:
-    """Where the row differs from the recommended one."""
-    assert chosen.row is not None
-    own, best = _axes(row, evidence), _axes(chosen.row, evidence)
-    return ", ".join(f"{axis} {value}" for axis, value in own.items() if value != best[axis]) or "the same axes"
+def _differing_axes(row: int, recommendation: Recommendation, evidence: Evidence) -> str:
+    """Axis values on which the row differs from the recommended one."""
+    assert recommendation.row is not None
+    axes, recommended_axes = _axes(row, evidence), _axes(recommendation.row, evidence)
+    return (
+        ", ".join(f"{axis} {value}" for axis, value in axes.items() if value != recommended_axes[axis])
+        or "the same axes"
+    )
 
 
 def _axes(row: int, evidence: Evidence) -> dict[str, str]:
     place = evidence.rows.iloc[row]
-    texts = {axis: str(place[axis]) for axis in evidence.settings.all_axes}
+    labels = {axis: str(place[axis]) for axis in evidence.settings.all_axes}
     threads = place["threads"]
-    return texts | {"threads": "unset" if threads != threads else f"{threads:g}"}
+    return labels | {"threads": "unset" if threads != threads else f"{threads:g}"}
 
 
-def _rival(rival: Rival, evidence: Evidence) -> dict[str, Any]:
+def _rival_data(rival: Rival, evidence: Evidence) -> dict[str, Any]:
     return {"setting": _axes(rival.row, evidence), "effect": estimate_data(rival.effect), "beaten": rival.beaten}

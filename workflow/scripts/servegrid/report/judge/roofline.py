@@ -1,4 +1,4 @@
-"""Throughput against what the device can do at most: its memory bandwidth and its tensor cores."""
+"""Throughput against the limits of the device: its memory bandwidth and its tensor cores."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ DEFINITION = (
 
 
 @dataclass(frozen=True)
-class Share:
-    """One row beside its device; shares are 0 to 1, None where something is not known."""
+class RooflineShare:
+    """Shares of its device's limits that one row reaches: 0 to 1, None where something is not known."""
 
     row: int
     device: str
@@ -36,7 +36,7 @@ class Share:
 
 
 def read_devices(path: Path) -> pd.DataFrame:
-    """The table of device facts.
+    """Table of device data sheets: config/published/devices.csv.
 
     Raises:
         ValueError: a column is missing.
@@ -47,18 +47,20 @@ def read_devices(path: Path) -> pd.DataFrame:
     return table
 
 
-def shares(evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]) -> Iterator[Share]:
-    """Every usable row whose device is in the table; `sizes` by server id."""
+def roofline_shares(
+    evidence: Evidence, devices: pd.DataFrame, sizes: Mapping[str, ModelSize]
+) -> Iterator[RooflineShare]:
+    """Shares of every usable row whose device is in the table; `sizes` by server id."""
     for row in evidence.usable("time_s").index:
-        facts = _facts(evidence, int(row), devices)
-        if facts is not None:
+        device = _device_row(evidence, int(row), devices)
+        if device is not None:
             size = sizes.get(str(evidence.rows["server_id"].iloc[row]), ModelSize())
-            yield _share(evidence.rows.iloc[row], int(row), facts, size)
+            yield _roofline_share(evidence.rows.iloc[row], int(row), device, size)
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """Two devices at points otherwise the same: how many times the reference's throughput, TFLOPS and bandwidth."""
+class DeviceContrast:
+    """Two devices at points otherwise the same: ratios of throughput, TFLOPS and bandwidth to the reference's."""
 
     source: str
     place: dict[str, str]
@@ -69,36 +71,44 @@ class Contrast:
     bandwidth: float
 
 
-def contrasts(evidence: Evidence, found: Sequence[Share]) -> Iterator[Contrast]:
-    """Every known device against the first one of its group of points."""
+def device_contrasts(evidence: Evidence, shares: Sequence[RooflineShare]) -> Iterator[DeviceContrast]:
+    """Contrast of every known device with the first one of its group of points."""
     axes = [axis for axis in evidence.settings.all_axes if axis != "gpu"]
-    groups: dict[tuple[str, ...], list[Share]] = {}
-    for one in found:
-        place = evidence.rows.iloc[one.row]
-        groups.setdefault((place["source"], *(label(place[axis]) for axis in axes)), []).append(one)
+    groups: dict[tuple[str, ...], list[RooflineShare]] = {}
+    for share in shares:
+        place = evidence.rows.iloc[share.row]
+        groups.setdefault((place["source"], *(label(place[axis]) for axis in axes)), []).append(share)
     pairs = [
-        (key, one, group[0]) for key, group in groups.items() for one in group[1:] if one.device != group[0].device
+        (group_key, share, group[0])
+        for group_key, group in groups.items()
+        for share in group[1:]
+        if share.device != group[0].device
     ]
     level = shared_level(len(pairs))
-    for key, one, first in pairs:
-        throughput = evidence.times_better(one.row, first.row, "time_s", level)
-        tensor, bandwidth = one.tensor_tflops / first.tensor_tflops, one.bandwidth_gb_s / first.bandwidth_gb_s
-        at = dict(zip(axes, key[1:], strict=True))
-        yield Contrast(key[0], at, one.device, first.device, throughput, tensor, bandwidth)
+    for group_key, share, reference in pairs:
+        throughput = evidence.times_better(share.row, reference.row, "time_s", level)
+        tensor, bandwidth = (
+            share.tensor_tflops / reference.tensor_tflops,
+            share.bandwidth_gb_s / reference.bandwidth_gb_s,
+        )
+        axis_values = dict(zip(axes, group_key[1:], strict=True))
+        yield DeviceContrast(group_key[0], axis_values, share.device, reference.device, throughput, tensor, bandwidth)
 
 
-def _facts(evidence: Evidence, row: int, devices: pd.DataFrame) -> "pd.Series[float] | None":
-    """The only device with all words of the row's: the driver's name, else the config's, else what the publication says."""
+def _device_row(evidence: Evidence, row: int, devices: pd.DataFrame) -> "pd.Series[float] | None":
+    """The only device with all words of the row's device: the driver's name, else the config's, else the publication's."""
     place = evidence.rows.iloc[row]
     name = str(place["gpu_name"] or evidence.settings.devices.get(place["gpu"]) or place["gpu"])
-    words = set(name.casefold().split()) - {"nvidia", "geforce"}  # several GPUs have a comma between, and fit none
-    found = [n for n, known in enumerate(devices["name"]) if words <= set(str(known).casefold().split())]
-    facts: pd.Series[float] | None = devices.iloc[found[0]] if len(found) == 1 else None
-    return facts
+    name_words = set(name.casefold().split()) - {"nvidia", "geforce"}  # several GPUs have a comma between, and fit none
+    matches = [
+        n for n, device_name in enumerate(devices["name"]) if name_words <= set(str(device_name).casefold().split())
+    ]
+    device: pd.Series[float] | None = devices.iloc[matches[0]] if len(matches) == 1 else None
+    return device
 
 
-def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size: ModelSize) -> Share:
-    name, tensor, bandwidth = str(facts["name"]), float(facts["tensor_tflops"]), float(facts["bandwidth_gb_s"])
+def _roofline_share(place: "pd.Series[float]", row: int, device: "pd.Series[float]", size: ModelSize) -> RooflineShare:
+    name, tensor, bandwidth = str(device["name"]), float(device["tensor_tflops"]), float(device["bandwidth_gb_s"])
     of_bandwidth = of_compute = None
     steps = float(place["output_tokens_per_s"]) / float(place["running_mean"] or math.nan)
     if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in ("none", "0"):
@@ -106,4 +116,4 @@ def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size:
     tokens = float(place["output_tokens_per_s" if size.prompts_cached else "total_tokens_per_s"])
     if size.parameters and math.isfinite(tokens):
         of_compute = 2 * size.parameters * tokens / (tensor * 1e12)
-    return Share(row, name, tensor, bandwidth, of_bandwidth, of_compute)
+    return RooflineShare(row, name, tensor, bandwidth, of_bandwidth, of_compute)

@@ -1,4 +1,4 @@
-"""Verdicts: a claim held against the rows of one source, comparison by comparison."""
+"""Rulings: a claim judged by the rows of one source, comparison by comparison."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,25 +16,25 @@ SUPPORTED: Final = "supported"
 CONTRADICTED: Final = "contradicted"
 
 
-OPEN: Final = "no difference shown"
+NO_DIFFERENCE: Final = "no difference shown"
 
 
-ABSENT: Final = "not measured"
+NOT_MEASURED: Final = "not measured"
 
 
-FAILED = ("failed", "partial")
+FAILED_STATUSES = ("failed", "partial")
 """Statuses of a row that was tried and is not whole."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two rows held against each other.
+    """Two rows compared.
 
     Attributes:
-        better: number of the row that the sentence puts ahead.
+        better: number of the row that the claim puts ahead.
         than: number of the other.
         effect: how many times better the first is.
-        least: the least effect that the sentence states.
+        least: the least effect that the claim states.
         most: the greatest, if it states one.
         verdict: on this comparison alone.
     """
@@ -49,9 +49,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the rows of one source say about a claim; `deciding` is the comparison that speaks least for it.
+    """Verdict on a claim by the rows of one source; `deciding` is the comparison that speaks least for it.
 
-    `left_out` is why rows that belong into a comparison are no evidence -> how many.
+    `left_out` gives the reasons why rows that belong into a comparison are no evidence -> how many.
     """
 
     claim: Claim
@@ -63,21 +63,28 @@ class Ruling:
 
     @property
     def deciding(self) -> Comparison | None:
-        """A contradicting comparison before an open one before one that supports; of several, the least effect."""
-        order = (CONTRADICTED, OPEN, SUPPORTED)
-        return min(self.comparisons, key=lambda one: (order.index(one.verdict), _margin(one)), default=None)
+        """The comparison that speaks least for the claim.
+
+        A contradicting one before an open one before one that supports; of several, the least effect.
+        """
+        order = (CONTRADICTED, NO_DIFFERENCE, SUPPORTED)
+        return min(
+            self.comparisons,
+            key=lambda comparison: (order.index(comparison.verdict), _margin(comparison)),
+            default=None,
+        )
 
     def count(self, verdict: Verdict) -> int:
-        """How many comparisons have this verdict."""
-        return sum(one.verdict == verdict for one in self.comparisons)
+        """Number of comparisons with this verdict."""
+        return sum(comparison.verdict == verdict for comparison in self.comparisons)
 
 
-def apart(claim: Claim) -> list[str]:
-    """The axes that the claim's rows are chosen by."""
+def selector_axes(claim: Claim) -> list[str]:
+    """Axes that the claim's rows are selected by."""
     return list(dict.fromkeys([*claim.better, *claim.than]))
 
 
-def _margin(one: Comparison) -> float:
-    """How far the effect lies within what the sentence states; below 0 outside."""
-    above = one.effect.value / one.least - 1
-    return above if one.most is None else min(above, 1 - one.effect.value / one.most)
+def _margin(comparison: Comparison) -> float:
+    """How far the effect lies within what the claim states, as a share; below 0 outside."""
+    above_least = comparison.effect.value / comparison.least - 1
+    return above_least if comparison.most is None else min(above_least, 1 - comparison.effect.value / comparison.most)

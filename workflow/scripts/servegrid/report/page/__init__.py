@@ -1,1 +1,1 @@
-"""The report page: one HTML file that needs nothing else, opens with the answer, and shows every point behind it."""
+"""The report page: one self-contained HTML file that opens with the answer and shows every point behind it."""

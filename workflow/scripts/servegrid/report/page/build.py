@@ -1,4 +1,4 @@
-"""The page from its parts: points, answer, claims, figures, records."""
+"""The page put together from its parts: points, answer, claims, plots, session records."""
 
 import base64
 import hashlib
@@ -11,22 +11,22 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from servegrid.report.drawing.panels import in_common
+from servegrid.report.drawing.panels import common_levels
 from servegrid.report.page.plotly_marks import Plot
-from servegrid.report.page.plots import RANGED, plots
-from servegrid.report.page.point_details import servers
-from servegrid.report.page.start_up import start_ups
-from servegrid.report.published import marked
+from servegrid.report.page.plots import COLUMNS_WITH_RANGE, plots
+from servegrid.report.page.point_details import server_details
+from servegrid.report.page.start_up import start_up_plots
+from servegrid.report.published import with_published_labels
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import comparison_table
-from servegrid.report.tables.screen_order import FIRST, for_reading
+from servegrid.report.tables.screen_order import FIRST, in_screen_order
 from servegrid.report.tables.table import Column, Table, condense
 from servegrid.results.points import varying
 from servegrid.results.session_values import with_ranges
 
 _HERE = Path(__file__).parent
-_LONG = 40  # characters from which a cell is cut on the screen; its point's page has all of it
+_LONG_CELL = 40  # characters from which a cell is cut on the screen; its point's page has all of it
 _LONG_HEADER = 20
 
 
@@ -39,39 +39,40 @@ def page(
     """The whole page as HTML.
 
     Args:
-        table: the rows; with its sessions figures draw ranges, without them only times have one.
-        parts: what the template shows above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
+        table: the rows; with its sessions the plots show ranges, without them only those of times.
+        parts: sections above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
         folders: `sessions`, `timelines` and `figures`.
         config: the resolved config of the run, as text.
     """
     rows, settings = table.rows, table.settings
     comparison = condense(comparison_table(table))
-    seen = with_ranges(marked(rows), table.sessions, RANGED)
-    drawn = [*plots(seen, settings), *start_ups(rows, folders["sessions"], settings)]
-    given = {name: parts.get(name) for name in ("answer", "claims", "questions")}
-    text: str = _template().render(
-        **given,
+    ranged_rows = with_ranges(with_published_labels(rows), table.sessions, COLUMNS_WITH_RANGE)
+    page_plots = [*plots(ranged_rows, settings), *start_up_plots(rows, folders["sessions"], settings)]
+    sections = {name: parts.get(name) for name in ("answer", "claims", "questions")}
+    html: str = _template().render(
+        **sections,
         title=settings.title,
         facts=parts.get("facts", []),
-        counts=_counts(rows),
+        counts=_status_counts(rows),
         unanswered=parts.get("unanswered", "No point was measured well enough to recommend one."),
-        same=in_common(rows, settings.all_axes),
+        same=common_levels(rows, settings.all_axes),
         notes=comparison.notes,
-        plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in drawn],
-        pictures=_pictures(folders["figures"]),
+        plots=[{name: plot[name] for name in ("id", "title", "note")} for plot in page_plots],
+        pictures=_figure_images(folders["figures"]),
         config=config,
-        data=_json(_data(rows, settings, comparison, drawn, folders)),
-        **_code(),
+        data=_script_json(_page_data(rows, settings, comparison, page_plots, folders)),
+        **_styles_and_scripts(),
     )
-    return text
+    return html
 
 
-def _code() -> dict[str, Any]:
+def _styles_and_scripts() -> dict[str, Any]:
     """Styles and scripts, own and of libraries, with the hashes that allow them to run."""
-    script, plotly = (_HERE / "page.js").read_text(encoding="utf-8"), _plotly()
-    styles = {"css": (_HERE / "page.css").read_text(encoding="utf-8"), "table_css": _tables_library("css")}
-    tables = base64.b64encode(_tables_library("js").encode()).decode()
-    hashes = [_csp_hash(each) for each in (plotly, script)]
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    styles = {"css": (_HERE / "page.css").read_text(encoding="utf-8"), "table_css": _itables_bundle("css")}
+    tables = base64.b64encode(_itables_bundle("js").encode()).decode()
+    hashes = [_csp_hash(source) for source in (plotly, script)]
     return styles | {"tables_library": tables, "plotly": plotly, "script": script, "hashes": hashes}
 
 
@@ -82,74 +83,73 @@ def _template() -> Any:
     return environment.get_template("page.html.j2")
 
 
-def _data(
-    rows: pd.DataFrame, settings: Settings, table: Table, drawn: list[Plot], folders: Mapping[str, Path]
+def _page_data(
+    rows: pd.DataFrame, settings: Settings, table: Table, page_plots: list[Plot], folders: Mapping[str, Path]
 ) -> dict[str, Any]:
-    shown = for_reading(table.shown())
-    apart = varying(rows, settings.all_axes)
+    readable = in_screen_order(table.without_csv_only())
+    varying_axes = varying(rows, settings.all_axes)
     return {
-        "columns": [_column(column, apart) for column in shown.columns],
-        "rows": [[cell.text if cell.value is None else [cell.text, cell.value] for cell in row] for row in shown.rows],
+        "columns": [_column_data(column, varying_axes) for column in readable.columns],
+        "rows": [
+            [cell.text if cell.value is None else [cell.text, cell.value] for cell in row] for row in readable.rows
+        ],
         "status": rows["status"].tolist(),
         "reason": rows["reason"].tolist(),
         "server": rows["server_id"].tolist(),
-        "servers": servers(rows, folders["sessions"], folders["timelines"]),
-        "facets": _facets(shown, rows),
-        "plots": [{name: plot[name] for name in ("id", "data", "layout")} for plot in drawn],
+        "servers": server_details(rows, folders["sessions"], folders["timelines"]),
+        "facets": _filter_columns(readable, rows),
+        "plots": [{name: plot[name] for name in ("id", "data", "layout")} for plot in page_plots],
     }
 
 
-def _column(column: Column, apart: Sequence[str]) -> dict[str, Any]:
-    """One column of the table; an axis on which all points are the same is out of sight at first."""
-    looks = {"number": column.right, "long": any(len(cell.text) > _LONG for cell in column.cells)}
-    looks |= {
+def _column_data(column: Column, varying_axes: Sequence[str]) -> dict[str, Any]:
+    """One column of the table; an axis on which all points are the same is hidden at first."""
+    classes_if = {"number": column.aligned_right, "long": any(len(cell.text) > _LONG_CELL for cell in column.cells)}
+    classes_if |= {
         "broad": len(column.header) > _LONG_HEADER,
         "key": column.header == "No",
-        "name": column.header in apart[:1],
+        "name": column.header in varying_axes[:1],
     }
-    visible = column.header in ("No", *FIRST, *apart)
-    classes = " ".join(look for look, has in looks.items() if has)
-    return {"title": column.header, "number": column.right, "visible": visible, "classes": classes}
+    visible = column.header in ("No", *FIRST, *varying_axes)
+    class_names = " ".join(name for name, applies in classes_if.items() if applies)
+    return {"title": column.header, "number": column.aligned_right, "visible": visible, "classes": class_names}
 
 
-def _facets(table: Table, rows: pd.DataFrame) -> list[int]:
-    """Columns that are worth a filter of their own: axes and status, with 2 to 40 different texts."""
+def _filter_columns(table: Table, rows: pd.DataFrame) -> list[int]:
+    """Places of the columns that get a filter of their own: axes and status, with 2 to 40 different texts."""
     kept = [place for place, column in enumerate(table.columns) if column.keep and column.header in rows]
     return [place for place in kept if 2 <= len({cell.text for cell in table.columns[place].cells}) <= 40]
 
 
-def _counts(rows: pd.DataFrame) -> str:
-    found = rows["status"].value_counts()
-    apart = len(varying(rows, ["engine"])) and rows["engine"].nunique()
-    engines = f", {apart} engines" if apart else ""
+def _status_counts(rows: pd.DataFrame) -> str:
+    """`12 points, 2 engines: 10 ok, 2 failed.`"""
+    statuses = rows["status"].value_counts()
+    engine_count = len(varying(rows, ["engine"])) and rows["engine"].nunique()
+    engines = f", {engine_count} engines" if engine_count else ""
     return (
-        f"{len(rows):,} points{engines}: " + ", ".join(f"{count:,} {status}" for status, count in found.items()) + "."
+        f"{len(rows):,} points{engines}: "
+        + ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+        + "."
     )
 
 
-def _pictures(folder: Path) -> list[dict[str, str]]:
-    """Figures that were drawn as files; the first is drawn on the page itself."""
+def _figure_images(folder: Path) -> list[dict[str, str]]:
+    """Figures that were drawn as files; without the one that the page draws itself."""
     paths = [path for path in sorted(folder.glob("*.svg")) if path.stem != "time_threads"]
+    urls = ["data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode() for path in paths]
+    titles = [path.stem.replace("_", " ").capitalize() for path in paths]
     return [
-        {"id": path.stem, "title": path.stem.replace("_", " ").capitalize(), "data": _picture(path)} for path in paths
+        {"id": path.stem, "title": title, "data": url} for path, title, url in zip(paths, titles, urls, strict=True)
     ]
 
 
-def _picture(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _json(value: Any) -> str:
+def _script_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plotly() -> str:
-    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-
-
-def _tables_library(kind: str) -> str:
+def _itables_bundle(kind: str) -> str:
     return (files("itables") / "html" / f"dt_bundle.{kind}").read_text(encoding="utf-8")
 
 

@@ -13,42 +13,42 @@ from servegrid.util.files import read_json
 from servegrid.util.secret_env import shell_assignment
 from servegrid.util.text import clip, plain
 
-MOST_LOG = 4000  # characters of a log's tail that a page holds; less where there are many servers
-_ALL_LOGS = 1_000_000
+MAX_LOG = 4000  # characters of a log's tail that a page holds; less where there are many servers
+_MAX_ALL_LOGS = 1_000_000
 
 
-def servers(points: pd.DataFrame, sessions: Path, timelines: Path) -> dict[str, dict[str, Any]]:
-    """By server id what its first readable session says; a server that was never launched is left out."""
+def server_details(points: pd.DataFrame, sessions: Path, timelines: Path) -> dict[str, dict[str, Any]]:
+    """Details of each server's first readable session, by server id; a server that was never launched is left out."""
     ids = [id for id in dict.fromkeys(points["server_id"]) if id]
-    most_log = min(MOST_LOG, _ALL_LOGS // max(1, len(ids)))
-    found = {id: _server(sessions / id, timelines / id, most_log) for id in ids}
-    return {id: facts for id, facts in found.items() if facts}
+    max_log = min(MAX_LOG, _MAX_ALL_LOGS // max(1, len(ids)))
+    details = {id: _first_session_details(sessions / id, timelines / id, max_log) for id in ids}
+    return {id: server for id, server in details.items() if server}
 
 
-def _server(folder: Path, timelines: Path, most_log: int) -> dict[str, Any] | None:
+def _first_session_details(folder: Path, timelines: Path, max_log: int) -> dict[str, Any] | None:
     for path in sorted(folder.glob("rep*/session.json")):
         try:
-            return _facts(read_json(path), timelines / f"{path.parent.name}.svg", most_log)
+            return _session_details(read_json(path), timelines / f"{path.parent.name}.svg", max_log)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             continue
     return None
 
 
-def _facts(session: Mapping[str, Any], timeline: Path, most_log: int) -> dict[str, Any]:
+def _session_details(session: Mapping[str, Any], timeline: Path, max_log: int) -> dict[str, Any]:
     launch = session["launches"][-1]
     log = launch.get("log_tail") or ""
     text = log if isinstance(log, str) else "\n".join(map(str, log))
     return {
         "command": _command(launch),
-        "log": _cleaned(text)[-most_log:],
-        "started": _calendar(launch.get("anchor") or {}),
+        "log": "\n".join(plain(line) for line in text.splitlines())[-max_log:],
+        "started": _start_date(launch.get("anchor") or {}),
         "host": _host(session.get("host") or {}),
         "gpus": [str(gpu.get("name")) for gpu in launch.get("gpu_facts") or []],
-        "timeline": _image(timeline),
+        "timeline": _timeline_image(timeline),
     }
 
 
-def _calendar(anchor: Mapping[str, Any]) -> str:
+def _start_date(anchor: Mapping[str, Any]) -> str:
     if "unix_s" not in anchor:
         return ""
     return datetime.fromtimestamp(anchor["unix_s"], UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -62,16 +62,12 @@ def _command(launch: Mapping[str, Any]) -> str:
 
 
 def _host(host: Mapping[str, Any]) -> str:
-    named: Iterable[str] = (str(host[key]) for key in ("name", "cpu", "kernel") if host.get(key))
-    return clip(", ".join(named), 200)
+    parts: Iterable[str] = (str(host[key]) for key in ("name", "cpu", "kernel") if host.get(key))
+    return clip(", ".join(parts), 200)
 
 
-def _cleaned(text: str) -> str:
-    return "\n".join(plain(line) for line in text.splitlines())
-
-
-def _image(path: Path) -> str | None:
-    """As a picture, in which no script runs."""
+def _timeline_image(path: Path) -> str | None:
+    """The timeline as a data URL for an image, in which no script runs; None if there is none."""
     if not path.exists():
         return None
     return "data:image/svg+xml;base64," + b64encode(path.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""Names of points and series that can be understood without counting places: `vllm, 64 threads, ngram:8, fp8`."""
+"""Readable names of points and series: `vllm, 64 threads, ngram:8, fp8`."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -6,48 +6,48 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.drawing.panels import at, in_words
+from servegrid.report.drawing.panels import axis_level_label, level_label
 from servegrid.results.axes import NO_EFFECT, label
 from servegrid.results.points import PUBLISHED, levels, varying
 
 _ALWAYS = "engine"
 
 
-def as_text(value: Any) -> str:
-    """A value as text for plotly, which would take some HTML in it for what it says."""
+def plotly_text(value: Any) -> str:
+    """The value's label as text for plotly, which would interpret some HTML in it."""
     return html.escape(label(value), quote=False)
 
 
-def as_words(axis: str, value: Any) -> str:
-    """The same of a value with what it is, where that cannot be seen: `fp8`, `1 thread`, `memory_fraction 0.5`."""
-    return as_text(in_words(axis, value))
+def plotly_level(axis: str, value: Any) -> str:
+    """The value as text for plotly, with its axis where it does not name itself: `fp8`, `memory_fraction 0.5`."""
+    return plotly_text(level_label(axis, value))
 
 
-class Names:
-    """Names the rows of a figure by those of `axes` that tell them apart.
+class RowNames:
+    """Names for the rows of a plot, from those of `axes` that tell them apart.
 
-    Of each axis at most one level is left out: the one that all own points have, else the feature being off.
+    At most one level of each axis is left out: the one that all measured points have, else the feature being off.
     """
 
     def __init__(self, rows: pd.DataFrame, axes: Sequence[str]) -> None:
         self.axes = [axis for axis in dict.fromkeys(axes) if axis in (*varying(rows, axes), _ALWAYS)]
-        own = rows[rows["status"] != PUBLISHED]
-        silent = {axis: _silent(rows if own.empty else own, axis) for axis in self.axes if axis != _ALWAYS}
-        self._silent = {axis: level for axis, level in silent.items() if level is not None}
-        self.note = _note([at(axis, level) for axis, level in self._silent.items()])
+        measured = rows[rows["status"] != PUBLISHED]
+        unnamed = {
+            axis: _unnamed_level(rows if measured.empty else measured, axis) for axis in self.axes if axis != _ALWAYS
+        }
+        self._unnamed = {axis: level for axis, level in unnamed.items() if level is not None}
+        left_out = ", ".join(axis_level_label(axis, level) for axis, level in self._unnamed.items())
+        self.note = f" Names leave out: {left_out}." if left_out else ""
 
     def name(self, row: Mapping[Any, Any]) -> str:
         """The row's name, as text for plotly."""
-        told = [axis for axis in self.axes if label(row[axis]) != self._silent.get(axis)]
-        return ", ".join(as_words(axis, row[axis]) for axis in told)
+        named_axes = [axis for axis in self.axes if label(row[axis]) != self._unnamed.get(axis)]
+        return ", ".join(plotly_level(axis, row[axis]) for axis in named_axes)
 
 
-def _silent(rows: pd.DataFrame, axis: str) -> str | None:
-    found = levels(rows, axis)
-    if len(found) == 1:
-        return found[0]
-    return None if axis in ("gpu", "threads") else next((level for level in found if level in NO_EFFECT), None)
-
-
-def _note(parts: list[str]) -> str:
-    return f" Names leave out: {', '.join(parts)}." if parts else ""
+def _unnamed_level(rows: pd.DataFrame, axis: str) -> str | None:
+    """Level of the axis that names leave out; None if they name all."""
+    axis_levels = levels(rows, axis)
+    if len(axis_levels) == 1:
+        return axis_levels[0]
+    return None if axis in ("gpu", "threads") else next((level for level in axis_levels if level in NO_EFFECT), None)

@@ -1,11 +1,11 @@
-"""A table as rows of cells that know their text and their value, before it is written in any format."""
+"""Table model: rows of cells that hold both their text and their value, independent of any output format."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is shown, and the number behind it (None: text, or unknown)."""
+    """One cell: the text shown, and the number behind it (None: text, or unknown)."""
 
     text: str
     value: float | None = None
@@ -30,14 +30,14 @@ class Column:
     csv_only: bool = False
 
     @property
-    def right(self) -> bool:
-        """Whether readers find it aligned right: numbers, and texts that stand for one."""
+    def aligned_right(self) -> bool:
+        """Whether readers see it aligned right: numbers, and texts that stand for one."""
         return self.numeric or any(cell.value is not None for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption, what a reader has to know about it, and which rows were measured."""
+    """A table with its caption, notes for the reader, and which rows were measured."""
 
     caption: str
     columns: tuple[Column, ...]
@@ -46,37 +46,37 @@ class Table:
 
     @property
     def rows(self) -> list[tuple[Cell, ...]]:
-        """The cells row by row."""
+        """Cells row by row."""
         return list(zip(*(column.cells for column in self.columns), strict=True))
 
-    def shown(self) -> "Table":
+    def without_csv_only(self) -> "Table":
         """The table without the columns that are for CSV only."""
         return replace(self, columns=tuple(column for column in self.columns if not column.csv_only))
 
 
 def condense(table: Table) -> Table:
-    """The table without columns that say nothing: empty ones, and texts that are the same in all rows (then a note)."""
+    """The table without empty columns, and without texts that are the same in all rows; notes say which these were."""
     kept: list[Column] = []
     empty: list[str] = []
-    same: list[str] = []
+    constant: list[str] = []
     for column in table.columns:
-        known = {cell.text for cell in column.cells} - {""}
+        texts = {cell.text for cell in column.cells} - {""}
         if column.keep or column.csv_only or not column.cells:
             kept.append(column)
-        elif not known:
+        elif not texts:
             empty.append(column.header)
         elif (
-            len(known) == 1
+            len(texts) == 1
             and not column.numeric
             and len(column.cells) > 1
             and column.header not in ("reason", "warnings")
         ):
-            same.append(f"{column.header} {known.pop()}")
+            constant.append(f"{column.header} {texts.pop()}")
         else:
             kept.append(column)
-    notes = [*_listed("The same wherever known: ", same), *_listed("Unknown for every point: ", empty)]
+    notes = [*_note_lines("The same wherever known: ", constant), *_note_lines("Unknown for every point: ", empty)]
     return replace(table, columns=tuple(kept), notes=(*table.notes, *notes))
 
 
-def _listed(start: str, parts: list[str]) -> list[str]:
-    return [start + "; ".join(parts) + "."] if parts else []
+def _note_lines(intro: str, parts: list[str]) -> list[str]:
+    return [intro + "; ".join(parts) + "."] if parts else []

@@ -1,4 +1,4 @@
-"""A table as CSV, Markdown and HTML. Names and reasons come from outside and are escaped for each."""
+"""Output of a table as CSV, Markdown and HTML. Names and reasons come from outside and are escaped for each format."""
 
 import base64
 import csv
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from servegrid.report.tables.screen_order import for_reading, is_of_points, without_reasons
+from servegrid.report.tables.screen_order import has_point_rows, in_screen_order, without_reasons
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.util.text import clip
 
@@ -31,47 +31,51 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A GitHub-flavoured Markdown table under its caption, numbers aligned right, notes below."""
-    table = table.shown()
-    lines = [f"**{_markdown(table.caption)}**", ""]
-    lines.append(_markdown_row(_markdown(column.header) for column in table.columns))
-    lines.append(_markdown_row("---:" if column.right else "---" for column in table.columns))
-    lines += [_markdown_row(_markdown(clip(cell.text, _REASON_LIMIT)) for cell in row) for row in table.rows]
-    lines += [part for note in table.notes for part in ("", _markdown(note))]
+    """GitHub-flavoured Markdown table under its caption, numbers aligned right, notes below."""
+    table = table.without_csv_only()
+    lines = [f"**{_escape_markdown(table.caption)}**", ""]
+    lines.append(_markdown_row(_escape_markdown(column.header) for column in table.columns))
+    lines.append(_markdown_row("---:" if column.aligned_right else "---" for column in table.columns))
+    lines += [_markdown_row(_escape_markdown(clip(cell.text, _REASON_LIMIT)) for cell in row) for row in table.rows]
+    lines += [part for note in table.notes for part in ("", _escape_markdown(note))]
     return "\n".join(lines) + "\n"
 
 
 def to_html(table: Table) -> str:
-    """One self-contained page: the table with caption and notes, sortable, no network, no script but its own.
+    """Self-contained HTML page: the table with caption and notes, sortable, no network, no script but its own.
 
-    Columns stand in the order of `reading.FIRST`; the reason of a row that was not measured stands below it.
+    Columns are in the order of `screen_order.FIRST`; the reason of a row that was not measured is shown below it.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    here = Path(__file__).parent
-    script = (here / "sort.js").read_text(encoding="utf-8")
+    template_folder = Path(__file__).parent
+    script = (template_folder / "sort.js").read_text(encoding="utf-8")
     environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(template_folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["clip"] = lambda text: clip(text, _REASON_LIMIT)
-    environment.filters["precise"] = _precise
-    shown, reasons = without_reasons(for_reading(table.shown()))
+    environment.filters["precise"] = _full_precision
+    readable, reasons = without_reasons(in_screen_order(table.without_csv_only()))
     return environment.get_template("table.html.j2").render(
-        table=shown, reasons=reasons, named=is_of_points(table), script=script, script_hash=_csp_hash(script)
+        table=readable, reasons=reasons, named=has_point_rows(table), script=script, script_hash=_csp_hash(script)
     )
 
 
 def _csv_field(column: Column, cell: Cell) -> str:
     if column.numeric:
-        return _precise(cell.value)
+        return _full_precision(cell.value)
     return f"'{cell.text}" if cell.text.startswith(_FORMULA_STARTS) else cell.text
 
 
-def _precise(value: float | None) -> str:
+def _full_precision(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _markdown(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN_SPECIAL.sub(r"\\\1", escaped)
 

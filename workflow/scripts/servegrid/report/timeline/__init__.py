@@ -1,1 +1,1 @@
-"""One session over time."""
+"""Timeline of one session: hardware and server over time."""

@@ -1,4 +1,4 @@
-"""The curves of a timeline: which series of a launch stand in which row, fit to be drawn."""
+"""Curves of a timeline: which series of a launch are in which row, prepared for drawing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ GIB = 1024**3
 MAX_GPUS = 6
 _MAX_SAMPLES = 3000
 _GAP = 5.0
-"""A pause longer than this many usual sampling intervals breaks the curve."""
+"""A pause longer than this many median sampling intervals breaks the curve."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One curve: the row it stands in, its name in the legend, values over seconds of the host's clock, its look."""
+    """One curve: its row, name in the legend, values over seconds of the host's clock, and how it is drawn."""
 
     row: str
     name: str
@@ -37,48 +37,54 @@ ROWS = ("CPU (cores busy)", "memory (GiB)", "GPU use (%)", "GPU memory (GiB)", "
 def traces(launch: Launch, metrics: Metrics) -> list[Trace]:
     """All curves of a launch that have values."""
     return [
-        trace for trace in (*_host(launch), *_gpus(launch), *_requests(launch, metrics)) if trace.values.notna().any()
+        trace
+        for trace in (*_host_traces(launch), *_gpu_traces(launch), *_request_traces(launch, metrics))
+        if trace.values.notna().any()
     ]
 
 
-def _host(launch: Launch) -> Iterator[Trace]:
+def _host_traces(launch: Launch) -> Iterator[Trace]:
     looks = {"host": (GREY, DASHES[1]), "server": (COLOURS[0], "-")}
     for device, (colour, dash) in looks.items():
-        samples = _device(launch, device)
-        yield Trace(ROWS[0], device, fit(samples["cpu_percent"] / 100), colour, dash)
-        yield Trace(ROWS[1], device, fit(samples["memory_bytes"] / GIB), colour, dash)
+        samples = _device_samples(launch, device)
+        yield Trace(ROWS[0], device, drawable_series(samples["cpu_percent"] / 100), colour, dash)
+        yield Trace(ROWS[1], device, drawable_series(samples["memory_bytes"] / GIB), colour, dash)
 
 
-def _gpus(launch: Launch) -> Iterator[Trace]:
+def _gpu_traces(launch: Launch) -> Iterator[Trace]:
     devices = [name for name in launch.telemetry["device"].dropna().unique() if name not in ("host", "server")]
     for place, uuid in enumerate(devices[:MAX_GPUS]):
-        samples = _device(launch, uuid)
+        samples = _device_samples(launch, uuid)
         name = f"GPU {str(uuid)[-6:]}" if len(devices) > 1 else "GPU"
         look = (COLOURS[1:][place % 7], DASHES[place % len(DASHES)])
-        yield Trace(ROWS[2], name, fit(samples["gpu_percent"]), *look)
-        yield Trace(ROWS[3], name, fit(samples["memory_bytes"] / GIB), *look)
-        yield Trace(ROWS[4], name, fit(samples["power_w"]), *look)
+        yield Trace(ROWS[2], name, drawable_series(samples["gpu_percent"]), *look)
+        yield Trace(ROWS[3], name, drawable_series(samples["memory_bytes"] / GIB), *look)
+        yield Trace(ROWS[4], name, drawable_series(samples["power_w"]), *look)
 
 
-def _requests(launch: Launch, metrics: Metrics) -> Iterator[Trace]:
+def _request_traces(launch: Launch, metrics: Metrics) -> Iterator[Trace]:
     for load in launch.loads:
-        yield Trace(ROWS[5], "in flight (client)", fit(load.in_flight, gaps=False), GREY, DASHES[2], steps=True)
-    yield Trace(ROWS[5], "running (server)", fit(_gauge(launch, metrics.running)), COLOURS[2])
-    yield Trace(ROWS[5], "waiting (server)", fit(_gauge(launch, metrics.waiting)), COLOURS[1], DASHES[1])
+        yield Trace(
+            ROWS[5], "in flight (client)", drawable_series(load.in_flight, gaps=False), GREY, DASHES[2], steps=True
+        )
+    yield Trace(ROWS[5], "running (server)", drawable_series(_summed_gauge(launch, metrics.running)), COLOURS[2])
+    yield Trace(
+        ROWS[5], "waiting (server)", drawable_series(_summed_gauge(launch, metrics.waiting)), COLOURS[1], DASHES[1]
+    )
 
 
-def _device(launch: Launch, device: str) -> pd.DataFrame:
+def _device_samples(launch: Launch, device: str) -> pd.DataFrame:
     samples = launch.telemetry
     return samples[samples["device"] == device].set_index("t_s").sort_index()
 
 
-def _gauge(launch: Launch, name: str | None) -> "pd.Series[float]":
+def _summed_gauge(launch: Launch, name: str | None) -> "pd.Series[float]":
     rows = launch.server[launch.server["name"] == name]
     return rows.groupby("t_s")["value"].sum().astype("float64")
 
 
-def fit(values: "pd.Series[float]", gaps: bool = True) -> "pd.Series[float]":
-    """At most about `_MAX_SAMPLES` values, lowest and highest of each stretch kept, and NaN where sampling paused."""
+def drawable_series(values: "pd.Series[float]", gaps: bool = True) -> "pd.Series[float]":
+    """At most about `_MAX_SAMPLES` values, lowest and highest of each stretch kept, with NaN where sampling paused."""
     values = values.astype("float64")
     if len(values) > _MAX_SAMPLES:
         values = _thinned(values)
@@ -92,7 +98,7 @@ def fit(values: "pd.Series[float]", gaps: bool = True) -> "pd.Series[float]":
 
 def _thinned(values: "pd.Series[float]") -> "pd.Series[float]":
     stretch = np.arange(len(values)) * (_MAX_SAMPLES // 2) // len(values)
-    numbered = pd.Series(values.to_numpy()).dropna()
-    grouped = numbered.groupby(stretch[numbered.index])
+    positions = pd.Series(values.to_numpy()).dropna()
+    grouped = positions.groupby(stretch[positions.index])
     kept = np.unique(np.concatenate([grouped.idxmin(), grouped.idxmax()]))
     return values.iloc[kept]
