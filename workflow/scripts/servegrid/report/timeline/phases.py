@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import takewhile
 
-from servegrid.report.timeline.recording import Launch
+from servegrid.report.timeline.recording import LaunchRecord
 
 LOOKS = {
     "launch to open port": ("#A8660B", ""),
@@ -35,7 +35,7 @@ class Phase:
     label: str = ""
 
 
-def phases(launch: Launch, last_s: float) -> list[Phase]:
+def phases(launch: LaunchRecord, last_s: float) -> list[Phase]:
     """Phases in order; one that never ended lasts to `last_s` after the launch."""
     launched_s = launch.launched_s
     stopped_s = last_s if launch.stopped_s is None else launch.stopped_s - launched_s
@@ -52,7 +52,7 @@ def phases(launch: Launch, last_s: float) -> list[Phase]:
     return launch_phases
 
 
-def start_up_phases(launch: Launch) -> list[Phase]:
+def start_up_phases(launch: LaunchRecord) -> list[Phase]:
     """Phases before the first load is measured; none for a launch that never became ready."""
     return list(takewhile(lambda phase: phase.kind in BEFORE_LOADS, phases(launch, 0)))
 

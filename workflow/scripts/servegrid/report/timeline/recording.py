@@ -36,7 +36,7 @@ class LoadBand:
 
 
 @dataclass(frozen=True)
-class Launch:
+class LaunchRecord:
     """One life of the server. Instants in s of the host's clock, None where not reached; frames as in `records`."""
 
     number: int
@@ -56,7 +56,7 @@ class Recording:
 
     name: str
     outcome: str
-    launches: tuple[Launch, ...]
+    launches: tuple[LaunchRecord, ...]
     metrics: Metrics
     damage: tuple[str, ...]
 
@@ -118,13 +118,15 @@ def _metrics(session: dict[str, Any]) -> Metrics:
     return engines.get(name).metrics if name in engines.names() else Metrics()
 
 
-def _launch(folder: Path, record: dict[str, Any], loads: list[dict[str, Any]], damage: list[str], read: Read) -> Launch:
+def _launch(
+    folder: Path, record: dict[str, Any], loads: list[dict[str, Any]], damage: list[str], read: Read
+) -> LaunchRecord:
     number = int(record["number"])
     files = launch_folder(folder, number)
     start_up = record.get("start_up") or {}
     if record.get("telemetry_error"):
         damage.append(f"telemetry of launch {number}: {plain(str(record['telemetry_error']))[:120]}")
-    return Launch(
+    return LaunchRecord(
         number=number,
         launched_s=start_up.get("launched_s") or record["anchor"]["monotonic_s"],
         listening_s=start_up.get("listening_s"),

@@ -15,7 +15,7 @@ from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import GREY, styled
 from servegrid.report.format import format_short
 from servegrid.report.timeline.phases import LOOKS, Phase, phases
-from servegrid.report.timeline.recording import Launch, Recording
+from servegrid.report.timeline.recording import LaunchRecord, Recording
 from servegrid.report.timeline.traces import MAX_GPUS, ROWS, Trace, traces
 from servegrid.util.text import clip, plain
 
@@ -44,7 +44,7 @@ def draw_timeline(recording: Recording) -> Figure:
         return sheet.finish(title, recording.outcome, _legend(launches, curves), notes + _notes(recording))
 
 
-def _draw_launch(sheet: Sheet, number: int, launch: Launch, rows: Sequence[str], column: Sequence[Trace]) -> int:
+def _draw_launch(sheet: Sheet, number: int, launch: LaunchRecord, rows: Sequence[str], column: Sequence[Trace]) -> int:
     """Draw one launch; return the number of loads that have no room for their label."""
     strip, *panels = sheet.cells[number]
     first, last = _time_limits(launch, column)
@@ -63,7 +63,7 @@ def _draw_launch(sheet: Sheet, number: int, launch: Launch, rows: Sequence[str],
     return _draw_phase_strip(strip, launch_phases, sheet.panel_characters / (last - first))
 
 
-def _draw_row(axes: Axes, row: str, launch: Launch, column: Sequence[Trace]) -> None:
+def _draw_row(axes: Axes, row: str, launch: LaunchRecord, column: Sequence[Trace]) -> None:
     for trace in column:
         seconds = trace.values.index.to_numpy(dtype=float) - launch.launched_s
         style: Literal["steps-post", "default"] = "steps-post" if trace.steps else "default"
@@ -72,7 +72,7 @@ def _draw_row(axes: Axes, row: str, launch: Launch, column: Sequence[Trace]) -> 
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_short(value)))
 
 
-def _time_limits(launch: Launch, column: Sequence[Trace]) -> tuple[float, float]:
+def _time_limits(launch: LaunchRecord, column: Sequence[Trace]) -> tuple[float, float]:
     """First and last second to show, from the launch, with a little room."""
     instants = [launch.launched_s, launch.stopped_s, *(load.end_s for load in launch.loads)]
     instants += [edge for trace in column for edge in (trace.values.index.min(), trace.values.index.max())]
@@ -98,7 +98,7 @@ def _draw_phase_strip(axes: Axes, launch_phases: Sequence[Phase], characters_per
     return unlabelled
 
 
-def _shade_phases(axes: Axes, launch: Launch, launch_phases: Sequence[Phase]) -> None:
+def _shade_phases(axes: Axes, launch: LaunchRecord, launch_phases: Sequence[Phase]) -> None:
     for phase in launch_phases:
         axes.axvspan(phase.start_s, phase.end_s, color=LOOKS[phase.kind][0], alpha=0.4, linewidth=0, zorder=0.2)
     for instant in (launch.launched_s, launch.ready_s, launch.stopping_s, launch.stopped_s):
@@ -116,7 +116,7 @@ def _share_y_limits(sheet: Sheet, rows: int) -> None:
             axes.tick_params(labelleft=sheet.is_left(number))
 
 
-def _legend(launches: Sequence[Launch], curves: Sequence[Sequence[Trace]]) -> dict[str, Artist]:
+def _legend(launches: Sequence[LaunchRecord], curves: Sequence[Sequence[Trace]]) -> dict[str, Artist]:
     legend: dict[str, Artist] = {
         trace.name: Line2D([], [], color=trace.colour, linestyle=trace.dash) for column in curves for trace in column
     }
@@ -143,7 +143,7 @@ def _notes(recording: Recording) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _sampling_notes(launch: Launch) -> list[str]:
+def _sampling_notes(launch: LaunchRecord) -> list[str]:
     """Notes on samples with holes, by device, and on GPUs beyond those drawn."""
     samples = launch.telemetry
     errors = samples[samples["error"].notna()]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.engines.base import Metrics
 from servegrid.report.drawing.style import COLOURS, DASHES, GREY
-from servegrid.report.timeline.recording import Launch
+from servegrid.report.timeline.recording import LaunchRecord
 
 GIB = 1024**3
 MAX_GPUS = 6
@@ -34,7 +34,7 @@ ROWS = ("CPU (cores busy)", "memory (GiB)", "GPU use (%)", "GPU memory (GiB)", "
 """Rows of a timeline from top to bottom, with their units; a row without a curve is left out."""
 
 
-def traces(launch: Launch, metrics: Metrics) -> list[Trace]:
+def traces(launch: LaunchRecord, metrics: Metrics) -> list[Trace]:
     """All curves of a launch that have values."""
     return [
         trace
@@ -43,7 +43,7 @@ def traces(launch: Launch, metrics: Metrics) -> list[Trace]:
     ]
 
 
-def _host_traces(launch: Launch) -> Iterator[Trace]:
+def _host_traces(launch: LaunchRecord) -> Iterator[Trace]:
     looks = {"host": (GREY, DASHES[1]), "server": (COLOURS[0], "-")}
     for device, (colour, dash) in looks.items():
         samples = _device_samples(launch, device)
@@ -51,7 +51,7 @@ def _host_traces(launch: Launch) -> Iterator[Trace]:
         yield Trace(ROWS[1], device, drawable_series(samples["memory_bytes"] / GIB), colour, dash)
 
 
-def _gpu_traces(launch: Launch) -> Iterator[Trace]:
+def _gpu_traces(launch: LaunchRecord) -> Iterator[Trace]:
     devices = [name for name in launch.telemetry["device"].dropna().unique() if name not in ("host", "server")]
     for place, uuid in enumerate(devices[:MAX_GPUS]):
         samples = _device_samples(launch, uuid)
@@ -62,7 +62,7 @@ def _gpu_traces(launch: Launch) -> Iterator[Trace]:
         yield Trace(ROWS[4], name, drawable_series(samples["power_w"]), *look)
 
 
-def _request_traces(launch: Launch, metrics: Metrics) -> Iterator[Trace]:
+def _request_traces(launch: LaunchRecord, metrics: Metrics) -> Iterator[Trace]:
     for load in launch.loads:
         yield Trace(
             ROWS[5], "in flight (client)", drawable_series(load.in_flight, gaps=False), GREY, DASHES[2], steps=True
@@ -73,12 +73,12 @@ def _request_traces(launch: Launch, metrics: Metrics) -> Iterator[Trace]:
     )
 
 
-def _device_samples(launch: Launch, device: str) -> pd.DataFrame:
+def _device_samples(launch: LaunchRecord, device: str) -> pd.DataFrame:
     samples = launch.telemetry
     return samples[samples["device"] == device].set_index("t_s").sort_index()
 
 
-def _summed_gauge(launch: Launch, name: str | None) -> "pd.Series[float]":
+def _summed_gauge(launch: LaunchRecord, name: str | None) -> "pd.Series[float]":
     rows = launch.server[launch.server["name"] == name]
     return rows.groupby("t_s")["value"].sum().astype("float64")
 
