@@ -14,7 +14,7 @@ from servegrid.util.files import replacing, write_atomic
 
 
 def main() -> None:
-    """Read the arguments and write both forms of the table."""
+    """Collect the tables of the config in the arguments and write them: points as CSV too, the others as Parquet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)

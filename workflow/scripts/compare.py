@@ -127,7 +127,7 @@ def _hidden(unshown: Sequence[Change]) -> str:
 
 def _half_width(estimate: Estimate) -> float:
     """As a share: how far from 1 the ratio must be to show, with this interval's width."""
-    low, high = estimate.ends
+    low, high = estimate.interval
     return math.sqrt(high / low) - 1
 
 

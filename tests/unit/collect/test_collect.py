@@ -21,7 +21,7 @@ from servegrid.collect.tables import collect
 from servegrid.plan.grid import Grid, Load, Session
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import write_table
-from servegrid.results.columns import COLUMNS
+from servegrid.results.columns import POINT_COLUMNS
 
 SWEEP = {"engine": ["llamacpp"], "threads": [4], "speculation": ["none", "ngram:2"], "quantization": ["none", "q8_0"]}
 
@@ -42,7 +42,7 @@ def test_a_sweep_without_effects_has_no_warnings(tmp_path: Path) -> None:
     grid = made_grid(grid=SWEEP, repeats=3)
     write_results(grid, tmp_path)
     found = collect(grid, tmp_path).points
-    assert list(found.columns) == [*grid.axes, *COLUMNS]
+    assert list(found.columns) == [*grid.axes, *POINT_COLUMNS]
     assert found["warnings"].isna().all(), found["warnings"].tolist()
     assert (found["agreement"] == 1).all() and (found["agreement_floor"] == 1).all()
     assert found["divergence_characters_p50"].isna().all() and found["garble"].isna().all()
@@ -231,9 +231,10 @@ def test_one_new_session_leaves_the_others_unread(tmp_path: Path, monkeypatch: p
     write_results(three, tmp_path)
     new = next(one for one in three.sessions if one.rep == 3 and one.server.spec.quantization == "q8_0")
     read: list[int] = []
-    numbers = aggregate.numbers
+    numbers = aggregate.aggregate_loads
     monkeypatch.setattr(
-        "servegrid.collect.tables.numbers", lambda which, *terms: read.append(len(which)) or numbers(which, *terms)
+        "servegrid.collect.tables.aggregate_loads",
+        lambda which, *terms: read.append(len(which)) or numbers(which, *terms),
     )
     collect(two, tmp_path)
     assert sorted(read) == [1, 1, 1, 1, 2, 2]
@@ -270,8 +271,8 @@ def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytes
     write_results(grid, tmp_path)
     alone = collect(grid, tmp_path)
     shutil.rmtree(tmp_path / "cache")
-    monkeypatch.setattr("servegrid.collect.tables.LEAST_POINTS", 1)
-    monkeypatch.setattr("servegrid.collect.tables.PART", 2)
+    monkeypatch.setattr("servegrid.collect.tables.POINTS_PER_WORKER", 1)
+    monkeypatch.setattr("servegrid.collect.tables.POINTS_PER_TASK", 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     computed: list[dict[str, Any]] = []
     add = RowCache.add

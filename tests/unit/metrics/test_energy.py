@@ -52,8 +52,8 @@ def test_a_counter_that_stands_still_is_none_and_the_power_counts() -> None:
 
 
 def session(energy_j: float | None, above_j: float | None, tokens: float | None) -> Any:
-    during = {"energy_j": energy_j, "idle_power_w": 30.0, "energy_above_idle_j": above_j}
-    return SimpleNamespace(during=during, counts={"output_tokens": tokens})
+    load_columns = {"energy_j": energy_j, "idle_power_w": 30.0, "energy_above_idle_j": above_j}
+    return SimpleNamespace(load_columns=load_columns, counts={"output_tokens": tokens})
 
 
 def test_energy_per_token_is_that_of_the_sessions_that_know_it() -> None:

@@ -40,7 +40,7 @@ def test_times() -> None:
 def test_failed_requests_count_for_the_time_alone() -> None:
     mixed = requests(request(0.0, [1.0]), request(0.0, [4.0], status="error"))
     assert request_metrics.time_s(mixed) == pytest.approx(4.0)
-    assert request_metrics.tokens(mixed, "output_tokens") == 1
+    assert request_metrics.token_sum(mixed, "output_tokens") == 1
     assert len(request_metrics.ttft_ms(mixed)) == 1
 
 
@@ -72,8 +72,8 @@ def test_requests_without_chunks_leave_gaps_right() -> None:
 
 def test_unknown_tokens_are_unknown_not_zero() -> None:
     some = requests(request(0, [1.0]), request(0, [1.0], output_tokens=None))
-    assert request_metrics.tokens(some, "output_tokens") is None
-    assert request_metrics.tokens(requests(), "output_tokens") is None
+    assert request_metrics.token_sum(some, "output_tokens") is None
+    assert request_metrics.token_sum(requests(), "output_tokens") is None
     assert request_metrics.time_s(requests()) is None
 
 
@@ -99,8 +99,10 @@ def test_percentiles_are_numpys_of_the_known_values() -> None:
     values = np.random.default_rng(1).lognormal(size=1234)
     ordered = request_metrics.ascending(np.append(values, [np.nan, np.nan]))
     assert len(ordered) == 1234
-    expected = np.percentile(values, columns.DISTRIBUTION)
-    assert request_metrics.percentiles(ordered, columns.DISTRIBUTION) == pytest.approx(expected.tolist(), rel=1e-12)
+    expected = np.percentile(values, columns.DISTRIBUTION_PERCENTILES)
+    assert request_metrics.percentiles(ordered, columns.DISTRIBUTION_PERCENTILES) == pytest.approx(
+        expected.tolist(), rel=1e-12
+    )
 
 
 def test_p99_9_of_a_thousand() -> None:
@@ -182,9 +184,9 @@ def test_tokens_of_the_steady_state_are_unknown_where_chunks_are() -> None:
 
 def test_latency_counts_from_the_planned_send() -> None:
     late = requests(request(2.0, [0.5, 1.0], planned_s=1.0))
-    assert request_metrics.after_planned_ms(late, "first_token_s") == pytest.approx([1500])
-    assert request_metrics.after_planned_ms(late, "end_s") == pytest.approx([2000])
-    assert not len(request_metrics.after_planned_ms(TWO, "end_s"))
+    assert request_metrics.since_planned_send_ms(late, "first_token_s") == pytest.approx([1500])
+    assert request_metrics.since_planned_send_ms(late, "end_s") == pytest.approx([2000])
+    assert not len(request_metrics.since_planned_send_ms(TWO, "end_s"))
 
 
 def test_short_answers_are_counted_apart() -> None:
@@ -214,4 +216,4 @@ def test_turnaround_is_within_a_thread() -> None:
 def test_client_bound(
     share: float | None, lateness: float | None, turnaround: float | None, ttft: float | None, bound: bool | None
 ) -> None:
-    assert request_metrics.client_bound(share, lateness, turnaround, ttft) is bound
+    assert request_metrics.is_client_bound(share, lateness, turnaround, ttft) is bound

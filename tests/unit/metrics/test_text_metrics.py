@@ -8,8 +8,8 @@ import pytest
 
 from data.results import WORDS
 from servegrid.metrics import texts as texts_module
-from servegrid.metrics.texts import Answers, beyond, compare, first_difference
-from servegrid.metrics.trigrams import distance, foreign, strangest, trigrams
+from servegrid.metrics.texts import Answers, compare_texts, exceeds_floor, first_difference
+from servegrid.metrics.trigrams import foreignness, qgram_distance, trigrams, worst_text
 from servegrid.records.schema import RequestRecord, requests_table, write_requests
 
 
@@ -39,7 +39,7 @@ def baseline(tmp_path: Path) -> Answers:
 
 
 def test_equal_texts(tmp_path: Path, baseline: Answers) -> None:
-    found = compare([answers(tmp_path / "a", BASE)], baseline)
+    found = compare_texts([answers(tmp_path / "a", BASE)], baseline)
     assert found.agreement == 1.0 and set(found.changed.values()) == {0.0}
     assert found.divergence_characters_p50 is None and found.text_distance is None and found.garble is None
 
@@ -50,7 +50,7 @@ def test_a_late_split_an_early_split_and_garbage_are_told_apart(tmp_path: Path, 
     rubbish = {prompt: text[:10] + noise(n) for n, (prompt, text) in enumerate(BASE.items())}
     stuck = {prompt: text[:10] + "!" * 300 for prompt, text in BASE.items()}
     found = {
-        name: compare([answers(tmp_path / name, texts)], baseline)
+        name: compare_texts([answers(tmp_path / name, texts)], baseline)
         for name, texts in {"late": late, "early": early, "rubbish": rubbish, "stuck": stuck}.items()
     }
     assert all(one.agreement == 0 for one in found.values())
@@ -64,31 +64,31 @@ def test_a_late_split_an_early_split_and_garbage_are_told_apart(tmp_path: Path, 
 
 def test_only_ok_answers_to_common_prompts_are_compared(tmp_path: Path, baseline: Answers) -> None:
     texts = {"p0": BASE["p0"], "p1": "other", "p2": "broken", "elsewhere": "?"}
-    found = compare([answers(tmp_path / "a", texts, p2="error")], baseline)
+    found = compare_texts([answers(tmp_path / "a", texts, p2="error")], baseline)
     assert found.changed == {"p0": 0.0, "p1": 1.0} and found.agreement == 0.5
-    assert compare([answers(tmp_path / "b", {"elsewhere": "?"})], baseline) == texts_module.Sameness()
-    assert compare([], baseline) == texts_module.Sameness()
+    assert compare_texts([answers(tmp_path / "b", {"elsewhere": "?"})], baseline) == texts_module.Sameness()
+    assert compare_texts([], baseline) == texts_module.Sameness()
 
 
 def test_sessions_are_pooled(tmp_path: Path, baseline: Answers) -> None:
     same, other = answers(tmp_path / "a", BASE), answers(tmp_path / "b", BASE | {"p0": "other"})
-    found = compare([same, other], baseline)
+    found = compare_texts([same, other], baseline)
     assert found.agreement == pytest.approx(39 / 40) and found.changed["p0"] == 0.5
 
 
 def test_without_texts_the_hashes_still_tell(tmp_path: Path, baseline: Answers) -> None:
     other = answers(tmp_path / "a", BASE | {"p0": "other"})
     (tmp_path / "a" / "texts.parquet").unlink()
-    found = compare([other], baseline)
+    found = compare_texts([other], baseline)
     assert found.agreement == pytest.approx(19 / 20) and found.text_distance is None
 
 
 def test_at_most_a_sample_of_the_texts_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts_module, "SAMPLE", 4)
+    monkeypatch.setattr(texts_module, "SAMPLED_TEXTS", 4)
     baseline = answers(tmp_path / "baseline", BASE)
     seen: list[str] = []
     monkeypatch.setattr(texts_module, "first_difference", lambda one, other: seen.append(one) or 0)
-    compare([answers(tmp_path / "a", {prompt: f"{text}." for prompt, text in BASE.items()})], baseline)
+    compare_texts([answers(tmp_path / "a", {prompt: f"{text}." for prompt, text in BASE.items()})], baseline)
     assert len(seen) == 4
 
 
@@ -101,10 +101,10 @@ def test_first_difference(one: str, other: str, place: int) -> None:
 
 def test_distance_by_hand() -> None:
     # abcd: abc bcd; abce: abc bce: two of four are in one text only
-    assert distance(trigrams("abcd"), trigrams("abce")) == pytest.approx(0.5)
-    assert distance(trigrams("aaaa"), trigrams("aaa")) == pytest.approx(1 / 3), "how often counts"
-    assert distance(trigrams("ab"), trigrams("abc")) == 1.0
-    assert distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
+    assert qgram_distance(trigrams("abcd"), trigrams("abce")) == pytest.approx(0.5)
+    assert qgram_distance(trigrams("aaaa"), trigrams("aaa")) == pytest.approx(1 / 3), "how often counts"
+    assert qgram_distance(trigrams("ab"), trigrams("abc")) == 1.0
+    assert qgram_distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
 
 
 def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
@@ -119,13 +119,13 @@ def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
         chosen, others = chance.choices(pages, k=12), chance.choices(pages, k=12)
         own, other = passages(chosen), passages(chosen)
         mine = [one[:60] + two[60:] for one, two in zip(own, other, strict=True)]
-        found.append(strangest(*([trigrams(text) for text in texts] for texts in (mine, own, passages(others)))))
+        found.append(worst_text(*([trigrams(text) for text in texts] for texts in (mine, own, passages(others)))))
     assert all(value is not None for value in found)
     assert sum(value > 0 for value in found if value is not None) <= 2
 
 
 def test_garble_needs_enough_text() -> None:
-    assert foreign(*([trigrams(text)] for text in ("short", "text", sentence(1)))) is None
+    assert foreignness(*([trigrams(text)] for text in ("short", "text", sentence(1)))) is None
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_garble_needs_enough_text() -> None:
 def test_a_change_must_go_beyond_the_floor(more: int, less: int, verdict: bool | None) -> None:
     changed = {f"m{n}": 1.0 for n in range(more)} | {f"l{n}": 0.0 for n in range(less)} | {"same": 0.0}
     floor = {f"m{n}": 0.0 for n in range(more)} | {f"l{n}": 1.0 for n in range(less)} | {"same": 0.0}
-    assert beyond(changed, floor) is verdict
-    assert beyond(changed, {}) is False
+    assert exceeds_floor(changed, floor) is verdict
+    assert exceeds_floor(changed, {}) is False
 
 
 def test_a_change_over_a_hundred_thousand_prompts() -> None:
@@ -145,4 +145,4 @@ def test_a_change_over_a_hundred_thousand_prompts() -> None:
         more = 50_000 + above
         changed = {str(n): float(n < more) for n in range(100_000)}
         floor = {str(n): float(n >= more) for n in range(100_000)}
-        assert beyond(changed, floor) is verdict
+        assert exceeds_floor(changed, floor) is verdict

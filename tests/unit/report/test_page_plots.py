@@ -13,7 +13,7 @@ from servegrid.report.page.plots import RANGED, plots
 from servegrid.report.page.series import MOST_SERIES
 from servegrid.report.published import marked, with_published
 from servegrid.report.settings import Settings
-from servegrid.results.points import prepare
+from servegrid.results.points import prepare_points
 from servegrid.results.session_values import with_ranges
 
 Plot = dict[str, Any]
@@ -21,7 +21,9 @@ SETTINGS = Settings("A sweep")
 
 
 def drawn(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
-    rows = with_ranges(prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, RANGED)
+    rows = with_ranges(
+        prepare_points(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, RANGED
+    )
     return {plot["id"]: plot for plot in plots(rows, SETTINGS)}
 
 
@@ -143,7 +145,7 @@ def test_one_session_has_no_bars_and_no_words_on_them() -> None:
 
 
 def test_ranges_are_of_the_same_server_and_load() -> None:
-    points = prepare(with_ids(sweep(engine=["vllm"])), SETTINGS.all_axes)
+    points = prepare_points(with_ids(sweep(engine=["vllm"])), SETTINGS.all_axes)
     own = sessions(points.iloc[:2], ttft_ms_p50=(0.5, 2.0, 1.0))
     ranged = with_ranges(points, own, ["ttft_ms_p50", "itl_ms_p50"])
     assert ranged["ttft_ms_p50_low"].tolist()[:2] == [1.5, 6] and ranged["ttft_ms_p50_high"].tolist()[:2] == [6, 24]
@@ -202,7 +204,9 @@ def test_of_many_curves_none_looks_like_another() -> None:
         quantization=["none", "fp8", "awq"],
     )
     points, settings = with_published(points, settings)
-    plot = next(plot for plot in plots(marked(prepare(points, settings.all_axes)), settings) if plot["id"] == "threads")
+    plot = next(
+        plot for plot in plots(marked(prepare_points(points, settings.all_axes)), settings) if plot["id"] == "threads"
+    )
     found = [looks(trace) for trace in plot["data"]]
     assert len(found) == MOST_SERIES and len(set(found)) == MOST_SERIES, "looks are given after the choice"
 
@@ -224,7 +228,9 @@ def test_names_say_what_each_value_is_and_leave_out_what_is_off() -> None:
 def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
     settings = Settings("Engines", published=("config/published/article.csv",))
     points, settings = with_published(sweep(engine=["vllm", "llamacpp"], gpu=["a6000"]), settings)
-    plot = next(plot for plot in plots(marked(prepare(points, settings.all_axes)), settings) if plot["id"] == "threads")
+    plot = next(
+        plot for plot in plots(marked(prepare_points(points, settings.all_axes)), settings) if plot["id"] == "threads"
+    )
     names = [trace["name"] for trace in plot["data"]]
     assert {"vllm", "llamacpp"} <= set(names) and len(names) == len(set(names))
     assert any("memory_fraction 0.5" in name for name in names if "published" in name)
@@ -251,7 +257,7 @@ def test_planned_arrivals_have_no_figure_over_threads() -> None:
 def test_published_rows_alone_can_be_drawn() -> None:
     settings = Settings("A table", published=("config/published/article.csv",))
     points, settings = with_published(sweep().iloc[:0], settings)
-    (plot,) = plots(marked(prepare(points, settings.all_axes)), settings)
+    (plot,) = plots(marked(prepare_points(points, settings.all_axes)), settings)
     assert plot["id"] == "threads"
     found = [looks(trace) for trace in plot["data"]]
     assert len(found) == len(set(found)) > 1 and {dash for *_, dash in found} == {"dot"}

@@ -47,7 +47,7 @@ def test_the_fastest_is_recommended_and_what_it_cannot_be_told_from_is_named() -
     beaten = [one for one in best.rivals if one.beaten]
     assert [engine(evidence, one.row) for one in beaten] == ["a"]
     assert beaten[0].effect.value == pytest.approx(10 / 7, rel=0.03)
-    assert best.figure and best.figure.doubted and "t-interval over 4 sessions" in best.figure.how
+    assert best.figure and best.figure.has_interval and "t-interval over 4 sessions" in best.figure.how
     assert "no difference shown from 1 of 2 others" in list(summary(best, evidence))[2]
 
 

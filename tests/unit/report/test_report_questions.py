@@ -92,7 +92,7 @@ def test_the_knees_of_all_groups_share_the_doubt() -> None:
 
 def test_the_article_s_memory_share() -> None:
     (found,) = list(elasticities(evidence_of(*EMPTY, ARTICLE)))
-    assert found.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not found.slope.doubted
+    assert found.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not found.slope.has_interval
     assert found.levels == (0.5, 1.0)
 
 
@@ -136,7 +136,7 @@ def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> No
         tables = planted(axes, noise=0.02, sessions=3, seed=seed)
         found = list(elasticities(evidence_of(*tables, Settings(axes=("memory_fraction",)))))
         assert {one.slope.how for one in found} == {"99.75 % t-interval over 3 rounds"}
-        wrong += any(one.slope.ends[0] > 0 or one.slope.ends[1] < 0 for one in found)
+        wrong += any(one.slope.interval[0] > 0 or one.slope.interval[1] < 0 for one in found)
     assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
 
 
@@ -204,7 +204,7 @@ def test_the_kind_of_client() -> None:
     points = points.assign(client_bound=[False, True])
     (found,) = list(client_effects(evidence_of(points, sessions, Settings(axes=("client",)))))
     assert (found.client, found.reference) == ("parallel", "stream")
-    assert found.effect.value == pytest.approx(0.5, rel=0.05) and found.effect.doubted
+    assert found.effect.value == pytest.approx(0.5, rel=0.05) and found.effect.has_interval
 
 
 def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:

@@ -14,7 +14,7 @@ from servegrid.compare.pooled_ratio import LEAST_POINTS, mean_ratio
 from servegrid.compare.runs import Pair
 from servegrid.compare.session_values import Values, values_of
 from servegrid.results.columns import BETTER
-from servegrid.stats.intervals import Estimate, ratio, shared_level
+from servegrid.stats.intervals import Estimate, bonferroni_level, ratio
 from servegrid.stats.noise import Noise
 
 
@@ -24,7 +24,7 @@ def of_numbers(pairs: Sequence[Pair], metrics: Sequence[str], worse_by: float) -
     """
     found = {metric: values_of(pairs, metric) for metric in metrics}
     known = {metric: [one for one in points if one.compared] for metric, points in found.items()}
-    level = shared_level(sum(any(map(_has_interval, points)) for points in known.values()))
+    level = bonferroni_level(sum(any(map(_has_interval, points)) for points in known.values()))
     compared = [change for metric, points in known.items() for change in _compared(metric, points, level, worse_by)]
     return [*compared, *_untrusted(found), *_one_sided(found)]
 
@@ -33,8 +33,8 @@ def _compared(metric: str, points: Sequence[Values], level: float, worse_by: flo
     """All comparisons of one metric, which hold together at this level."""
     repeated = [point for point in points if _has_interval(point)]
     halves = 2 if len(repeated) >= LEAST_POINTS else 1
-    together = [_together(metric, repeated, shared_level(2, level), worse_by)] if halves == 2 else []
-    level, noise = shared_level(halves * len(repeated), level), typical(repeated)
+    together = [_together(metric, repeated, bonferroni_level(2, level), worse_by)] if halves == 2 else []
+    level, noise = bonferroni_level(halves * len(repeated), level), typical(repeated)
     return [*together, *(_alone(metric, point, level, noise, worse_by) for point in points)]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER
-from servegrid.results.points import bound
+from servegrid.results.points import client_bound_rows
 from servegrid.util.files import read_json
 
 Place = tuple[str, ...]
@@ -73,7 +73,7 @@ def _limits(folder: Path) -> dict[str, float]:
 
 
 def _labelled(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    return table.assign(**{axis: [label(value) for value in table[axis]] for axis in axes})
+    return table.assign(**{axis: [level_label(value) for value in table[axis]] for axis in axes})
 
 
 def _numbered(sessions: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +106,9 @@ def _refuse_doubled(axes: list[str], *runs: Run) -> None:
 
 
 def _sides(run: Run, axes: list[str]) -> dict[Place, Side]:
-    points = run.points.assign(client_bound=bound(run.points)) if "client_bound" in run.points else run.points
+    points = (
+        run.points.assign(client_bound=client_bound_rows(run.points)) if "client_bound" in run.points else run.points
+    )
     whole = run.sessions[run.sessions["status"] == "ok"]
     sessions = {_place(key): group for key, group in whole.groupby(axes, sort=False)}
     places = map(_place, points[axes].to_numpy().tolist())

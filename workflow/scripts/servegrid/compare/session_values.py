@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from servegrid.compare.runs import Pair, Side
 from servegrid.plan.grid import LOAD_AXES
-from servegrid.results.warnings import RowWarning, distrust
+from servegrid.results.warnings import RowWarning, disqualifying_warning
 
 OF_SERVER = ("startup_s",)
 """Metrics of a launch: every load of the server has the same."""
@@ -76,7 +76,7 @@ def _measured(side: Side | None) -> bool:
 
 
 def _against(side: Side, metric: str) -> RowWarning | None:
-    return distrust(side.point.get("warnings"), metric)
+    return disqualifying_warning(side.point.get("warnings"), metric)
 
 
 def _by_round(side: Side, metric: str) -> Mapping[int, float]:

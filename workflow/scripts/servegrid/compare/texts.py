@@ -2,7 +2,7 @@
 
 from servegrid.compare.change import Change
 from servegrid.compare.runs import Side
-from servegrid.metrics.texts import ANSWERS, GARBLED, Answers, compare
+from servegrid.metrics.texts import ANSWER_COLUMNS, GARBLED_FROM, Answers, compare_texts
 from servegrid.records.paths import load_folder_by_ids
 from servegrid.records.read import read_table
 from servegrid.results.warnings import RowWarning, split_warnings
@@ -45,7 +45,7 @@ def _phrases(side: Side) -> list[str]:
 def _foreign(before: Side, after: Side) -> bool:
     """Whether the first session's texts are not in the language of those before, of which either may be the garbage (garble.py)."""
     theirs, mine = _answers(before), _answers(after)
-    return theirs is not None and mine is not None and (compare([mine], theirs).garble or 0) >= GARBLED
+    return theirs is not None and mine is not None and (compare_texts([mine], theirs).garble or 0) >= GARBLED_FROM
 
 
 def _answers(side: Side) -> Answers | None:
@@ -55,4 +55,4 @@ def _answers(side: Side) -> Answers | None:
     first = side.sessions.sort_values("rep").iloc[0]
     folder = load_folder_by_ids(side.folder, str(first["server_id"]), int(first["rep"]), str(first["load_id"]))
     path = folder / "requests.parquet"
-    return Answers(read_table(path, ANSWERS), folder) if path.is_file() else None
+    return Answers(read_table(path, ANSWER_COLUMNS), folder) if path.is_file() else None

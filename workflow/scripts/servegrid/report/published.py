@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.settings import PLACE, Settings
-from servegrid.results.axes import NO_EFFECT, label
-from servegrid.results.columns import NUMBERS
-from servegrid.results.points import PUBLISHED, WHOLE, bound
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.results.columns import NUMBER_COLUMNS
+from servegrid.results.points import COMPARABLE_STATUSES, PUBLISHED, client_bound_rows
 from servegrid.util.files import named_or_shipped
 
 NEEDED = ("gpu", "engine", "threads", "time_s")
@@ -55,7 +55,7 @@ def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFra
     published = _renamed(published, settings)
     axes = tuple(axis for axis in OWN if axis not in settings.axes and published[axis].nunique() > 1)
     settings = replace(settings, axes=(*settings.axes, *axes))
-    fixed = PLAIN | {axis: label(value) for axis, value in settings.server.items()}
+    fixed = PLAIN | {axis: level_label(value) for axis, value in settings.server.items()}
     lacking = [axis for axis in settings.axes if axis not in published]
     published = published.assign(**{axis: PLAIN.get(axis) for axis in lacking})
     points = points.assign(**{axis: fixed[axis] for axis in axes}, source="")
@@ -78,13 +78,13 @@ def _row(raw: Mapping[Any, str], where: str) -> dict[str, Any]:
         "threads": _number(raw, "threads", where),
     }
     row |= {axis: raw.get(axis) or PLAIN[axis] for axis in ("speculation", "quantization")}
-    row |= {"memory_fraction": label(used / total) if total > 0 else PLAIN["memory_fraction"]}
+    row |= {"memory_fraction": level_label(used / total) if total > 0 else PLAIN["memory_fraction"]}
     row |= {
         "runs_at_once": raw.get("runs_at_once") or PLAIN["runs_at_once"],
         "vram_used_gib": used,
         "vram_total_gib": total,
     }
-    return row | {name: _number(raw, name, where) for name in NUMBERS if raw.get(name)}
+    return row | {name: _number(raw, name, where) for name in NUMBER_COLUMNS if raw.get(name)}
 
 
 def _number(raw: Mapping[Any, str], name: str, where: str) -> float:
@@ -137,7 +137,9 @@ def _beside(
     keys = [_keys(points, whole, fixed), _keys(spelled, whole, PLAIN)]
     place = {key: number for number, key in reversed(list(enumerate(keys[0])))}
     at = [place.get(key) for key in keys[1]]
-    own = points["time_s"].where(points["status"].isin(WHOLE) & ~bound(points.reindex(columns=["client_bound"])))
+    own = points["time_s"].where(
+        points["status"].isin(COMPARABLE_STATUSES) & ~client_bound_rows(points.reindex(columns=["client_bound"]))
+    )
     times = [math.nan if n is None else float(own.iloc[n]) for n in at]
     published = published.assign(
         over_published=[time / own for time, own in zip(times, published["time_s"], strict=True)]
@@ -149,7 +151,7 @@ def _beside(
 
 def _spelled(published: "pd.Series[Any]", measured: "pd.Series[Any]") -> "pd.Series[Any]":
     """Lengths of speculation under the only kind that the points have of that length: `2` is `ngram:2` where no other is meant."""
-    levels = list(dict.fromkeys(map(label, measured)))
+    levels = list(dict.fromkeys(map(level_label, measured)))
     off = next((level for level in levels if level in NO_EFFECT), NO_EFFECT[0])
     kinds = {length: [level for level in levels if level.endswith(f":{length}")] for length in published.unique()}
     single = {length: found[0] for length, found in kinds.items() if len(found) == 1 and length not in levels}
@@ -157,5 +159,5 @@ def _spelled(published: "pd.Series[Any]", measured: "pd.Series[Any]") -> "pd.Ser
 
 
 def _keys(rows: pd.DataFrame, axes: Iterable[str], lacking: Mapping[str, str]) -> "pd.Series[Any]":
-    columns = (rows[axis].map(label) if axis in rows else [lacking[axis]] * len(rows) for axis in axes)
+    columns = (rows[axis].map(level_label) if axis in rows else [lacking[axis]] * len(rows) for axis in axes)
     return pd.Series(list(zip(*columns, strict=True)), dtype=object)

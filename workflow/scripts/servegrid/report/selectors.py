@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.published import known_name
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 
 _RANGE = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -31,13 +31,13 @@ def chosen(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Settings) 
 
 def _names(axis: str, found: Any) -> set[str]:
     """What a level goes by: the speculation `ngram:2` also by its length."""
-    name = label(found)
+    name = level_label(found)
     return {name, name.rpartition(":")[2]} if axis == "speculation" else {name}
 
 
 def _named(axis: str, value: Any, settings: Settings) -> str:
     names = {"engine": settings.engine_words, "gpu": settings.device_words}
-    return known_name(str(value), names[axis]) if axis in names else label(value)
+    return known_name(str(value), names[axis]) if axis in names else level_label(value)
 
 
 def _fits(found: str, wanted: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from servegrid.results.points import PUBLISHED, bound, drawable, levels, varying
+from servegrid.results.points import PUBLISHED, axis_levels, client_bound_rows, drawable_rows, varying_axes
 from servegrid.util.text import clip
 
 _GROUPS = 4
@@ -25,11 +25,11 @@ def not_drawn(
     What failed stands first and what is not supported last, each the commonest first. At most `_GROUPS` lines, then one that
     counts the rest; the tables name every point.
     """
-    gaps = points[~drawable(points, metric) & only]
+    gaps = points[~drawable_rows(points, metric) & only]
     if gaps.empty:
         return []
     own = points[points["status"] != PUBLISHED]
-    apart = varying(own, axes)
+    apart = varying_axes(own, axes)
     keyed = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
     groups = sorted(keyed, key=lambda group: (_URGENCY.get(group[0], 1), -len(group[1])))
     lines = [f"Not drawn: {_line(status, rows, own, apart)}" for status, rows in groups[:_GROUPS]]
@@ -40,7 +40,7 @@ def not_drawn(
 
 def partial(points: pd.DataFrame, metric: str) -> list[str]:
     """A line on the points drawn hollow because part of their requests or sessions failed."""
-    rows = points[drawable(points, metric) & (points["status"] == "partial")]
+    rows = points[drawable_rows(points, metric) & (points["status"] == "partial")]
     if rows.empty:
         return []
     reasons = [clip(reason, _REASON) for reason in dict.fromkeys(rows["reason"]) if reason]
@@ -54,17 +54,17 @@ def partial(points: pd.DataFrame, metric: str) -> list[str]:
 
 def limited(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
     """A line on the points drawn hollow because the load client may have set their pace, or that `where` it says."""
-    rows = points[drawable(points, metric) & bound(points)]
+    rows = points[drawable_rows(points, metric) & client_bound_rows(points)]
     if rows.empty:
         return []
-    levels_there = "; ".join(part for axis in varying(points, axes) if (part := _restricted(rows, points, axis)))
+    levels_there = "; ".join(part for axis in varying_axes(points, axes) if (part := _restricted(rows, points, axis)))
     named = f" ({levels_there})" if levels_there else ""
     return [f"Hollow: {count(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
 
 
 def error_bars(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
     """A line on what the error bars are, with the number of sessions, or that there are none."""
-    sessions = points.loc[drawable(points, metric), "sessions"].dropna()
+    sessions = points.loc[drawable_rows(points, metric), "sessions"].dropna()
     if sessions.empty or sessions.max() < 2:
         return ["One session per point: no error bars."] if len(sessions) else []
     low, high = int(sessions.min()), int(sessions.max())
@@ -91,7 +91,7 @@ def _line(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Sequence[
 
 def _restricted(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
     """The levels of `axis` in `rows`, or nothing if these are all there are."""
-    mine = levels(rows, axis)
+    mine = axis_levels(rows, axis)
     if len(mine) == within[axis].nunique(dropna=False):
         return ""
     more = f" and {len(mine) - _LEVELS} more" if len(mine) > _LEVELS else ""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from servegrid.report.settings import Settings
-from servegrid.results.axes import NO_EFFECT, label
-from servegrid.results.points import DRAWN, PUBLISHED, levels, varying
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, axis_levels, varying_axes
 from servegrid.util.text import clip
 
 MAX_PANELS = 12
@@ -41,13 +41,13 @@ def split(
     """
     worth = drawn.loc[points.index].groupby([points[axis] for axis in axes]).transform("any")
     points = points[worth]
-    apart = varying(points, axes)
+    apart = varying_axes(points, axes)
     if not apart:
         return [Panel({}, points)], ""
-    order = {axis: levels(points, axis) for axis in apart}
+    order = {axis: axis_levels(points, axis) for axis in apart}
     found = {tuple(map(str, key)): group for key, group in points.groupby(apart, sort=False) if isinstance(key, tuple)}
     keys = sorted(found, key=lambda key: [order[axis].index(level) for axis, level in zip(apart, key, strict=True)])
-    mine = drawn & points["status"].isin(DRAWN) & (points["status"] != PUBLISHED)
+    mine = drawn & points["status"].isin(DRAWN_STATUSES) & (points["status"] != PUBLISHED)
     own = {key: bool(mine.loc[group.index].any()) for key, group in found.items()}
     ranked = sorted(keys, key=lambda key: (not own[key], _distance(key, apart, order, settings)))
     kept = set(_one_each(ranked, apart)[:limit])
@@ -84,7 +84,7 @@ def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[b
 
     The level is the baseline's, or else the feature being off, or else the level with most points in `mask`.
     """
-    found = levels(points, axis)
+    found = axis_levels(points, axis)
     counts = points.loc[mask, axis].value_counts()
     wanted = [settings.baseline_level(axis), found[0] if found else None, *counts.index]
     level = next((level for level in wanted if level in counts.index), found[0] if found else "")
@@ -95,8 +95,8 @@ def hold(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Series[b
 def in_common(points: pd.DataFrame, axes: Iterable[str]) -> str:
     """The axes on which all points agree, in words, for a figure's subtitle."""
     axes = list(axes)
-    apart = set(varying(points, axes))
-    return ", ".join(at(axis, levels(points, axis)[0]) for axis in axes if axis not in apart and len(points))
+    apart = set(varying_axes(points, axes))
+    return ", ".join(at(axis, axis_levels(points, axis)[0]) for axis in axes if axis not in apart and len(points))
 
 
 def at(axis: str, level: str) -> str:
@@ -106,7 +106,7 @@ def at(axis: str, level: str) -> str:
 
 def in_words(axis: str, value: object) -> str:
     """A level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`, `memory_fraction 0.5`."""
-    level = label(value)
+    level = level_label(value)
     if axis == "threads":
         return f"{level} {'thread' if level == '1' else 'threads'}"
     named = axis in _NAMING_THEMSELVES and level not in NO_EFFECT and level[:1].isalpha()

@@ -26,7 +26,7 @@ from servegrid.report.drawing.sheet import Sheet, say
 from servegrid.report.drawing.speedup import SPEEDUP, reference_level, speedups
 from servegrid.report.drawing.style import GREY, level_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.points import drawable, levels, prepare
+from servegrid.results.points import axis_levels, drawable_rows, prepare_points
 from servegrid.util.text import clip
 
 ACCEPTANCE = Measure("acceptance_rate", "accepted\nshare", zero=True)
@@ -54,14 +54,14 @@ class Effect:
 def draw_effect(points: pd.DataFrame, settings: Settings, effect: Effect) -> Figure:
     """Speed-up of every level of `effect.axis` over its reference level, in panels by `effect.facets`."""
     with styled():
-        rows, held = prepare(points, settings.all_axes), ""
+        rows, held = prepare_points(points, settings.all_axes), ""
         if effect.held:
-            rows, held = hold(rows, effect.held, settings, drawable(rows, "time_s"))
+            rows, held = hold(rows, effect.held, settings, drawable_rows(rows, "time_s"))
         reference = reference_level(rows, effect.axis, settings)
         match = tuple(axis for axis in settings.all_axes if axis != effect.axis)
         rows = speedups(rows, effect.axis, reference, match)
         gaps = not_drawn(rows, "time_s", settings.all_axes)
-        drawn = drawable(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
+        drawn = drawable_rows(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
         if not drawn.any():
             return say(effect.title, _nothing(rows, effect, reference), gaps)
         chosen, dropped = _levels(rows[drawn], effect, reference)
@@ -81,9 +81,9 @@ class _Drawing:
         self.looks = level_looks([reference, *(level for level in chosen if level != reference)])
         every = pd.concat([panel.points for panel in panels])
         compared = every[effect.axis].isin(self.looks) & (every[effect.axis] != reference)
-        self.shown = every[drawable(every, SPEEDUP.value) & compared]
+        self.shown = every[drawable_rows(every, SPEEDUP.value) & compared]
         self.threads: list[float] = sorted(self.shown["threads"].dropna().unique())
-        self.strip = effect.acceptance and bool(drawable(self.shown, ACCEPTANCE.value, zero=True).any())
+        self.strip = effect.acceptance and bool(drawable_rows(self.shown, ACCEPTANCE.value, zero=True).any())
         self.sheet = Sheet(
             len(panels),
             columns_for(panels),
@@ -124,7 +124,7 @@ class _Drawing:
         compared = panel.points[panel.points.index.isin(self.shown.index)]
         told = panel.points[ACCEPTANCE.value].where(panel.points.index.isin(compared.index))
         self._curves(axes, Panel(panel.place, panel.points.assign(**{ACCEPTANCE.value: told})), ACCEPTANCE)
-        if not drawable(compared, ACCEPTANCE.value, zero=True).any():
+        if not drawable_rows(compared, ACCEPTANCE.value, zero=True).any():
             text = axes.text(0.5, 0.5, "not reported", color=GREY, style="italic", transform=axes.transAxes)
             text.set(ha="center", va="center")
 
@@ -147,7 +147,7 @@ class _Drawing:
 
 
 def _levels(drawn: pd.DataFrame, effect: Effect, reference: str) -> tuple[list[str], str]:
-    found = levels(drawn, effect.axis)
+    found = axis_levels(drawn, effect.axis)
     kept = found[: MAX_SERIES - 1]
     note = f"Shown: the first {len(kept)} of {len(found)} levels besides {reference}; the table has all."
     return kept, note if len(found) > len(kept) else ""
@@ -164,13 +164,13 @@ def _limited(drawn: pd.DataFrame, settings: Settings) -> list[str]:
 
 
 def _orphans(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
-    orphans = int((drawable(rows, "time_s") & ~drawable(rows, SPEEDUP.value)).sum())
+    orphans = int((drawable_rows(rows, "time_s") & ~drawable_rows(rows, SPEEDUP.value)).sum())
     why = f"with no complete point at {at(effect.axis, reference)} to compare with"
     return f"Not drawn: {count(orphans)} {why}." if orphans else ""
 
 
 def _nothing(rows: pd.DataFrame, effect: Effect, reference: str) -> str:
-    measured = levels(rows[drawable(rows, "time_s")], effect.axis)
+    measured = axis_levels(rows[drawable_rows(rows, "time_s")], effect.axis)
     if not measured:
         return "No point has a measured time."
     if measured == [reference]:

@@ -16,7 +16,14 @@ from servegrid.report.drawing.panels import Panel, in_common, split
 from servegrid.report.drawing.sheet import Sheet, say
 from servegrid.report.drawing.style import GREY, Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.points import DRAWN, bound, doubtful, drawable, levels, prepare
+from servegrid.results.points import (
+    DRAWN_STATUSES,
+    axis_levels,
+    client_bound_rows,
+    drawable_rows,
+    hollow_rows,
+    prepare_points,
+)
 from servegrid.util.text import clip
 
 TITLE = "Engines at their best"
@@ -46,10 +53,10 @@ class _Line:
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Groups by GPU, quantization and further axes; within each, engines from the fastest to the slowest."""
     with styled():
-        rows = _with_ends(prepare(points, settings.all_axes))
-        if not drawable(rows, TIME.value).any():
+        rows = _with_ends(prepare_points(points, settings.all_axes))
+        if not drawable_rows(rows, TIME.value).any():
             return say(TITLE, "No point has a measured time.", not_drawn(rows, TIME.value, settings.all_axes))
-        if bound(rows[drawable(rows, TIME.value)]).all():
+        if client_bound_rows(rows[drawable_rows(rows, TIME.value)]).all():
             return say(TITLE, "Every measured point is client-bound: none says how fast its server is.", [])
         facets = ("gpu", "quantization", *settings.axes)
         groups, left_out = _groups(rows, facets, settings)
@@ -88,11 +95,11 @@ def _lines(group: Panel) -> list[_Line]:
 
 
 def _engines(points: pd.DataFrame) -> list[_Line]:
-    good = points[drawable(points, TIME.value) & ~bound(points)]
+    good = points[drawable_rows(points, TIME.value) & ~client_bound_rows(points)]
     best = good.loc[good.groupby("engine", sort=False)["time_s"].idxmin()].sort_values("time_s", kind="stable")
     named = zip(best.index, best["engine"], best["threads"], best["speculation"], strict=True)
     lines = [_Line(_label(engine, threads, speculation), row) for row, engine, threads, speculation in named]
-    for engine in levels(points, "engine"):
+    for engine in axis_levels(points, "engine"):
         if engine not in set(best["engine"]):
             lines.append(_Line(clip(engine, _NAME), None, _status(points[points["engine"] == engine])))
     return lines
@@ -100,8 +107,10 @@ def _engines(points: pd.DataFrame) -> list[_Line]:
 
 def _status(points: pd.DataFrame) -> str:
     """Why an engine has no dot, in a word or two."""
-    measured = ["client-bound" if limited else "time unknown" for limited in bound(points)]
-    words = [word if status in DRAWN else status for status, word in zip(points["status"], measured, strict=True)]
+    measured = ["client-bound" if limited else "time unknown" for limited in client_bound_rows(points)]
+    words = [
+        word if status in DRAWN_STATUSES else status for status, word in zip(points["status"], measured, strict=True)
+    ]
     return ", ".join(dict.fromkeys(filter(None, words))) or "not measured"
 
 
@@ -111,10 +120,10 @@ def _label(engine: str, threads: float, speculation: str) -> str:
 
 
 def _draw_lines(lines: Sequence[_Line], best: pd.DataFrame, looks: Mapping[str, Look]) -> Sheet:
-    measures = [measure for measure in MEASURES if drawable(best, measure.value).any()]
+    measures = [measure for measure in MEASURES if drawable_rows(best, measure.value).any()]
     sheet = Sheet(len(measures), columns=len(measures), height_in=0.7 + _LINE_IN * len(lines))
     for axes, measure in zip(sheet.axes, measures, strict=True):
-        known = best[drawable(best, measure.value)]
+        known = best[drawable_rows(best, measure.value)]
         _panel(axes, lines, known, measure, looks)
         _value_axis(axes, known, measure, sheet.panel_characters)
         for y, line in enumerate(lines):
@@ -151,7 +160,7 @@ def _dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look: Look
     if measure.low and measure.high and point[[measure.low, measure.high]].notna().all(axis=None):
         low, high = point[measure.low].clip(upper=value), point[measure.high].clip(lower=value)
         axes.errorbar([value], [y], xerr=[value - low, high - value], fmt="none", ecolor=look.colour)
-    face = "white" if doubtful(point).all() else look.colour
+    face = "white" if hollow_rows(point).all() else look.colour
     axes.plot([value], [y], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face, linestyle="none")
 
 
@@ -179,18 +188,18 @@ def _bars(best: pd.DataFrame) -> list[str]:
     latency = ["Bars of TTFT and ITL: from the median to the 99th percentile."]
     of = "Bars of time and output tokens/s" if best["output_tokens_per_s_low"].notna().any() else "Bars of time"
     times = [text.replace("Bars", of, 1) for text in error_bars(best, TIME.value)]
-    return times + latency * bool((drawable(best, "ttft_ms_p99") | drawable(best, "itl_ms_p99")).any())
+    return times + latency * bool((drawable_rows(best, "ttft_ms_p99") | drawable_rows(best, "itl_ms_p99")).any())
 
 
 def _unmeasured(rows: pd.DataFrame, settings: Settings) -> list[str]:
     """Reasons of the lines without a dot; and how many single points could not be chosen."""
     keys = ["engine", "gpu", "quantization", *settings.axes]
-    known = drawable(rows, TIME.value)
+    known = drawable_rows(rows, TIME.value)
     measured = known.groupby([rows[key] for key in keys]).transform("any")
     lines = not_drawn(rows, TIME.value, settings.all_axes, ~measured)
     if gaps := int((measured & ~known).sum()):
         lines.append(f"The best was chosen without {gaps:,} points that have no measured time; the table says why.")
-    if limited := int((known & bound(rows)).sum()):
+    if limited := int((known & client_bound_rows(rows)).sum()):
         lines.append(
             f"The best was chosen without {limited:,} client-bound points, where the load client set the pace."
         )

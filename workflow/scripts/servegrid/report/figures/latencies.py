@@ -15,11 +15,11 @@ from servegrid.report.drawing.panels import MAX_PANELS, Panel, hold, in_common, 
 from servegrid.report.drawing.sheet import Sheet, say
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
-from servegrid.results.columns import DISTRIBUTED, PERCENTILES
-from servegrid.results.latency_distributions import Spread, column
-from servegrid.results.points import DRAWN, PUBLISHED, doubtful, drawable, prepare
-from servegrid.results.session_values import IDS
+from servegrid.results.axes import level_label
+from servegrid.results.columns import DISTRIBUTED_LATENCIES, PERCENTILES
+from servegrid.results.latency_distributions import Spread, spread_column
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, drawable_rows, hollow_rows, prepare_points
+from servegrid.results.session_values import ID_COLUMNS
 from servegrid.util.text import clip
 
 TITLE = "Latency distributions"
@@ -37,10 +37,10 @@ _MARKED = "Marks: p50, p90 and p99, each where enough requests stand behind it."
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """A pair of panels by GPU, quantization and further axes; speculation is held, and client threads within a panel."""
     with styled():
-        rows = prepare(points, settings.all_axes)
+        rows = prepare_points(points, settings.all_axes)
         known, gaps = _known(rows), _gaps(rows, settings)
         if not known.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], gaps)
+            return say(TITLE, _NOTHING[bool(drawable_rows(rows, "time_s").any())], gaps)
         looks = engine_looks(rows["engine"])
         rows, speculation = hold(rows[known], "speculation", settings, known)
         places = ["gpu", "quantization", *settings.axes]
@@ -56,9 +56,9 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
 
 
 def _known(rows: pd.DataFrame) -> "pd.Series[bool]":
-    spreads = [rows[column(name)] for name in DISTRIBUTED if column(name) in rows]
+    spreads = [rows[spread_column(name)] for name in DISTRIBUTED_LATENCIES if spread_column(name) in rows]
     some = pd.Series([any(isinstance(each, Spread) for each in row) for row in zip(*spreads, strict=True)], dtype=bool)
-    return (some if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN)
+    return (some if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN_STATUSES)
 
 
 def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
@@ -72,11 +72,11 @@ def _gaps(rows: pd.DataFrame, settings: Settings) -> list[str]:
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
     """With planned arrivals points may differ in threads, which mean nothing then, and be one measurement."""
-    return rows[~(rows.duplicated(IDS) & (rows[IDS] != "").all(axis=1))]
+    return rows[~(rows.duplicated(ID_COLUMNS) & (rows[ID_COLUMNS] != "").all(axis=1))]
 
 
-def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list[Spread]:
-    return [each for name in latencies for each in rows[column(name)] if isinstance(each, Spread)]
+def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED_LATENCIES) -> list[Spread]:
+    return [each for name in latencies for each in rows[spread_column(name)] if isinstance(each, Spread)]
 
 
 def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
@@ -91,7 +91,7 @@ def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFram
     levels = [f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique())]
     each = ", one level per panel" if len(levels) > 1 else ""
     note = f"Client threads: only {' or '.join(levels)}{each}, as waiting times are comparable under one load."
-    kept["threads"] = [label(level) for level in kept["threads"]]
+    kept["threads"] = [level_label(level) for level in kept["threads"]]
     return kept, note if levels and len(kept) < len(rows) else ""
 
 
@@ -103,7 +103,10 @@ def _by_rank(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
 
 def _unknown(shown: pd.DataFrame) -> list[str]:
     """Latencies that some of the drawn points lack."""
-    lacking = {name: shown[[not isinstance(each, Spread) for each in shown[column(name)]]] for name in DISTRIBUTED}
+    lacking = {
+        name: shown[[not isinstance(each, Spread) for each in shown[spread_column(name)]]]
+        for name in DISTRIBUTED_LATENCIES
+    }
     return [
         f"{name.upper()} unknown: {', '.join(clip(engine, 40) for engine in rows['engine'].unique())}."
         for name, rows in lacking.items()
@@ -123,7 +126,7 @@ def _bands(shown: pd.DataFrame) -> str:
 
 def _zeros(shown: pd.DataFrame) -> str:
     """Why a line or a band may leave its panel."""
-    logarithmic = [name for name in DISTRIBUTED if is_wide(*_extent(_spreads(shown, [name])))]
+    logarithmic = [name for name in DISTRIBUTED_LATENCIES if is_wide(*_extent(_spreads(shown, [name])))]
     times = [part for each in _spreads(shown, logarithmic) for part in (each.ms, each.ms_low)]
     zero = any((part <= 0).any() for part in times)
     return "What leaves a panel on the left is 0 ms there, which a logarithmic axis cannot show." if zero else ""
@@ -131,7 +134,7 @@ def _zeros(shown: pd.DataFrame) -> str:
 
 def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
     every = pd.concat([panel.points for panel in panels])
-    names = [name for name in DISTRIBUTED if _spreads(every, [name])]
+    names = [name for name in DISTRIBUTED_LATENCIES if _spreads(every, [name])]
     sheet = Sheet(len(names) * len(panels), len(names), height_in=2.6)
     for number, axes in enumerate(sheet.axes):
         panel, name = panels[number // len(names)], names[number % len(names)]
@@ -145,7 +148,7 @@ def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
-    for spread, hollow in zip(rows[column(latency)], doubtful(rows), strict=True):
+    for spread, hollow in zip(rows[spread_column(latency)], hollow_rows(rows), strict=True):
         if isinstance(spread, Spread):
             face = "white" if hollow else look.colour
             marks = [place for place, percent in enumerate(spread.percent) if percent in PERCENTILES]

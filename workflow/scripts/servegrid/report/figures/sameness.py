@@ -17,7 +17,7 @@ from servegrid.report.drawing.speedup import reference_level, speedups
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.axes import NO_EFFECT
-from servegrid.results.points import doubtful, drawable, prepare
+from servegrid.results.points import drawable_rows, hollow_rows, prepare_points
 from servegrid.results.warnings import RowWarning, join_warnings, split_warnings
 from servegrid.util.text import clip
 
@@ -49,12 +49,12 @@ _HEIGHTS_IN = 2.4, 4.2
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """A panel per GPU and further axis; dots are medians over client threads, bars the range over them."""
     with styled():
-        rows = prepare(points, settings.all_axes)
+        rows = prepare_points(points, settings.all_axes)
         reference = {axis: reference_level(rows, axis, settings) for axis in SETTING}
         rows = _over(rows, reference, settings)
-        known = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)
+        known = drawable_rows(rows, "speedup") & drawable_rows(rows, "agreement", zero=True)
         if not known.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, "time_s").any())], _gaps(rows, settings))
+            return say(TITLE, _NOTHING[bool(drawable_rows(rows, "time_s").any())], _gaps(rows, settings))
         panels, left_out = split(rows, ("gpu", *settings.axes), settings, known)
         every = [_dots(panel.points[known.loc[panel.points.index]]) for panel in panels]
         cut = any(len(dots) > MAX_SETTINGS for dots in every)
@@ -144,5 +144,5 @@ def _dots(points: pd.DataFrame) -> pd.DataFrame:
     dots.columns = dots.columns.map("_".join)
     dots["floor"] = grouped["agreement_floor"].median()
     dots["warnings"] = grouped["warnings"].agg(_all_warnings)
-    dots["hollow"] = doubtful(points).groupby([points[axis] for axis in SETTING], sort=False).any()
+    dots["hollow"] = hollow_rows(points).groupby([points[axis] for axis in SETTING], sort=False).any()
     return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()

@@ -20,7 +20,7 @@ from servegrid.report.drawing.panels import Panel, columns_for, hold, in_common,
 from servegrid.report.drawing.sheet import Sheet, say
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.points import drawable, prepare
+from servegrid.results.points import drawable_rows, prepare_points
 
 TITLE = "Time against client threads"
 _NOTHING = ("No point has a measured time.", "Nothing to draw: with planned arrivals there are no client threads.")
@@ -29,13 +29,13 @@ _NOTHING = ("No point has a measured time.", "Nothing to draw: with planned arri
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Panels by GPU, quantization and further axes; speculation held at the baseline's."""
     with styled():
-        rows = prepare(points, settings.all_axes)
+        rows = prepare_points(points, settings.all_axes)
         looks = engine_looks(rows["engine"])
-        rows, held = hold(rows, "speculation", settings, drawable(rows, TIME.value))
-        drawn = drawable(rows, TIME.value) & rows["threads"].notna()
+        rows, held = hold(rows, "speculation", settings, drawable_rows(rows, TIME.value))
+        drawn = drawable_rows(rows, TIME.value) & rows["threads"].notna()
         gaps = not_drawn(rows, TIME.value, settings.all_axes)
         if not drawn.any():
-            return say(TITLE, _NOTHING[bool(drawable(rows, TIME.value).any())], gaps)
+            return say(TITLE, _NOTHING[bool(drawable_rows(rows, TIME.value).any())], gaps)
         kept, dropped = quickest(rows[drawn], "time_s", "times")
         panels, left_out = split(
             rows[rows["engine"].isin(kept)], ("gpu", "quantization", *settings.axes), settings, drawn
@@ -50,7 +50,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
 
 def _fill(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
     shown = pd.concat([panel.points for panel in panels])
-    shown = shown[drawable(shown, TIME.value) & shown["threads"].notna()]
+    shown = shown[drawable_rows(shown, TIME.value) & shown["threads"].notna()]
     threads = sorted(shown["threads"].unique())
     for number, (axes, panel) in enumerate(zip(sheet.axes, panels, strict=True)):
         for engine, look in looks.items():

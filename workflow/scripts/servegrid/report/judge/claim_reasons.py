@@ -8,8 +8,8 @@ import pandas as pd
 
 from servegrid.report.evidence import Evidence
 from servegrid.report.format import counted
-from servegrid.results.axes import label
-from servegrid.results.points import varying
+from servegrid.results.axes import level_label
+from servegrid.results.points import varying_axes
 
 if TYPE_CHECKING:
     from servegrid.report.judge.ruling import Ruling, Verdict
@@ -55,7 +55,10 @@ def _lacking(side: str, unfit: "pd.Series[str]") -> str:
 
 
 def _shown(selector: Mapping[str, Any]) -> str:
-    parts = [f"{axis} {', '.join(map(label, v)) if isinstance(v, list) else label(v)}" for axis, v in selector.items()]
+    parts = [
+        f"{axis} {', '.join(map(level_label, v)) if isinstance(v, list) else level_label(v)}"
+        for axis, v in selector.items()
+    ]
     return ", ".join(parts) or "all others"
 
 
@@ -64,7 +67,7 @@ def _size(ruling: "Ruling") -> str:
     one = ruling.deciding
     if one is None or ruling.verdict != "contradicted":
         return ""
-    low, _ = one.effect.ends
+    low, _ = one.effect.interval
     if one.most is not None and low > one.most:
         return "; the effect is greater than stated"
     return "; the direction holds, the size does not" if one.least > 1 and low > 1 else ""
@@ -72,7 +75,7 @@ def _size(ruling: "Ruling") -> str:
 
 def _zeros(ruling: "Ruling", evidence: Evidence) -> str:
     """The rows that were 0 in some session, of which there is no ratio."""
-    metric, axes = ruling.claim.metric, varying(evidence.rows, evidence.settings.all_axes)
+    metric, axes = ruling.claim.metric, varying_axes(evidence.rows, evidence.settings.all_axes)
     rows = dict.fromkeys(row for one in ruling.comparisons for row in (one.better, one.than))
     known = {row: list(evidence.by_round(row, metric).values()) for row in rows}
     found = [(row, values.count(0), len(values)) for row, values in known.items() if 0 in values]

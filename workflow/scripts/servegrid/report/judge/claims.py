@@ -22,8 +22,8 @@ from servegrid.report.judge.ruling import (
     apart,
 )
 from servegrid.report.selectors import chosen
-from servegrid.results.axes import label
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.axes import level_label
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 ROUNDING = 1e-9
 
@@ -45,7 +45,7 @@ def rule(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     if not pairs:
         absent = Ruling(claim, source, ABSENT, "", left_out=left_out)
         return replace(absent, because=why_absent(absent, better.index, than.index, unfit))
-    level = shared_level(len(pairs))
+    level = bonferroni_level(len(pairs))
     comparisons = [_compare(claim, evidence, one, two, level) for one, two in pairs]
     ruling = Ruling(claim, source, _overall(comparisons, left_out), "", comparisons, left_out)
     return replace(ruling, because=because(ruling, evidence))
@@ -78,7 +78,7 @@ def _pairs(claim: Claim, better: pd.DataFrame, than: pd.DataFrame, evidence: Evi
 
 
 def _keyed(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    columns = [rows[axis].map(label) if axis in rows else [""] * len(rows) for axis in axes]
+    columns = [rows[axis].map(level_label) if axis in rows else [""] * len(rows) for axis in axes]
     keys = zip(*columns, strict=True) if columns else [()] * len(rows)
     yield from zip(map(int, rows.index), keys, strict=True)
 
@@ -89,7 +89,7 @@ def _compare(claim: Claim, evidence: Evidence, one: int, two: int, level: float)
     share = _share(evidence, claim.less_than_linear_in, one, two) if claim.less_than_linear_in else None
     strict = share is not None and (most is None or share <= most)
     most = share if strict else most
-    known = effect.doubted or evidence.rows["source"].iloc[one] != MEASURED
+    known = effect.has_interval or evidence.rows["source"].iloc[one] != MEASURED
     return Comparison(one, two, effect, least, most, _verdict(effect, least, most, strict) if known else OPEN)
 
 
@@ -108,7 +108,7 @@ def _share(evidence: Evidence, axis: str, one: int, two: int) -> float | None:
 
 def _verdict(effect: Estimate, least: float, most: float | None, strict: bool) -> Verdict:
     """Whether the effect lies from `least` to `most`, or below that if `strict`: by its interval, or by its figure where there is none."""
-    low, high = effect.ends
+    low, high = effect.interval
     if _less(high, least) or (most is not None and _less(most, low)):
         return CONTRADICTED
     enough = _less(least, low) if least == 1 else not _less(low, least)

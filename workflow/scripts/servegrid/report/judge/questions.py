@@ -13,7 +13,7 @@ from servegrid.report.judge.claim_rulings import estimate_data, estimate_words
 from servegrid.report.judge.claims import ROUNDING
 from servegrid.report.judge.knee import Knee
 from servegrid.report.judge.model_size import ModelSize
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 
 _LINES = 24
 
@@ -112,9 +112,9 @@ def _memory(evidence: Evidence) -> Answer:
 
 
 def _less_than_linear(one: memory_scaling.Elasticity) -> str:
-    if one.source == MEASURED and not one.slope.doubted:
+    if one.source == MEASURED and not one.slope.has_interval:
         return "not told: no doubt known"
-    low, high = one.slope.ends
+    low, high = one.slope.interval
     below_one = high < 1 - ROUNDING
     if low > ROUNDING and below_one:
         return "more helps, less than linearly"
@@ -163,7 +163,7 @@ def _share_lines(evidence: Evidence, found: Sequence[roofline.Share]) -> Iterato
         known = [("bandwidth", one.of_bandwidth), ("compute", one.of_compute)]
         shares = [f"{share:.1%} of the {name}" for name, share in known if share is not None]
         if shares:
-            place = {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes}
+            place = {axis: level_label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes}
             facts = f"{number(one.tensor_tflops)} TFLOPS, {number(one.bandwidth_gb_s)} GB/s"
             beyond = any(share is not None and share > 1 for _, share in known)
             doubt = ", more than it can do: something is counted wrong" if beyond else ""
@@ -173,7 +173,7 @@ def _share_lines(evidence: Evidence, found: Sequence[roofline.Share]) -> Iterato
 def _share_data(one: roofline.Share, evidence: Evidence) -> dict[str, Any]:
     return {
         "source": evidence.rows["source"].iloc[one.row],
-        "place": {axis: label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes},
+        "place": {axis: level_label(evidence.rows[axis].iloc[one.row]) for axis in evidence.settings.all_axes},
         "device": one.device, "tensor_tflops": one.tensor_tflops, "bandwidth_gb_s": one.bandwidth_gb_s,
         "time_s": float(evidence.rows["time_s"].iloc[one.row]),
         "share_of_bandwidth": one.of_bandwidth, "share_of_compute": one.of_compute,

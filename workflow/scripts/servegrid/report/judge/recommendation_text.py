@@ -109,7 +109,7 @@ def _over(chosen: Recommendation, evidence: Evidence) -> str:
         return "no other point was fit to hold it against" + (f" (not considered: {parts})" if parts else "")
     second, count = chosen.second, len(chosen.undecided)
     words = f"{_times(second)} as good as the next best ({_differs(second.row, chosen, evidence)}), {second.effect.how}"
-    if not any(rival.effect.doubted for rival in chosen.rivals):
+    if not any(rival.effect.has_interval for rival in chosen.rivals):
         return f"{words}; how surely it beats the {len(chosen.rivals)} others is not known: set repeats to 2 or more, or to auto"
     if not count:
         return f"{words}; better than all {len(chosen.rivals)} others"

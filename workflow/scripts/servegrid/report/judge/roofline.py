@@ -9,8 +9,8 @@ import pandas as pd
 
 from servegrid.report.evidence import Evidence
 from servegrid.report.judge.model_size import ModelSize
-from servegrid.results.axes import label
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 COLUMNS = ("name", "tensor_tflops", "bandwidth_gb_s", "memory_gb", "source")
 DEFINITION = (
@@ -75,11 +75,11 @@ def contrasts(evidence: Evidence, found: Sequence[Share]) -> Iterator[Contrast]:
     groups: dict[tuple[str, ...], list[Share]] = {}
     for one in found:
         place = evidence.rows.iloc[one.row]
-        groups.setdefault((place["source"], *(label(place[axis]) for axis in axes)), []).append(one)
+        groups.setdefault((place["source"], *(level_label(place[axis]) for axis in axes)), []).append(one)
     pairs = [
         (key, one, group[0]) for key, group in groups.items() for one in group[1:] if one.device != group[0].device
     ]
-    level = shared_level(len(pairs))
+    level = bonferroni_level(len(pairs))
     for key, one, first in pairs:
         throughput = evidence.times_better(one.row, first.row, "time_s", level)
         tensor, bandwidth = one.tensor_tflops / first.tensor_tflops, one.bandwidth_gb_s / first.bandwidth_gb_s
@@ -101,7 +101,7 @@ def _share(place: "pd.Series[float]", row: int, facts: "pd.Series[float]", size:
     name, tensor, bandwidth = str(facts["name"]), float(facts["tensor_tflops"]), float(facts["bandwidth_gb_s"])
     of_bandwidth = of_compute = None
     steps = float(place["output_tokens_per_s"]) / float(place["running_mean"] or math.nan)
-    if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in ("none", "0"):
+    if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in NO_EFFECT:
         of_bandwidth = steps * size.weights_bytes / (bandwidth * 1e9)
     tokens = float(place["output_tokens_per_s" if size.prompts_cached else "total_tokens_per_s"])
     if size.parameters and math.isfinite(tokens):

@@ -22,7 +22,7 @@ from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import comparison_table
 from servegrid.report.tables.screen_order import FIRST, for_reading
 from servegrid.report.tables.table import Column, Table, condense
-from servegrid.results.points import varying
+from servegrid.results.points import varying_axes
 from servegrid.results.session_values import with_ranges
 
 _HERE = Path(__file__).parent
@@ -86,7 +86,7 @@ def _data(
     rows: pd.DataFrame, settings: Settings, table: Table, drawn: list[Plot], folders: Mapping[str, Path]
 ) -> dict[str, Any]:
     shown = for_reading(table.shown())
-    apart = varying(rows, settings.all_axes)
+    apart = varying_axes(rows, settings.all_axes)
     return {
         "columns": [_column(column, apart) for column in shown.columns],
         "rows": [[cell.text if cell.value is None else [cell.text, cell.value] for cell in row] for row in shown.rows],
@@ -120,7 +120,7 @@ def _facets(table: Table, rows: pd.DataFrame) -> list[int]:
 
 def _counts(rows: pd.DataFrame) -> str:
     found = rows["status"].value_counts()
-    apart = len(varying(rows, ["engine"])) and rows["engine"].nunique()
+    apart = len(varying_axes(rows, ["engine"])) and rows["engine"].nunique()
     engines = f", {apart} engines" if apart else ""
     return (
         f"{len(rows):,} points{engines}: " + ", ".join(f"{count:,} {status}" for status, count in found.items()) + "."

@@ -8,7 +8,7 @@ from servegrid.report.drawing.style import GREY
 from servegrid.report.page.plotly_marks import Plot, bars_between, error_bars, layout, marks, plain, remarks, scale
 from servegrid.report.page.series import few, series_of
 from servegrid.report.settings import Settings
-from servegrid.results.points import PUBLISHED, doubtful, varying
+from servegrid.results.points import PUBLISHED, hollow_rows, varying_axes
 
 USER = "output tokens/s per user (1 / median ITL)"
 _RATES = (
@@ -30,7 +30,7 @@ def paretos(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
 
 def _pareto(rows: pd.DataFrame, settings: Settings, id: str, column: str, unit: str, elsewhere: int) -> Plot:
     rows, axes = _with_user(rows), [axis for axis in settings.all_axes if axis != "threads"]
-    places = varying(rows, settings.all_axes)
+    places = varying_axes(rows, settings.all_axes)
     traces = []
     series, told = series_of(rows, axes if few(rows, axes) else ["engine"])
     for one in series:
@@ -40,10 +40,10 @@ def _pareto(rows: pd.DataFrame, settings: Settings, id: str, column: str, unit: 
         traces.append(marks(one, own["user"], column, places) | bars)
     note = "Up and to the right is better." + remarks(rows, traces) + told
     note += _elsewhere(unit, elsewhere)
-    ranked = rows[~doubtful(rows) & (rows["status"] != PUBLISHED)]
+    ranked = rows[~hollow_rows(rows) & (rows["status"] != PUBLISHED)]
     if len(front := _front(ranked["user"], ranked[column])) > 1:
         traces.append(_line(ranked.loc[front, "user"], ranked.loc[front, column]))
-        note += " Grey line: the Pareto front" + (" of those that are not hollow." if doubtful(rows).any() else ".")
+        note += " Grey line: the Pareto front" + (" of those that are not hollow." if hollow_rows(rows).any() else ".")
     found = layout(USER, f"output tokens/s per {unit}")
     scale(found["xaxis"], rows[["user"]])
     scale(found["yaxis"], rows[[column]])

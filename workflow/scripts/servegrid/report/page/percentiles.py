@@ -9,8 +9,8 @@ from servegrid.report.drawing.style import engine_looks
 from servegrid.report.page.plotly_marks import Plot, Row, ends_of, known, layout, remarks, scale, span
 from servegrid.report.page.series_names import Names
 from servegrid.report.settings import Settings
-from servegrid.results.columns import PERCENTILE_LABELS
-from servegrid.results.points import doubtful
+from servegrid.results.columns import PERCENTILE_LABELS, PERCENTILES, latency_column
+from servegrid.results.points import hollow_rows
 
 MOST_POINTS = 40
 _LINE_PX = 21
@@ -32,7 +32,7 @@ class _Line:
 
 def percentiles(rows: pd.DataFrame, settings: Settings, metric: str, words: str) -> list[Plot]:
     """At most MOST_POINTS points in the order of the table; empty where the metric is nowhere known."""
-    columns = tuple(f"{metric}_ms_{percentile}" for percentile in PERCENTILE_LABELS)
+    columns = tuple(latency_column(metric, percent) for percent in PERCENTILES)
     rows = rows[rows[columns[0]] > 0]
     if rows.empty:
         return []
@@ -74,7 +74,7 @@ def _chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _lines(shown: pd.DataFrame, columns: tuple[str, ...], names: Names) -> Iterator[_Line]:
     looks, records = engine_looks(shown["engine"]), shown.to_dict("records")
-    for place, row, hollow in zip(shown.index, records, doubtful(shown), strict=True):
+    for place, row, hollow in zip(shown.index, records, hollow_rows(shown), strict=True):
         name = f"{place + 1}: {names.name(row)}"
         yield _Line(row, columns, name, place + 1, looks[str(row["engine"])].colour, hollow)
 

@@ -10,7 +10,7 @@ from servegrid.report.drawing.curves import is_wide
 from servegrid.report.format import DASH, number
 from servegrid.report.page.series import Series
 from servegrid.report.page.series_names import as_words
-from servegrid.results.points import doubtful
+from servegrid.results.points import hollow_rows
 
 _MANY_DECADES = 3000
 _FAINT = "B0"  # seen through a little, as the end of a colour's hexadecimal digits
@@ -28,7 +28,7 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
     rows = series.rows
     told = rows.reindex(columns=[*axes, "status", "client_bound", f"{column}_low", f"{column}_high"])
     open_one = series.symbol.endswith("-open")
-    symbols = [f"{series.symbol}-open" if odd and not open_one else series.symbol for odd in doubtful(rows)]
+    symbols = [f"{series.symbol}-open" if odd and not open_one else series.symbol for odd in hollow_rows(rows)]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -47,7 +47,7 @@ def remarks(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
     bars = [trace[name]["array"] for trace in traces for name in ("error_x", "error_y") if name in trace]
     several = any(length is not None for lengths in bars for length in lengths)
     said = " Bars: lowest to highest over the sessions." if several else ""
-    return said + (" Hollow: client-bound, or measured in part." if doubtful(rows).any() else "")
+    return said + (" Hollow: client-bound, or measured in part." if hollow_rows(rows).any() else "")
 
 
 def _said(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from servegrid.report.page.plotly_marks import Plot, error_bars, layout, marks, 
 from servegrid.report.page.series import MOST_SERIES, series_of
 from servegrid.report.settings import Settings
 from servegrid.results.columns import LATENCY_COLUMNS
-from servegrid.results.points import PUBLISHED, drawable
+from servegrid.results.points import PUBLISHED, drawable_rows
 
 RANGED = (
     *("output_tokens_per_s", "output_tokens_per_s_per_gpu", "acceptance_rate", "acceptance_length"),
@@ -26,7 +26,7 @@ _LATENCIES = (("ttft", "Time to first token"), ("itl", "Time between tokens"))
 
 def plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """All figures that these points can fill: `id`, `title`, `note`, `data`, `layout`."""
-    measured = rows[drawable(rows, "time_s")]
+    measured = rows[drawable_rows(rows, "time_s")]
     own = measured[measured["status"] != PUBLISHED]
     made = [*_over_threads(measured, settings), *paretos(measured, settings)]
     made += [plot for name, words in _LATENCIES for plot in percentiles(measured, settings, name, words)]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.drawing.style import engine_looks
 from servegrid.report.page.series_names import Names
-from servegrid.results.points import PUBLISHED, varying
+from servegrid.results.points import PUBLISHED, varying_axes
 
 MOST_SERIES = 24
 _SYMBOLS = (
@@ -61,7 +61,7 @@ def few(rows: pd.DataFrame, axes: Sequence[str]) -> bool:
 
 
 def _groups(rows: pd.DataFrame, axes: Sequence[str]) -> list[pd.DataFrame]:
-    apart = varying(rows, axes)
+    apart = varying_axes(rows, axes)
     return [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
 
 

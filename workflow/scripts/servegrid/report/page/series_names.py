@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.drawing.panels import at, in_words
-from servegrid.results.axes import NO_EFFECT, label
-from servegrid.results.points import PUBLISHED, levels, varying
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.results.points import PUBLISHED, axis_levels, varying_axes
 
 _ALWAYS = "engine"
 
 
 def as_text(value: Any) -> str:
     """A value as text for plotly, which would take some HTML in it for what it says."""
-    return html.escape(label(value), quote=False)
+    return html.escape(level_label(value), quote=False)
 
 
 def as_words(axis: str, value: Any) -> str:
@@ -30,7 +30,7 @@ class Names:
     """
 
     def __init__(self, rows: pd.DataFrame, axes: Sequence[str]) -> None:
-        self.axes = [axis for axis in dict.fromkeys(axes) if axis in (*varying(rows, axes), _ALWAYS)]
+        self.axes = [axis for axis in dict.fromkeys(axes) if axis in (*varying_axes(rows, axes), _ALWAYS)]
         own = rows[rows["status"] != PUBLISHED]
         silent = {axis: _silent(rows if own.empty else own, axis) for axis in self.axes if axis != _ALWAYS}
         self._silent = {axis: level for axis, level in silent.items() if level is not None}
@@ -38,12 +38,12 @@ class Names:
 
     def name(self, row: Mapping[Any, Any]) -> str:
         """The row's name, as text for plotly."""
-        told = [axis for axis in self.axes if label(row[axis]) != self._silent.get(axis)]
+        told = [axis for axis in self.axes if level_label(row[axis]) != self._silent.get(axis)]
         return ", ".join(as_words(axis, row[axis]) for axis in told)
 
 
 def _silent(rows: pd.DataFrame, axis: str) -> str | None:
-    found = levels(rows, axis)
+    found = axis_levels(rows, axis)
     if len(found) == 1:
         return found[0]
     return None if axis in ("gpu", "threads") else next((level for level in found if level in NO_EFFECT), None)

@@ -12,7 +12,7 @@ from servegrid.report.page.series_names import Names
 from servegrid.report.settings import Settings
 from servegrid.report.timeline.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up
 from servegrid.report.timeline.recording import read_recording
-from servegrid.results.points import varying
+from servegrid.results.points import varying_axes
 
 MOST_SERVERS = 30
 _LINE_PX = 26
@@ -46,7 +46,7 @@ def _figure(
     rows: pd.DataFrame,
     settings: Settings,
 ) -> Plot:
-    naming = Names(servers, ["engine", *_server_axes(rows, varying(servers, settings.all_axes))])
+    naming = Names(servers, ["engine", *_server_axes(rows, varying_axes(servers, settings.all_axes))])
     numbers = (drawn.index + 1).tolist()
     rest = [naming.name(row) for row in drawn.to_dict("records")]
     # with its point's number: bars of one name would be added up

@@ -10,8 +10,8 @@ import pandas as pd
 from servegrid.report.format import count, number, short, spread
 from servegrid.report.result_table import ResultTable
 from servegrid.report.tables.table import Cell, Column, Table
-from servegrid.results.columns import COMPARISON, Kind
-from servegrid.results.points import DRAWN, PUBLISHED, bound
+from servegrid.results.columns import COMPARISON_COLUMNS, Kind
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, client_bound_rows
 from servegrid.results.warnings import RowWarning, split_warnings
 
 
@@ -31,7 +31,7 @@ def article_table(table: ResultTable) -> Table:
         *(_text(rows, axis, axis) for axis in ("speculation", "quantization", *settings.axes)),
         _column(rows, "sessions", "sessions", "count"),
         *_publication(rows),
-        *([_column(rows, "client_bound", "client-bound", "flag")] if bound(rows).any() else []),
+        *([_column(rows, "client_bound", "client-bound", "flag")] if client_bound_rows(rows).any() else []),
         *_outcome(rows),
         *_time_bounds(rows),
     ]
@@ -50,7 +50,7 @@ def comparison_table(table: ResultTable) -> Table:
         _column(rows, "sessions", "sessions", "count"),
         _text(rows, "warnings", "warnings"),
         *_publication(rows),
-        *(_column(rows, column.name, column.header, column.kind) for column in COMPARISON),
+        *(_column(rows, column.name, column.header, column.kind) for column in COMPARISON_COLUMNS),
         *_outcome(rows)[1:],
         *_time_bounds(rows),
     ]
@@ -58,11 +58,11 @@ def comparison_table(table: ResultTable) -> Table:
 
 
 def _table(caption: str, columns: list[Column], rows: pd.DataFrame) -> Table:
-    return Table(caption, tuple(columns), tuple(_notes(rows)), tuple(rows["status"].isin(DRAWN)))
+    return Table(caption, tuple(columns), tuple(_notes(rows)), tuple(rows["status"].isin(DRAWN_STATUSES)))
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
-    without = int((~rows["status"].isin(DRAWN)).sum())
+    without = int((~rows["status"].isin(DRAWN_STATUSES)).sum())
     if without:
         yield f"{without:,} of {len(rows):,} points have no measurement; status and reason say why."
     if count := int((rows["status"] == PUBLISHED).sum()):
@@ -70,7 +70,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
             f"{count:,} rows are published, not measured here: no repeats, no doubt known. One stands below the measured row of"
             " its point, if there is one; what a table does not say is taken as no quantization, one server, the whole device."
         )
-    if count := int(bound(rows).sum()):
+    if count := int(client_bound_rows(rows).sum()):
         yield f"{count:,} points are client-bound: the load client came near its own ceiling. They are shown, not ranked."
     if "client" in rows and (rows["client"] == "parallel").any():
         yield "Client parallel starts a shell and curl for every request: its times hold these starts."
