@@ -43,7 +43,7 @@ def _phrases(side: Side) -> list[str]:
 
 
 def _foreign(before: Side, after: Side) -> bool:
-    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (garble.py)."""
+    """Whether the first session's texts are not in the language of those before, of which either may be the garbage (metrics.texts)."""
     theirs, mine = _answers(before), _answers(after)
     return theirs is not None and mine is not None and (compare_texts([mine], theirs).garble or 0) >= GARBLED_FROM
 

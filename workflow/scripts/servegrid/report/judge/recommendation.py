@@ -75,7 +75,8 @@ class Recommendation:
 def recommend(evidence: Evidence) -> Recommendation:
     """Choose the best row for the objective of the settings.
 
-    Considered is what was measured here wholly, without the client setting the pace, within the SLOs, and is neither garbled nor UNTRUSTED. Each of the n others
+    Considered is what was measured here wholly, without the client setting the pace, within the SLOs, and neither garbled nor with one of
+    DISQUALIFYING_WARNINGS. Each of the n others
     is compared at a level of 1 - 5 % / n, so that a setting that is truly the best is the recommended one or among the
     undecided in 95 % of all sweeps, though the recommended one was chosen for being ahead: the reasoning of Hsu (1981),
     "Simultaneous confidence intervals for all distances from the best", with Bonferroni in place of Dunnett.

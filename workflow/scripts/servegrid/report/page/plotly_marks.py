@@ -21,7 +21,7 @@ Row = Mapping[Any, Any]
 
 
 def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str] = ()) -> Plot:
-    """Markers at the values of `column` that know the number of their point, hollow where it is `doubtful`.
+    """Markers at the values of `column` that know the number of their point, hollow as `hollow_rows` says.
 
     Hover tells the point's place on `axes`, too, and the range of the column over the sessions.
     """
