@@ -11,5 +11,5 @@ def footnotes(figure: Figure) -> str:
     return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
 
 
-def words(figure: Figure) -> str:
+def panel_texts(figure: Figure) -> str:
     return " ".join(" ".join(text.get_text().split()) for axes in figure.axes for text in axes.texts)

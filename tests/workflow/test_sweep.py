@@ -107,8 +107,10 @@ def test_the_report_and_its_parts(swept: Project) -> None:
         "speculation",
     ]
     assert len(article) == len(swept.points())
-    found = pd.read_parquet(swept.folder / "results" / "distributions.parquet")
-    assert set(found["latency"]) == {"ttft", "itl"} and set(found["engine"]) == set(swept.points()["engine"])
+    distributions = pd.read_parquet(swept.folder / "results" / "distributions.parquet")
+    assert set(distributions["latency"]) == {"ttft", "itl"} and set(distributions["engine"]) == set(
+        swept.points()["engine"]
+    )
     for name in ("time_threads", "speculation", "engines", "latencies", "quantization", "sameness"):
         assert (reports / "figures" / f"{name}.svg").read_text().startswith("<?xml")
         assert (reports / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")

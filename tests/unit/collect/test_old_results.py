@@ -38,7 +38,9 @@ def test_a_level_more_measures_that_alone(config: dict[str, Any]) -> None:
     sweep = Sweep(config | {"grid": config["grid"] | {"threads": [1, 2, 3]}}, REPOSITORY)
     assert len(sweep.pending_sessions) == 4
     folders = {path.parent for path in (OLD / "sessions").glob("*/rep*/session.json")}
-    assert {str(folder.relative_to(OLD / "sessions")) for folder in folders} == {session.id for session in sweep.pending_sessions}
+    assert {str(folder.relative_to(OLD / "sessions")) for folder in folders} == {
+        session.id for session in sweep.pending_sessions
+    }
 
 
 def test_the_table_is_the_same_but_for_columns_that_were_added(config: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from data.report.synthetic import Row, default_sweep, sweep, without
-from helpers.figures import PLAIN, footnotes, words
+from helpers.figures import PLAIN, footnotes, panel_texts
 from servegrid.report.figures import engines
 from servegrid.report.settings import Settings
 
@@ -91,5 +91,5 @@ def test_an_engine_without_a_measurement_keeps_its_line() -> None:
         return without(row, "failed", "start-up timeout") if row["engine"] == "ctranslate2" else row
 
     figure = engines.draw(sweep(change=fail), PLAIN)
-    assert "failed" in words(figure)
+    assert "failed" in panel_texts(figure)
     assert "4 points failed (engine ctranslate2): start-up timeout" in footnotes(figure)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from data.report.synthetic import Row, default_sweep, sweep, with_made_spreads, without
-from helpers.figures import PLAIN, footnotes, words
+from helpers.figures import PLAIN, footnotes, panel_texts
 from servegrid.report.drawing.style import render
 from servegrid.report.figures import FIGURES, engines, quantization, speculation, time_threads
 from servegrid.report.settings import Settings
@@ -255,7 +255,7 @@ def test_threads_at_which_only_the_reference_was_measured_are_not_on_the_axis() 
 
 
 def test_one_level_of_a_feature_says_that_there_is_nothing_to_compare() -> None:
-    assert "quantization none is the only level measured" in words(quantization.draw(sweep(), PLAIN))
+    assert "quantization none is the only level measured" in panel_texts(quantization.draw(sweep(), PLAIN))
 
 
 def test_an_engine_keeps_its_colour_across_figures() -> None:
@@ -269,7 +269,7 @@ def test_an_engine_keeps_its_colour_across_figures() -> None:
 
 def test_all_failed_is_said_in_words_with_the_reasons(draw: Draw) -> None:
     figure = draw(sweep(change=lambda row: without(row, "failed", "no such device")), PLAIN)
-    assert "No point has a measured time." in words(figure)
+    assert "No point has a measured time." in panel_texts(figure)
     assert "8 points failed: no such device" in footnotes(figure)
 
 

@@ -33,18 +33,18 @@ def test_a_side_that_is_always_zero_is_less_and_nothing_says_how_many_times(time
     [([0.0, 4.0], [1.0, 1.0], 2), ([0.0, 0.0], [0.0, 1.0], 0), ([0.0], [1.0, 1.0], 0), ([0.0, 0.0], [0.0, 0.0], 1)],
 )
 def test_some_zeros_or_one_session_of_them_tell_nothing(above: list[float], below: list[float], value: float) -> None:
-    found = ratio(dict(enumerate(above)), dict(enumerate(below)))
-    assert found.value == value and not found.has_interval, "a session of 0 is not left out"
-    assert not found.inverse().has_interval
+    estimate = ratio(dict(enumerate(above)), dict(enumerate(below)))
+    assert estimate.value == value and not estimate.has_interval, "a session of 0 is not left out"
+    assert not estimate.inverse().has_interval
 
 
 def test_a_ratio_by_hand() -> None:
     """Logs of 10, 12.1 and of 10, 10: means apart by ln(1.1), pooled variance of half of 2 (ln(1.1))^2."""
-    found = ratio({1: 10.0, 2: 12.1}, {1: 10.0, 2: 10.0})
+    estimate = ratio({1: 10.0, 2: 12.1}, {1: 10.0, 2: 10.0})
     half = 4.3027 * math.log(1.1)
-    assert found.value == pytest.approx(1.1)
-    assert (found.low, found.high) == pytest.approx((1.1 * math.exp(-half), 1.1 * math.exp(half)), rel=1e-3)
-    assert "unpaired" in found.how
+    assert estimate.value == pytest.approx(1.1)
+    assert (estimate.low, estimate.high) == pytest.approx((1.1 * math.exp(-half), 1.1 * math.exp(half)), rel=1e-3)
+    assert "unpaired" in estimate.how
 
 
 def test_pairing_takes_out_what_the_rounds_share() -> None:
@@ -71,9 +71,9 @@ def test_intervals_cover_what_they_promise(first: int, second: int) -> None:
     for _ in range(tries):
         above = {n: 1.2 * math.exp(draw.gauss(0, 0.03)) for n in range(first)}
         below = {n: math.exp(draw.gauss(0, 0.03)) for n in range(second)}
-        found = ratio(above, below)
-        assert found.low is not None and found.high is not None
-        missed += not found.low <= 1.2 <= found.high
+        estimate = ratio(above, below)
+        assert estimate.low is not None and estimate.high is not None
+        missed += not estimate.low <= 1.2 <= estimate.high
     assert abs(missed / tries - 0.05) < 3 * math.sqrt(0.05 * 0.95 / tries)
 
 

@@ -19,8 +19,8 @@ Sigma = Callable[[random.Random], float]
 
 def sweep(draw: random.Random, points: int, sigma: Sigma, sessions: int = 2) -> list[dict[int, float]]:
     """Session values of points that differ in nothing but their noise."""
-    sigmas = [sigma(draw) for _ in range(points)]
-    return [{rep: math.exp(draw.gauss(0, one)) for rep in range(sessions)} for one in sigmas]
+    deviations = [sigma(draw) for _ in range(points)]
+    return [{rep: math.exp(draw.gauss(0, deviation)) for rep in range(sessions)} for deviation in deviations]
 
 
 def alike(_: random.Random) -> float:
@@ -37,9 +37,9 @@ def mixed(draw: random.Random) -> float:
 
 def test_like_variances_are_pooled_and_unlike_ones_are_not() -> None:
     draw = random.Random(1)
-    pooled = estimate_noise([list(each.values()) for each in sweep(draw, 200, alike)])
+    pooled = estimate_noise([list(rounds.values()) for rounds in sweep(draw, 200, alike)])
     assert pooled.variance == pytest.approx(0.03**2, rel=0.25) and pooled.dof > 20 and pooled.points == 200
-    assert estimate_noise([list(each.values()) for each in sweep(draw, 200, spread, 5)]).dof <= 2
+    assert estimate_noise([list(rounds.values()) for rounds in sweep(draw, 200, spread, 5)]).dof <= 2
 
 
 @pytest.mark.parametrize("values", [[], [[1.0, 1.1]] * 7, [[1.0]] * 20, [[2.0, 2.0]] * 20, [[0.0, 2.0]] * 20])
@@ -66,8 +66,8 @@ def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out(points: int, 
     draw, tries, ruled_out = random.Random(1), 600, 0
     for _ in range(tries):
         values = sweep(draw, points, sigma)
-        noise = estimate_noise([list(each.values()) for each in values])
-        best = max(values, key=lambda each: fmean(map(math.log, each.values())))
+        noise = estimate_noise([list(rounds.values()) for rounds in values])
+        best = max(values, key=lambda rounds: fmean(map(math.log, rounds.values())))
         if best is not values[0]:
             low = ratio(best, values[0], bonferroni_level(points - 1), noise).low
             ruled_out += low is not None and low > 1
@@ -76,9 +76,9 @@ def test_a_setting_that_is_as_good_as_the_best_is_rarely_ruled_out(points: int, 
 
 @pytest.mark.slow
 def test_a_tenth_is_mostly_found_with_two_sessions_of_eight_points() -> None:
-    found = 0
+    decided = 0
     for seed in range(50):
         tables = planted({"threads": range(1, 9)}, lambda p: 9.0 if p["threads"] == 3 else 10.0, 0.01, 2, seed)
         best = recommend(evidence_of(*tables, Settings()))
-        found += not best.undecided
-    assert found >= 35
+        decided += not best.undecided
+    assert decided >= 35

@@ -31,5 +31,7 @@ def distribution_rows(
 
 def _range(values: Sequence[float | None]) -> Row:
     """Lowest and highest value of the sessions; {} with fewer than two, or where one does not know it."""
-    known = [value for value in values if value is not None]
-    return {"ms_low": min(known), "ms_high": max(known)} if 1 < len(known) == len(values) else {}
+    known_values = [value for value in values if value is not None]
+    if not 1 < len(known_values) == len(values):
+        return {}
+    return {"ms_low": min(known_values), "ms_high": max(known_values)}

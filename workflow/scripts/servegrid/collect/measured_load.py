@@ -143,8 +143,8 @@ class MeasuredLoad:
         """Column of the tokens that the KV caches hold, summed over copies; {} unless every server said so when it was asked."""
         servers = self.launch.get("copies") or [self.launch]
         reported = [(server.get("reported") or {}).get("kv_cache_tokens") for server in servers]
-        known = [float(tokens) for tokens in reported if tokens is not None]
-        return {"kv_cache_tokens": sum(known)} if len(known) == len(reported) else {}
+        tokens = [float(count) for count in reported if count is not None]
+        return {"kv_cache_tokens": sum(tokens)} if len(tokens) == len(reported) else {}
 
     def _metrics(self, engine: Engine) -> Metrics:
         """Names of the server's metrics; without speculation none of its acceptance, which is 0 then and means nothing."""

@@ -184,7 +184,7 @@ class _Reader:
         """Yield the point's load of every session that has a record of it, by round."""
         for session in self._sessions.get(point.server.id, []) if not self.is_skipped(point) else []:
             folder = load_folder(self._folder(session), point.load)
-            record, load = self._record(session), self._load(folder)
+            record, load = self._record(session), self._read(folder / "load.json")
             if record and load:
                 yield MeasuredLoad(folder, record, load)
 
@@ -198,9 +198,6 @@ class _Reader:
 
     def _record(self, session: Session) -> dict[str, Any] | None:
         return self._read(self._folder(session) / "session.json")
-
-    def _load(self, folder: Path) -> dict[str, Any] | None:
-        return self._read(folder / "load.json")
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         """Record in a file; None where there is none, or none that can be read, whose reason is kept in `_damaged`."""

@@ -59,7 +59,7 @@ def _weighted_difference(first: Grams, second: Grams, weight: float, second_weig
 def foreignness(texts: Sequence[Grams], baseline: Sequence[Grams], unrelated: Sequence[Grams]) -> float | None:
     """Score of how foreign texts are to the baseline's language: 0 as its own answers, 1 nothing in common; None: too little text.
 
-    Texts that part early are unlike each other though both are good. So each side is held, as a whole, against the baseline's
+    Texts that differ early are unlike each other though both are good. So each side is compared, as a whole, with the baseline's
     answers to other prompts (`profile_distance`): good text lies as far from them as the baseline's own text, and garbage
     farther. The excess is given as a share of the largest that is possible. Frequencies of n-grams tell languages and encodings
     apart from little text: Cavnar and Trenkle 1994, "N-gram-based text categorization".
@@ -98,9 +98,9 @@ def worst_text(texts: Sequence[Grams], baseline: Sequence[Grams], unrelated: Seq
     """
     if sum(map(len, unrelated)) < LEAST_BASELINE_GRAMS:
         return None
-    seen = np.unique(np.concatenate(unrelated))
+    seen_grams = np.unique(np.concatenate(unrelated))
     shares = [
-        (_unseen_share(text, seen), _unseen_share(answer, seen))
+        (_unseen_share(text, seen_grams), _unseen_share(answer, seen_grams))
         for text, answer in zip(texts, baseline, strict=True)
         if len(text) >= LEAST_TEXT_GRAMS
     ]
@@ -110,9 +110,9 @@ def worst_text(texts: Sequence[Grams], baseline: Sequence[Grams], unrelated: Seq
     return max(scores, default=None)
 
 
-def _unseen_share(text: Grams, seen: Grams) -> float:
-    """Share of a text's trigrams that are not among `seen`, which are ascending; 0 for a text without any."""
+def _unseen_share(text: Grams, seen_grams: Grams) -> float:
+    """Share of a text's trigrams that are not among `seen_grams`, which are ascending; 0 for a text without any."""
     if not len(text):
         return 0.0
-    indices = np.minimum(np.searchsorted(seen, text), len(seen) - 1)
-    return float((seen[indices] != text).mean())
+    indices = np.minimum(np.searchsorted(seen_grams, text), len(seen_grams) - 1)
+    return float((seen_grams[indices] != text).mean())
