@@ -26,7 +26,7 @@ include: "workflow/rules/consult.smk"
 rule all:
     default_target: True
     input:
-        SWEEP.todo_marks,
+        SWEEP.pending_marks,
         rules.resolve.output.known,
         "<results>/points.csv",
         "<reports>/report.html",

@@ -88,10 +88,10 @@ def report(name: str, folder: Path) -> None:
     """Collect, and all that compares, one after another; not the timelines, of which there are as many as the config says."""
     (folder / "reports").mkdir(exist_ok=True)
     spent = {script: measured(script, arguments) for script, arguments in steps(folder).items()}
-    each = ", ".join(
+    by_script = ", ".join(
         f"{script} {wall:.1f} s, CPU {cpu:.1f} s, {peak:,.0f} MiB" for script, (wall, cpu, peak) in spent.items()
     )
-    print(f"{name}: {sum(wall for wall, _, _ in spent.values()):.1f} s ({each})", flush=True)
+    print(f"{name}: {sum(wall for wall, _, _ in spent.values()):.1f} s ({by_script})", flush=True)
 
 
 def steps(folder: Path) -> dict[str, list[str]]:
@@ -137,7 +137,7 @@ def measured(script: str, arguments: list[str]) -> tuple[float, float, float]:
     process = psutil.Popen([sys.executable, str(SCRIPTS / script), *arguments], stdout=subprocess.DEVNULL)
     while process.poll() is None:
         with contextlib.suppress(psutil.Error):
-            peak = max(peak, sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]))
+            peak = max(peak, sum(member.memory_info().rss for member in [process, *process.children(recursive=True)]))
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit(f"{script} ended with {process.returncode}")

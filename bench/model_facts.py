@@ -32,20 +32,20 @@ from servegrid.prompts.word_source import word_source_for  # noqa: E402
 
 LLAMA_SERVER = """
 import json, sys, xllamacpp as x
-wanted, p, kinds = json.loads(sys.argv[1]), x.CommonParams(), x.common_speculative_type
-p.model.path, p.port, p.hostnames = wanted["model"], wanted["port"], ["127.0.0.1"]
-p.n_parallel, p.n_ctx, p.cache_ram_mib, p.warmup = wanted["slots"], 1024 * wanted["slots"], 0, False
-p.cpuparams.n_threads = p.cpuparams_batch.n_threads = wanted["threads"]
-if wanted["exact"]:
+settings, p, kinds = json.loads(sys.argv[1]), x.CommonParams(), x.common_speculative_type
+p.model.path, p.port, p.hostnames = settings["model"], settings["port"], ["127.0.0.1"]
+p.n_parallel, p.n_ctx, p.cache_ram_mib, p.warmup = settings["slots"], 1024 * settings["slots"], 0, False
+p.cpuparams.n_threads = p.cpuparams_batch.n_threads = settings["threads"]
+if settings["exact"]:
     p.cache_type_k = p.cache_type_v = x.ggml_type.GGML_TYPE_F32
     p.flash_attn_type = x.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-if "ngram" in wanted:
+if "ngram" in settings:
     p.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
-    p.speculative.ngram_simple.size_n, p.speculative.ngram_simple.size_m = wanted["window"], wanted["ngram"]
+    p.speculative.ngram_simple.size_n, p.speculative.ngram_simple.size_m = settings["window"], settings["ngram"]
     p.speculative.ngram_simple.min_hits = 1
-if "draft" in wanted:
+if "draft" in settings:
     p.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
-    p.speculative.draft.mparams.path, p.speculative.draft.n_max = wanted["draft_model"], wanted["draft"]
+    p.speculative.draft.mparams.path, p.speculative.draft.n_max = settings["draft_model"], settings["draft"]
     p.speculative.draft.n_min, p.speculative.draft.p_min = 0, 0.0
 server = x.Server(p)
 print("ready", flush=True)
@@ -54,12 +54,12 @@ sys.stdin.read()
 
 CTRANSLATE2 = """
 import json, sys, time, ctranslate2
-wanted = json.load(sys.stdin)
-generator = ctranslate2.Generator(wanted["model"], compute_type=wanted["type"], intra_threads=wanted["threads"])
+settings = json.load(sys.stdin)
+generator = ctranslate2.Generator(settings["model"], compute_type=settings["type"], intra_threads=settings["threads"])
 begun = time.monotonic()
 results = generator.generate_batch(
-    wanted["prompts"], max_length=wanted["tokens"], min_length=wanted["tokens"], sampling_topk=1,
-    include_prompt_in_result=False, max_batch_size=wanted["batch"])
+    settings["prompts"], max_length=settings["tokens"], min_length=settings["tokens"], sampling_topk=1,
+    include_prompt_in_result=False, max_batch_size=settings["batch"])
 print(json.dumps([[result.sequences_ids[0] for result in results], time.monotonic() - begun]))
 """
 
@@ -85,29 +85,29 @@ class Facts:
         model = self.folder / f"{quantization}.gguf"
         if not model.exists():
             gguf_file.convert(self.folder / "main", model, quantization)
-        wanted = {"model": str(model), "slots": slots, "threads": self.arguments.threads, "exact": False, **more}
-        wanted |= {"draft_model": str(self.folder / "draft.gguf"), "window": self.arguments.window}
-        with _llama_server(self.arguments.llamacpp_python, wanted) as url, ThreadPoolExecutor(slots) as threads:
+        settings = {"model": str(model), "slots": slots, "threads": self.arguments.threads, "exact": False, **more}
+        settings |= {"draft_model": str(self.folder / "draft.gguf"), "window": self.arguments.window}
+        with _llama_server(self.arguments.llamacpp_python, settings) as url, ThreadPoolExecutor(slots) as threads:
             return list(threads.map(lambda text: self._ask(url, text), self.prompts))
 
     def _ask(self, url: str, text: str) -> dict[str, Any]:
         body = {"prompt": text, "n_predict": self.arguments.output_tokens, "temperature": 0, "ignore_eos": True}
         answer = requests.post(f"{url}/completion", json={**body, "cache_prompt": False, "return_tokens": True})
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        if found["timings"]["prompt_n"] != len(self.tokenizer.encode(text).ids):
+        completion: dict[str, Any] = answer.json()
+        if completion["timings"]["prompt_n"] != len(self.tokenizer.encode(text).ids):
             sys.exit(
-                f"llama.cpp counts {found['timings']['prompt_n']} tokens in {text!r}, the tokenizer another number"
+                f"llama.cpp counts {completion['timings']['prompt_n']} tokens in {text!r}, the tokenizer another number"
             )
-        return found
+        return completion
 
     def ctranslate2(self, compute_type: str, batch: int) -> list[list[int]]:
         """Output token ids, one list a prompt."""
         prompts = [self.tokenizer.encode(text).tokens for text in self.prompts]
-        wanted = {"model": str(self.folder / "ctranslate2"), "type": compute_type, "threads": self.arguments.threads}
-        wanted |= {"prompts": prompts, "tokens": self.arguments.output_tokens, "batch": batch}
+        settings = {"model": str(self.folder / "ctranslate2"), "type": compute_type, "threads": self.arguments.threads}
+        settings |= {"prompts": prompts, "tokens": self.arguments.output_tokens, "batch": batch}
         command = [self.arguments.ctranslate2_python, "-c", CTRANSLATE2]
-        run = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, check=True)
+        run = subprocess.run(command, input=json.dumps(settings), capture_output=True, text=True, check=True)
         ids: list[list[int]] = json.loads(run.stdout)[0]
         return ids
 
@@ -118,11 +118,11 @@ class Facts:
 
 
 @contextmanager
-def _llama_server(python: str, wanted: dict[str, Any]) -> Iterator[str]:
+def _llama_server(python: str, settings: dict[str, Any]) -> Iterator[str]:
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [python, "-c", LLAMA_SERVER, json.dumps({**wanted, "port": port})]
+    command = [python, "-c", LLAMA_SERVER, json.dumps({**settings, "port": port})]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as server:
         try:
@@ -141,12 +141,12 @@ def _speed(answers: list[dict[str, Any]]) -> str:
     return f"{1000 * tokens / sum(answer['timings']['predicted_ms'] for answer in answers):.0f} tokens/s"
 
 
-def _agreement(one: list[list[int]], other: list[list[int]]) -> str:
+def _agreement(first: list[list[int]], second: list[list[int]]) -> str:
     """Equal texts, and the mean share of a text before the first difference."""
-    equal = sum(a == b for a, b in zip(one, other, strict=True))
-    pairs = [list(zip(a, b, strict=True)) for a, b in zip(one, other, strict=True)]
+    equal = sum(a == b for a, b in zip(first, second, strict=True))
+    pairs = [list(zip(a, b, strict=True)) for a, b in zip(first, second, strict=True)]
     common = [next((i for i, (a, b) in enumerate(pair) if a != b), len(pair)) / len(pair) for pair in pairs]
-    return f"{equal} of {len(one)} equal, {100 * sum(common) / len(common):.1f} % before the first difference"
+    return f"{equal} of {len(first)} equal, {100 * sum(common) / len(common):.1f} % before the first difference"
 
 
 def _tokens(answers: list[dict[str, Any]]) -> list[list[int]]:
@@ -168,8 +168,8 @@ def _agreements(facts: Facts, base: list[list[int]]) -> None:
     together = _tokens(facts.llama(exact=True, slots=8))
     facts.row("agreement", "llama.cpp f32, exact attention, one slot and 8 at once", _agreement(exact, together))
     for batch in (1, 8):
-        found = facts.ctranslate2("float32", batch)
-        facts.row("agreement", f"llama.cpp exact and CTranslate2 float32, batch {batch}", _agreement(exact, found))
+        batched = facts.ctranslate2("float32", batch)
+        facts.row("agreement", f"llama.cpp exact and CTranslate2 float32, batch {batch}", _agreement(exact, batched))
     facts.row("agreement", "llama.cpp f32, one slot and 8 at once", _agreement(base, _tokens(facts.llama(slots=8))))
     for quantization in ("f16", "q8_0", "q4_0"):
         answers = facts.llama(quantization)

@@ -24,8 +24,8 @@ SERVERS = 4000
 def main() -> None:
     for noise in (0.01, 0.03, 0.05, 0.08, 0.15):
         draw = random.Random(2)
-        found = [held_after(noise, Repeats(), draw) for _ in range(SERVERS)]
-        held, sessions = (sum(column) / SERVERS for column in zip(*found, strict=True))
+        outcomes = [held_after(noise, Repeats(), draw) for _ in range(SERVERS)]
+        held, sessions = (sum(column) / SERVERS for column in zip(*outcomes, strict=True))
         print(f"noise {noise:4.0%}: holds in {held:.1%} of {SERVERS} servers, {sessions:.1f} sessions on the mean")
 
 
@@ -34,7 +34,7 @@ def held_after(noise: float, repeats: Repeats, draw: random.Random) -> tuple[boo
     loads = [load(100 * draw.lognormvariate(0, noise)) for _ in range(repeats.at_most)]
     counts = range(repeats.at_least, repeats.at_most)
     enough = next((n for n in counts if is_precise(loads[:n], repeats.precision)), repeats.at_most)
-    mean = intervals.mean([one["requests"]["ok"] / one["end_s"] for one in loads[:enough]])
+    mean = intervals.mean([record["requests"]["ok"] / record["end_s"] for record in loads[:enough]])
     return mean.low is not None and mean.high is not None and mean.low <= 1 <= mean.high, enough
 
 

@@ -66,8 +66,8 @@ class Bench:
         sent = server.sent
         if used["status"] or len(sent.arrivals) != requests or sent.chunks != requests * chunks:
             raise RuntimeError(f"{client.name} ended with status {used['status']} after {len(sent.arrivals)} requests")
-        said = client.firsts(out)
-        errors = sorted(1e3 * (said[number] - first) for number, first in sent.firsts.items() if number in said)
+        stamps = client.firsts(out)
+        errors = sorted(1e3 * (stamps[number] - first) for number, first in sent.firsts.items() if number in stamps)
         if len(errors) < requests:
             raise RuntimeError(f"{client.name} wrote down {len(errors)} of {requests} first tokens")
         return Run(used, sent, errors)
@@ -164,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        clients = [each for each in contenders(bench, options.vllm) if options.only in each.name]
+        clients = [client for client in contenders(bench, options.vllm) if options.only in client.name]
         results = measure(bench, clients, options.rounds, options.tests)
     if options.raw:
         options.raw.write_text(json.dumps(results, indent=1))

@@ -111,11 +111,11 @@ class VllmBench(Contender):
             "--result-dir": task.out.parent,
             "--result-filename": task.out.name,
         }
-        words = [str(word) for pair in options.items() for word in pair]
+        arguments = [str(word) for pair in options.items() for word in pair]
         program = str(HERE / "vllm_bench.py")
-        return [str(self._python), program, *words, "--save-result", "--save-detailed", "--disable-tqdm"]
+        return [str(self._python), program, *arguments, "--save-result", "--save-detailed", "--disable-tqdm"]
 
     def firsts(self, out: Path) -> Firsts:
-        found = json.loads(out.read_text())
-        pairs = zip(found["start_times"], found["ttfts"], strict=True)
+        results = json.loads(out.read_text())
+        pairs = zip(results["start_times"], results["ttfts"], strict=True)
         return {f"v{number}": start + ttft for number, (start, ttft) in enumerate(pairs)}

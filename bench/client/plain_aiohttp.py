@@ -8,7 +8,7 @@ import time
 import aiohttp
 
 
-async def one(session: aiohttp.ClientSession, url: str, number: int) -> dict[str, object]:
+async def send_request(session: aiohttp.ClientSession, url: str, number: int) -> dict[str, object]:
     body = {"model": "reference", "prompt": "Once upon a time", "max_tokens": 128, "stream": True}
     start, first, last, tokens = time.monotonic(), None, 0.0, 0
     async with session.post(url, json=body, headers={"x-request-id": str(number)}) as answer:
@@ -27,7 +27,7 @@ async def run(options: argparse.Namespace) -> list[dict[str, object]]:
 
         async def thread() -> None:
             for number in numbers:
-                done.append(await one(session, options.url + "/v1/completions", number))
+                done.append(await send_request(session, options.url + "/v1/completions", number))
 
         await asyncio.gather(*(thread() for _ in range(options.threads)))
     return done
@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     done = asyncio.run(run(options))
     with open(options.jsonl, "w") as file:
-        file.writelines(json.dumps(each) + "\n" for each in done)
+        file.writelines(json.dumps(record) + "\n" for record in done)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import requests
 
 
-def one(session: requests.Session, url: str, number: int) -> dict[str, object]:
+def send_request(session: requests.Session, url: str, number: int) -> dict[str, object]:
     body = {"model": "reference", "prompt": "Once upon a time", "max_tokens": 128, "stream": True}
     start, first, last, tokens = time.monotonic(), None, 0.0, 0
     with session.post(url, json=body, headers={"x-request-id": str(number)}, stream=True, timeout=600) as answer:
@@ -28,7 +28,7 @@ def work(numbers: Iterator[int], lock: threading.Lock, url: str, done: list[dict
                 number = next(numbers, None)
             if number is None:
                 return
-            done.append(one(session, url, number))
+            done.append(send_request(session, url, number))
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     with open(options.jsonl, "w") as file:
-        file.writelines(json.dumps(each) + "\n" for each in done)
+        file.writelines(json.dumps(record) + "\n" for record in done)
 
 
 if __name__ == "__main__":

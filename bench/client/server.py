@@ -43,8 +43,8 @@ class Server:
         self._log = folder / "server.csv"
         phase = {"--first-ms": gap_ms, "--phase-ms": gap_ms} if gap_ms else {}
         numbers = {"--port": self.port, "--chunks": chunks, "--gap-ms": gap_ms, "--per-write": per_write, **phase}
-        words = [str(word) for pair in numbers.items() for word in pair]
-        self._command = [str(program), *words, "--log", str(self._log)]
+        arguments = [str(word) for pair in numbers.items() for word in pair]
+        self._command = [str(program), *arguments, "--log", str(self._log)]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
@@ -58,8 +58,8 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        said, _ = self._process.communicate()
-        self.cpu_s = float(json.loads(said)["cpu_s"])
+        summary, _ = self._process.communicate()
+        self.cpu_s = float(json.loads(summary)["cpu_s"])
         self.sent = Sent.read(self._log)
 
     @property

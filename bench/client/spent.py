@@ -8,7 +8,7 @@ import time
 begun_s = time.monotonic()
 pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
 _, status, used = os.wait4(pid, 0)
-found = {
+usage = {
     "begun_s": begun_s,
     "wall_s": time.monotonic() - begun_s,
     "cpu_s": used.ru_utime + used.ru_stime,
@@ -16,4 +16,4 @@ found = {
     "status": os.waitstatus_to_exitcode(status),
 }
 with open(sys.argv[1], "w") as file:
-    json.dump(found, file)
+    json.dump(usage, file)

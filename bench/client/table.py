@@ -18,7 +18,7 @@ def table(results: Results) -> str:
 
 def _shown(values: list[float], form: str = ".3g") -> str:
     """The median, with lowest and highest where they differ from it when shown."""
-    middle, low, high = (_number(each, form) for each in (statistics.median(values), min(values), max(values)))
+    middle, low, high = (_number(value, form) for value in (statistics.median(values), min(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
 
 

@@ -49,6 +49,6 @@ DEVICES = {
 def base(engine: Engine, runtime: str, kind: str) -> ServerSpec:
     spec = replace(SPEC, engine=engine.name, runtime=runtime, device=DEVICES[kind])
     if runtime == "docker":
-        named = "named/image:1" if kind == "npu" or not engine.images else None  # some have none of their own
-        return replace(spec, image=engine.images.get(kind, named), version="")
+        fallback = "named/image:1" if kind == "npu" or not engine.images else None  # some engines have no image
+        return replace(spec, image=engine.images.get(kind, fallback), version="")
     return replace(spec, command=("/opt/server",)) if runtime == "command" else spec

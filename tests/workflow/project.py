@@ -106,11 +106,11 @@ class Project:
 
 def jobs_of(snakemake: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """Its measuring jobs."""
-    found = []
-    for one in psutil.Process(snakemake.pid).children(recursive=True):
+    jobs = []
+    for process in psutil.Process(snakemake.pid).children(recursive=True):
         with suppress(psutil.Error):  # some come and go
-            found += [one] if "measure.py" in " ".join(one.cmdline()) else []
-    return found
+            jobs += [process] if "measure.py" in " ".join(process.cmdline()) else []
+    return jobs
 
 
 def lives(process: psutil.Process) -> bool:

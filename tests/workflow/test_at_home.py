@@ -30,7 +30,9 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file but Snakemake's own: its date and inode."""
     paths = (path for path in folder.rglob("*") if ".snakemake" not in path.parts and "__pycache__" not in path.parts)
     return {
-        str(path): (found.st_mtime_ns, found.st_ino) for path in paths if (found := path.lstat()) and not path.is_dir()
+        str(path): (status.st_mtime_ns, status.st_ino)
+        for path in paths
+        if (status := path.lstat()) and not path.is_dir()
     }
 
 

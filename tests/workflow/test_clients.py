@@ -17,11 +17,11 @@ KNOWN = [kind for kind in KINDS if kind != "parallel" or missing_programs() is N
 
 def texts(clone: Project) -> dict[str, list[str]]:
     """What each kind of client was answered, by prompt."""
-    found = {}
+    texts_by_client = {}
     for path in (clone.folder / "results").glob("sessions/*/rep1/loads/*/load.json"):
         table = pd.read_parquet(path.with_name("texts.parquet")).sort_values("prompt_id")
-        found[json.loads(path.read_text())["definition"]["client"]] = list(table["text"])
-    return found
+        texts_by_client[json.loads(path.read_text())["definition"]["client"]] = list(table["text"])
+    return texts_by_client
 
 
 def test_a_sweep_whose_only_axis_is_the_client(project: Make) -> None:
@@ -45,13 +45,13 @@ def test_a_sweep_whose_only_axis_is_the_client(project: Make) -> None:
 
 def own_calibration(clone: Project) -> Path:
     """Resources shared with the repository, but for the calibration."""
-    shared, own = Path(clone.config["pathvars"]["resources"]), clone.folder / "resources"
-    own.mkdir()
+    shared, resources = Path(clone.config["pathvars"]["resources"]), clone.folder / "resources"
+    resources.mkdir()
     shared.mkdir(exist_ok=True)
-    for each in shared.iterdir():
-        if each.name != "calibration":
-            (own / each.name).symlink_to(each)
-    return own
+    for path in shared.iterdir():
+        if path.name != "calibration":
+            (resources / path.name).symlink_to(path)
+    return resources
 
 
 def test_planned_arrivals(project: Make) -> None:

@@ -46,17 +46,17 @@ def test_a_real_sweep_ends_in_a_decision(project: Callable[..., Project]) -> Non
     assert sorted(zip(sessions["threads"], sessions["rep"], strict=True)) == [(t, k) for t in (1, 4) for k in (1, 2, 3)]
 
     rulings = json.loads((reports / "claims.json").read_text())
-    verdicts = {one["claim"]["says"]: one["verdict"] for one in rulings if one["source"] == "measured"}
+    verdicts = {ruling["claim"]["says"]: ruling["verdict"] for ruling in rulings if ruling["source"] == "measured"}
     assert verdicts["four threads are a hundred times faster"] == "contradicted"
     assert verdicts["vLLM beats llama.cpp"] == "not measured"
     assert verdicts["a request at four threads waits longer"] == "supported", "one slot: three of four wait"
 
-    found = json.loads((reports / "recommendation.json").read_text())
-    assert found["setting"]["engine"] == "llamacpp" and found["considered"] == 2
-    assert all(line in text for line in found["summary"]), "the run ends with it"
-    serves(found["command"])
+    recommendation = json.loads((reports / "recommendation.json").read_text())
+    assert recommendation["setting"]["engine"] == "llamacpp" and recommendation["considered"] == 2
+    assert all(line in text for line in recommendation["summary"]), "the run ends with it"
+    serves(recommendation["command"])
     questions = json.loads((reports / "questions.json").read_text())
-    assert [bool(one["answers"]) for one in questions] == [True, True, True, False]
+    assert [bool(question["answers"]) for question in questions] == [True, True, True, False]
 
 
 def serves(command: str) -> None:
@@ -64,8 +64,8 @@ def serves(command: str) -> None:
     port = free_port()
     line = command.replace("--port 8080", f"--port {port}")
     assert line != command
-    words = shlex.split(line)
-    with subprocess.Popen(["env", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    arguments = shlex.split(line)
+    with subprocess.Popen(["env", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             RemoteServer(f"http://127.0.0.1:{port}", {}).wait_ready(f"http://127.0.0.1:{port}/health", 60)
         finally:

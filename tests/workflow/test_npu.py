@@ -52,8 +52,8 @@ def test_the_script_asks_for_what_it_is_named_by(tmp_path: Path) -> None:
     checkpoint.mkdir()
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (checkpoint / name).write_text("{1}")
-    words = ["--checkpoint", checkpoint, "--batch", "4", "--length", "4096", "--devices", "2", "--out", out]
-    subprocess.run([sys.executable, COMPILE, *words], env={"PYTHONPATH": str(STAND_IN)}, check=True)
+    arguments = ["--checkpoint", checkpoint, "--batch", "4", "--length", "4096", "--devices", "2", "--out", out]
+    subprocess.run([sys.executable, COMPILE, *arguments], env={"PYTHONPATH": str(STAND_IN)}, check=True)
     asked = json.loads((out / "rbln_config.json").read_text())
     assert asked == {"batch_size": 4, "max_seq_len": 4096, "num_devices": 2, "create_runtimes": False}
     assert (out / "tokenizer.json").exists() and not (out / "model.safetensors").exists()
@@ -61,6 +61,17 @@ def test_the_script_asks_for_what_it_is_named_by(tmp_path: Path) -> None:
 
 
 def test_without_the_library_the_script_says_what_to_do(tmp_path: Path) -> None:
-    words = ["--checkpoint", tmp_path, "--batch", "1", "--length", "64", "--devices", "1", "--out", tmp_path / "out"]
-    done = subprocess.run([sys.executable, COMPILE, *words], capture_output=True, text=True)
+    arguments = [
+        "--checkpoint",
+        tmp_path,
+        "--batch",
+        "1",
+        "--length",
+        "64",
+        "--devices",
+        "1",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = subprocess.run([sys.executable, COMPILE, *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and "RBLN_PYTHON" in done.stderr and not (tmp_path / "out").exists()

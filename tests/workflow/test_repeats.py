@@ -17,8 +17,8 @@ def sessions(clone: Project) -> set[str]:
 
 def test_sessions_are_added_until_the_numbers_are_precise(tmp_path: Path) -> None:
     clone = Project(tmp_path, {"repeats": WIDE, "grid": {"threads": [1]}, "load": PLANNED})
-    told = clone.measure()
-    assert "as precise as asked" in told, "a session that was planned is not needed"
+    output = clone.measure()
+    assert "as precise as asked" in output, "a session that was planned is not needed"
     enough = sessions(clone)
     assert {"rep1", "rep2", "rep3"} <= enough < {f"rep{number}" for number in range(1, 6)}
     assert clone.points()["sessions"].tolist() == [len(enough)] and clone.points()["status"].tolist() == ["ok"]

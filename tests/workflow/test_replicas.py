@@ -39,12 +39,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def sessions(clone: Project) -> dict[tuple[int, int, str], tuple[Path, dict[str, Any]]]:
     """Folder and record of every session, by replicas, sharing and balancer."""
-    found = {}
+    sessions_by_layout = {}
     for path in clone.folder.glob("results/sessions/*/rep1/session.json"):
         record = json.loads(path.read_text())
         spec = record["server"]
-        found[spec["replicas"], spec["sharing"], spec["balancer"] or "nginx"] = (path.parent, record)
-    return found
+        sessions_by_layout[spec["replicas"], spec["sharing"], spec["balancer"] or "nginx"] = (path.parent, record)
+    return sessions_by_layout
 
 
 def texts(folder: Path) -> dict[str, str]:
@@ -61,10 +61,10 @@ def test_every_answer_is_exact_and_the_same_as_one_servers(swept: Project) -> No
     assert list(points["copies"]) == [
         int(r) * int(s) for r, s in zip(points["replicas"], points["sharing"], strict=True)
     ]
-    found = sessions(swept)
-    assert set(found) == set(LAYOUTS)
-    alone = texts(found[1, 1, "nginx"][0])
-    assert all(texts(folder) == alone for folder, _ in found.values())
+    by_layout = sessions(swept)
+    assert set(by_layout) == set(LAYOUTS)
+    alone = texts(by_layout[1, 1, "nginx"][0])
+    assert all(texts(folder) == alone for folder, _ in by_layout.values())
 
 
 @needs
@@ -136,11 +136,13 @@ def test_one_copy_dies_under_load(project: Make, kind: str) -> None:
 def second_copy(clone: Project) -> int:
     (path,) = clone.folder.glob("results/sessions/*/rep1/session.json")
     port = str(json.loads(path.read_text())["launches"][0]["copies"][1]["ports"][0])
-    found = [
-        one for one in clone.servers() if port in one.cmdline() and not any("guard.py" in w for w in one.cmdline())
+    processes = [
+        process
+        for process in clone.servers()
+        if port in process.cmdline() and not any("guard.py" in word for word in process.cmdline())
     ]
-    assert len(found) == 1
-    return found[0].pid
+    assert len(processes) == 1
+    return processes[0].pid
 
 
 @needs
@@ -152,7 +154,7 @@ def test_a_job_that_is_killed_leaves_neither_copies_nor_balancer(project: Make, 
         until(lambda: under_load(clone))
         jobs = jobs_of(process)
         started = {child for job in jobs for child in children(job) if lives(child)}
-        assert {kind, "python"} <= {name(one).rstrip("0123456789.") for one in started}
+        assert {kind, "python"} <= {name(process).rstrip("0123456789.") for process in started}
         for job in jobs:
             job.kill()
         process.kill()

@@ -59,8 +59,8 @@ def rules_of(dry_run: str) -> set[str]:
 
 
 def expected(path: Path) -> set[str]:
-    own = {rule for rule, script in RULES.items() if path in import_closure(SCRIPTS / f"{script}.py")}
-    todo, rules = list(own), set(own)
+    importers = {rule for rule, script in RULES.items() if path in import_closure(SCRIPTS / f"{script}.py")}
+    todo, rules = list(importers), set(importers)
     while todo:
         after = AFTER.get(todo.pop(), set()) - rules
         rules |= after

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from servegrid.records.schema import REQUESTS, SERVER_METRICS, TELEMETRY
-from servegrid.results.columns import COLUMNS
+from servegrid.results.columns import POINT_COLUMNS
 from workflow.project import Project
 
 AXES = ["engine", "gpu", "threads", "speculation", "quantization"]
@@ -37,7 +37,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_every_point_is_a_row(swept: Project) -> None:
     points = swept.points()
-    assert list(points.columns) == [*AXES, *COLUMNS]
+    assert list(points.columns) == [*AXES, *POINT_COLUMNS]
     assert len(points) == 2 * 2 * 3 * 2 - 4 + 2
     unsupported = points[points["status"] == "unsupported"]
     assert set(unsupported["engine"]) == {"ctranslate2"}
@@ -107,8 +107,10 @@ def test_the_report_and_its_parts(swept: Project) -> None:
         "speculation",
     ]
     assert len(article) == len(swept.points())
-    found = pd.read_parquet(swept.folder / "results" / "distributions.parquet")
-    assert set(found["latency"]) == {"ttft", "itl"} and set(found["engine"]) == set(swept.points()["engine"])
+    distributions = pd.read_parquet(swept.folder / "results" / "distributions.parquet")
+    assert set(distributions["latency"]) == {"ttft", "itl"} and set(distributions["engine"]) == set(
+        swept.points()["engine"]
+    )
     for name in ("time_threads", "speculation", "engines", "latencies", "quantization", "sameness"):
         assert (reports / "figures" / f"{name}.svg").read_text().startswith("<?xml")
         assert (reports / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")

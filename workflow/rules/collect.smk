@@ -14,8 +14,8 @@ rule collect:
     log:
         "<logs>/collect.log",
     params:
-        code=SWEEP.code("collect"),
-        points=SWEEP.digest,
+        code=SWEEP.code_digest("collect"),
+        points=SWEEP.tables_digest,
         token=SWEEP.collect_token,
     message:
         "Collect the records into points.csv"

@@ -72,12 +72,12 @@ rule resolve:
         config="<results>/config.json",
         # Where one of these is missing, Snakemake does not know what made the results (they came from another folder, or its own
         # records are gone) and sees no param that changed: then all is made anew from the records.
-        known=touch(SWEEP.known_here),
+        known=touch(SWEEP.provenance_marks),
     log:
         "<logs>/resolve.log",
     params:
         # A function's value is taken as it is; in a text Snakemake would look for wildcards.
-        config=SWEEP.resolved,
+        config=SWEEP.stored_config,
     message:
         "Write down the config of this sweep"
     # The config as merged from files and command line, for the scripts and for the record.

@@ -5,7 +5,7 @@ rule plan:
     log:
         "<logs>/plan.log",
     params:
-        config=SWEEP.whole,
+        config=SWEEP.full_config,
     message:
         "Say what this sweep would do"
     shell:
@@ -16,7 +16,7 @@ rule doctor:
     log:
         "<logs>/doctor.log",
     params:
-        config=SWEEP.whole,
+        config=SWEEP.full_config,
     message:
         "Check whether this host can run this sweep"
     shell:

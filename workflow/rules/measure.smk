@@ -29,7 +29,7 @@ rule measure:
     # nothing else may run beside a measurement
     threads: workflow.cores
     resources:
-        gpu=SWEEP.gpus,
+        gpu=SWEEP.gpu_count,
     params:
         retry="",  # stands in RETRY; a param that is gone would be one that changed, for the marks of earlier versions
     message:

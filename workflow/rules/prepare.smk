@@ -112,7 +112,7 @@ rule rbln:
 
 rule prompts:
     input:
-        checkpoint=SWEEP.own_checkpoint,
+        checkpoint=SWEEP.served_checkpoint,
     output:
         "<resources>/prompts/{prompts}.jsonl",
     log:

@@ -24,8 +24,8 @@ rule tables:
     log:
         "<logs>/tables.log",
     params:
-        code=SWEEP.code("tables"),
-        published=SWEEP.published,
+        code=SWEEP.code_digest("tables"),
+        published=SWEEP.published_digests,
         out=subpath(output.article, parent=True),
     message:
         "Write the tables"
@@ -81,8 +81,8 @@ rule figures:
     log:
         "<logs>/figures.log",
     params:
-        code=SWEEP.code("figures"),
-        published=SWEEP.published,
+        code=SWEEP.code_digest("figures"),
+        published=SWEEP.published_digests,
         out=subpath(output.engines, parent=True),
     message:
         "Draw the figures"
@@ -107,8 +107,8 @@ rule claims:
     log:
         "<logs>/claims.log",
     params:
-        code=SWEEP.code("claims"),
-        published=SWEEP.published,
+        code=SWEEP.code_digest("claims"),
+        published=SWEEP.published_digests,
         out=subpath(output.page, parent=True),
     message:
         "Judge the claims"
@@ -129,7 +129,7 @@ rule recommend:
     log:
         "<logs>/recommend.log",
     params:
-        code=SWEEP.code("recommend"),
+        code=SWEEP.code_digest("recommend"),
         out=subpath(output.data, parent=True),
     message:
         "Recommend a setting"
@@ -149,9 +149,9 @@ rule questions:
     log:
         "<logs>/questions.log",
     params:
-        code=SWEEP.code("questions"),
-        devices=SWEEP.device_facts,
-        published=SWEEP.published,
+        code=SWEEP.code_digest("questions"),
+        devices=SWEEP.device_table_digest,
+        published=SWEEP.published_digests,
         out=subpath(output.data, parent=True),
     message:
         "Answer the questions"
@@ -176,7 +176,7 @@ rule timelines:
     log:
         "<logs>/timelines.log",
     params:
-        code=SWEEP.code("timeline"),
+        code=SWEEP.code_digest("timeline"),
         sessions=SWEEP.timeline_sessions,
     message:
         "Draw the timelines"
@@ -200,8 +200,8 @@ rule page:
     log:
         "<logs>/page.log",
     params:
-        code=SWEEP.code("page"),
-        published=SWEEP.published,
+        code=SWEEP.code_digest("page"),
+        published=SWEEP.published_digests,
         sessions=subpath(input.points, parent=True),
         reports=subpath(output.page, parent=True),
     message:
@@ -225,7 +225,7 @@ rule snakemake_report:
     log:
         "<logs>/snakemake_report.log",
     params:
-        captions=SWEEP.captions,
+        captions=SWEEP.caption_digests,
         targets=lambda wildcards, input: [
             rules.tables.output.article,
             rules.figures.output.engines,
@@ -250,7 +250,7 @@ rule verdict:
     log:
         "<logs>/verdict.log",
     params:
-        code=SWEEP.code("verdict"),
+        code=SWEEP.code_digest("verdict"),
     message:
         "Say how it went"
     # Fails when points failed, after everything else was made: the exit status of the run tells.

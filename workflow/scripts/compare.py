@@ -142,7 +142,7 @@ def _detectable_sizes(undecided: Sequence[Change]) -> str:
 
 def _half_width(estimate: Estimate) -> float:
     """Share by which the ratio must differ from 1 to show, given the width of this interval."""
-    low, high = estimate.ends
+    low, high = estimate.interval
     return math.sqrt(high / low) - 1
 
 

@@ -47,7 +47,7 @@ def write_figures(
     from servegrid.report.published import with_published_labels
     from servegrid.report.result_table import ResultTable
     from servegrid.results.latency_distributions import with_spreads
-    from servegrid.results.points import read_points
+    from servegrid.results.points import read_result_table
     from servegrid.results.session_values import with_ranges, with_rounds
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
@@ -57,7 +57,7 @@ def write_figures(
     if sessions is not None:
         rows = with_ranges(with_rounds(rows, table.sessions), table.sessions, ["output_tokens_per_s"])
     if distributions is not None:
-        rows = with_spreads(rows, read_points(distributions))
+        rows = with_spreads(rows, read_result_table(distributions))
     points = with_published_labels(rows)
     names = only or list(FIGURES)
     workers = min(len(os.sched_getaffinity(0)), len(names))

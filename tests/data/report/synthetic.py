@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from servegrid.results.columns import DISTRIBUTED, DISTRIBUTION
-from servegrid.results.latency_distributions import Spread, column
+from servegrid.results.columns import DISTRIBUTED_LATENCIES, DISTRIBUTION_PERCENTILES
+from servegrid.results.latency_distributions import Spread, spread_column
 
 Row = dict[str, Any]
 
@@ -68,14 +68,14 @@ def with_made_spreads(points: pd.DataFrame) -> pd.DataFrame:
     """The points with distributions that are lines from 0 through their medians, and sessions 10 % beside."""
 
     def spread(median: float) -> Spread | None:
-        percent = np.array(DISTRIBUTION, dtype=float)
+        percent = np.array(DISTRIBUTION_PERCENTILES, dtype=float)
         ms = percent / 50 * median
         return Spread(percent, ms, 0.9 * ms, 1.1 * ms) if np.isfinite(median) and median > 0 else None
 
     columns = {}
-    for name in DISTRIBUTED:
+    for name in DISTRIBUTED_LATENCIES:
         medians = points.get(f"{name}_ms_p50", pd.Series(np.nan, points.index))
-        columns[column(name)] = [spread(median) for median in medians]
+        columns[spread_column(name)] = [spread(median) for median in medians]
     return points.assign(**columns)
 
 

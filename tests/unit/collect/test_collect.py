@@ -21,7 +21,7 @@ from servegrid.collect.tables import collect
 from servegrid.plan.grid import Grid, Load, Session
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import write_table
-from servegrid.results.columns import COLUMNS
+from servegrid.results.columns import POINT_COLUMNS
 
 SWEEP = {"engine": ["llamacpp"], "threads": [4], "speculation": ["none", "ngram:2"], "quantization": ["none", "q8_0"]}
 
@@ -41,28 +41,28 @@ def points(grid: Grid, results: Path) -> pd.DataFrame:
 def test_a_sweep_without_effects_has_no_warnings(tmp_path: Path) -> None:
     grid = made_grid(grid=SWEEP, repeats=3)
     write_results(grid, tmp_path)
-    found = collect(grid, tmp_path).points
-    assert list(found.columns) == [*grid.axes, *COLUMNS]
-    assert found["warnings"].isna().all(), found["warnings"].tolist()
-    assert (found["agreement"] == 1).all() and (found["agreement_floor"] == 1).all()
-    assert found["divergence_characters_p50"].isna().all() and found["garble"].isna().all()
+    table = collect(grid, tmp_path).points
+    assert list(table.columns) == [*grid.axes, *POINT_COLUMNS]
+    assert table["warnings"].isna().all(), table["warnings"].tolist()
+    assert (table["agreement"] == 1).all() and (table["agreement_floor"] == 1).all()
+    assert table["divergence_characters_p50"].isna().all() and table["garble"].isna().all()
 
 
 def test_distributions_are_those_of_all_requests_with_the_range_over_sessions(tmp_path: Path) -> None:
     grid = made_grid(repeats=2)
     write_results(grid, tmp_path, lambda session, _: Plan(requests=25, request_s=1.0 + session.rep))
     collected = collect(grid, tmp_path)
-    found = collected.distributions.set_index(["latency", "percent"])
+    rows = collected.distributions.set_index(["latency", "percent"])
     waits = [
         1e3 * (table["first_token_s"] - table["sent_s"]) for table in map(pd.read_parquet, requests_files(tmp_path))
     ]
     for percent in (10, 50, 95):
-        each = [float(np.percentile(wait, percent)) for wait in waits]
-        expected = [float(np.percentile(np.concatenate(waits), percent)), min(each), max(each)]
-        assert found.loc[("ttft", percent), ["ms", "ms_low", "ms_high"]].tolist() == pytest.approx(expected)
-    assert found.loc["ttft"].index.tolist() == [2, *range(5, 100, 5), 98], "50 requests say nothing of the rest"
-    assert pd.isna(found.loc[("ttft", 98), "ms_low"]), "25 say less"
-    assert set(found["server_id"]) == set(collected.points["server_id"])
+        by_session = [float(np.percentile(wait, percent)) for wait in waits]
+        expected = [float(np.percentile(np.concatenate(waits), percent)), min(by_session), max(by_session)]
+        assert rows.loc[("ttft", percent), ["ms", "ms_low", "ms_high"]].tolist() == pytest.approx(expected)
+    assert rows.loc["ttft"].index.tolist() == [2, *range(5, 100, 5), 98], "50 requests say nothing of the rest"
+    assert pd.isna(rows.loc[("ttft", 98), "ms_low"]), "25 say less"
+    assert set(rows["server_id"]) == set(collected.points["server_id"])
 
 
 def test_a_point_that_was_skipped_or_not_measured_has_no_distribution(tmp_path: Path) -> None:
@@ -95,30 +95,30 @@ def test_changed_texts_are_flagged_against_the_same_point_without_the_feature(tm
 
     grid = made_grid(grid=SWEEP, repeats=2)
     write_results(grid, tmp_path, plan)
-    found = points(grid, tmp_path)
-    assert pd.isna(found.loc[("none", "none"), "warnings"])
-    assert found.loc[("ngram:2", "none"), "warnings"] == "speculation changes texts"
-    assert found.loc[("none", "q8_0"), "warnings"] == "quantization changes texts; garbled texts"
-    assert found.loc[("ngram:2", "q8_0"), "warnings"] == "quantization changes texts; garbled texts"
-    speculated = found.loc[("ngram:2", "none")]
+    table = points(grid, tmp_path)
+    assert pd.isna(table.loc[("none", "none"), "warnings"])
+    assert table.loc[("ngram:2", "none"), "warnings"] == "speculation changes texts"
+    assert table.loc[("none", "q8_0"), "warnings"] == "quantization changes texts; garbled texts"
+    assert table.loc[("ngram:2", "q8_0"), "warnings"] == "quantization changes texts; garbled texts"
+    speculated = table.loc[("ngram:2", "none")]
     assert speculated["agreement"] == 0.75
     assert speculated["divergence_characters_p50"] == pytest.approx(150, abs=3)
-    assert speculated["garble"] < 0.2 < 0.8 < found.loc[("none", "q8_0"), "garble"]
+    assert speculated["garble"] < 0.2 < 0.8 < table.loc[("none", "q8_0"), "garble"]
 
 
 def test_changes_within_the_floor_are_not_flagged(tmp_path: Path) -> None:
     """Every session changes a tenth of the texts by itself."""
 
     def plan(session: Session, load: Load) -> Plan:
-        own = session.rep + 3 * bool(session.server.spec.speculation.length)
-        return Plan(text=lambda n: split(n) if n % 10 == own else sentence(n))
+        changed_digit = session.rep + 3 * bool(session.server.spec.speculation.length)
+        return Plan(text=lambda n: split(n) if n % 10 == changed_digit else sentence(n))
 
     grid = made_grid(grid=SWEEP | {"quantization": ["none"]}, repeats=3)
     write_results(grid, tmp_path, plan)
-    found = points(grid, tmp_path)
-    assert found["warnings"].isna().all(), found["warnings"].tolist()
-    assert found["agreement_floor"].iloc[0] == pytest.approx(0.8)
-    assert found["text_distance_floor"].iloc[0] > 0.2
+    table = points(grid, tmp_path)
+    assert table["warnings"].isna().all(), table["warnings"].tolist()
+    assert table["agreement_floor"].iloc[0] == pytest.approx(0.8)
+    assert table["text_distance_floor"].iloc[0] > 0.2
 
 
 def test_few_changed_texts_are_called_unclear_and_at_a_temperature_nothing_is(tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_a_few_garbled_texts_are_found_among_good_ones(tmp_path: Path, change: C
 
     grid = made_grid(grid=SWEEP | {"speculation": ["none"]}, repeats=2)
     write_results(grid, tmp_path, plan)
-    found = points(grid, tmp_path)
-    assert "garbled texts" in found.loc[("none", "q8_0"), "warnings"]
-    assert found.loc[("none", "q8_0"), "garble"] > 0.8
-    assert pd.isna(found.loc[("none", "none"), "warnings"])
+    table = points(grid, tmp_path)
+    assert "garbled texts" in table.loc[("none", "q8_0"), "warnings"]
+    assert table.loc[("none", "q8_0"), "garble"] > 0.8
+    assert pd.isna(table.loc[("none", "none"), "warnings"])
 
 
 def noise(number: int) -> str:
@@ -167,13 +167,13 @@ def test_one_session_has_no_floor_and_leaves_changes_open(tmp_path: Path) -> Non
     write_results(
         grid, tmp_path, lambda session, _: Plan(text=split if session.server.spec.speculation.length else sentence)
     )
-    found = points(grid, tmp_path)
-    assert found["agreement_floor"].isna().all()
-    assert found["warnings"].dropna().to_dict() == dict.fromkeys(
+    table = points(grid, tmp_path)
+    assert table["agreement_floor"].isna().all()
+    assert table["warnings"].dropna().to_dict() == dict.fromkeys(
         [("ngram:2", "none"), ("ngram:2", "q8_0")], "speculation may change texts"
     )
-    assert pd.isna(found.loc[("none", "none"), "agreement"]), "a text is not held against itself"
-    assert found.loc[("ngram:2", "none"), "agreement"] == 0
+    assert pd.isna(table.loc[("none", "none"), "agreement"]), "a text is not held against itself"
+    assert table.loc[("ngram:2", "none"), "agreement"] == 0
 
 
 def test_warnings_of_the_machine(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_warnings_of_the_machine(tmp_path: Path) -> None:
     for name, (phrase, plan) in cases.items():
         grid = made_grid(repeats=2)
         write_results(grid, tmp_path / name, lambda *_, plan=plan: plan)
-        (found,) = collect(grid, tmp_path / name).points["warnings"]
-        assert (None if pd.isna(found) else found) == phrase, name
+        (warning,) = collect(grid, tmp_path / name).points["warnings"]
+        assert (None if pd.isna(warning) else warning) == phrase, name
 
 
 def gpu(**columns: Any) -> Plan:
@@ -205,8 +205,8 @@ def test_only_the_first_launch_may_be_cold(tmp_path: Path) -> None:
     for slow, phrase in ((1, "cold start"), (2, None)):
         folder = tmp_path / str(slow)
         write_results(grid, folder, lambda session, _, slow=slow: Plan(request_s=1.5 if session.rep == slow else 1.0))
-        (found,) = collect(grid, folder).points["warnings"]
-        assert (None if pd.isna(found) else found) == phrase
+        (warning,) = collect(grid, folder).points["warnings"]
+        assert (None if pd.isna(warning) else warning) == phrase
 
 
 def test_energy_and_cost(tmp_path: Path) -> None:
@@ -229,11 +229,12 @@ def test_energy_and_cost(tmp_path: Path) -> None:
 def test_one_new_session_leaves_the_others_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two, three = (made_grid(grid=SWEEP | {"speculation": ["none"]}, repeats=repeats) for repeats in (2, 3))
     write_results(three, tmp_path)
-    new = next(one for one in three.sessions if one.rep == 3 and one.server.spec.quantization == "q8_0")
+    new = next(session for session in three.sessions if session.rep == 3 and session.server.spec.quantization == "q8_0")
     read: list[int] = []
-    numbers = aggregate.numbers
+    aggregate_loads = aggregate.aggregate_loads
     monkeypatch.setattr(
-        "servegrid.collect.tables.numbers", lambda which, *terms: read.append(len(which)) or numbers(which, *terms)
+        "servegrid.collect.tables.aggregate_loads",
+        lambda loads, *terms: read.append(len(loads)) or aggregate_loads(loads, *terms),
     )
     collect(two, tmp_path)
     assert sorted(read) == [1, 1, 1, 1, 2, 2]
@@ -270,8 +271,8 @@ def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytes
     write_results(grid, tmp_path)
     alone = collect(grid, tmp_path)
     shutil.rmtree(tmp_path / "cache")
-    monkeypatch.setattr("servegrid.collect.tables.LEAST_POINTS", 1)
-    monkeypatch.setattr("servegrid.collect.tables.PART", 2)
+    monkeypatch.setattr("servegrid.collect.tables.POINTS_PER_WORKER", 1)
+    monkeypatch.setattr("servegrid.collect.tables.POINTS_PER_TASK", 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     computed: list[dict[str, Any]] = []
     add = RowCache.add

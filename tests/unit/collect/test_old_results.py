@@ -31,14 +31,16 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 def test_nothing_is_measured_again(config: dict[str, Any]) -> None:
     sweep = Sweep(config, REPOSITORY)
-    assert len(sweep.grid.sessions) == 4 and sweep.todo == []
+    assert len(sweep.grid.sessions) == 4 and sweep.pending_sessions == []
 
 
 def test_a_level_more_measures_that_alone(config: dict[str, Any]) -> None:
     sweep = Sweep(config | {"grid": config["grid"] | {"threads": [1, 2, 3]}}, REPOSITORY)
-    assert len(sweep.todo) == 4
+    assert len(sweep.pending_sessions) == 4
     folders = {path.parent for path in (OLD / "sessions").glob("*/rep*/session.json")}
-    assert {str(folder.relative_to(OLD / "sessions")) for folder in folders} == {session.id for session in sweep.todo}
+    assert {str(folder.relative_to(OLD / "sessions")) for folder in folders} == {
+        session.id for session in sweep.pending_sessions
+    }
 
 
 def test_the_table_is_the_same_but_for_columns_that_were_added(config: dict[str, Any], tmp_path: Path) -> None:
@@ -83,4 +85,4 @@ def test_a_damaged_session_record_is_named_before_anything_starts(config: dict[s
     [path, *_] = sorted((tmp_path / "results" / "sessions").glob("*/rep1/session.json"))
     path.write_text("{")
     with pytest.raises(Damaged, match=rf"{path.parent}: session.json cannot be read .*; restore it, or move"):
-        _ = Sweep(config, REPOSITORY).todo
+        _ = Sweep(config, REPOSITORY).pending_sessions

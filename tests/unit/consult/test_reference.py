@@ -6,7 +6,7 @@ from isolation import REPOSITORY
 from servegrid import engines
 from servegrid.config.reference import config_reference
 from servegrid.consult.reference import abilities, columns, images, pages, table, warnings, with_parts
-from servegrid.results.columns import COLUMNS
+from servegrid.results.columns import POINT_COLUMNS
 
 
 @pytest.mark.parametrize("name", ["config/README.md", "docs/results.md", "docs/engines.md"])
@@ -20,7 +20,7 @@ def test_every_key_of_the_config_is_described() -> None:
     assert "|  |" not in config_reference()
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", POINT_COLUMNS)
 def test_a_column_has_one_row(name: str) -> None:
     assert sum(f"`{name}`" in line.split(" | ")[0] for line in columns().splitlines()) == 1
 

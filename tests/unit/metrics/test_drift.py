@@ -16,8 +16,8 @@ def test_a_planted_drift_is_found_with_its_size(growth: float) -> None:
 
 
 def test_noise_is_seldom_called_a_drift() -> None:
-    found = [drift(*series(0, 0.5, seed=seed)) for seed in range(200)]
-    assert sum(value != 0 for value in found) <= 6
+    drifts = [drift(*series(0, 0.5, seed=seed)) for seed in range(200)]
+    assert sum(value != 0 for value in drifts) <= 6
 
 
 def test_a_small_drift_is_not_worth_a_word() -> None:

@@ -39,39 +39,43 @@ STEADY = samples("A", TIMES, power_w=100.0, energy_j=lambda t: 5000 + 100 * t)
 
 
 def test_the_counter_is_interpolated_at_both_edges() -> None:
-    found = energy_columns(window(4.25, 24.1, STEADY), ["A"], None)
-    assert found["energy_j"] == pytest.approx(1985.0)
-    assert found["energy_above_idle_j"] is None
+    columns = energy_columns(window(4.25, 24.1, STEADY), ["A"], None)
+    assert columns["energy_j"] == pytest.approx(1985.0)
+    assert columns["energy_above_idle_j"] is None
 
 
 def test_a_counter_that_stands_still_is_none_and_the_power_counts() -> None:
     stuck = samples("A", TIMES, power_w=100.0, energy_j=5000.0)
-    here = window(10, 30, stuck)
-    assert energy_columns(here, ["A"], None)["energy_j"] == pytest.approx(2000)
-    assert energy_warnings(here, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
+    load_window = window(10, 30, stuck)
+    assert energy_columns(load_window, ["A"], None)["energy_j"] == pytest.approx(2000)
+    assert energy_warnings(load_window, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
 
 
 def session(energy_j: float | None, above_j: float | None, tokens: float | None) -> Any:
-    during = {"energy_j": energy_j, "idle_power_w": 30.0, "energy_above_idle_j": above_j}
-    return SimpleNamespace(during=during, counts={"output_tokens": tokens})
+    load_columns = {"energy_j": energy_j, "idle_power_w": 30.0, "energy_above_idle_j": above_j}
+    return SimpleNamespace(load_columns=load_columns, counts={"output_tokens": tokens})
 
 
 def test_energy_per_token_is_that_of_the_sessions_that_know_it() -> None:
-    found = energy_per_token([session(4500.0, 1500.0, 480.0), session(None, None, 1440.0)])
-    assert found == {"j_per_output_token": 4500 / 480, "j_per_output_token_above_idle": 1500 / 480}
+    columns = energy_per_token([session(4500.0, 1500.0, 480.0), session(None, None, 1440.0)])
+    assert columns == {"j_per_output_token": 4500 / 480, "j_per_output_token_above_idle": 1500 / 480}
     both = energy_per_token([session(4500.0, 1500.0, 480.0), session(1500.0, 100.0, 1440.0)])
     assert both["j_per_output_token"] == 6000 / 1920
     assert "j_per_output_token" not in energy_per_token([session(4500.0, None, None)])
 
 
 def test_above_idle_is_unknown_where_one_session_has_nothing_above() -> None:
-    found = energy_per_token([session(4500.0, 1500.0, 480.0), session(4000.0, None, 480.0)])
-    assert found == {"energy_above_idle_j": None, "j_per_output_token": 8500 / 960}
+    columns = energy_per_token([session(4500.0, 1500.0, 480.0), session(4000.0, None, 480.0)])
+    assert columns == {"energy_above_idle_j": None, "j_per_output_token": 8500 / 960}
 
 
 def test_idle_is_subtracted() -> None:
-    found = energy_columns(window(10, 30, STEADY), ["A"], 30.0)
-    assert found == {"energy_j": pytest.approx(2000), "idle_power_w": 30.0, "energy_above_idle_j": pytest.approx(1400)}
+    columns = energy_columns(window(10, 30, STEADY), ["A"], 30.0)
+    assert columns == {
+        "energy_j": pytest.approx(2000),
+        "idle_power_w": 30.0,
+        "energy_above_idle_j": pytest.approx(1400),
+    }
 
 
 def test_less_than_idle_is_not_known() -> None:
@@ -80,9 +84,9 @@ def test_less_than_idle_is_not_known() -> None:
 
 def test_a_counter_that_begins_anew_is_not_believed() -> None:
     anew = samples("A", TIMES, power_w=100.0, energy_j=lambda t: 5000 + 100 * t if t < 20 else 100 * t - 1000)
-    found = window(10, 30, anew)
-    assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(2000), "by the power"
-    assert energy_warnings(found, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
+    load_window = window(10, 30, anew)
+    assert energy_columns(load_window, ["A"], None)["energy_j"] == pytest.approx(2000), "by the power"
+    assert energy_warnings(load_window, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
 
 
 def test_gpus_are_summed_and_one_unknown_makes_all_unknown() -> None:
@@ -94,9 +98,9 @@ def test_gpus_are_summed_and_one_unknown_makes_all_unknown() -> None:
 
 def test_without_a_counter_power_is_integrated() -> None:
     ramp = samples("A", TIMES, power_w=lambda t: 10 * t, energy_j=None)
-    found = window(10.25, 30, ramp)
-    assert energy_columns(found, ["A"], None)["energy_j"] == pytest.approx(5 * (30**2 - 10.25**2))
-    assert energy_warnings(found, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
+    load_window = window(10.25, 30, ramp)
+    assert energy_columns(load_window, ["A"], None)["energy_j"] == pytest.approx(5 * (30**2 - 10.25**2))
+    assert energy_warnings(load_window, ["A"]) == [RowWarning.ENERGY_FROM_POWER]
 
 
 @pytest.mark.parametrize(

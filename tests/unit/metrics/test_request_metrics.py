@@ -40,7 +40,7 @@ def test_times() -> None:
 def test_failed_requests_count_for_the_time_alone() -> None:
     mixed = requests(request(0.0, [1.0]), request(0.0, [4.0], status="error"))
     assert request_metrics.time_s(mixed) == pytest.approx(4.0)
-    assert request_metrics.tokens(mixed, "output_tokens") == 1
+    assert request_metrics.token_sum(mixed, "output_tokens") == 1
     assert len(request_metrics.ttft_ms(mixed)) == 1
 
 
@@ -72,14 +72,16 @@ def test_requests_without_chunks_leave_gaps_right() -> None:
 
 def test_unknown_tokens_are_unknown_not_zero() -> None:
     some = requests(request(0, [1.0]), request(0, [1.0], output_tokens=None))
-    assert request_metrics.tokens(some, "output_tokens") is None
-    assert request_metrics.tokens(requests(), "output_tokens") is None
+    assert request_metrics.token_sum(some, "output_tokens") is None
+    assert request_metrics.token_sum(requests(), "output_tokens") is None
     assert request_metrics.time_s(requests()) is None
 
 
-@pytest.mark.parametrize(("count", "percent", "known"), [(1, 50, False), (2, 50, True), (9, 90, False), (10, 90, True)])
-def test_a_percentile_needs_enough_values(count: int, percent: int, known: bool) -> None:
-    assert (request_metrics.percentile(np.arange(float(count)), percent) is not None) == known
+@pytest.mark.parametrize(
+    ("count", "percent", "is_known"), [(1, 50, False), (2, 50, True), (9, 90, False), (10, 90, True)]
+)
+def test_a_percentile_needs_enough_values(count: int, percent: int, is_known: bool) -> None:
+    assert (request_metrics.percentile(np.arange(float(count)), percent) is not None) == is_known
 
 
 def test_p99_of_a_hundred() -> None:
@@ -88,19 +90,22 @@ def test_p99_of_a_hundred() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "percent", "known"), [(9, 99, False), (10, 99, True), (1, 50, False), (2, 50, True), (99, 99.9, False)]
+    ("requests", "percent", "is_known"),
+    [(9, 99, False), (10, 99, True), (1, 50, False), (2, 50, True), (99, 99.9, False)],
 )
-def test_a_percentile_over_tokens_needs_several_requests(requests: int, percent: float, known: bool) -> None:
-    (found,) = request_metrics.percentiles(np.arange(5000.0), [percent], requests)
-    assert (found is not None) == known
+def test_a_percentile_over_tokens_needs_several_requests(requests: int, percent: float, is_known: bool) -> None:
+    (value,) = request_metrics.percentiles(np.arange(5000.0), [percent], requests)
+    assert (value is not None) == is_known
 
 
 def test_percentiles_are_numpys_of_the_known_values() -> None:
     values = np.random.default_rng(1).lognormal(size=1234)
     ordered = request_metrics.ascending(np.append(values, [np.nan, np.nan]))
     assert len(ordered) == 1234
-    expected = np.percentile(values, columns.DISTRIBUTION)
-    assert request_metrics.percentiles(ordered, columns.DISTRIBUTION) == pytest.approx(expected.tolist(), rel=1e-12)
+    expected = np.percentile(values, columns.DISTRIBUTION_PERCENTILES)
+    assert request_metrics.percentiles(ordered, columns.DISTRIBUTION_PERCENTILES) == pytest.approx(
+        expected.tolist(), rel=1e-12
+    )
 
 
 def test_p99_9_of_a_thousand() -> None:
@@ -109,9 +114,14 @@ def test_p99_9_of_a_thousand() -> None:
 
 
 def test_low_percentiles_need_as_many_values_as_high_ones() -> None:
-    known = {n: request_metrics.percentiles(np.arange(float(n)), [1, 5, 95, 99]) for n in (19, 20, 99, 100)}
-    told = {n: [value is not None for value in values] for n, values in known.items()}
-    assert told == {19: [False] * 4, 20: [False, True, True, False], 99: [False, True, True, False], 100: [True] * 4}
+    percentiles = {n: request_metrics.percentiles(np.arange(float(n)), [1, 5, 95, 99]) for n in (19, 20, 99, 100)}
+    is_known = {n: [value is not None for value in values] for n, values in percentiles.items()}
+    assert is_known == {
+        19: [False] * 4,
+        20: [False, True, True, False],
+        99: [False, True, True, False],
+        100: [True] * 4,
+    }
 
 
 def test_acceptance() -> None:
@@ -176,15 +186,15 @@ def test_a_load_that_is_sent_at_once_has_no_steady_state() -> None:
 def test_tokens_of_the_steady_state_are_unknown_where_chunks_are() -> None:
     load = requests(request(0, [0.5, 1.0], output_tokens=5), request(3.0, [0.5]))
     assert request_metrics.steady_output_tokens_per_s(load) is None
-    said = requests(request(0, [0.5, 1.0], output_tokens=5, chunk_tokens=[1, 5]), request(3.0, [0.5]))
-    assert request_metrics.steady_output_tokens_per_s(said) == pytest.approx(4 / 2)
+    counted = requests(request(0, [0.5, 1.0], output_tokens=5, chunk_tokens=[1, 5]), request(3.0, [0.5]))
+    assert request_metrics.steady_output_tokens_per_s(counted) == pytest.approx(4 / 2)
 
 
 def test_latency_counts_from_the_planned_send() -> None:
     late = requests(request(2.0, [0.5, 1.0], planned_s=1.0))
-    assert request_metrics.after_planned_ms(late, "first_token_s") == pytest.approx([1500])
-    assert request_metrics.after_planned_ms(late, "end_s") == pytest.approx([2000])
-    assert not len(request_metrics.after_planned_ms(TWO, "end_s"))
+    assert request_metrics.since_planned_send_ms(late, "first_token_s") == pytest.approx([1500])
+    assert request_metrics.since_planned_send_ms(late, "end_s") == pytest.approx([2000])
+    assert not len(request_metrics.since_planned_send_ms(TWO, "end_s"))
 
 
 def test_short_answers_are_counted_apart() -> None:
@@ -214,4 +224,4 @@ def test_turnaround_is_within_a_thread() -> None:
 def test_client_bound(
     share: float | None, lateness: float | None, turnaround: float | None, ttft: float | None, bound: bool | None
 ) -> None:
-    assert request_metrics.client_bound(share, lateness, turnaround, ttft) is bound
+    assert request_metrics.is_client_bound(share, lateness, turnaround, ttft) is bound

@@ -27,7 +27,7 @@ def launch(tmp_path: Path) -> Path:
 
 
 def test_hardware(launch: Path) -> None:
-    columns = hardware_columns(Samples.of(launch).window(4.5, 8.25), ["GPU-1"])
+    columns = hardware_columns(Samples.read(launch).window(4.5, 8.25), ["GPU-1"])
     assert columns["power_w_mean"] == pytest.approx(100.0)
     assert columns["vram_used_gib"] == pytest.approx(8.0)
     assert columns["vram_total_gib"] is None
@@ -36,12 +36,12 @@ def test_hardware(launch: Path) -> None:
 
 
 def test_one_silent_gpu_makes_the_sum_unknown(launch: Path) -> None:
-    columns = hardware_columns(Samples.of(launch).window(4.5, 8.0), ["GPU-1", "GPU-2"])
+    columns = hardware_columns(Samples.read(launch).window(4.5, 8.0), ["GPU-1", "GPU-2"])
     assert columns["power_w_mean"] is None and columns["vram_used_gib"] is None
 
 
 def test_server_metrics(launch: Path) -> None:
-    columns = server_columns(Samples.of(launch).window(4.0, 7.0), Metrics(running="running", waiting="absent"))
+    columns = server_columns(Samples.read(launch).window(4.0, 7.0), Metrics(running="running", waiting="absent"))
     unknown = dict.fromkeys(("waiting_max", "kv_cache_max", "kv_cache_tokens", "acceptance_rate", "acceptance_length"))
     assert columns == {"running_mean": 1.5} | unknown
 
@@ -60,7 +60,7 @@ def acceptance(
         for label in ("{}", '{"pid":"7"}')
     ]
     write_table(folder / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
-    return server_columns(Samples.of(folder).window(2.0, 4.0), names)[column]
+    return server_columns(Samples.read(folder).window(2.0, 4.0), names)[column]
 
 
 def test_acceptance_is_what_the_counters_went_within_the_load(tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_acceptance_length_counts_the_token_that_every_step_yields(tmp_path: Pat
     counts = {"drafts": [0, 0, 10, 12, 14], "accepted": [0, 0, 5, 9, 13]}
     assert acceptance(tmp_path, counts, column="acceptance_length") == 3.0
     assert acceptance(tmp_path, counts | {"drafts": [4] * 5}, column="acceptance_length") is None
-    own = Metrics(acceptance_length="said")
-    assert acceptance(tmp_path, {"said": [1, 1, 2, 3, 4]}, own, "acceptance_length") == 3.0
+    names = Metrics(acceptance_length="step_tokens")
+    assert acceptance(tmp_path, {"step_tokens": [1, 1, 2, 3, 4]}, names, "acceptance_length") == 3.0
 
 
 def test_no_telemetry_is_unknown(tmp_path: Path) -> None:
-    window = Samples.of(tmp_path).window(0, 1)
+    window = Samples.read(tmp_path).window(0, 1)
     assert hardware_columns(window, ["GPU-1"]) == {}
     assert server_columns(window, Metrics(running="running"))["running_mean"] is None
 
@@ -102,10 +102,12 @@ def test_start_up() -> None:
 
 def test_room_in_the_cache_from_a_label_or_a_gauge(tmp_path: Path) -> None:
     """vLLM says it in a label of an info series, which each copy has; TGI in a gauge."""
-    told = [{"t_s": 2.5, "name": "info", "labels": f'{{"copy":"{n}","tokens":"65536"}}', "value": 1.0} for n in (1, 2)]
-    told += [{"t_s": 2.5, "name": "room", "labels": "{}", "value": 4096.0}]
-    write_table(tmp_path / "server_metrics.parquet", pa.Table.from_pylist(told, schema=SERVER_METRICS))
-    window = Samples.of(tmp_path).window(2.0, 4.0)
+    series = [
+        {"t_s": 2.5, "name": "info", "labels": f'{{"copy":"{n}","tokens":"65536"}}', "value": 1.0} for n in (1, 2)
+    ]
+    series += [{"t_s": 2.5, "name": "room", "labels": "{}", "value": 4096.0}]
+    write_table(tmp_path / "server_metrics.parquet", pa.Table.from_pylist(series, schema=SERVER_METRICS))
+    window = Samples.read(tmp_path).window(2.0, 4.0)
     assert server_columns(window, Metrics(kv_cache_info=("info", "tokens")))["kv_cache_tokens"] == 131072
     assert server_columns(window, Metrics(kv_cache_tokens="room"))["kv_cache_tokens"] == 4096
     assert server_columns(window, Metrics(kv_cache_info=("info", "other")))["kv_cache_tokens"] is None
@@ -119,14 +121,14 @@ def say(folder: Path, *series: tuple[str, str, float]) -> Window:
         for name, labels, value in series
     ]
     write_table(folder / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
-    return Samples.of(folder).window(2.0, 4.0)
+    return Samples.read(folder).window(2.0, 4.0)
 
 
 def test_a_server_that_says_infinity_says_nothing(tmp_path: Path) -> None:
     names = ("running", "waiting", "kv", "room", "drafts", "accepted")
     window = say(tmp_path, *((name, "{}", math.inf) for name in names))
-    told = Metrics("running", "waiting", "kv", kv_cache_tokens="room", drafts="drafts", accepted_tokens="accepted")
-    assert set(server_columns(window, told).values()) == {None}
+    gauges = Metrics("running", "waiting", "kv", kv_cache_tokens="room", drafts="drafts", accepted_tokens="accepted")
+    assert set(server_columns(window, gauges).values()) == {None}
     ratios = Metrics(acceptance_rate="running", acceptance_length="waiting")
     assert set(server_columns(window, ratios).values()) == {None}
 

@@ -8,8 +8,8 @@ import pytest
 
 from data.results import WORDS
 from servegrid.metrics import texts as texts_module
-from servegrid.metrics.texts import Answers, beyond, compare, first_difference
-from servegrid.metrics.trigrams import distance, foreign, strangest, trigrams
+from servegrid.metrics.texts import Answers, compare_texts, exceeds_floor, first_difference
+from servegrid.metrics.trigrams import foreignness, qgram_distance, trigrams, worst_text
 from servegrid.records.schema import RequestRecord, requests_table, write_requests
 
 
@@ -39,9 +39,9 @@ def baseline(tmp_path: Path) -> Answers:
 
 
 def test_equal_texts(tmp_path: Path, baseline: Answers) -> None:
-    found = compare([answers(tmp_path / "a", BASE)], baseline)
-    assert found.agreement == 1.0 and set(found.changed.values()) == {0.0}
-    assert found.divergence_characters_p50 is None and found.text_distance is None and found.garble is None
+    sameness = compare_texts([answers(tmp_path / "a", BASE)], baseline)
+    assert sameness.agreement == 1.0 and set(sameness.changed.values()) == {0.0}
+    assert sameness.divergence_characters_p50 is None and sameness.text_distance is None and sameness.garble is None
 
 
 def test_a_late_split_an_early_split_and_garbage_are_told_apart(tmp_path: Path, baseline: Answers) -> None:
@@ -49,62 +49,63 @@ def test_a_late_split_an_early_split_and_garbage_are_told_apart(tmp_path: Path, 
     early = {prompt: text[:10] + sentence(1000 + n) for n, (prompt, text) in enumerate(BASE.items())}
     rubbish = {prompt: text[:10] + noise(n) for n, (prompt, text) in enumerate(BASE.items())}
     stuck = {prompt: text[:10] + "!" * 300 for prompt, text in BASE.items()}
-    found = {
-        name: compare([answers(tmp_path / name, texts)], baseline)
+    sameness = {
+        name: compare_texts([answers(tmp_path / name, texts)], baseline)
         for name, texts in {"late": late, "early": early, "rubbish": rubbish, "stuck": stuck}.items()
     }
-    assert all(one.agreement == 0 for one in found.values())
-    assert found["late"].divergence_characters_p50 == pytest.approx(len(BASE["p0"]) - 20, rel=0.1)
-    assert found["early"].divergence_characters_p50 == pytest.approx(10, abs=2)
-    distances = [found[name].text_distance or 0 for name in ("late", "early", "rubbish")]
+    assert all(compared.agreement == 0 for compared in sameness.values())
+    assert sameness["late"].divergence_characters_p50 == pytest.approx(len(BASE["p0"]) - 20, rel=0.1)
+    assert sameness["early"].divergence_characters_p50 == pytest.approx(10, abs=2)
+    distances = [sameness[name].text_distance or 0 for name in ("late", "early", "rubbish")]
     assert distances == sorted(distances) and distances[0] < 0.15 and distances[2] > 0.9
-    assert (found["late"].garble or 0) < 0.2 and (found["early"].garble or 0) < 0.2
-    assert (found["rubbish"].garble or 0) > 0.8 and (found["stuck"].garble or 0) > 0.8
+    assert (sameness["late"].garble or 0) < 0.2 and (sameness["early"].garble or 0) < 0.2
+    assert (sameness["rubbish"].garble or 0) > 0.8 and (sameness["stuck"].garble or 0) > 0.8
 
 
 def test_only_ok_answers_to_common_prompts_are_compared(tmp_path: Path, baseline: Answers) -> None:
     texts = {"p0": BASE["p0"], "p1": "other", "p2": "broken", "elsewhere": "?"}
-    found = compare([answers(tmp_path / "a", texts, p2="error")], baseline)
-    assert found.changed == {"p0": 0.0, "p1": 1.0} and found.agreement == 0.5
-    assert compare([answers(tmp_path / "b", {"elsewhere": "?"})], baseline) == texts_module.Sameness()
-    assert compare([], baseline) == texts_module.Sameness()
+    sameness = compare_texts([answers(tmp_path / "a", texts, p2="error")], baseline)
+    assert sameness.changed == {"p0": 0.0, "p1": 1.0} and sameness.agreement == 0.5
+    assert compare_texts([answers(tmp_path / "b", {"elsewhere": "?"})], baseline) == texts_module.Sameness()
+    assert compare_texts([], baseline) == texts_module.Sameness()
 
 
 def test_sessions_are_pooled(tmp_path: Path, baseline: Answers) -> None:
     same, other = answers(tmp_path / "a", BASE), answers(tmp_path / "b", BASE | {"p0": "other"})
-    found = compare([same, other], baseline)
-    assert found.agreement == pytest.approx(39 / 40) and found.changed["p0"] == 0.5
+    sameness = compare_texts([same, other], baseline)
+    assert sameness.agreement == pytest.approx(39 / 40) and sameness.changed["p0"] == 0.5
 
 
 def test_without_texts_the_hashes_still_tell(tmp_path: Path, baseline: Answers) -> None:
     other = answers(tmp_path / "a", BASE | {"p0": "other"})
     (tmp_path / "a" / "texts.parquet").unlink()
-    found = compare([other], baseline)
-    assert found.agreement == pytest.approx(19 / 20) and found.text_distance is None
+    sameness = compare_texts([other], baseline)
+    assert sameness.agreement == pytest.approx(19 / 20) and sameness.text_distance is None
 
 
 def test_at_most_a_sample_of_the_texts_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts_module, "SAMPLE", 4)
+    monkeypatch.setattr(texts_module, "SAMPLED_TEXTS", 4)
     baseline = answers(tmp_path / "baseline", BASE)
-    seen: list[str] = []
-    monkeypatch.setattr(texts_module, "first_difference", lambda one, other: seen.append(one) or 0)
-    compare([answers(tmp_path / "a", {prompt: f"{text}." for prompt, text in BASE.items()})], baseline)
-    assert len(seen) == 4
+    read: list[str] = []
+    monkeypatch.setattr(texts_module, "first_difference", lambda text, original: read.append(text) or 0)
+    compare_texts([answers(tmp_path / "a", {prompt: f"{text}." for prompt, text in BASE.items()})], baseline)
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "place"), [("abc", "abd", 2), ("abc", "abc", 3), ("ab", "abc", 2), ("", "a", 0), ("xbc", "abc", 0)]
+    ("first", "second", "position"),
+    [("abc", "abd", 2), ("abc", "abc", 3), ("ab", "abc", 2), ("", "a", 0), ("xbc", "abc", 0)],
 )
-def test_first_difference(one: str, other: str, place: int) -> None:
-    assert first_difference(one, other) == place
+def test_first_difference(first: str, second: str, position: int) -> None:
+    assert first_difference(first, second) == position
 
 
 def test_distance_by_hand() -> None:
     # abcd: abc bcd; abce: abc bce: two of four are in one text only
-    assert distance(trigrams("abcd"), trigrams("abce")) == pytest.approx(0.5)
-    assert distance(trigrams("aaaa"), trigrams("aaa")) == pytest.approx(1 / 3), "how often counts"
-    assert distance(trigrams("ab"), trigrams("abc")) == 1.0
-    assert distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
+    assert qgram_distance(trigrams("abcd"), trigrams("abce")) == pytest.approx(0.5)
+    assert qgram_distance(trigrams("aaaa"), trigrams("aaa")) == pytest.approx(1 / 3), "how often counts"
+    assert qgram_distance(trigrams("ab"), trigrams("abc")) == 1.0
+    assert qgram_distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
 
 
 def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
@@ -114,18 +115,18 @@ def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
     def passages(chosen: list[str]) -> list[str]:
         return [page[(start := chance.randrange(len(page) - 300)) : start + 300] for page in chosen]
 
-    found = []
+    scores = []
     for _ in range(100):
         chosen, others = chance.choices(pages, k=12), chance.choices(pages, k=12)
-        own, other = passages(chosen), passages(chosen)
-        mine = [one[:60] + two[60:] for one, two in zip(own, other, strict=True)]
-        found.append(strangest(*([trigrams(text) for text in texts] for texts in (mine, own, passages(others)))))
-    assert all(value is not None for value in found)
-    assert sum(value > 0 for value in found if value is not None) <= 2
+        originals, second_halves = passages(chosen), passages(chosen)
+        texts = [first[:60] + second[60:] for first, second in zip(originals, second_halves, strict=True)]
+        scores.append(worst_text(*([trigrams(text) for text in side] for side in (texts, originals, passages(others)))))
+    assert all(value is not None for value in scores)
+    assert sum(value > 0 for value in scores if value is not None) <= 2
 
 
 def test_garble_needs_enough_text() -> None:
-    assert foreign(*([trigrams(text)] for text in ("short", "text", sentence(1)))) is None
+    assert foreignness(*([trigrams(text)] for text in ("short", "text", sentence(1)))) is None
 
 
 @pytest.mark.parametrize(
@@ -135,8 +136,8 @@ def test_garble_needs_enough_text() -> None:
 def test_a_change_must_go_beyond_the_floor(more: int, less: int, verdict: bool | None) -> None:
     changed = {f"m{n}": 1.0 for n in range(more)} | {f"l{n}": 0.0 for n in range(less)} | {"same": 0.0}
     floor = {f"m{n}": 0.0 for n in range(more)} | {f"l{n}": 1.0 for n in range(less)} | {"same": 0.0}
-    assert beyond(changed, floor) is verdict
-    assert beyond(changed, {}) is False
+    assert exceeds_floor(changed, floor) is verdict
+    assert exceeds_floor(changed, {}) is False
 
 
 def test_a_change_over_a_hundred_thousand_prompts() -> None:
@@ -145,4 +146,4 @@ def test_a_change_over_a_hundred_thousand_prompts() -> None:
         more = 50_000 + above
         changed = {str(n): float(n < more) for n in range(100_000)}
         floor = {str(n): float(n >= more) for n in range(100_000)}
-        assert beyond(changed, floor) is verdict
+        assert exceeds_floor(changed, floor) is verdict

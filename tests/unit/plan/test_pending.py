@@ -63,7 +63,7 @@ def test_collect_waits_for_marks_of_what_is_missing_alone(tmp_path: Path) -> Non
     inputs = Sweep(raw, REPOSITORY).session_inputs(None)
     assert inputs[-1] == str(session_folder(tmp_path, done) / "session.json")
     assert all("/measured/" in path and not Path(path).exists() for path in inputs[:-1])
-    assert inputs[:-1] == Sweep(raw, REPOSITORY).todo_marks(None)
+    assert inputs[:-1] == Sweep(raw, REPOSITORY).pending_marks(None)
 
 
 def test_the_last_mark_of_a_settled_session_says_what_made_it(tmp_path: Path) -> None:

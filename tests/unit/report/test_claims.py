@@ -53,7 +53,7 @@ def test_over_the_article_s_rows_the_verdict_is_what_the_rows_say(
         assert ruling.deciding is None and "no row" in ruling.because
     else:
         assert ruling.deciding and ruling.deciding.effect.value == pytest.approx(effect)
-        assert not ruling.deciding.effect.doubted and "no repeats" in ruling.deciding.effect.how
+        assert not ruling.deciding.effect.has_interval and "no repeats" in ruling.deciding.effect.how
 
 
 def test_every_claim_of_the_article_has_a_verdict_above() -> None:

@@ -13,7 +13,7 @@ from servegrid.report.page.plots import COLUMNS_WITH_RANGE, plots
 from servegrid.report.page.series import MAX_SERIES
 from servegrid.report.published import with_published, with_published_labels
 from servegrid.report.settings import Settings
-from servegrid.results.points import prepare
+from servegrid.results.points import prepare_points
 from servegrid.results.session_values import with_ranges
 
 Plot = dict[str, Any]
@@ -22,7 +22,7 @@ SETTINGS = Settings("A sweep")
 
 def page_plots(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
     rows = with_ranges(
-        prepare(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, COLUMNS_WITH_RANGE
+        prepare_points(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, COLUMNS_WITH_RANGE
     )
     return {plot["id"]: plot for plot in plots(rows, SETTINGS)}
 
@@ -145,7 +145,7 @@ def test_one_session_has_no_bars_and_no_words_on_them() -> None:
 
 
 def test_ranges_are_of_the_same_server_and_load() -> None:
-    points = prepare(with_ids(sweep(engine=["vllm"])), SETTINGS.all_axes)
+    points = prepare_points(with_ids(sweep(engine=["vllm"])), SETTINGS.all_axes)
     point_sessions = sessions(points.iloc[:2], ttft_ms_p50=(0.5, 2.0, 1.0))
     ranged = with_ranges(points, point_sessions, ["ttft_ms_p50", "itl_ms_p50"])
     assert ranged["ttft_ms_p50_low"].tolist()[:2] == [1.5, 6] and ranged["ttft_ms_p50_high"].tolist()[:2] == [6, 24]
@@ -206,7 +206,7 @@ def test_of_many_curves_none_looks_like_another() -> None:
     points, settings = with_published(points, settings)
     plot = next(
         plot
-        for plot in plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+        for plot in plots(with_published_labels(prepare_points(points, settings.all_axes)), settings)
         if plot["id"] == "threads"
     )
     curve_looks = [looks(trace) for trace in plot["data"]]
@@ -232,7 +232,7 @@ def test_names_leave_out_axes_on_which_only_published_rows_differ() -> None:
     points, settings = with_published(sweep(engine=["vllm", "llamacpp"], gpu=["a6000"]), settings)
     plot = next(
         plot
-        for plot in plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+        for plot in plots(with_published_labels(prepare_points(points, settings.all_axes)), settings)
         if plot["id"] == "threads"
     )
     names = [trace["name"] for trace in plot["data"]]
@@ -261,7 +261,7 @@ def test_planned_arrivals_have_no_figure_over_threads() -> None:
 def test_published_rows_alone_can_be_drawn() -> None:
     settings = Settings("A table", published=("config/published/article.csv",))
     points, settings = with_published(sweep().iloc[:0], settings)
-    (plot,) = plots(with_published_labels(prepare(points, settings.all_axes)), settings)
+    (plot,) = plots(with_published_labels(prepare_points(points, settings.all_axes)), settings)
     assert plot["id"] == "threads"
     curve_looks = [looks(trace) for trace in plot["data"]]
     assert len(curve_looks) == len(set(curve_looks)) > 1 and {dash for *_, dash in curve_looks} == {"dot"}

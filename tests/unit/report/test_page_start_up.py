@@ -13,7 +13,7 @@ from data.report.synthetic import sweep
 from helpers.plots import titles
 from servegrid.report.page.start_up import MAX_SERVERS, start_up_plots
 from servegrid.report.settings import Settings
-from servegrid.results.points import prepare
+from servegrid.results.points import prepare_points
 
 Plot = dict[str, Any]
 SETTINGS = Settings("A sweep")
@@ -31,7 +31,7 @@ def started(folder: Path, servers: dict[str, list[float]]) -> pd.DataFrame:
             path.write_text(json.dumps(session))
     points = sweep(engine=list(servers), threads=[1, 4])
     means = points["engine"].map(lambda name: sum(servers[name]) / len(servers[name]))
-    return prepare(points.assign(server_id=points["engine"], startup_s=means), SETTINGS.all_axes)
+    return prepare_points(points.assign(server_id=points["engine"], startup_s=means), SETTINGS.all_axes)
 
 
 def bars(plot: Plot) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from servegrid.report.published import read_published, with_published, with_publ
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import article_table
-from servegrid.results.points import prepare
+from servegrid.results.points import prepare_points
 
 ARTICLE = REPOSITORY / "config" / "published" / "article.csv"
 SETTINGS = Settings(published=(str(ARTICLE),), engines={"tgi": "tgi"}, devices={"a6000": "RTX A6000", "cpu": ""})
@@ -68,7 +68,7 @@ def measured() -> pd.DataFrame:
 
 def test_a_published_row_stands_below_the_measured_row_of_its_point_with_the_ratio() -> None:
     points, settings = with_published(measured(), SETTINGS)
-    rows = prepare(points, settings.all_axes)
+    rows = prepare_points(points, settings.all_axes)
     assert settings.axes == ("memory_fraction", "runs_at_once")
     assert rows["status"].tolist()[:5] == ["ok", "published", "ok", "published", "ok"]
     assert rows["gpu"].tolist()[:4] == ["a6000"] * 4, "under the config's name of the device"

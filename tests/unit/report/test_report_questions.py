@@ -92,7 +92,9 @@ def test_the_knees_of_all_groups_share_the_doubt() -> None:
 
 def test_the_article_s_memory_share() -> None:
     (elasticity,) = list(elasticities(evidence_of(*EMPTY, ARTICLE)))
-    assert elasticity.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not elasticity.slope.doubted
+    assert (
+        elasticity.slope.value == pytest.approx(math.log(707 / 596) / math.log(2)) and not elasticity.slope.has_interval
+    )
     assert elasticity.levels == (0.5, 1.0)
 
 
@@ -136,7 +138,7 @@ def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> No
         tables = planted(axes, noise=0.02, sessions=3, seed=seed)
         groups = list(elasticities(evidence_of(*tables, Settings(axes=("memory_fraction",)))))
         assert {elasticity.slope.how for elasticity in groups} == {"99.75 % t-interval over 3 rounds"}
-        wrong += any(elasticity.slope.ends[0] > 0 or elasticity.slope.ends[1] < 0 for elasticity in groups)
+        wrong += any(elasticity.slope.interval[0] > 0 or elasticity.slope.interval[1] < 0 for elasticity in groups)
     assert wrong / tries <= 0.05 + 3 * (0.05 * 0.95 / tries) ** 0.5
 
 
@@ -207,7 +209,7 @@ def test_the_kind_of_client() -> None:
     points = points.assign(client_bound=[False, True])
     (effect,) = list(client_effects(evidence_of(points, sessions, Settings(axes=("client",)))))
     assert (effect.client, effect.reference) == ("parallel", "stream")
-    assert effect.effect.value == pytest.approx(0.5, rel=0.05) and effect.effect.doubted
+    assert effect.effect.value == pytest.approx(0.5, rel=0.05) and effect.effect.has_interval
 
 
 def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:

@@ -18,7 +18,7 @@ from servegrid.report.tables.point_tables import article_table, comparison_table
 from servegrid.report.tables.screen_order import in_screen_order, without_reasons
 from servegrid.report.tables.table import Table, condense
 from servegrid.report.tables.write import to_csv, to_html, to_markdown
-from servegrid.results.points import read_points
+from servegrid.results.points import read_result_table
 from servegrid.results.warnings import RowWarning, join_warnings
 
 DATA = TESTS / "data" / "report"
@@ -35,7 +35,7 @@ def golden(name: str, text: str) -> None:
 
 @pytest.fixture
 def points() -> pd.DataFrame:
-    return read_points(DATA / "points.csv")
+    return read_result_table(DATA / "points.csv")
 
 
 @pytest.fixture

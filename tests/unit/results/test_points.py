@@ -8,8 +8,8 @@ import pytest
 from data.report.synthetic import default_sweep, sweep
 from isolation import TESTS
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
-from servegrid.results.points import drawable, levels, prepare, read_points
+from servegrid.results.axes import level_label
+from servegrid.results.points import axis_levels, drawable_rows, prepare_points, read_result_table
 
 DATA = TESTS / "data" / "report"
 
@@ -17,7 +17,7 @@ DATA = TESTS / "data" / "report"
 def test_only_an_empty_field_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     path.write_text("engine,gpu,threads,speculation,quantization,reason\nNA,null,1,none,None,\n")
-    row = prepare(read_points(path), Settings().all_axes).iloc[0]
+    row = prepare_points(read_result_table(path), Settings().all_axes).iloc[0]
     assert [row[name] for name in ("engine", "gpu", "speculation", "quantization", "reason")] == [
         "NA",
         "null",
@@ -33,7 +33,10 @@ def test_csv_and_parquet_are_read_alike(tmp_path: Path) -> None:
     points.to_csv(tmp_path / "points.csv", index=False)
     points.to_parquet(tmp_path / "points.parquet")
     settings = Settings()
-    tables = [prepare(read_points(tmp_path / name), settings.all_axes) for name in ("points.csv", "points.parquet")]
+    tables = [
+        prepare_points(read_result_table(tmp_path / name), settings.all_axes)
+        for name in ("points.csv", "points.parquet")
+    ]
     pd.testing.assert_frame_equal(*(table.drop(columns=["client_bound"]) for table in tables), check_dtype=False)
 
 
@@ -41,26 +44,26 @@ def test_csv_and_parquet_are_read_alike(tmp_path: Path) -> None:
     ("value", "text"), [(None, "unset"), (math.nan, "unset"), (True, "true"), (8.0, "8"), (0.9, "0.9"), ("a\nb", "a b")]
 )
 def test_label(value: object, text: str) -> None:
-    assert label(value) == text
+    assert level_label(value) == text
 
 
 def test_levels_are_ordered_by_size_or_as_they_appear_with_none_first() -> None:
     table = pd.DataFrame({"size": ["16", "2", "4"], "kind": ["ngram:8", "none", "ngram:2"]})
-    assert levels(table, "size") == ["2", "4", "16"]
-    assert levels(table, "kind") == ["none", "ngram:8", "ngram:2"]
+    assert axis_levels(table, "size") == ["2", "4", "16"]
+    assert axis_levels(table, "kind") == ["none", "ngram:8", "ngram:2"]
 
 
 def test_only_measured_positive_finite_values_are_drawable() -> None:
     table = pd.DataFrame(
         {"status": ["ok", "partial", "failed", "ok", "ok", "ok"], "time_s": [1, 2, 3, math.inf, 0, math.nan]}
     )
-    assert drawable(table, "time_s").tolist() == [True, True, False, False, False, False]
+    assert drawable_rows(table, "time_s").tolist() == [True, True, False, False, False, False]
 
 
 def test_preparing_leaves_the_points_alone() -> None:
     points = sweep(speculation=[0, 2])
     before = points.copy(deep=True)
-    assert set(prepare(points, Settings().all_axes)["speculation"]) == {"0", "2"}
+    assert set(prepare_points(points, Settings().all_axes)["speculation"]) == {"0", "2"}
     pd.testing.assert_frame_equal(points, before)
 
 

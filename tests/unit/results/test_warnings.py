@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from isolation import REPOSITORY
-from servegrid.results.warnings import UNTRUSTED, RowWarning, distrust, join_warnings, split_warnings
+from servegrid.results.warnings import (
+    DISQUALIFYING_WARNINGS,
+    RowWarning,
+    disqualifying_warning,
+    join_warnings,
+    split_warnings,
+)
 
 LIBRARY = REPOSITORY / "workflow" / "scripts" / "servegrid"
 RULES = (LIBRARY / "collect", LIBRARY / "metrics")
@@ -79,12 +85,15 @@ def test_the_column_has_each_once_in_order_and_can_be_read_back() -> None:
 
 @pytest.mark.parametrize("unknown", [None, "", float("nan"), pd.NA, "of another version"])
 def test_an_unknown_value_has_no_warnings(unknown: object) -> None:
-    assert split_warnings(unknown) == [] and distrust(unknown, "energy_j") is None
+    assert split_warnings(unknown) == [] and disqualifying_warning(unknown, "energy_j") is None
 
 
 def test_garbage_speaks_against_every_metric_and_doubtful_energy_against_energy() -> None:
     text = join_warnings([RowWarning.ENERGY_DIFFERS, RowWarning.SHARED_HOST])
-    assert distrust(text, "energy_j") is RowWarning.ENERGY_DIFFERS and distrust(text, "time_s") is None
-    assert distrust(f"{text}; garbled texts", "energy_j") is RowWarning.GARBLED_TEXTS
-    assert distrust("garbled texts", "time_s") is RowWarning.GARBLED_TEXTS
-    assert all(set(warnings) <= set(RowWarning) for warnings in UNTRUSTED.values())
+    assert (
+        disqualifying_warning(text, "energy_j") is RowWarning.ENERGY_DIFFERS
+        and disqualifying_warning(text, "time_s") is None
+    )
+    assert disqualifying_warning(f"{text}; garbled texts", "energy_j") is RowWarning.GARBLED_TEXTS
+    assert disqualifying_warning("garbled texts", "time_s") is RowWarning.GARBLED_TEXTS
+    assert all(set(warnings) <= set(RowWarning) for warnings in DISQUALIFYING_WARNINGS.values())

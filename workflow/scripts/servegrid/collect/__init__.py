@@ -1,1 +1,1 @@
-"""From raw records to one row per point."""
+"""Raw records collected into tables: one row per point, per session and per percentile."""

@@ -1,4 +1,4 @@
-"""Rows of numbers from the loads of one point: requests are pooled, and what belongs to a session is averaged."""
+"""Numbers of one point from its measured loads: requests are pooled, and what belongs to a session is averaged."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil, inf
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from servegrid.collect.measured_load import Measured
+from servegrid.collect.measured_load import MeasuredLoad
 from servegrid.metrics import request_metrics
 from servegrid.results import columns
 
@@ -16,41 +16,39 @@ _ROUNDED: Mapping[str, Callable[[float], int]] = {
     **dict.fromkeys(("requests_ok", "prompt_tokens", "output_tokens"), round),
     **dict.fromkeys(("requests_short", "requests_failed"), ceil),
 }
-"""Counts of a session, of which one failure in many sessions is not none."""
+"""Count -> how its mean over sessions is rounded; failures upwards, so that one in many sessions does not become none."""
 
 
-def numbers(measured: Sequence[Measured], usd_per_hour: float | None, slo: Mapping[str, float]) -> Row:
-    """Every number of a point, or of one session of it.
+def aggregate_loads(measured: Sequence[MeasuredLoad], usd_per_hour: float | None, slo: Mapping[str, float]) -> Row:
+    """Every number of a point, or of one session of it, by column.
 
     Args:
-        measured: loads with a number, at least one.
+        measured: loads with a number, at least one: of one point, each of another session.
         usd_per_hour: price of the device.
-        slo: limits for the goodput, in ms by column; see metrics.goodput_requests_per_s.
+        slo: limits for the goodput, in ms by column; see request_metrics.goodput_requests_per_s.
     """
-    row = _times(measured) | _counts(measured) | _latencies(measured) | _means([one.during for one in measured])
-    row |= _means(
-        [{"goodput_requests_per_s": request_metrics.goodput_requests_per_s(one.requests, slo)} for one in measured]
-    )
-    if (by_requests := request_metrics.acceptance_rate(*(one.requests for one in measured))) is not None:
-        length = request_metrics.acceptance_length(by_requests, row["acceptance_rate"], row["acceptance_length"])
-        row |= {"acceptance_rate": by_requests, "acceptance_length": length}  # of these requests alone
-    return row | _per_gpu(row, measured[0]) | energy_per_token(measured) | _price(row, usd_per_hour)
+    row = _times(measured) | _counts(measured) | _latencies(measured) | _means([load.load_columns for load in measured])
+    goodputs = [request_metrics.goodput_requests_per_s(load.requests, slo) for load in measured]
+    row |= _means([{"goodput_requests_per_s": goodput} for goodput in goodputs])
+    if (request_rate := request_metrics.acceptance_rate(*(load.requests for load in measured))) is not None:
+        length = request_metrics.acceptance_length(request_rate, row["acceptance_rate"], row["acceptance_length"])
+        row |= {"acceptance_rate": request_rate, "acceptance_length": length}  # of these requests alone
+    return row | _rate_per_gpu(row, measured[0]) | energy_per_token(measured) | _cost_per_token(row, usd_per_hour)
 
 
-def _times(measured: Sequence[Measured]) -> Row:
-    """Mean over sessions, with the lowest and the highest of them."""
-    times = [one.time_s for one in measured if one.time_s is not None]
-    tails = [tail for one in measured if (tail := request_metrics.tail_s(one.requests)) is not None]
+def _times(measured: Sequence[MeasuredLoad]) -> Row:
+    """Time to complete, the mean over sessions with the lowest and the highest, and the mean tail; {} where unknown."""
+    times = [load.time_s for load in measured if load.time_s is not None]
+    tails = [tail for load in measured if (tail := request_metrics.tail_s(load.requests)) is not None]
     if not times:
         return {}
     spread = {"time_s": fmean(times), "time_s_low": min(times), "time_s_high": max(times)}
     return spread | {"tail_s": fmean(tails) if tails else None}
 
 
-def _counts(measured: Sequence[Measured]) -> Row:
+def _counts(measured: Sequence[MeasuredLoad]) -> Row:
     """Requests and tokens of one session (the mean over sessions), and rates over the time to complete."""
-    rows = [one.counts for one in measured]
-    means = _means(rows)
+    means = _means([load.counts for load in measured])
     counts: Row = {
         name: _ROUNDED[name](value) if name in _ROUNDED and value is not None else value
         for name, value in means.items()
@@ -58,59 +56,65 @@ def _counts(measured: Sequence[Measured]) -> Row:
     return counts | {"tokens_from": request_metrics.tokens_from(measured[0].requests)}
 
 
-def _latencies(measured: Sequence[Measured]) -> Row:
-    """Percentiles as columns, and as `distributions` more of them by latency, in the order of metrics.DISTRIBUTION."""
+def _latencies(measured: Sequence[MeasuredLoad]) -> Row:
+    """Percentiles of latencies as columns, and as `distributions` the values of DISTRIBUTION_PERCENTILES in order, by latency."""
     row: Row = {}
-    pooled = {name: _pooled(measured, name) for name in columns.LATENCIES if name != "itl"}
-    alike = all(one.requests.chunks.one_each for one in measured)
-    pooled["itl"] = pooled["chunk_gap"] if alike else _pooled(measured, "itl")
-    behind = dict.fromkeys(columns.OF_TOKENS, sum(len(one.requests.ok) for one in measured))
-    for name in columns.LATENCIES:
-        found = request_metrics.percentiles(pooled[name], columns.PERCENTILES, behind.get(name, inf))
-        row |= {f"{name}_ms_p{percent}": value for percent, value in zip(columns.PERCENTILES, found, strict=True)}
+    pooled = {latency: _pooled(measured, latency) for latency in columns.LATENCIES if latency != "itl"}
+    gaps_are_itl = all(load.requests.chunks.one_token_each for load in measured)
+    pooled["itl"] = pooled["chunk_gap"] if gaps_are_itl else _pooled(measured, "itl")
+    requests = dict.fromkeys(columns.TOKEN_LATENCIES, sum(len(load.requests.ok) for load in measured))
+    for latency in columns.LATENCIES:
+        values = request_metrics.percentiles(pooled[latency], columns.PERCENTILES, requests.get(latency, inf))
+        names = [columns.latency_column(latency, percent) for percent in columns.PERCENTILES]
+        row |= dict(zip(names, values, strict=True))
     row["distributions"] = {
-        name: request_metrics.percentiles(pooled[name], columns.DISTRIBUTION, behind.get(name, inf))
-        for name in columns.DISTRIBUTED
+        latency: request_metrics.percentiles(
+            pooled[latency], columns.DISTRIBUTION_PERCENTILES, requests.get(latency, inf)
+        )
+        for latency in columns.DISTRIBUTED_LATENCIES
     }
-    late = np.concatenate([request_metrics.lateness_ms(one.requests) for one in measured])
-    return row | {"lateness_ms_p99": request_metrics.percentile(late, 99)}
+    lateness = np.concatenate([request_metrics.lateness_ms(load.requests) for load in measured])
+    return row | {"lateness_ms_p99": request_metrics.percentile(lateness, 99)}
 
 
-def _pooled(measured: Sequence[Measured], latency: str) -> request_metrics.Floats:
-    """Values of all loads together, ascending; none where one of the loads does not know them."""
-    if latency == "itl" and any(one.requests.chunks.carried is None for one in measured):
+def _pooled(measured: Sequence[MeasuredLoad], latency: str) -> request_metrics.Floats:
+    """Values of a latency of all loads together, ascending; none where one of the loads does not know them."""
+    if latency == "itl" and any(load.requests.chunks.tokens_carried is None for load in measured):
         return np.empty(0)
-    each = [one.latencies[latency] for one in measured]
-    return np.sort(np.concatenate(each)) if len(each) > 1 else each[0]
+    by_load = [load.latencies[latency] for load in measured]
+    return np.sort(np.concatenate(by_load)) if len(by_load) > 1 else by_load[0]
 
 
-def _per_gpu(row: Row, one: Measured) -> Row:
+def _rate_per_gpu(row: Row, load: MeasuredLoad) -> Row:
     """Throughput per GPU of the device, so that one GPU and several can be compared."""
     rate = row.get("output_tokens_per_s")
-    return {"output_tokens_per_s_per_gpu": rate / len(one.gpus) if rate is not None and one.gpus else None}
+    return {"output_tokens_per_s_per_gpu": rate / len(load.gpus) if rate is not None and load.gpus else None}
 
 
-def energy_per_token(measured: Sequence[Measured]) -> Row:
+def energy_per_token(measured: Sequence[MeasuredLoad]) -> Row:
     """Energy per output token: that of the sessions that know it over the tokens of the same sessions.
 
     What is above idle is unknown where a session knows both powers and has nothing above: the mean of the others would be too high.
     """
     row: Row = {}
-    if any(
-        one.during.get("energy_j") and one.during.get("idle_power_w") and one.during.get("energy_above_idle_j") is None
-        for one in measured
-    ):
+    if any(_is_below_idle(load.load_columns) for load in measured):
         row["energy_above_idle_j"] = None
-    for name, of in (("j_per_output_token", "energy_j"), ("j_per_output_token_above_idle", "energy_above_idle_j")):
-        known = [(one.during.get(of), one.counts["output_tokens"]) for one in measured]
-        pairs = [(energy, tokens) for energy, tokens in known if energy is not None and tokens]
-        if pairs and of not in row:
-            row[name] = sum(energy for energy, _ in pairs) / sum(tokens for _, tokens in pairs)
+    for name, source in (("j_per_output_token", "energy_j"), ("j_per_output_token_above_idle", "energy_above_idle_j")):
+        pairs = [(load.load_columns.get(source), load.counts["output_tokens"]) for load in measured]
+        known_pairs = [(energy, tokens) for energy, tokens in pairs if energy is not None and tokens]
+        if known_pairs and source not in row:
+            row[name] = sum(energy for energy, _ in known_pairs) / sum(tokens for _, tokens in known_pairs)
     return row
 
 
-def _price(row: Row, usd_per_hour: float | None) -> Row:
-    """Money per output token; nothing of what is not known."""
+def _is_below_idle(load_columns: Mapping[str, float | None]) -> bool:
+    """Whether energy and idle power are known, and nothing of the energy is above idle."""
+    is_known = load_columns.get("energy_j") and load_columns.get("idle_power_w")
+    return bool(is_known) and load_columns.get("energy_above_idle_j") is None
+
+
+def _cost_per_token(row: Row, usd_per_hour: float | None) -> Row:
+    """Cost per output token; {} where it is unknown."""
     tokens, seconds = row.get("output_tokens"), row.get("time_s")
     if not tokens or not seconds or usd_per_hour is None:
         return {}
@@ -120,21 +124,21 @@ def _price(row: Row, usd_per_hour: float | None) -> Row:
 def _means(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
     """Mean of each key over the rows that know it."""
     keys = dict.fromkeys(key for row in rows for key in row)
-    known = {key: [value for row in rows if (value := row.get(key)) is not None] for key in keys}
-    return {key: fmean(values) if values else None for key, values in known.items()}
+    known_values = {key: [value for row in rows if (value := row.get(key)) is not None] for key in keys}
+    return {key: fmean(values) if values else None for key, values in known_values.items()}
 
 
-def provenance(one: Measured) -> Row:
-    """What ran, where: engine, image, model, host, GPU and driver."""
-    server, gpus = one.session["server"], one.launch.get("gpu_facts") or []
-    reported = one.launch.get("reported") or {}
+def provenance(load: MeasuredLoad) -> Row:
+    """Columns that say what ran where: engine, image, model, host, GPU and driver."""
+    server, gpus = load.session["server"], load.launch.get("gpu_facts") or []
+    reported = load.launch.get("reported") or {}
     return {
         "engine_version": reported.get("version") or server["version"],
-        "copies": one.copies,
-        "image_digest": one.launch.get("image_digest"),
+        "copies": load.copies,
+        "image_digest": load.launch.get("image_digest"),
         "runtime": server["runtime"],
-        "model": one.launch.get("model") or server["model"]["name"],
-        "host": one.session["host"]["name"] if server["runtime"] != "url" else None,
+        "model": load.launch.get("model") or server["model"]["name"],
+        "host": load.session["host"]["name"] if server["runtime"] != "url" else None,
         "gpu_name": ", ".join(gpu["name"] for gpu in gpus) or None,
         "driver": gpus[0].get("driver_version") if gpus else None,
     }

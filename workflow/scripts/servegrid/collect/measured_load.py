@@ -1,4 +1,4 @@
-"""One load of one session, read back from disk, with all that is derived from it alone."""
+"""A measured load, read back from disk, with all that is derived from it alone."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -12,15 +12,21 @@ from servegrid.engines.base import Engine, Metrics
 from servegrid.metrics import request_metrics
 from servegrid.metrics.energy import energy_columns, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window, hardware_columns, server_columns, startup_s
-from servegrid.metrics.texts import ANSWERS, Answers
+from servegrid.metrics.texts import ANSWER_COLUMNS, Answers
 from servegrid.records.paths import launch_folder
 from servegrid.records.read import damage, read_record, read_table
 from servegrid.util.files import fingerprint
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A load's folder, its session's record and its own."""
+class MeasuredLoad:
+    """One load of one session.
+
+    Attributes:
+        folder: of the load, inside its session's.
+        session: content of session.json.
+        load: content of load.json.
+    """
 
     folder: Path
     session: dict[str, Any]
@@ -29,18 +35,18 @@ class Measured:
     @cached_property
     def requests(self) -> request_metrics.Requests:
         """All requests of the load."""
-        return request_metrics.Requests(read_table(self.folder / "requests.parquet", request_metrics.READ))
+        return request_metrics.Requests(read_table(self.folder / "requests.parquet", request_metrics.REQUEST_COLUMNS))
 
     @cached_property
     def time_s(self) -> float | None:
-        """Time to complete."""
+        """Time to complete, in s."""
         return request_metrics.time_s(self.requests)
 
     @cached_property
     def counts(self) -> dict[str, float | None]:
         """Requests and tokens, and rates over the time to complete."""
         requests, seconds = self.requests, self.time_s
-        prompt, output = (request_metrics.tokens(requests, name) for name in ("prompt_tokens", "output_tokens"))
+        prompt, output = (request_metrics.token_sum(requests, name) for name in ("prompt_tokens", "output_tokens"))
         total = prompt + output if prompt is not None and output is not None else None
         ok, short = len(requests.ok), requests.count("short")
         return {
@@ -56,28 +62,28 @@ class Measured:
 
     @cached_property
     def latencies(self) -> dict[str, request_metrics.Floats]:
-        """Every latency of metrics.LATENCIES: its values in ms, ascending."""
+        """Values of every latency of results.columns.LATENCIES, in ms, ascending."""
         requests = self.requests
-        found = {
+        latencies = {
             "ttft": request_metrics.ttft_ms(requests),
             "itl": request_metrics.itl_ms(requests),
             "chunk_gap": request_metrics.chunk_gaps_ms(requests),
             "tpot": request_metrics.tpot_ms(requests),
             "e2e": request_metrics.e2e_ms(requests),
-            "ttft_planned": request_metrics.after_planned_ms(requests, "first_token_s"),
-            "e2e_planned": request_metrics.after_planned_ms(requests, "end_s"),
+            "ttft_planned": request_metrics.since_planned_send_ms(requests, "first_token_s"),
+            "e2e_planned": request_metrics.since_planned_send_ms(requests, "end_s"),
         }
-        return {name: request_metrics.ascending(values) for name, values in found.items()}
+        return {name: request_metrics.ascending(values) for name, values in latencies.items()}
 
     @cached_property
     def answers(self) -> Answers:
-        """Its texts, to be compared."""
+        """Its answers, to be compared with another load's."""
         path = self.folder / "requests.parquet"
-        return Answers(_answers(path, fingerprint(path)), self.folder)
+        return Answers(_read_answers(path, fingerprint(path)), self.folder)
 
     @cached_property
     def launch(self) -> dict[str, Any]:
-        """The launch of the server that the load ran on."""
+        """Record of the launch of the server that the load ran on."""
         launches: list[dict[str, Any]] = self.session["launches"]
         return next(launch for launch in launches if launch["number"] == self.load["launch"])
 
@@ -89,24 +95,24 @@ class Measured:
 
     @property
     def launch_folder(self) -> Path:
-        """Where the telemetry of its launch lies."""
+        """Folder with the telemetry of its launch."""
         return launch_folder(self.folder.parents[1], self.load["launch"])
 
     @cached_property
     def text_files(self) -> list[Path]:
-        """The files that its answers are read from."""
+        """Files that its answers are read from."""
         return [self.folder / "requests.parquet", self.folder / "texts.parquet"]
 
     @cached_property
     def files(self) -> list[Path]:
-        """Every file that its numbers and warnings are derived from; some may be missing."""
+        """Files that its numbers and warnings are derived from; some may be missing."""
         records = [self.folder / "load.json", self.folder / "requests.parquet"]
         samples = [self.launch_folder / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
         return [self.folder.parents[1] / "session.json", *records, *samples]
 
     @property
     def requests_damage(self) -> str | None:
-        """Why its requests cannot be read; None if they can."""
+        """Reason why its requests cannot be read; None if they can."""
         reason = damage(self.folder / "requests.parquet")
         return f"session {self.session['rep']}: {reason}" if reason else None
 
@@ -119,7 +125,7 @@ class Measured:
     @cached_property
     def samples(self) -> Samples:
         """Telemetry of the whole launch."""
-        return Samples.of(self.launch_folder)
+        return Samples.read(self.launch_folder)
 
     @cached_property
     def window(self) -> Window:
@@ -128,20 +134,20 @@ class Measured:
 
     @property
     def copies(self) -> int:
-        """How many servers stood behind the balancer; 1: no balancer."""
+        """Number of servers behind the balancer; 1: no balancer."""
         server = self.session["server"]
         return int(server.get("replicas", 1) * server.get("sharing", 1))
 
     @property
-    def _room(self) -> dict[str, float | None]:
-        """Tokens that the caches have room for, where the servers said so when they were asked; of copies the sum."""
-        parts = self.launch.get("copies") or [self.launch]
-        told = [(part.get("reported") or {}).get("kv_cache_tokens") for part in parts]
-        known = [float(room) for room in told if room is not None]
-        return {"kv_cache_tokens": sum(known)} if len(known) == len(told) else {}
+    def _kv_cache_tokens(self) -> dict[str, float | None]:
+        """Column of the tokens that the KV caches hold, summed over copies; {} unless every server said so when it was asked."""
+        servers = self.launch.get("copies") or [self.launch]
+        reported = [(server.get("reported") or {}).get("kv_cache_tokens") for server in servers]
+        tokens = [float(count) for count in reported if count is not None]
+        return {"kv_cache_tokens": sum(tokens)} if len(tokens) == len(reported) else {}
 
     def _metrics(self, engine: Engine) -> Metrics:
-        """Without speculation a server's acceptance is 0, which means nothing."""
+        """Names of the server's metrics; without speculation none of its acceptance, which is 0 then and means nothing."""
         speculates = self.session["server"]["speculation"]["kind"] != "none"
         return (
             engine.metrics
@@ -150,8 +156,8 @@ class Measured:
         )
 
     @cached_property
-    def during(self) -> dict[str, float | None]:
-        """What is known of the load beside its requests, and how steadily they ran."""
+    def load_columns(self) -> dict[str, float | None]:
+        """Columns beside counts and latencies: start-up, client, steady state, server, hardware and energy."""
         engine = engines.get(self.session["server"]["engine"])
         idle_w = idle_power_w(self.samples, self.gpus, (self.launch.get("start_up") or {}).get("launched_s"))
         return {
@@ -163,7 +169,7 @@ class Measured:
             "steady_s": request_metrics.steady_s(self.requests),
             "steady_output_tokens_per_s": request_metrics.steady_output_tokens_per_s(self.requests),
             **server_columns(self.window, self._metrics(engine), self.copies),
-            **self._room,
+            **self._kv_cache_tokens,
             **hardware_columns(self.window, self.gpus),
             **energy_columns(self.window, self.gpus, idle_w),
         }
@@ -171,12 +177,12 @@ class Measured:
     @cached_property
     def first_of_launch(self) -> bool:
         """Whether no other load ran on the server before."""
-        others = (read_record(path) for path in self.folder.parent.glob("*/load.json"))
-        here = [other["begun_s"] for other in others if other["launch"] == self.load["launch"]]
-        return bool(here) and self.load["begun_s"] <= min(here)
+        loads = (read_record(path) for path in self.folder.parent.glob("*/load.json"))
+        begun_s = [load["begun_s"] for load in loads if load["launch"] == self.load["launch"]]
+        return bool(begun_s) and self.load["begun_s"] <= min(begun_s)
 
 
 @lru_cache(maxsize=32)
-def _answers(path: Path, _state: object) -> pa.Table:
-    """Hashes alone, kept for loads that are compared with several others, whose events would take much more memory."""
-    return read_table(path, ANSWERS)
+def _read_answers(path: Path, _fingerprint: object) -> pa.Table:
+    """Read the hashes alone, kept for loads that are compared with several others: their events would take much more memory."""
+    return read_table(path, ANSWER_COLUMNS)

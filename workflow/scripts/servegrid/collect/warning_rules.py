@@ -1,4 +1,4 @@
-"""The rules by which a measured load or point gets a warning (results/warnings.py has their texts)."""
+"""Rules by which a measured load or point gets a warning (results/warnings.py has their texts)."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,20 @@ import numpy as np
 import pandas as pd
 import pynvml
 
-from servegrid.collect.measured_load import Measured
+from servegrid.collect.measured_load import MeasuredLoad
 from servegrid.metrics import request_metrics
 from servegrid.metrics.drift import drift
 from servegrid.metrics.energy import energy_warnings
 from servegrid.results.warnings import RowWarning
 
-LEAST_SHARE = 0.05
+THROTTLED_SHARE = 0.05
+"""Share of a load's samples (0 to 1) from which a GPU counts as throttled."""
 OTHERS_SHARE = 0.1
+"""Share of the host's processors (0 to 1) from which use by others counts."""
 COLD_FACTOR = 1.2
-COLD_SPREADS = 3
+"""Times the longest of the other loads that a cold start takes at least."""
+COLD_RANGES = 3
+"""Times the range of the other loads that a cold start takes longer than the longest of them, at least."""
 THROTTLES = {
     RowWarning.THROTTLED_BY_HEAT: pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
     | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown,
@@ -26,37 +30,37 @@ THROTTLES = {
 """NVML's bits (nvml.h, nvmlClocksEventReasons): an idle GPU and clocks that the user set are no throttling."""
 
 
-def of_point(measured: Sequence[Measured], client_bound: bool | None) -> list[RowWarning]:
+def point_warnings(measured: Sequence[MeasuredLoad], client_bound: bool | None) -> list[RowWarning]:
     """Warnings of a point from its sessions: what any of them shows, and what shows only between them."""
-    found = [warning for one in measured for warning in of_load(one)]
-    found += [RowWarning.CLIENT_BOUND] if client_bound else []
-    return found + ([RowWarning.COLD_START] if is_cold(measured) else [])
+    warnings = [warning for load in measured for warning in load_warnings(load)]
+    warnings += [RowWarning.CLIENT_BOUND] if client_bound else []
+    return warnings + ([RowWarning.COLD_START] if is_cold_start(measured) else [])
 
 
-def of_load(one: Measured) -> list[RowWarning]:
+def load_warnings(load: MeasuredLoad) -> list[RowWarning]:
     """Warnings of one load."""
-    found = throttled(one.window.device(*one.gpus), one.gpus)
-    found += energy_warnings(one.window, one.gpus)
-    found += [RowWarning.SAMPLES_DAMAGED] if one.samples_damaged else []
-    found += [RowWarning.LATENCY_DRIFTS] if drifts(one.requests) else []
-    found += [RowWarning.SHARED_HOST] if host_shared(one) else []
-    return found + ([RowWarning.SHARED_GPU] if one.launch.get("others_on_gpu") else [])
+    warnings = throttle_warnings(load.window.device_samples(*load.gpus), load.gpus)
+    warnings += energy_warnings(load.window, load.gpus)
+    warnings += [RowWarning.SAMPLES_DAMAGED] if load.samples_damaged else []
+    warnings += [RowWarning.LATENCY_DRIFTS] if latency_drifts(load.requests) else []
+    warnings += [RowWarning.SHARED_HOST] if is_host_shared(load) else []
+    return warnings + ([RowWarning.SHARED_GPU] if load.launch.get("others_on_gpu") else [])
 
 
-def throttled(samples: pd.DataFrame, gpus: Sequence[str]) -> list[RowWarning]:
-    """Which kinds of throttling the samples of a load show on any of the GPUs."""
+def throttle_warnings(samples: pd.DataFrame, gpus: Sequence[str]) -> list[RowWarning]:
+    """Warnings about the kinds of throttling that the samples of a load show on any of the GPUs."""
     if not gpus or not len(samples):
         return []
-    found = []
+    warnings = []
+    reasons = samples.dropna(subset=["throttle_reasons"])
     for warning, bits in THROTTLES.items():
-        reasons = samples.dropna(subset=["throttle_reasons"])
         slowed = (reasons["throttle_reasons"].astype("int64") & bits) != 0
         shares = slowed.groupby(reasons["device"]).mean()
-        found += [warning] if (shares >= LEAST_SHARE).any() else []
-    return found
+        warnings += [warning] if (shares >= THROTTLED_SHARE).any() else []
+    return warnings
 
 
-def drifts(requests: request_metrics.Requests) -> bool:
+def latency_drifts(requests: request_metrics.Requests) -> bool:
     """Whether the ok requests that lie within the steady state became slower or faster over it."""
     window = request_metrics.steady_window(requests)
     if window is None:
@@ -66,30 +70,30 @@ def drifts(requests: request_metrics.Requests) -> bool:
     return bool(drift(sent[inside], (end - sent)[inside]))
 
 
-def host_shared(one: Measured) -> bool:
-    """Whether others used OTHERS_SHARE of the host's processors during the load, on the mean.
+def is_host_shared(load: MeasuredLoad) -> bool:
+    """Whether others used OTHERS_SHARE of the host's processors or more, on the mean of the load.
 
     Others: the host's CPU time less that of the server's processes and of the client. Not known where the server is elsewhere.
     """
-    host, server = one.window.device("host"), one.window.device("server")
-    cpus, seconds = one.session["host"].get("logical_cpus"), one.load["end_s"] - one.load["start_s"]
+    host, server = load.window.device_samples("host"), load.window.device_samples("server")
+    cpus, seconds = load.session["host"].get("logical_cpus"), load.load["end_s"] - load.load["start_s"]
     if not len(host) or not len(server) or not cpus or seconds <= 0:
         return False
-    own = server["cpu_percent"].mean() + 100 * one.load["client_cpu_s"] / seconds
-    others = float(host["cpu_percent"].mean() - own)
-    return bool(np.isfinite(others)) and others >= OTHERS_SHARE * 100 * cpus
+    own_percent = server["cpu_percent"].mean() + 100 * load.load["client_cpu_s"] / seconds
+    others_percent = float(host["cpu_percent"].mean() - own_percent)
+    return bool(np.isfinite(others_percent)) and others_percent >= OTHERS_SHARE * 100 * cpus
 
 
-def is_cold(measured: Sequence[Measured]) -> bool:
-    """Whether the session (of one or more) that was launched first took much longer than all others, the load its first.
+def is_cold_start(measured: Sequence[MeasuredLoad]) -> bool:
+    """Whether the session that was launched first took much longer than all others, with the load as the first of its launch.
 
-    Much: over COLD_FACTOR times the longest of the others, and by over COLD_SPREADS times their range.
+    Much: over COLD_FACTOR times the longest of the others, and by over COLD_RANGES times their range.
     """
-    times = {one.launch["anchor"]["unix_s"]: (one.time_s, one) for one in measured}
-    (first, one), *rest = (times[start] for start in sorted(times))
-    others = [time for time, _ in rest if time is not None]
-    if first is None or not others:
+    by_launch = {load.launch["anchor"]["unix_s"]: load for load in measured}
+    first, *later = (by_launch[launched] for launched in sorted(by_launch))
+    times = [load.time_s for load in later if load.time_s is not None]
+    if first.time_s is None or not times:
         return False
-    longest, spread = max(others), max(others) - min(others)
-    much = first > COLD_FACTOR * longest and first - longest > COLD_SPREADS * spread
-    return much and one.first_of_launch
+    longest, spread = max(times), max(times) - min(times)
+    much_longer = first.time_s > COLD_FACTOR * longest and first.time_s - longest > COLD_RANGES * spread
+    return much_longer and first.first_of_launch

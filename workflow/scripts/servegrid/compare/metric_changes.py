@@ -15,7 +15,7 @@ from servegrid.compare.pooled_ratio import MIN_POINTS, mean_ratio
 from servegrid.compare.runs import PointPair
 from servegrid.compare.session_values import SessionValues, metric_values
 from servegrid.results.columns import BETTER
-from servegrid.stats.intervals import Estimate, ratio, shared_level
+from servegrid.stats.intervals import Estimate, bonferroni_level, ratio
 from servegrid.stats.noise import Noise
 
 
@@ -28,7 +28,7 @@ def metric_changes(pairs: Sequence[PointPair], metrics: Sequence[str], worse_by:
     compared_values = {
         metric: [point for point in points if point.compared] for metric, points in values_by_metric.items()
     }
-    level = shared_level(sum(any(map(_has_interval, points)) for points in compared_values.values()))
+    level = bonferroni_level(sum(any(map(_has_interval, points)) for points in compared_values.values()))
     compared_changes = [
         change
         for metric, points in compared_values.items()
@@ -41,8 +41,8 @@ def _metric_comparisons(metric: str, points: Sequence[SessionValues], level: flo
     """All comparisons of one metric, which hold together at this level."""
     repeated = [point for point in points if _has_interval(point)]
     parts = 2 if len(repeated) >= MIN_POINTS else 1
-    pooled = [_pooled_change(metric, repeated, shared_level(2, level), worse_by)] if parts == 2 else []
-    level, noise = shared_level(parts * len(repeated), level), pooled_noise(repeated)
+    pooled = [_pooled_change(metric, repeated, bonferroni_level(2, level), worse_by)] if parts == 2 else []
+    level, noise = bonferroni_level(parts * len(repeated), level), pooled_noise(repeated)
     return [*pooled, *(_point_change(metric, point, level, noise, worse_by) for point in points)]
 
 

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from servegrid.compare.session_values import SessionValues
 from servegrid.stats.intervals import PAIRED_FROM, Estimate, t_quantile
-from servegrid.stats.noise import NONE, Noise
+from servegrid.stats.noise import UNKNOWN_NOISE, Noise
 
 
 def pooled_noise(points: Sequence[SessionValues]) -> Noise:
@@ -22,16 +22,16 @@ def pooled_noise(points: Sequence[SessionValues]) -> Noise:
     ]
     freedom = sum(len(logs) - 1 for logs in log_values)
     squares = sum((log - fmean(logs)) ** 2 for logs in log_values for log in logs)
-    return Noise(squares / freedom, freedom, len(points)) if len(points) > 1 else NONE
+    return Noise(squares / freedom, freedom, len(points)) if len(points) > 1 else UNKNOWN_NOISE
 
 
 def widen_to_noise(estimate: Estimate, point: SessionValues, noise: Noise, level: float) -> Estimate:
     """Ratio of a point with fewer than PAIRED_FROM sessions, its interval at least as wide as the noise of all points."""
     sessions = len(point.before), len(point.after)
-    if estimate.low is None or not noise.freedom or min(sessions) >= PAIRED_FROM:
+    if estimate.low is None or not noise.dof or min(sessions) >= PAIRED_FROM:
         return estimate
     variance = noise.variance * sum(1 / count for count in sessions)
-    factor = math.exp(t_quantile(level, noise.freedom) * math.sqrt(variance))
+    factor = math.exp(t_quantile(level, noise.dof) * math.sqrt(variance))
     if factor <= estimate.value / estimate.low:
         return estimate
     how = f"{100 * level:.4g} % t-interval over {sessions[0]} and {sessions[1]} sessions, by the noise of all {noise.points} points"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER
-from servegrid.results.points import bound
+from servegrid.results.points import client_bound_rows
 from servegrid.util.files import read_json
 
 AxisValues = tuple[str, ...]
@@ -80,7 +80,7 @@ def _slo_limits(folder: Path) -> dict[str, float]:
 
 def _with_axis_labels(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """The table with the values of its axes as labels."""
-    return table.assign(**{axis: [label(value) for value in table[axis]] for axis in axes})
+    return table.assign(**{axis: [level_label(value) for value in table[axis]] for axis in axes})
 
 
 def _with_float_metrics(sessions: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +118,9 @@ def _refuse_duplicates(axes: list[str], *runs: Run) -> None:
 
 def _points_by_place(run: Run, axes: list[str]) -> dict[AxisValues, PointInRun]:
     """Points of a run by their values on `axes`."""
-    points = run.points.assign(client_bound=bound(run.points)) if "client_bound" in run.points else run.points
+    points = (
+        run.points.assign(client_bound=client_bound_rows(run.points)) if "client_bound" in run.points else run.points
+    )
     whole = run.sessions[run.sessions["status"] == "ok"]
     sessions = {_axis_values(key): group for key, group in whole.groupby(axes, sort=False)}
     places = map(_axis_values, points[axes].to_numpy().tolist())

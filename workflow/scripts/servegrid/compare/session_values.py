@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from servegrid.compare.runs import PointInRun, PointPair
 from servegrid.plan.grid import LOAD_AXES
-from servegrid.results.warnings import RowWarning, distrust
+from servegrid.results.warnings import RowWarning, disqualifying_warning
 
 LAUNCH_METRICS = ("startup_s",)
 """Metrics of a launch: every load of the server has the same value."""
@@ -78,7 +78,7 @@ def _has_sessions(side: PointInRun | None) -> bool:
 
 
 def _distrust_warning(side: PointInRun, metric: str) -> RowWarning | None:
-    return distrust(side.point.get("warnings"), metric)
+    return disqualifying_warning(side.point.get("warnings"), metric)
 
 
 def _values_by_round(side: PointInRun, metric: str) -> Mapping[int, float]:

@@ -2,8 +2,8 @@
 
 from servegrid.compare.change import Change
 from servegrid.compare.runs import PointInRun
-from servegrid.metrics.texts import ANSWERS, Answers, compare
-from servegrid.metrics.texts import GARBLED as GARBLE_THRESHOLD
+from servegrid.metrics.texts import ANSWER_COLUMNS, Answers, compare_texts
+from servegrid.metrics.texts import GARBLED_FROM as GARBLE_THRESHOLD
 from servegrid.records.paths import load_folder_by_ids
 from servegrid.records.read import read_table
 from servegrid.results.warnings import RowWarning, split_warnings
@@ -64,7 +64,7 @@ def _languages_differ(before: PointInRun, after: PointInRun) -> bool:
     return (
         answers_before is not None
         and answers_after is not None
-        and (compare([answers_after], answers_before).garble or 0) >= GARBLE_THRESHOLD
+        and (compare_texts([answers_after], answers_before).garble or 0) >= GARBLE_THRESHOLD
     )
 
 
@@ -75,4 +75,4 @@ def _first_session_answers(side: PointInRun) -> Answers | None:
     first = side.sessions.sort_values("rep").iloc[0]
     folder = load_folder_by_ids(side.folder, str(first["server_id"]), int(first["rep"]), str(first["load_id"]))
     path = folder / "requests.parquet"
-    return Answers(read_table(path, ANSWERS), folder) if path.is_file() else None
+    return Answers(read_table(path, ANSWER_COLUMNS), folder) if path.is_file() else None

@@ -45,7 +45,7 @@ def _describe_metric(change: Change) -> str:
 def _percent_change(change: Change) -> str:
     if change.ratio is None:
         return "zero in a session, so without an interval"
-    low, high = change.ratio.ends
+    low, high = change.ratio.interval
     return f"{100 * (change.ratio.value - 1):+.1f} %, {100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %"
 
 

@@ -103,11 +103,11 @@ def _undecidable_slo_notes(grid: Grid) -> Iterator[str]:
     for load in {load.id: load for session in grid.sessions for load in session.loads}.values():
         requests = load_shape.request_count(load.options, grid.config.prompts.count)
         for limit in grid.config.report.slo:
-            latency, _, percent = limit.partition("_ms_p")
-            requests_behind = (
-                request_metrics.requests_behind if latency in columns.OF_TOKENS else request_metrics.values_behind
+            latency, percent = columns.split_latency_column(limit)
+            least_behind = (
+                request_metrics.least_requests if latency in columns.TOKEN_LATENCIES else request_metrics.least_values
             )
-            minimum = requests_behind(float(percent))
+            minimum = least_behind(percent)
             if requests and requests * sessions < minimum:
                 available = (
                     f"{requests} requests in each of {sessions} sessions" if sessions > 1 else f"{requests} requests"

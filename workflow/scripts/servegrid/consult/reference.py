@@ -10,7 +10,14 @@ from pathlib import Path
 from servegrid import engines
 from servegrid.config.reference import config_reference
 from servegrid.engines import Engine
-from servegrid.results.columns import LATENCY_COLUMNS, LATENCY_DEFINITIONS, PERCENTILE_LABELS, TABLE, Column
+from servegrid.results.columns import (
+    ALL_COLUMNS,
+    LATENCY_COLUMNS,
+    LATENCY_DEFINITIONS,
+    PERCENTILE_LABELS,
+    Column,
+    split_latency_column,
+)
 from servegrid.results.warnings import RowWarning
 
 WARNING_HEADERS = ("warning", "meaning", "what to do")
@@ -44,15 +51,15 @@ def with_parts(text: str, parts: Mapping[str, str]) -> str:
 
 def columns() -> str:
     """Return the table of the columns of results/points behind the axes, in their order; percentiles of one latency share a row."""
-    collected = [column for column in TABLE if column.added_by == "collect"]
+    collected = [column for column in ALL_COLUMNS if column.added_by == "collect"]
     groups = (list(group) for _, group in groupby(collected, key=_stem))
     headers = ("column", "shown as", "kind", "better", "per session", "definition")
     return table(headers, (_column_row(group) for group in groups))
 
 
 def _stem(column: Column) -> str:
-    """The column's name, of a latency without its percentile."""
-    return column.name.rpartition("_p")[0] if column.name in LATENCY_COLUMNS else column.name
+    """The column's name; of a percentile the latency's."""
+    return split_latency_column(column.name)[0] if column.name in LATENCY_COLUMNS else column.name
 
 
 def _column_row(group: Sequence[Column]) -> tuple[str, ...]:
@@ -60,7 +67,7 @@ def _column_row(group: Sequence[Column]) -> tuple[str, ...]:
     traits = (first.kind, first.better or "", "yes" if first.per_session else "")
     if first.name not in LATENCY_COLUMNS:
         return (_code(first.name), first.header, *traits, first.definition)
-    header, definition = LATENCY_DEFINITIONS[_stem(first).removesuffix("_ms")]
+    header, definition = LATENCY_DEFINITIONS[_stem(first)]
     names = ", ".join(_code(column.name) for column in group)
     return (names, f"{header} {', '.join(PERCENTILE_LABELS)} (ms)", *traits, f"{definition}.")
 

@@ -1,1 +1,1 @@
-"""What is computed from raw records."""
+"""Metrics of one load, computed from its raw records."""

@@ -1,4 +1,4 @@
-"""The events that carried output, of many requests at once, as flat arrays: requests by the thousand need no loop."""
+"""Events that carried output, of many requests at once, as flat arrays: thousands of requests need no loop."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,20 +20,20 @@ class Chunks:
     Attributes:
         offsets_s: arrival after the request's send, in s; one per event.
         lengths: events of each request.
-        counted: for each request, whether the server says how many tokens its events carried.
-        counts: output tokens so far at each event of the counted requests.
+        has_counts: for each request, whether the server says how many tokens its events carried.
+        token_counts: output tokens so far at each event of the requests with counts.
         output_tokens: of each request; NaN if unknown.
     """
 
     offsets_s: Floats
     lengths: Ints
-    counted: Mask
-    counts: Ints
+    has_counts: Mask
+    token_counts: Ints
     output_tokens: Floats
 
     @classmethod
-    def of(cls, requests: pa.Table) -> "Chunks":
-        """The events of the requests in a table of records.REQUESTS."""
+    def from_table(cls, requests: pa.Table) -> "Chunks":
+        """Events of the requests in a table of records.schema.REQUESTS."""
         offsets, counts = (_lists(requests[name]) for name in ("chunk_offsets_s", "chunk_tokens"))
         tokens = pc.cast(requests["output_tokens"], pa.float64()).fill_null(float("nan"))
         return cls(
@@ -46,11 +46,12 @@ class Chunks:
 
     @cached_property
     def _starts(self) -> Ints:
+        """Position of each request's first event."""
         return np.cumsum(self.lengths) - self.lengths
 
     @cached_property
-    def later(self) -> Mask:
-        """The events that are not the first of their request."""
+    def not_first(self) -> Mask:
+        """Mask of the events that are not the first of their request."""
         mask = np.ones(len(self.offsets_s), dtype=bool)
         mask[self._starts[self.lengths > 0]] = False
         return mask
@@ -61,32 +62,33 @@ class Chunks:
         return np.diff(self.offsets_s, prepend=0.0)
 
     @cached_property
-    def carried(self) -> Ints | None:
+    def tokens_carried(self) -> Ints | None:
         """Output tokens that each event carried, or None where that is not known for every request.
 
         It is known where the server says it, and where there are as many events as tokens.
         """
-        if (self.lengths != self.output_tokens)[~self.counted].any():
+        if (self.lengths != self.output_tokens)[~self.has_counts].any():
             return None
         so_far = np.arange(len(self.offsets_s)) - np.repeat(self._starts, self.lengths) + 1
-        so_far[np.repeat(self.counted, self.lengths)] = self.counts
-        before = np.where(self.later, np.concatenate([[0], so_far[:-1]]), 0)
+        so_far[np.repeat(self.has_counts, self.lengths)] = self.token_counts
+        before = np.where(self.not_first, np.concatenate([[0], so_far[:-1]]), 0)
         return so_far - before
 
     @cached_property
-    def one_each(self) -> bool:
+    def one_token_each(self) -> bool:
         """Whether every event is known to have carried one token: the gaps between events are those between tokens then."""
-        return self.carried is not None and bool((self.carried == 1).all())
+        return self.tokens_carried is not None and bool((self.tokens_carried == 1).all())
 
     @cached_property
-    def first_carried(self) -> Ints:
+    def first_event_tokens(self) -> Ints:
         """Output tokens of each request's first event; one where the server does not say."""
-        first = np.ones(len(self.lengths), dtype=np.int64)
-        said = self.counted & (self.lengths > 0)
-        lengths = np.where(self.counted, self.lengths, 0)
-        first[said] = self.counts[(np.cumsum(lengths) - lengths)[said]]
-        return first
+        tokens = np.ones(len(self.lengths), dtype=np.int64)
+        is_known = self.has_counts & (self.lengths > 0)
+        count_lengths = np.where(self.has_counts, self.lengths, 0)
+        tokens[is_known] = self.token_counts[(np.cumsum(count_lengths) - count_lengths)[is_known]]
+        return tokens
 
 
 def _lists(column: pa.ChunkedArray) -> pa.ListArray:
+    """The column as one array."""
     return column.combine_chunks() if column.num_chunks else pa.array([], column.type)

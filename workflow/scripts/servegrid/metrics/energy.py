@@ -18,14 +18,14 @@ SHORT_INTERVALS = 20
 interval's power differs from the mean: at 20 intervals at most a tenth in all."""
 MISSING_SHARE = 0.2
 """Share of the expected samples that may be missing."""
-DIFFERENT = 0.1
-"""By how much of the counter's value the integrated power may lie beside it."""
+MOST_DIFFERENCE = 0.1
+"""Share of the counter's value by which the integrated power may differ from it."""
 IDLE_SAMPLES = 3
-"""Samples before the launch that an idle power takes, at least."""
+"""Least number of samples before the launch that an idle power is computed from."""
 
 
 def energy_columns(window: Window, gpus: Sequence[str], idle_w: float | None) -> dict[str, float | None]:
-    """`energy_j`, `idle_power_w` and `energy_above_idle_j` of all GPUs together; {} without GPUs.
+    """Columns `energy_j`, `idle_power_w` and `energy_above_idle_j` of all GPUs together; {} without GPUs.
 
     Args:
         window: samples during the load.
@@ -36,27 +36,27 @@ def energy_columns(window: Window, gpus: Sequence[str], idle_w: float | None) ->
         return {}
     energy = _energy_j(window, gpus)
     seconds = window.end_s - window.start_s
-    above = None if energy is None or idle_w is None else energy - idle_w * seconds
-    above = above if above is not None and above > 0 else None  # below: one of the two is wrong
-    return {"energy_j": energy, "idle_power_w": idle_w, "energy_above_idle_j": above}
+    above_idle = None if energy is None or idle_w is None else energy - idle_w * seconds
+    above_idle = above_idle if above_idle is not None and above_idle > 0 else None  # below: one of the two is wrong
+    return {"energy_j": energy, "idle_power_w": idle_w, "energy_above_idle_j": above_idle}
 
 
 def _energy_j(window: Window, gpus: Sequence[str]) -> float | None:
-    """By the counter, else by the integrated power; None if any GPU has neither over the whole window."""
-    total = sum(counted_j(window, gpu) for gpu in gpus)
-    total = total if np.isfinite(total) else sum(integrated_j(window, gpu) for gpu in gpus)
+    """Energy by the counter, else by the integrated power, in J; None if any GPU has neither over the whole window."""
+    total = sum(counter_energy_j(window, gpu) for gpu in gpus)
+    total = total if np.isfinite(total) else sum(integrated_energy_j(window, gpu) for gpu in gpus)
     return float(total) if np.isfinite(total) else None
 
 
-def counted_j(window: Window, gpu: str) -> float:
-    """What the driver's counter grew by, in J; NaN where it is not there or stood still, which no GPU does."""
-    grown = window.growth(gpu, "energy_j")
-    return grown if grown > 0 else float("nan")
+def counter_energy_j(window: Window, gpu: str) -> float:
+    """Growth of the driver's energy counter over the window, in J; NaN where there is none or it stood still, which no GPU does."""
+    growth = window.device_counter_growth(gpu, "energy_j")
+    return growth if growth > 0 else float("nan")
 
 
-def integrated_j(window: Window, gpu: str) -> float:
-    """The sampled power integrated over the window by the trapezoid rule, in J; NaN if an edge is not covered."""
-    rows = window.samples_of(gpu, "power_w")
+def integrated_energy_j(window: Window, gpu: str) -> float:
+    """Integral of the sampled power over the window by the trapezoid rule, in J; NaN if an edge is not covered."""
+    rows = window.known_samples(gpu, "power_w")
     if not len(rows) or rows["t_s"].iloc[0] > window.start_s or rows["t_s"].iloc[-1] < window.end_s:
         return float("nan")
     t, power = rows["t_s"].to_numpy(), rows["power_w"].to_numpy()
@@ -73,31 +73,32 @@ def idle_power_w(samples: Samples, gpus: Sequence[str], launched_s: float | None
     """
     if not gpus or launched_s is None or any(gpu not in samples.telemetry for gpu in gpus):
         return None
-    rows = [samples.telemetry[gpu] for gpu in gpus]
-    powers = [row.loc[row["t_s"] < launched_s, "power_w"].dropna() for row in rows]
+    frames = [samples.telemetry[gpu] for gpu in gpus]
+    powers = [frame.loc[frame["t_s"] < launched_s, "power_w"].dropna() for frame in frames]
     if min(map(len, powers)) < IDLE_SAMPLES:
         return None
     return float(sum(power.median() for power in powers))
 
 
 def energy_warnings(window: Window, gpus: Sequence[str]) -> list[RowWarning]:
-    """The warnings about energy that the samples of any GPU in the window call for, once each; none without GPUs."""
-    return list(dict.fromkeys(warning for gpu in gpus for warning in _warnings_of(window, gpu)))
+    """Warnings about energy that the samples of any GPU in the window call for, once each; none without GPUs."""
+    return list(dict.fromkeys(warning for gpu in gpus for warning in _gpu_warnings(window, gpu)))
 
 
-def _warnings_of(window: Window, gpu: str) -> list[RowWarning]:
-    samples = window.device(gpu)
+def _gpu_warnings(window: Window, gpu: str) -> list[RowWarning]:
+    """Warnings about the energy of one GPU."""
+    samples = window.device_samples(gpu)
     times = samples["t_s"].to_numpy() if len(samples) else np.empty(0)
     if len(times) < 2:
         return [RowWarning.ENERGY_SAMPLES_MISSING]
     interval, seconds = float(np.median(np.diff(times))), window.end_s - window.start_s
-    known = samples["energy_j"].notna() | samples["power_w"].notna()
-    counter, integral = counted_j(window, gpu), integrated_j(window, gpu)
+    has_reading = samples["energy_j"].notna() | samples["power_w"].notna()
+    counter, integral = counter_energy_j(window, gpu), integrated_energy_j(window, gpu)
     applies = {
         RowWarning.ENERGY_WINDOW_SHORT: seconds < SHORT_INTERVALS * interval,
-        RowWarning.ENERGY_SAMPLES_MISSING: known.sum() < (1 - MISSING_SHARE) * (seconds / interval - 1)
+        RowWarning.ENERGY_SAMPLES_MISSING: has_reading.sum() < (1 - MISSING_SHARE) * (seconds / interval - 1)
         or not np.isfinite([counter, integral]).any(),
         RowWarning.ENERGY_FROM_POWER: np.isnan(counter) and np.isfinite(integral),
-        RowWarning.ENERGY_DIFFERS: abs(counter - integral) > DIFFERENT * abs(counter),
+        RowWarning.ENERGY_DIFFERS: abs(counter - integral) > MOST_DIFFERENCE * abs(counter),
     }
     return [warning for warning, holds in applies.items() if holds]

@@ -1,4 +1,4 @@
-"""Every metric, defined once. Input are the requests of one load or of several pooled; unknown is None, never 0.
+"""Every metric of requests, defined once: of one load, or of several pooled. Unknown is None or an empty array, never 0.
 
 Only requests with status `ok` (answered as asked) count for throughput and latency; the others are counted apart.
 """
@@ -14,17 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from servegrid.metrics.chunks import Chunks
+from servegrid.results.columns import split_latency_column
 
 Floats = npt.NDArray[np.float64]
-READ = (
+REQUEST_COLUMNS = (
     *("thread", "planned_s", "sent_s", "first_token_s", "last_token_s", "end_s", "chunk_offsets_s", "chunk_tokens"),
     *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
 )
-"""The columns of REQUESTS that metrics are made of."""
-BOUND = 0.7
+"""Columns of records.schema.REQUESTS that metrics are computed from."""
+CLIENT_BOUND_SHARE = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
-PACE = ("client_share", "lateness_ms_p99", "turnaround_ms_p99", "ttft_ms_p50")
+CLIENT_BOUND_INPUTS = ("client_share", "lateness_ms_p99", "turnaround_ms_p99", "ttft_ms_p50")
+"""Columns that `is_client_bound` takes, in its order."""
 LATE_MS, LATE_SHARE = 4.0, 0.1
 """Sends that are later than this, and than this share of the time to first token, are the client's doing. The client's own
 pauses (driver.MOST_PAUSE_S) lie below."""
@@ -32,48 +34,53 @@ pauses (driver.MOST_PAUSE_S) lie below."""
 
 @dataclass(frozen=True)
 class Requests:
-    """The requests of one load (a table of records.REQUESTS)."""
+    """Requests of one load.
+
+    Attributes:
+        table: all of them, with REQUEST_COLUMNS of records.schema.REQUESTS.
+    """
 
     table: pa.Table
 
     @cached_property
     def ok(self) -> pa.Table:
-        """The requests that were answered as asked."""
-        ok = pc.equal(self.table["status"], "ok")
-        return self.table if pc.all(ok).as_py() else self.table.filter(ok)  # to filter copies every chunk
+        """Requests that were answered as asked."""
+        is_ok = pc.equal(self.table["status"], "ok")
+        return self.table if pc.all(is_ok).as_py() else self.table.filter(is_ok)  # to filter copies every chunk
 
     def column(self, name: str) -> Floats:
-        """A numeric column of the ok requests as float64, unknown as NaN."""
+        """Values of a numeric column of the ok requests as float64, unknown as NaN."""
         if name not in self._columns:
-            known = pc.cast(self.ok[name], pa.float64()).fill_null(float("nan"))
-            self._columns[name] = np.asarray(known.to_numpy(), dtype=np.float64)
+            values = pc.cast(self.ok[name], pa.float64()).fill_null(float("nan"))
+            self._columns[name] = np.asarray(values.to_numpy(), dtype=np.float64)
         return self._columns[name]
 
     @cached_property
     def _columns(self) -> dict[str, Floats]:
+        """Columns that were asked for before."""
         return {}
 
     @cached_property
     def chunks(self) -> Chunks:
-        """The events of the ok requests."""
-        return Chunks.of(self.ok)
+        """Events of the ok requests."""
+        return Chunks.from_table(self.ok)
 
     def count(self, status: str) -> int:
-        """How many requests ended with this status."""
+        """Number of requests that ended with this status."""
         return int(pc.sum(pc.equal(self.table["status"], status)).as_py() or 0)
 
     @cached_property
     def sent_s(self) -> Floats:
         """Send instants of all requests that were sent, in s of the host's clock."""
-        return _known(self.table["sent_s"])
+        return _non_null(self.table["sent_s"])
 
     @cached_property
     def end_s(self) -> Floats:
         """End instants of all requests that were sent, in s of the host's clock."""
-        return _known(self.table.filter(pc.is_valid(self.table["sent_s"]))["end_s"])
+        return _non_null(self.table.filter(pc.is_valid(self.table["sent_s"]))["end_s"])
 
 
-def _known(column: pa.ChunkedArray) -> Floats:
+def _non_null(column: pa.ChunkedArray) -> Floats:
     return np.asarray(column.drop_null().to_numpy(), dtype=np.float64)
 
 
@@ -88,13 +95,15 @@ def tail_s(requests: Requests) -> float | None:
     """Drain: from the first answer after the last send, when a thread ran out of work, to the last end, in s."""
     if not len(requests.sent_s) or not len(requests.end_s):
         return None
-    after = requests.end_s[requests.end_s >= requests.sent_s.max()]
-    return float(after.max() - after.min()) if len(after) else None
+    last_ends = requests.end_s[requests.end_s >= requests.sent_s.max()]
+    return float(last_ends.max() - last_ends.min()) if len(last_ends) else None
 
 
 def steady_window(requests: Requests) -> tuple[float, float] | None:
-    """The steady state: from the first answer's end, when requests begin to come and go, to the last send, when the load
-    begins to drain; in s of the host's clock. None if the load was over before, as when all is sent at once.
+    """Begin and end of the steady state, in s of the host's clock.
+
+    It lasts from the first answer's end, when requests begin to come and go, to the last send, when the load begins to drain.
+    None if the last send came before, as when all is sent at once.
     """
     if not len(requests.sent_s) or not len(requests.end_s):
         return None
@@ -116,27 +125,28 @@ def steady_output_tokens_per_s(requests: Requests) -> float | None:
     window = steady_window(requests)
     if window is None:
         return None
-    carried = requests.chunks.carried
-    if carried is None:
+    tokens = requests.chunks.tokens_carried
+    if tokens is None:
         return None
-    arrived = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
-    return float(carried[(arrived >= window[0]) & (arrived <= window[1])].sum() / (window[1] - window[0]))
+    arrived_s = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
+    begin, end = window
+    return float(tokens[(arrived_s >= begin) & (arrived_s <= end)].sum() / (end - begin))
 
 
-def tokens(requests: Requests, column: str) -> int | None:
+def token_sum(requests: Requests, column: str) -> int | None:
     """Sum of `prompt_tokens` or `output_tokens` over the ok requests; None if any of them is unknown."""
     values = requests.column(column)
     return None if not len(values) or np.isnan(values).any() else int(values.sum())
 
 
 def tokens_from(requests: Requests) -> str | None:
-    """Where the token counts come from: `usage` (the server), `tokenizer`, or `mixed`; None if unknown."""
+    """Source of the token counts: `usage` (the server), `tokenizer`, or `mixed`; None if unknown."""
     sources = set(pc.unique(requests.ok["tokens_from"]).to_pylist())
     return sources.pop() if len(sources) == 1 else "mixed" if sources else None
 
 
 def per_second(amount: float | None, seconds: float | None) -> float | None:
-    """A rate over the time to complete."""
+    """Rate of an amount over the time to complete; None if either is unknown or the time is 0."""
     return amount / seconds if amount is not None and seconds else None
 
 
@@ -150,8 +160,8 @@ def e2e_ms(requests: Requests) -> Floats:
     return 1e3 * (requests.column("end_s") - requests.column("sent_s"))
 
 
-def after_planned_ms(requests: Requests, column: str) -> Floats:
-    """Planned send to the instant in `column` (`first_token_s` or `end_s`), per ok request with a plan, in ms.
+def since_planned_send_ms(requests: Requests, column: str) -> Floats:
+    """Time from the planned send to the instant in `column` (`first_token_s` or `end_s`), per ok request with a plan, in ms.
 
     With planned arrivals this is the latency that users would have had: a request that a late client or a full server held up
     has waited all the same (coordinated omission). Empty in a closed loop, where nothing is planned.
@@ -166,57 +176,66 @@ def tpot_ms(requests: Requests) -> Floats:
     Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
     taken to be one.
     """
-    each = _each_tpot_ms(requests)
-    return each[~np.isnan(each)]
+    by_request = _tpot_ms_by_request(requests)
+    return by_request[~np.isnan(by_request)]
 
 
-def _each_tpot_ms(requests: Requests) -> Floats:
-    """NaN for a request with one event."""
-    after = requests.column("output_tokens") - requests.chunks.first_carried
+def _tpot_ms_by_request(requests: Requests) -> Floats:
+    """TPOT of each ok request, in ms; NaN for one with a single event or of unknown tokens."""
+    later_tokens = requests.column("output_tokens") - requests.chunks.first_event_tokens
     spans = requests.column("last_token_s") - requests.column("first_token_s")
-    valid = (after >= 1) & (spans > 0)
-    return 1e3 * np.where(valid, spans, np.nan) / np.where(valid, after, 1)
+    valid = (later_tokens >= 1) & (spans > 0)
+    return 1e3 * np.where(valid, spans, np.nan) / np.where(valid, later_tokens, 1)
 
 
 def goodput_requests_per_s(requests: Requests, slo: Mapping[str, float]) -> float | None:
-    """Requests answered as asked and within every limit, per second of the time to complete; None without a limit,
-    with one of planned sends where nothing was planned, and with one between tokens where those of an answer are not known.
+    """Goodput: requests answered as asked and within every limit, per second of the time to complete.
 
-    Zhong et al. 2024, DistServe (arXiv:2401.09670). `slo` has limits of percentiles in ms, by column. One request has one value of
-    each latency, for which the highest limit counts; its ITL and chunk gaps are taken as their mean, TPOT, which a request with one event keeps.
+    Zhong et al. 2024, DistServe (arXiv:2401.09670). One request has one value of each latency, for which the highest limit counts;
+    its ITL and chunk gaps are taken as their mean, TPOT, and a request with one event is within such a limit.
+
+    Args:
+        requests: of one load.
+        slo: column of a latency's percentile -> limit in ms.
+
+    Returns:
+        None without a limit, with one of planned sends where nothing was planned, and with one between tokens where those of an
+        answer are not known.
     """
     limits: dict[str, float] = {}
     for column, limit in slo.items():
-        name = column.rpartition("_ms_p")[0]
-        limits[name] = max(limit, limits.get(name, limit))
-    if not limits or any(_unknown(requests, name) for name in limits):
+        latency, _ = split_latency_column(column)
+        limits[latency] = max(limit, limits.get(latency, limit))
+    if not limits or any(_is_unknown(requests, latency) for latency in limits):
         return None
-    within = [~(_each_ms(requests, name) > limit) for name, limit in limits.items()]
+    within = [~(_latency_ms_by_request(requests, latency) > limit) for latency, limit in limits.items()]
     return per_second(int(np.all(within, axis=0).sum()), time_s(requests))
 
 
-_ENDS = {"ttft": "first_token_s", "e2e": "end_s"}
+_END_COLUMNS = {"ttft": "first_token_s", "e2e": "end_s"}
+"""Latency -> column of the instant that it ends at; the others are times between tokens."""
 
 
-def _unknown(requests: Requests, latency: str) -> bool:
+def _is_unknown(requests: Requests, latency: str) -> bool:
+    """Whether the latency of some ok request is not known, so that nobody can say whether it is within a limit."""
     if latency.endswith("_planned") and np.isnan(requests.column("planned_s")).all():
         return True
-    if (end := _ENDS.get(latency.removesuffix("_planned"))) is not None:
+    if (end := _END_COLUMNS.get(latency.removesuffix("_planned"))) is not None:
         return bool(np.isnan(requests.column(end)).any())
-    spread = requests.column("last_token_s") > requests.column("first_token_s")
-    return bool(np.isnan(requests.column("output_tokens"))[spread].any())
+    several_events = requests.column("last_token_s") > requests.column("first_token_s")
+    return bool(np.isnan(requests.column("output_tokens"))[several_events].any())
 
 
-def _each_ms(requests: Requests, latency: str) -> Floats:
-    """One value per ok request, of any of LATENCIES."""
+def _latency_ms_by_request(requests: Requests, latency: str) -> Floats:
+    """Value of a latency of results.columns.LATENCIES for each ok request, in ms; times between tokens as their mean."""
     begin = "planned_s" if latency.endswith("_planned") else "sent_s"
-    end = _ENDS.get(latency.removesuffix("_planned"))
-    return _each_tpot_ms(requests) if end is None else 1e3 * (requests.column(end) - requests.column(begin))
+    end = _END_COLUMNS.get(latency.removesuffix("_planned"))
+    return _tpot_ms_by_request(requests) if end is None else 1e3 * (requests.column(end) - requests.column(begin))
 
 
 def chunk_gaps_ms(requests: Requests) -> Floats:
     """Gaps between the events that carry output, over all ok requests, in ms. An event may carry several tokens."""
-    return 1e3 * requests.chunks.gaps_s[requests.chunks.later]
+    return 1e3 * requests.chunks.gaps_s[requests.chunks.not_first]
 
 
 def itl_ms(requests: Requests) -> Floats:
@@ -226,21 +245,21 @@ def itl_ms(requests: Requests) -> Floats:
     each event carried, or if there are as many events as tokens; with others it is unknown, so all is (empty).
     """
     chunks = requests.chunks
-    if chunks.carried is None:
+    if chunks.tokens_carried is None:
         return np.empty(0)
-    if chunks.one_each:
+    if chunks.one_token_each:
         return chunk_gaps_ms(requests)
-    carried = np.maximum(chunks.carried[chunks.later], 0)
-    return 1e3 * np.repeat(chunks.gaps_s[chunks.later] / np.maximum(carried, 1), carried)
+    tokens = np.maximum(chunks.tokens_carried[chunks.not_first], 0)
+    return 1e3 * np.repeat(chunks.gaps_s[chunks.not_first] / np.maximum(tokens, 1), tokens)
 
 
 def percentile(values: Floats, percent: float) -> float | None:
-    """As `percentiles` gives it, of values in any order; NaN is left out."""
+    """Percentile, as in `percentiles`, of values in any order; NaN is left out."""
     return percentiles(ascending(values), [percent])[0]
 
 
 def ascending(values: Floats) -> Floats:
-    """The values in their order, without NaN."""
+    """Sort the values, without NaN."""
     ordered = np.sort(values)  # NaN last
     return ordered[: len(ordered) - int(np.isnan(values).sum())]
 
@@ -248,46 +267,48 @@ def ascending(values: Floats) -> Floats:
 def percentiles(ordered: Floats, percents: Sequence[float], requests: float = math.inf) -> list[float | None]:
     """Percentiles of ascending values by linear interpolation between the two nearest (Hyndman and Fan 1996, definition 7).
 
-    None where fewer values than `values_behind` stand behind it, or, of values of which a request has many, fewer `requests`
-    than `requests_behind`.
+    None where fewer values than `least_values` stand behind it, or, of values of which a request has many, fewer `requests`
+    than `least_requests`.
     """
     return [
-        _between(ordered, p / 100) if len(ordered) >= values_behind(p) and requests >= requests_behind(p) else None
+        _interpolated(ordered, p / 100) if len(ordered) >= least_values(p) and requests >= least_requests(p) else None
         for p in percents
     ]
 
 
-def values_behind(percent: float) -> int:
-    """The least number of values that a percentile is given of: one beyond it, two in all."""
+def least_values(percent: float) -> int:
+    """Least number of values that a percentile is given of: one beyond it, two in all."""
     return max(2, math.ceil(round(100 / min(percent, 100 - percent), 6)))  # 1000, not 1001, for 99.9
 
 
-def requests_behind(percent: float) -> int:
-    """The least number of requests behind a percentile of OF_TOKENS: a tenth of the values, at least 2.
+def least_requests(percent: float) -> int:
+    """Least number of requests behind a percentile of results.columns.TOKEN_LATENCIES: a tenth of the values, at least 2.
 
     The tokens of a request are alike, and one stall of the server meets all requests in flight; how many values that is worth
     differs, so a tenth is a convention.
     """
-    return max(2, math.ceil(values_behind(percent) / 10))
+    return max(2, math.ceil(least_values(percent) / 10))
 
 
-def _between(ordered: Floats, share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = int(place)
+def _interpolated(ordered: Floats, share: float) -> float:
+    """Value at a share (0 to 1) of the way through ascending values."""
+    position = share * (len(ordered) - 1)
+    below = int(position)
     low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
-    return float(low + (high - low) * (place - below))
+    return float(low + (high - low) * (position - below))
 
 
 def lateness_ms(requests: Requests) -> Floats:
-    """Send minus planned send, over all requests with a plan, in ms: how far the client fell behind."""
-    planned = pc.and_(pc.is_valid(requests.table["planned_s"]), pc.is_valid(requests.table["sent_s"]))
-    table = requests.table.filter(planned)
-    return 1e3 * (_known(table["sent_s"]) - _known(table["planned_s"]))
+    """Lateness: send minus planned send, over all requests with a plan, in ms: how far the client fell behind."""
+    was_planned = pc.and_(pc.is_valid(requests.table["planned_s"]), pc.is_valid(requests.table["sent_s"]))
+    table = requests.table.filter(was_planned)
+    return 1e3 * (_non_null(table["sent_s"]) - _non_null(table["planned_s"]))
 
 
 def turnaround_ms(requests: Requests) -> Floats:
-    """End of a thread's answer to its next send, over all pairs of a closed loop, in ms: what the client adds to each round,
-    and a new connection where the server has closed the old one.
+    """Turnaround: end of a thread's answer to its next send, over all pairs of a closed loop, in ms.
+
+    It is what the client adds to each round, with a new connection where the server has closed the old one.
     """
     table = (
         requests.table.select(["thread", "sent_s", "end_s"])
@@ -298,7 +319,7 @@ def turnaround_ms(requests: Requests) -> Floats:
     return 1e3 * np.asarray((sent[1:] - end[:-1])[thread[1:] == thread[:-1]], dtype=np.float64)
 
 
-def client_bound(
+def is_client_bound(
     share: float | None, lateness_ms_p99: float | None, turnaround_ms_p99: float | None, ttft_ms_p50: float | None
 ) -> bool | None:
     """Whether the client rather than the server may have set the pace. None if unknown.
@@ -308,23 +329,33 @@ def client_bound(
     """
     delay_ms = max(lateness_ms_p99 or 0.0, turnaround_ms_p99 or 0.0)
     late = delay_ms > max(LATE_MS, LATE_SHARE * (ttft_ms_p50 or 0.0))
-    return True if late else None if share is None else share >= BOUND
+    return True if late else None if share is None else share >= CLIENT_BOUND_SHARE
 
 
 def acceptance_rate(*loads: Requests) -> float | None:
-    """Accepted / drafted tokens over the ok requests, where the server says both; None if nothing was drafted."""
+    """Acceptance rate: accepted / drafted tokens over the ok requests, where the server says both; None if nothing was drafted."""
     drafted, accepted = (
-        np.concatenate([one.column(f"{name}_tokens") for one in loads]) for name in ("drafted", "accepted")
+        np.concatenate([requests.column(f"{name}_tokens") for requests in loads]) for name in ("drafted", "accepted")
     )
-    known = ~np.isnan(drafted) & ~np.isnan(accepted)
-    total = drafted[known].sum()
-    return float(accepted[known].sum() / total) if total else None
+    both_known = ~np.isnan(drafted) & ~np.isnan(accepted)
+    total = drafted[both_known].sum()
+    return float(accepted[both_known].sum() / total) if total else None
 
 
-def acceptance_length(by_requests: float, rate: float | None, length: float | None) -> float | None:
-    """Tokens that a step yields where something was drafted: 1 + `by_requests` x tokens of a draft.
+def acceptance_length(request_rate: float, counter_rate: float | None, counter_length: float | None) -> float | None:
+    """Acceptance length: tokens that a step yields where something was drafted, 1 + `request_rate` x tokens of a draft.
 
-    The tokens of a draft are (`length` - 1) / `rate`, both by the server's counters: of a short load these are sampled so seldom
-    that each of them is off, while their ratio is not.
+    The tokens of a draft are (`counter_length` - 1) / `counter_rate`, both by the server's counters: of a short load these are
+    sampled so seldom that each of them is off, while their ratio is not.
+
+    Args:
+        request_rate: acceptance rate of the requests (0 to 1).
+        counter_rate: acceptance rate by the server's counters (0 to 1).
+        counter_length: acceptance length by the server's counters, in tokens.
+
+    Returns:
+        `counter_length` where either of the server's figures is unknown or 0.
     """
-    return 1 + (length - 1) * by_requests / rate if rate and length else length
+    if not counter_rate or not counter_length:
+        return counter_length
+    return 1 + (counter_length - 1) * request_rate / counter_rate

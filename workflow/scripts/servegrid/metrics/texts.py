@@ -1,7 +1,7 @@
-"""Speed is worth little if the answers are others: the texts of a load held against a baseline's, prompt by prompt.
+"""The texts of a load compared with a baseline's, prompt by prompt: speed is worth little if the answers are others.
 
-Texts part for harmless reasons (another batch size rounds differently, and one near-tie goes the other way) and for harmful
-ones. Three numbers tell them apart: how many are equal, where those that differ part, and how unlike they are then. A fourth,
+Texts differ for harmless reasons (another batch size rounds differently, and one near-tie goes the other way) and for harmful
+ones. Three numbers tell them apart: how many are equal, where those that differ begin to, and how unlike they are then. A fourth,
 `garble`, tells other good text from no text at all.
 """
 
@@ -17,51 +17,58 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from servegrid.metrics.trigrams import Grams, distance, foreign, strangest, trigrams
+from servegrid.metrics.trigrams import Grams, foreignness, qgram_distance, trigrams, worst_text
 from servegrid.records.read import read_table
 
-Places = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-ANSWERS = ("request_id", "prompt_id", "status", "text_sha256")
-"""The columns of REQUESTS that answers are told by."""
-SAMPLE = 32
-"""Texts of one load that are read beside their hashes, at most: evenly spaced among those that differ."""
-GARBLED = 0.5
+ANSWER_COLUMNS = ("request_id", "prompt_id", "status", "text_sha256")
+"""Columns of records.schema.REQUESTS that answers are compared by."""
+SAMPLED_TEXTS = 32
+"""Most texts of one load that are read beside their hashes: evenly spaced among those that differ."""
+GARBLED_FROM = 0.5
+"""Garble (0 to 1) from which answers are no good text in the baseline's language."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The answered requests of one load: prompt id and text hash of each, and where their texts lie."""
+    """The answered requests of one load: prompt id and text hash of each, and their texts.
 
-    requests: pa.Table  # all requests of the load
+    Attributes:
+        requests: all requests of the load, with ANSWER_COLUMNS.
+        folder: of the load; its texts.parquet holds the texts, if they were kept.
+    """
+
+    requests: pa.Table
     folder: Path
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.int64]:
         """Row numbers of the ok requests whose text is known."""
-        known = pc.and_(pc.equal(self.requests["status"], "ok"), pc.is_valid(self.requests["text_sha256"]))
-        return np.flatnonzero(known.to_numpy())
+        is_answer = pc.and_(pc.equal(self.requests["status"], "ok"), pc.is_valid(self.requests["text_sha256"]))
+        return np.flatnonzero(is_answer.to_numpy())
 
     @cached_property
     def prompts(self) -> pa.Array:
-        """Prompt ids."""
+        """Prompt id of each answer."""
         return self.requests["prompt_id"].take(pa.array(self._rows)).combine_chunks()
 
     @cached_property
     def hashes(self) -> pa.Array:
-        """SHA-256 of each text."""
+        """SHA-256 of each answer's text."""
         return self.requests["text_sha256"].take(pa.array(self._rows)).combine_chunks()
 
-    def beside(self, baseline: "Answers") -> tuple[Places, Places, Mask]:
-        """Places of the answers here whose prompt the baseline has, of the baseline's first answers, and which differ."""
-        found = pc.index_in(self.prompts, value_set=baseline.prompts)
-        mine = np.flatnonzero(pc.is_valid(found).to_numpy(zero_copy_only=False))
-        theirs = found.drop_null().to_numpy().astype(np.int64)
-        differ = pc.not_equal(self.hashes.take(pa.array(mine)), baseline.hashes.take(pa.array(theirs)))
-        return mine, theirs, differ.to_numpy(zero_copy_only=False)
+    def pair_with(self, baseline: "Answers") -> "_Pairs":
+        """Pair every answer whose prompt the baseline has with the baseline's first answer to it."""
+        matches = pc.index_in(self.prompts, value_set=baseline.prompts)
+        answers = np.flatnonzero(pc.is_valid(matches).to_numpy(zero_copy_only=False))
+        originals = matches.drop_null().to_numpy().astype(np.int64)
+        differ = pc.not_equal(self.hashes.take(pa.array(answers)), baseline.hashes.take(pa.array(originals)))
+        return _Pairs(answers, originals, differ.to_numpy(zero_copy_only=False))
 
     @cached_property
     def _texts(self) -> pa.ChunkedArray | None:
+        """Text of each answer; None if they were not kept, or not those of these requests."""
         path = self.folder / "texts.parquet"
         if not path.exists():
             return None
@@ -69,38 +76,57 @@ class Answers:
         aligned = table["request_id"].equals(self.requests["request_id"])
         return table["text"].take(pa.array(self._rows)) if aligned else None
 
-    def texts(self, places: Places) -> list[str] | None:
-        """The texts at these places, or None where they were not kept."""
+    def texts(self, indices: Indices) -> list[str] | None:
+        """Texts of the answers with these indices; None where they were not kept."""
         if self._texts is None:
             return None
-        found: list[str] = self._texts.take(pa.array(places)).to_pylist()
-        return found
+        texts: list[str] = self._texts.take(pa.array(indices)).to_pylist()
+        return texts
 
-    def grams(self, places: Sequence[int]) -> list[Grams] | None:
-        """The trigrams of the texts at these places. They are kept: a baseline's are held against every load's."""
-        new = [place for place in places if place not in self._grams]
+    def grams(self, indices: Sequence[int]) -> list[Grams] | None:
+        """Trigrams of the answers with these indices; None where the texts were not kept.
+
+        They are cached: a baseline's are compared with every load's.
+        """
+        new = [index for index in indices if index not in self._grams]
         texts = self.texts(np.array(new, dtype=np.int64)) if new else []
         if texts is None:
             return None
         self._grams.update(zip(new, map(trigrams, texts), strict=True))
-        return [self._grams[place] for place in places]
+        return [self._grams[index] for index in indices]
 
     @cached_property
     def _grams(self) -> dict[int, Grams]:
+        """Trigrams by index of the answer, as far as they were asked for."""
         return {}
 
 
 @dataclass(frozen=True)
+class _Pairs:
+    """Answers of a load beside the baseline's to the same prompts.
+
+    Attributes:
+        answers: index of each answer among the load's.
+        originals: index of the baseline's answer.
+        differ: whether their texts differ.
+    """
+
+    answers: Indices
+    originals: Indices
+    differ: Mask
+
+
+@dataclass(frozen=True)
 class Sameness:
-    """How the answers of one or more loads compare with a baseline's. None: unknown.
+    """Comparison of the answers of one or more loads with a baseline's. None: unknown.
 
     Attributes:
         changed: for each prompt that both have, the share of its answers whose text differs (0 to 1).
         agreement: share of all answers whose text equals the baseline's (0 to 1).
-        divergence_characters_p50: median place of the first character that differs, over the answers that do, in Unicode
+        divergence_characters_p50: median position of the first character that differs, over the answers that do, in Unicode
             characters (not tokens: what the server's tokens are is not recorded).
-        text_distance: mean distance of the answers that differ (0 to 1), see `distance`.
-        garble: how foreign they are to its language (0 to 1), see `foreign` and `strangest`.
+        text_distance: mean distance of the answers that differ (0 to 1), see `trigrams.qgram_distance`.
+        garble: how foreign they are to its language (0 to 1), the greater of `trigrams.foreignness` and `trigrams.worst_text`.
     """
 
     changed: dict[str, float] = field(default_factory=dict)
@@ -110,16 +136,16 @@ class Sameness:
     garble: float | None = None
 
 
-def compare(loads: Sequence[Answers], baseline: Answers, read_texts: bool = True) -> Sameness:
-    """Every answer of the loads against the baseline's first answer to the same prompt; unknown without common prompts.
+def compare_texts(loads: Sequence[Answers], baseline: Answers, read_texts: bool = True) -> Sameness:
+    """Compare every answer of the loads with the baseline's first answer to the same prompt; all unknown without common prompts.
 
     Where answers differ, their texts are read too, at most SAMPLE per load, if `read_texts`.
     """
-    pairs = [(load, *load.beside(baseline)) for load in loads]
+    pairs = [load.pair_with(baseline) for load in loads]
     differing, answers = np.zeros(len(baseline.prompts)), np.zeros(len(baseline.prompts))
-    for _, _, theirs, differ in pairs:
-        np.add.at(differing, theirs, differ)
-        np.add.at(answers, theirs, 1)
+    for pair in pairs:
+        np.add.at(differing, pair.originals, pair.differ)
+        np.add.at(answers, pair.originals, 1)
     if not answers.any():
         return Sameness()
     common = np.flatnonzero(answers)
@@ -128,63 +154,85 @@ def compare(loads: Sequence[Answers], baseline: Answers, read_texts: bool = True
     agreement = float(1 - differing.sum() / answers.sum())
     if not read_texts or agreement == 1:
         return Sameness(changed, agreement)
-    unlike = [_Unlike.of(load, mine[differ], theirs[differ], baseline) for load, mine, theirs, differ in pairs]
-    return Sameness(changed, agreement, *_Unlike.summary([one for one in unlike if one is not None]))
+    samples = [_DifferingTexts.read(load, pair, baseline) for load, pair in zip(loads, pairs, strict=True)]
+    return Sameness(changed, agreement, *_summarize([sample for sample in samples if sample is not None]))
 
 
 @dataclass(frozen=True)
-class _Unlike:
-    """A sample of one load's answers that differ from the baseline's."""
+class _DifferingTexts:
+    """Measures of a sample of one load's answers that differ from the baseline's.
 
-    parted: list[int]
+    Attributes:
+        divergences: characters before the first that differs, of each.
+        distances: trigram distance of each (0 to 1).
+        garble: of all of them (0 to 1); None: unknown.
+    """
+
+    divergences: list[int]
     distances: list[float]
     garble: float | None
 
     @classmethod
-    def of(cls, load: Answers, mine: Places, theirs: Places, baseline: Answers) -> "_Unlike | None":
-        every = -(-len(mine) // SAMPLE) or 1
-        places, others = mine[::every].tolist(), theirs[::every].tolist()
-        texts, originals = load.texts(mine[::every]), baseline.texts(theirs[::every])
-        grams, original_grams = load.grams(places), baseline.grams(others)
+    def read(cls, load: Answers, pairs: _Pairs, baseline: Answers) -> "_DifferingTexts | None":
+        """Read the texts of at most SAMPLED_TEXTS pairs that differ; None if none do or either side's texts were not kept."""
+        indices, original_indices = pairs.answers[pairs.differ], pairs.originals[pairs.differ]
+        step = -(-len(indices) // SAMPLED_TEXTS) or 1
+        indices, original_indices = indices[::step], original_indices[::step]
+        texts, originals = load.texts(indices), baseline.texts(original_indices)
+        grams, original_grams = load.grams(indices.tolist()), baseline.grams(original_indices.tolist())
         if not texts or not originals or not grams or not original_grams:
             return None
-        distances = [distance(one, other) for one, other in zip(grams, original_grams, strict=True)]
-        parted = [first_difference(one, other) for one, other in zip(texts, originals, strict=True)]
-        return cls(parted, distances, _garble(grams, others, baseline))
-
-    @staticmethod
-    def summary(loads: "Sequence[_Unlike]") -> tuple[float | None, float | None, float | None]:
-        """Median first difference, mean distance, mean garble."""
-        if not loads:
-            return None, None, None
-        garbles = [one.garble for one in loads if one.garble is not None]
-        parted = float(median(place for one in loads for place in one.parted))
-        return parted, fmean(value for one in loads for value in one.distances), fmean(garbles) if garbles else None
+        distances = [qgram_distance(*pair) for pair in zip(grams, original_grams, strict=True)]
+        divergences = [first_difference(*pair) for pair in zip(texts, originals, strict=True)]
+        return cls(divergences, distances, _garble(grams, original_indices.tolist(), baseline))
 
 
-def first_difference(one: str, other: str) -> int:
+def _summarize(samples: Sequence[_DifferingTexts]) -> tuple[float | None, float | None, float | None]:
+    """Median first difference, mean distance and mean garble over the samples of several loads."""
+    if not samples:
+        return None, None, None
+    garbles = [sample.garble for sample in samples if sample.garble is not None]
+    divergence = float(median(position for sample in samples for position in sample.divergences))
+    distance = fmean(value for sample in samples for value in sample.distances)
+    return divergence, distance, fmean(garbles) if garbles else None
+
+
+def first_difference(first: str, second: str) -> int:
     """Number of characters before the first that differs; the length of the shorter text if the longer begins with it."""
-    return bisect_left(range(min(len(one), len(other))), True, key=lambda n: one[: n + 1] != other[: n + 1])
+    return bisect_left(range(min(len(first), len(second))), True, key=lambda n: first[: n + 1] != second[: n + 1])
 
 
-def _garble(grams: Sequence[Grams], places: Sequence[int], baseline: Answers) -> float | None:
-    """How foreign a load's texts are to the baseline's language, of which at most half of the baseline's prompts are used, so that others are left."""
+def _garble(grams: Sequence[Grams], original_indices: Sequence[int], baseline: Answers) -> float | None:
+    """Garble of a load's texts, the greater of `foreignness` and `worst_text`; None: unknown.
+
+    For `foreignness` at most half of the baseline's prompts are judged, so that answers to others are left to compare with.
+
+    Args:
+        grams: trigrams of each text.
+        original_indices: index of the baseline's answer to the same prompt.
+        baseline: the baseline's answers.
+    """
     half = max(1, len(baseline.prompts) // 2)
-    judged = dict(list(zip(places, grams, strict=True))[:half])
-    others = [place for place in range(len(baseline.prompts)) if place not in judged][:SAMPLE]
-    theirs, unrelated, own = baseline.grams(list(judged)), baseline.grams(others), baseline.grams(places)
-    if theirs is None or unrelated is None or own is None:
+    judged = dict(list(zip(original_indices, grams, strict=True))[:half])
+    others = [index for index in range(len(baseline.prompts)) if index not in judged][:SAMPLED_TEXTS]
+    judged_originals, unrelated = baseline.grams(list(judged)), baseline.grams(others)
+    originals = baseline.grams(original_indices)
+    if judged_originals is None or unrelated is None or originals is None:
         return None
-    found = foreign(list(judged.values()), theirs, unrelated), strangest(grams, own, unrelated)
-    return max((value for value in found if value is not None), default=None)
+    scores = foreignness(list(judged.values()), judged_originals, unrelated), worst_text(grams, originals, unrelated)
+    return max((score for score in scores if score is not None), default=None)
 
 
-def beyond(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
-    """Whether more texts changed than change by themselves. None: some did and none does by itself, but too few to tell.
+def exceeds_floor(changed: dict[str, float], floor: dict[str, float]) -> bool | None:
+    """Whether more texts changed than change by themselves; None if some did and none does by itself, but too few to tell.
 
     A sign test over the prompts, one-sided at 5 % (Conover 1999, "Practical Nonparametric Statistics", 3.4): prompts whose
     share of changed answers is above its share in the baseline's own repeats, against prompts where it is below. Both shares
     must be of as many sessions, or one side would have more chances to differ.
+
+    Args:
+        changed: prompt -> share of its answers that differ from the baseline's (0 to 1).
+        floor: the same of the baseline's own repeats.
     """
     from scipy.stats import binomtest  # here, since it is slow to load
 

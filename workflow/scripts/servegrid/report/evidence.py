@@ -10,14 +10,14 @@ import pandas as pd
 
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER
-from servegrid.results.points import PUBLISHED, WHOLE, bound
-from servegrid.results.session_values import IDS, Ids, Rounds, by_point, known
-from servegrid.results.warnings import RowWarning, distrust
+from servegrid.results.points import COMPARABLE_STATUSES, PUBLISHED, client_bound_rows
+from servegrid.results.session_values import ID_COLUMNS, PointIds, ValueByRound, has_value, session_values_by_point
+from servegrid.results.warnings import RowWarning, disqualifying_warning
 from servegrid.stats import intervals
 from servegrid.stats.intervals import Estimate
-from servegrid.stats.noise import Noise, noise_of
+from servegrid.stats.noise import Noise, estimate_noise
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
@@ -67,10 +67,10 @@ class Evidence:
 
         With `client_bound`, client-bound rows are evidence too.
         """
-        doubtful = self.rows["warnings"].map(lambda text: _phrase(distrust(text, metric)))
+        doubtful = self.rows["warnings"].map(lambda text: _phrase(disqualifying_warning(text, metric)))
         reasons: dict[str, pd.Series[bool]] = {
             "client-bound": self._bound & (not client_bound),
-            f"without {metric}": ~known(self.rows, metric),
+            f"without {metric}": ~has_value(self.rows, metric),
         }
         row_reasons = np.select(list(reasons.values()), list(reasons), doubtful)
         return pd.Series(row_reasons, self.rows.index).where(self._whole, self.rows["status"])
@@ -89,7 +89,7 @@ class Evidence:
         if not session_values:
             return Estimate(value, how=POOLED_ONLY)
         session_mean = intervals.mean(session_values, level, self.noise(metric))
-        return session_mean if session_mean.doubted else Estimate(value, how=session_mean.how)
+        return session_mean if session_mean.has_interval else Estimate(value, how=session_mean.how)
 
     def times_better(
         self, row: int, other: int, metric: str, level: float = intervals.LEVEL, other_times: float = 1.0
@@ -106,7 +106,7 @@ class Evidence:
             estimate = Estimate(estimate.value, how=POOLED_ONLY if measured else NOT_REPEATED)
         return estimate if direction(metric) == "higher" else estimate.inverse()
 
-    def by_round(self, row: int, metric: str) -> Rounds:
+    def by_round(self, row: int, metric: str) -> ValueByRound:
         """Known session values of the row, by round; empty for a published row."""
         if self._source(row) != MEASURED:
             return {}
@@ -115,12 +115,14 @@ class Evidence:
     def noise(self, metric: str) -> Noise:
         """Variation of `metric` between the sessions of one point, pooled over all points."""
         if metric not in self._noises:
-            self._noises[metric] = noise_of([list(rounds.values()) for rounds in self._all_rounds(metric).values()])
+            self._noises[metric] = estimate_noise(
+                [list(rounds.values()) for rounds in self._all_rounds(metric).values()]
+            )
         return self._noises[metric]
 
-    def _all_rounds(self, metric: str) -> dict[Ids, dict[int, float]]:
+    def _all_rounds(self, metric: str) -> dict[PointIds, dict[int, float]]:
         if metric not in self._rounds:
-            self._rounds[metric] = by_point(self.sessions, metric)
+            self._rounds[metric] = session_values_by_point(self.sessions, metric)
         return self._rounds[metric]
 
     def same_measurement(self, row: int, other: int) -> bool:
@@ -129,23 +131,23 @@ class Evidence:
 
     def place_label(self, row: int, axes: list[str]) -> str:
         """The row's values on `axes` as a text: `gpu a6000, threads 128`."""
-        return ", ".join(f"{axis} {label(self.rows[axis].iloc[row])}" for axis in axes)
+        return ", ".join(f"{axis} {level_label(self.rows[axis].iloc[row])}" for axis in axes)
 
     @cached_property
-    def ids(self) -> list[Ids]:
+    def ids(self) -> list[PointIds]:
         """Server id and load id of every row; empty where it was measured elsewhere."""
-        return list(zip(*(self.rows[name] for name in IDS), strict=True))
+        return list(zip(*(self.rows[name] for name in ID_COLUMNS), strict=True))
 
     @cached_property
     def _whole(self) -> "pd.Series[bool]":
-        return self.rows["status"].isin(WHOLE)
+        return self.rows["status"].isin(COMPARABLE_STATUSES)
 
     @cached_property
     def _bound(self) -> "pd.Series[bool]":
-        return bound(self.rows)
+        return client_bound_rows(self.rows)
 
     @cached_property
-    def _rounds(self) -> dict[str, dict[Ids, dict[int, float]]]:
+    def _rounds(self) -> dict[str, dict[PointIds, dict[int, float]]]:
         """Session values by metric, cached."""
         return {}
 

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from servegrid.report.settings import DEVICE_SHARE_KEYS, Settings
-from servegrid.results.axes import NO_EFFECT, label
-from servegrid.results.columns import NUMBERS
-from servegrid.results.points import PUBLISHED, WHOLE, bound
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.results.columns import NUMBER_COLUMNS
+from servegrid.results.points import COMPARABLE_STATUSES, PUBLISHED, client_bound_rows
 from servegrid.util.files import named_or_shipped
 
 REQUIRED_COLUMNS = ("gpu", "engine", "threads", "time_s")
@@ -58,7 +58,7 @@ def with_published(points: pd.DataFrame, settings: Settings) -> tuple[pd.DataFra
         axis for axis in PUBLISHED_ONLY_AXES if axis not in settings.axes and published[axis].nunique() > 1
     )
     settings = replace(settings, axes=(*settings.axes, *added_axes))
-    fixed_levels = AXIS_DEFAULTS | {axis: label(value) for axis, value in settings.server.items()}
+    fixed_levels = AXIS_DEFAULTS | {axis: level_label(value) for axis, value in settings.server.items()}
     missing_axes = [axis for axis in settings.axes if axis not in published]
     published = published.assign(**{axis: AXIS_DEFAULTS.get(axis) for axis in missing_axes})
     points = points.assign(**{axis: fixed_levels[axis] for axis in added_axes}, source="")
@@ -82,13 +82,13 @@ def _published_row(raw: Mapping[Any, str], where: str) -> dict[str, Any]:
         "threads": _positive_number(raw, "threads", where),
     }
     row |= {axis: raw.get(axis) or AXIS_DEFAULTS[axis] for axis in ("speculation", "quantization")}
-    row |= {"memory_fraction": label(used / total) if total > 0 else AXIS_DEFAULTS["memory_fraction"]}
+    row |= {"memory_fraction": level_label(used / total) if total > 0 else AXIS_DEFAULTS["memory_fraction"]}
     row |= {
         "runs_at_once": raw.get("runs_at_once") or AXIS_DEFAULTS["runs_at_once"],
         "vram_used_gib": used,
         "vram_total_gib": total,
     }
-    return row | {name: _positive_number(raw, name, where) for name in NUMBERS if raw.get(name)}
+    return row | {name: _positive_number(raw, name, where) for name in NUMBER_COLUMNS if raw.get(name)}
 
 
 def _positive_number(raw: Mapping[Any, str], name: str, where: str) -> float:
@@ -143,7 +143,7 @@ def _merged_rows(
     place = {key: number for number, key in reversed(list(enumerate(keys[0])))}
     measured_places = [place.get(key) for key in keys[1]]
     valid_times = points["time_s"].where(
-        points["status"].isin(WHOLE) & ~bound(points.reindex(columns=["client_bound"]))
+        points["status"].isin(COMPARABLE_STATUSES) & ~client_bound_rows(points.reindex(columns=["client_bound"]))
     )
     times = [math.nan if n is None else float(valid_times.iloc[n]) for n in measured_places]
     published = published.assign(
@@ -156,7 +156,7 @@ def _merged_rows(
 
 def _with_measured_spelling(published: "pd.Series[Any]", measured: "pd.Series[Any]") -> "pd.Series[Any]":
     """Speculation levels as the points spell them: `2` is `ngram:2` where that is the only kind of that length."""
-    levels = list(dict.fromkeys(map(label, measured)))
+    levels = list(dict.fromkeys(map(level_label, measured)))
     off = next((level for level in levels if level in NO_EFFECT), NO_EFFECT[0])
     kinds = {length: [level for level in levels if level.endswith(f":{length}")] for length in published.unique()}
     single = {
@@ -169,5 +169,5 @@ def _with_measured_spelling(published: "pd.Series[Any]", measured: "pd.Series[An
 
 def _point_keys(rows: pd.DataFrame, axes: Iterable[str], defaults: Mapping[str, str]) -> "pd.Series[Any]":
     """Tuples of the rows' labels on `axes`; an axis that is no column has its level in `defaults`."""
-    columns = (rows[axis].map(label) if axis in rows else [defaults[axis]] * len(rows) for axis in axes)
+    columns = (rows[axis].map(level_label) if axis in rows else [defaults[axis]] * len(rows) for axis in axes)
     return pd.Series(list(zip(*columns, strict=True)), dtype=object)

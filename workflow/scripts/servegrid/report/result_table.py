@@ -7,7 +7,7 @@ import pandas as pd
 
 from servegrid.report.published import with_published
 from servegrid.report.settings import Settings
-from servegrid.results.points import PUBLISHED, prepare, read_points
+from servegrid.results.points import PUBLISHED, prepare_points, read_result_table
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class ResultTable:
     def of(cls, points: pd.DataFrame, settings: Settings, sessions: pd.DataFrame | None = None) -> "ResultTable":
         """Result table from results/points and, for intervals over sessions, results/sessions."""
         points, settings = with_published(points, settings)
-        return cls(prepare(points, settings.all_axes), settings, pd.DataFrame() if sessions is None else sessions)
+        return cls(
+            prepare_points(points, settings.all_axes), settings, pd.DataFrame() if sessions is None else sessions
+        )
 
     @classmethod
     def read(cls, points: Path, config: Path, sessions: Path | None = None, published: bool = True) -> "ResultTable":
@@ -39,7 +41,7 @@ class ResultTable:
             OSError, ValueError: a file cannot be read, or a published table is not one.
         """
         settings = Settings.read(config) if published else replace(Settings.read(config), published=())
-        return cls.of(read_points(points), settings, None if sessions is None else read_points(sessions))
+        return cls.of(read_result_table(points), settings, None if sessions is None else read_result_table(sessions))
 
     @property
     def measured(self) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.published import config_name
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 
 _RANGE = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -39,14 +39,14 @@ def matching_rows(rows: pd.DataFrame, selector: Mapping[str, Any], settings: Set
 
 def _level_aliases(axis: str, level: Any) -> set[str]:
     """Names of a level: the speculation `ngram:2` also by its length."""
-    name = label(level)
+    name = level_label(level)
     return {name, name.rpartition(":")[2]} if axis == "speculation" else {name}
 
 
 def _selected_level(axis: str, value: Any, settings: Settings) -> str:
     """A level of the selector as the rows spell it: engines and devices by the config's names."""
     aliases_by_axis = {"engine": settings.engine_aliases, "gpu": settings.device_aliases}
-    return config_name(str(value), aliases_by_axis[axis]) if axis in aliases_by_axis else label(value)
+    return config_name(str(value), aliases_by_axis[axis]) if axis in aliases_by_axis else level_label(value)
 
 
 def _matches(level: str, selected: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from servegrid.results.axes import AXES, label
+from servegrid.results.axes import AXES, level_label
 from servegrid.util.files import read_json
 
 FORMATS = ("svg", "png")
@@ -86,7 +86,7 @@ class Settings:
         value = self.baseline.get(axis)
         if isinstance(value, list):
             value = value[0] if value else None
-        return None if value is None else label(value)
+        return None if value is None else level_label(value)
 
 
 def _checked_formats(names: Iterable[str]) -> tuple[str, ...]:

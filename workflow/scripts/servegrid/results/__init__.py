@@ -1,1 +1,1 @@
-"""The result tables: columns, axes, how they are read."""
+"""The result tables: their columns, axes and warnings, and how they are read."""

@@ -1,4 +1,4 @@
-"""The axes of a grid, and how their values are spelled."""
+"""The axes of a grid, and how their levels are spelled."""
 
 import math
 from typing import Any
@@ -8,11 +8,11 @@ from servegrid.util.text import plain
 AXES = ("engine", "gpu", "threads", "speculation", "quantization")
 """The axes that every grid has."""
 NO_EFFECT = ("none", "0")
-"""How an axis spells that the feature is off."""
+"""Labels of the level at which a feature is off."""
 
 
-def label(value: Any) -> str:
-    """Return an axis value as text: `0.9`, `8`, `true`, `ngram:2`; `unset` for null and for pandas' missing values."""
+def level_label(value: Any) -> str:
+    """Label of a level of an axis: `0.9`, `8`, `true`, `ngram:2`; `unset` for null and for pandas' missing values."""
     value = value.item() if hasattr(value, "item") else value  # of numpy
     if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
         return "unset"

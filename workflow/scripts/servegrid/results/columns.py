@@ -1,12 +1,11 @@
-"""The columns of the result tables: one row each, from which every list of columns and the reference in docs/results.md derive."""
+"""The columns of the result tables, one entry each: every list of columns and the reference in docs/results.md derive from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["text", "number", "count", "flag"]
-Way = Literal["higher", "lower"]
-Place = Literal["comparison", "own", "none"]
+Direction = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)
@@ -15,13 +14,13 @@ class Column:
 
     Attributes:
         name: as in the table, with its unit.
-        header: as readers see it.
+        header: as shown to readers.
         definition: what it is, with denominator and source.
         kind: of its values; a number may have a fraction, a count has none.
-        better: which way settings are better by it; None: they are not ranked by it, nor are claims and `compare` about it.
+        better: the direction in which settings are better by it; None: they are not ranked by it, nor are claims and `compare` about it.
         per_session: whether results/sessions has it too.
         never_zero: whether a 0 is no reading, since whatever ran took some of it.
-        place: `comparison`: shown there as it is; `own`: tables place it themselves; `none`: in files alone.
+        in_comparison: whether the full comparison shows it as it is; tables place the others by themselves.
         added_by: `collect`, or `report` for what published tables bring along.
     """
 
@@ -29,20 +28,20 @@ class Column:
     header: str
     definition: str
     kind: Kind = "number"
-    better: Way | None = None
+    better: Direction | None = None
     per_session: bool = False
     never_zero: bool = False
-    place: Place = "comparison"
+    in_comparison: bool = True
     added_by: Literal["collect", "report"] = "collect"
 
 
 PERCENTILES = (50, 90, 99)
 PERCENTILE_LABELS = tuple(f"p{percent}" for percent in PERCENTILES)
-DISTRIBUTION = (1, 2, *range(5, 100, 5), 98, 99, 99.5, 99.9)
-"""Percentiles that a distribution is drawn by."""
-DISTRIBUTED = ("ttft", "itl")
-"""The latencies of which distributions are kept."""
-OF_TOKENS = ("itl", "chunk_gap")
+DISTRIBUTION_PERCENTILES = (1, 2, *range(5, 100, 5), 98, 99, 99.5, 99.9)
+"""Percentiles of results/distributions."""
+DISTRIBUTED_LATENCIES = ("ttft", "itl")
+"""The latencies of results/distributions."""
+TOKEN_LATENCIES = ("itl", "chunk_gap")
 """Latencies of which a request has many values; of the others it has one."""
 LATENCY_DEFINITIONS: dict[str, tuple[str, str]] = {
     "ttft": ("TTFT", "Time to first token: send to the first event that carries output, per ok request"),
@@ -72,11 +71,23 @@ LATENCY_DEFINITIONS: dict[str, tuple[str, str]] = {
 LATENCIES = tuple(LATENCY_DEFINITIONS)
 
 
-def _latencies() -> Iterator[Column]:
+def latency_column(latency: str, percent: float) -> str:
+    """Name of the column of a latency's percentile: `ttft_ms_p99`."""
+    return f"{latency}_ms_p{percent:g}"
+
+
+def split_latency_column(column: str) -> tuple[str, float]:
+    """Latency and percentile of a column that `latency_column` named: `ttft`, 99."""
+    latency, _, percent = column.rpartition("_ms_p")
+    return latency, float(percent)
+
+
+def _latency_columns() -> Iterator[Column]:
+    """Yield the columns of every latency's percentiles."""
     for latency, (name, definition) in LATENCY_DEFINITIONS.items():
         for percent in PERCENTILES:
             yield Column(
-                f"{latency}_ms_p{percent}",
+                latency_column(latency, percent),
                 f"{name} p{percent} (ms)",
                 f"{definition}; its {percent}th percentile (Hyndman and Fan 1996, definition 7), where enough values stand behind it.",
                 better="lower",
@@ -84,17 +95,17 @@ def _latencies() -> Iterator[Column]:
             )
 
 
-TABLE: tuple[Column, ...] = (
+ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "status",
         "status",
         "`ok`: every session is whole; `partial`: some are; `failed`: none has a number; `unsupported`: engine or client cannot; "
         "`absent`: this host lacks something; `published`: somebody else's.",
         "text",
-        place="own",
+        in_comparison=False,
     ),
-    Column("reason", "reason", "Why the status is not `ok`.", "text", place="own"),
-    Column("sessions", "sessions", "Sessions that have numbers.", "count", place="own"),
+    Column("reason", "reason", "Why the status is not `ok`.", "text", in_comparison=False),
+    Column("sessions", "sessions", "Sessions that have numbers.", "count", in_comparison=False),
     Column(
         "time_s",
         "time (s)",
@@ -102,10 +113,10 @@ TABLE: tuple[Column, ...] = (
         better="lower",
         per_session=True,
         never_zero=True,
-        place="own",
+        in_comparison=False,
     ),
-    Column("time_s_low", "time low (s)", "The shortest of the sessions' times.", place="own"),
-    Column("time_s_high", "time high (s)", "The longest of the sessions' times.", place="own"),
+    Column("time_s_low", "time low (s)", "The shortest of the sessions' times.", in_comparison=False),
+    Column("time_s_high", "time high (s)", "The longest of the sessions' times.", in_comparison=False),
     Column(
         "tail_s",
         "tail (s)",
@@ -196,7 +207,7 @@ TABLE: tuple[Column, ...] = (
         better="higher",
         per_session=True,
     ),
-    *_latencies(),
+    *_latency_columns(),
     Column(
         "startup_s",
         "start-up (s)",
@@ -383,7 +394,7 @@ TABLE: tuple[Column, ...] = (
         "warnings",
         "What may be wrong with the row, joined with `; `; docs/results.md says what each means.",
         "text",
-        place="own",
+        in_comparison=False,
     ),
     Column("engine_version", "engine version", "Version as the server says it, else as the config does.", "text"),
     Column("runtime", "runtime", "How the engine was started: `docker`, `venv`, `command`, `url`.", "text"),
@@ -400,27 +411,34 @@ TABLE: tuple[Column, ...] = (
         "text",
     ),
     Column("load_id", "load", "Folder of the load inside a session; its hash is of all that defines the load.", "text"),
-    Column("source", "published in", "Who published the row.", "text", place="own", added_by="report"),
+    Column("source", "published in", "Who published the row.", "text", in_comparison=False, added_by="report"),
     Column(
         "over_published",
         "measured / published time",
         "Measured time / published time of the same point.",
-        place="own",
+        in_comparison=False,
         added_by="report",
     ),
 )
 """Every column of results/points behind the axes, in its order; then what the report adds."""
 
-COLUMNS = [column.name for column in TABLE if column.added_by == "collect"]
-"""Of results/points, after the axes."""
-SESSION_COLUMNS = ["rep", "status", "server_id", "load_id", *(column.name for column in TABLE if column.per_session)]
-"""Of results/sessions, after the axes."""
-TEXTS = tuple(column.name for column in TABLE if column.kind == "text")
-FLAGS = tuple(column.name for column in TABLE if column.kind == "flag")
-NUMBERS = tuple(column.name for column in TABLE if column.kind in ("number", "count"))
-LATENCY_COLUMNS = tuple(column.name for column in _latencies())
-BETTER: dict[str, Way] = {column.name: column.better for column in TABLE if column.better}
-"""Which way each metric that settings can be ranked by is better. None is below zero; of a 0 there is no ratio (intervals.ratio)."""
-NEVER_ZERO = tuple(column.name for column in TABLE if column.never_zero)
-COMPARISON = tuple(column for column in TABLE if column.place == "comparison")
-"""The columns of the full comparison, in reading order."""
+POINT_COLUMNS = [column.name for column in ALL_COLUMNS if column.added_by == "collect"]
+"""Columns of results/points, after the axes."""
+SESSION_COLUMNS = [
+    "rep",
+    "status",
+    "server_id",
+    "load_id",
+    *(column.name for column in ALL_COLUMNS if column.per_session),
+]
+"""Columns of results/sessions, after the axes."""
+TEXT_COLUMNS = tuple(column.name for column in ALL_COLUMNS if column.kind == "text")
+FLAG_COLUMNS = tuple(column.name for column in ALL_COLUMNS if column.kind == "flag")
+NUMBER_COLUMNS = tuple(column.name for column in ALL_COLUMNS if column.kind in ("number", "count"))
+LATENCY_COLUMNS = tuple(column.name for column in _latency_columns())
+BETTER: dict[str, Direction] = {column.name: column.better for column in ALL_COLUMNS if column.better}
+"""Metric that settings can be ranked by -> direction in which it is better. None is below zero; of a 0 there is no ratio
+(intervals.ratio)."""
+NEVER_ZERO = tuple(column.name for column in ALL_COLUMNS if column.never_zero)
+COMPARISON_COLUMNS = tuple(column for column in ALL_COLUMNS if column.in_comparison)
+"""Columns of the full comparison, in reading order."""

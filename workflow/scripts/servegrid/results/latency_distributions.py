@@ -1,4 +1,4 @@
-"""The distributions of latencies, by point, from results/distributions."""
+"""Distributions of latencies beside each point, from results/distributions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from servegrid.results.columns import DISTRIBUTED
-from servegrid.results.session_values import IDS
+from servegrid.results.columns import DISTRIBUTED_LATENCIES
+from servegrid.results.session_values import ID_COLUMNS
 
 Floats = npt.NDArray[np.float64]
-ROW = ("percent", "ms", "ms_low", "ms_high")
+SPREAD_FIELDS = ("percent", "ms", "ms_low", "ms_high")
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Spread:
     """Percentiles of one latency of one point, ascending.
 
     Attributes:
-        percent: which, 0 to 100.
-        ms: the values.
-        ms_low, ms_high: lowest and highest over the sessions; NaN where they are not known of all of two or more.
+        percent: the percentiles, 0 to 100.
+        ms: their values.
+        ms_low, ms_high: lowest and highest over the sessions; NaN unless known of two sessions or more, and of every one.
     """
 
     percent: Floats
@@ -31,22 +31,28 @@ class Spread:
 
 
 def with_spreads(points: pd.DataFrame, distributions: pd.DataFrame) -> pd.DataFrame:
-    """The points with a column `<latency>_spread` for each of metrics.DISTRIBUTED: a Spread, or None where unknown.
+    """Add a column `<latency>_spread` for each of DISTRIBUTED_LATENCIES to the points: a Spread, or None where unknown.
 
     Points that differ in what does not matter (threads, with planned arrivals) share a server and a load, and have the same.
+
+    Args:
+        points: rows of results/points.
+        distributions: rows of results/distributions.
     """
-    distributions = distributions.drop_duplicates([*IDS, "latency", "percent"])
-    columns = [distributions[name].to_numpy(dtype=float) for name in ROW]
-    places = distributions.groupby([*IDS, "latency"]).indices
-    known = {key: Spread(*(values[at] for values in columns)) for key, at in places.items()}
-    ids = list(zip(*(points[name] for name in IDS), strict=True))
-    spreads: dict[str, Any] = {
-        column(latency): pd.Series([known.get((*key, latency)) for key in ids], points.index, dtype=object)
-        for latency in DISTRIBUTED
+    distributions = distributions.drop_duplicates([*ID_COLUMNS, "latency", "percent"])
+    fields = [distributions[name].to_numpy(dtype=float) for name in SPREAD_FIELDS]
+    rows = distributions.groupby([*ID_COLUMNS, "latency"]).indices
+    spread_by_key = {key: Spread(*(values[indices] for values in fields)) for key, indices in rows.items()}
+    ids = list(zip(*(points[name] for name in ID_COLUMNS), strict=True))
+    columns: dict[str, Any] = {
+        spread_column(latency): pd.Series(
+            [spread_by_key.get((*key, latency)) for key in ids], points.index, dtype=object
+        )
+        for latency in DISTRIBUTED_LATENCIES
     }
-    return points.assign(**spreads)
+    return points.assign(**columns)
 
 
-def column(latency: str) -> str:
-    """The name of a latency's column of Spreads."""
+def spread_column(latency: str) -> str:
+    """Name of the column of a latency's Spreads."""
     return f"{latency}_spread"

@@ -1,4 +1,4 @@
-"""What may be wrong with a row of the results: every warning with its text, its meaning and what to do about it."""
+"""Warnings about rows of the results: each with its phrase, its meaning and what to do about it."""
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -10,7 +10,7 @@ class RowWarning(Enum):
     """A warning about a row, in the order in which a row lists them.
 
     Attributes:
-        phrase: what stands in the column `warnings`.
+        phrase: its text in the column `warnings`.
         meaning: when a row gets it, in sentences.
         hint: what the reader should do about it, in a sentence.
     """
@@ -125,27 +125,28 @@ class RowWarning(Enum):
 
 _BY_PHRASE = {warning.phrase: warning for warning in RowWarning}
 _NO_ENERGY = (RowWarning.ENERGY_SAMPLES_MISSING, RowWarning.ENERGY_DIFFERS)
-UNTRUSTED: Mapping[str, tuple[RowWarning, ...]] = dict.fromkeys(
+DISQUALIFYING_WARNINGS: Mapping[str, tuple[RowWarning, ...]] = dict.fromkeys(
     ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"), _NO_ENERGY
 )
-"""Metric -> the warnings with which its number is not to be relied on, besides GARBLED_TEXTS, with which none is."""
+"""Metric -> the warnings with which its number is no evidence, besides GARBLED_TEXTS, with which no metric is."""
 
 
 def join_warnings(warnings: Iterable[RowWarning]) -> str | None:
-    """The warnings once each, in the order of RowWarning, as the column `warnings` holds them; None if there are none."""
-    chosen = set(warnings)
-    return _SEPARATOR.join(warning.phrase for warning in RowWarning if warning in chosen) or None
+    """Value of the column `warnings`: each warning once, in the order of RowWarning; None if there are none."""
+    present = set(warnings)
+    return _SEPARATOR.join(warning.phrase for warning in RowWarning if warning in present) or None
 
 
 def split_warnings(text: object) -> list[RowWarning]:
-    """The warnings in a value of the column `warnings`; what is no phrase, such as an unknown value, is none."""
+    """Warnings in a value of the column `warnings`; what is no phrase, such as an unknown value, is none."""
     return [_BY_PHRASE[phrase] for phrase in str(text).split(_SEPARATOR) if phrase in _BY_PHRASE]
 
 
-def distrust(text: object, metric: str) -> RowWarning | None:
-    """The first warning in a value of the column `warnings` with which `metric` is no evidence; None if there is none.
+def disqualifying_warning(text: object, metric: str) -> RowWarning | None:
+    """First warning in a value of the column `warnings` with which `metric` is no evidence; None if there is none.
 
-    Garbage may come at any speed, so GARBLED_TEXTS speaks against every metric.
+    Garbage may come at any speed, so GARBLED_TEXTS disqualifies every metric.
     """
+    candidates = (RowWarning.GARBLED_TEXTS, *DISQUALIFYING_WARNINGS.get(metric, ()))
     warnings = split_warnings(text)
-    return next((one for one in (RowWarning.GARBLED_TEXTS, *UNTRUSTED.get(metric, ())) if one in warnings), None)
+    return next((warning for warning in candidates if warning in warnings), None)

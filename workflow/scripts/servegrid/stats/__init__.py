@@ -1,1 +1,1 @@
-"""Intervals and noise."""
+"""Intervals over sessions, and the noise between them."""

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from servegrid.report.drawing.style import Look
 from servegrid.report.format import format_short
-from servegrid.results.points import doubtful, drawable
+from servegrid.results.points import drawable_rows, hollow_rows
 
 MAX_SERIES = 8
 THREADS = "client threads"
@@ -49,11 +49,11 @@ TIME = Measure("time_s", "time to complete (s)", "time_s_low", "time_s_high")
 def draw_curve(axes: Axes, rows: pd.DataFrame, measure: Measure, look: Look, x: str = "threads") -> None:
     """Draw `rows` of one series over column `x`. A row that cannot be drawn leaves a gap; a doubtful one is hollow."""
     rows = rows[rows[x].notna()].sort_values(x, kind="stable")
-    good = drawable(rows, measure.value, measure.zero)
+    good = drawable_rows(rows, measure.value, measure.zero)
     value = rows[measure.value].where(good)
     size = 5.5 if len(rows) <= _SMALL_MARKERS_FROM else 3.5
     axes.plot(rows[x], value, markersize=size, **look.line)
-    hollow = good & doubtful(rows)
+    hollow = good & hollow_rows(rows)
     axes.plot(
         rows.loc[hollow, x],
         value[hollow],

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from servegrid.results.points import PUBLISHED, bound, drawable, levels, varying
+from servegrid.results.points import PUBLISHED, axis_levels, client_bound_rows, drawable_rows, varying_axes
 from servegrid.util.text import clip
 
 _GROUPS = 4
@@ -25,14 +25,14 @@ def not_drawn_notes(
     Failed points come first and unsupported ones last, each the commonest first. At most `_GROUPS` lines, then one that
     counts the rest; the tables name every point.
     """
-    gaps = points[~drawable(points, metric) & only]
+    gaps = points[~drawable_rows(points, metric) & only]
     if gaps.empty:
         return []
     measured = points[points["status"] != PUBLISHED]
-    varying_axes = varying(measured, axes)
+    differing_axes = varying_axes(measured, axes)
     by_status = [(str(rows["status"].iloc[0]), rows) for _, rows in gaps.groupby(["status", "reason"], sort=False)]
     groups = sorted(by_status, key=lambda group: (_STATUS_ORDER.get(group[0], 1), -len(group[1])))
-    notes = [f"Not drawn: {_reason_text(status, rows, measured, varying_axes)}" for status, rows in groups[:_GROUPS]]
+    notes = [f"Not drawn: {_reason_text(status, rows, measured, differing_axes)}" for status, rows in groups[:_GROUPS]]
     if rest := [rows for _, rows in groups[_GROUPS:]]:
         notes.append(_other_reasons_note(pd.concat(rest)))
     return notes
@@ -40,7 +40,7 @@ def not_drawn_notes(
 
 def partial_notes(points: pd.DataFrame, metric: str) -> list[str]:
     """A line on the points drawn hollow because part of their requests or sessions failed."""
-    rows = points[drawable(points, metric) & (points["status"] == "partial")]
+    rows = points[drawable_rows(points, metric) & (points["status"] == "partial")]
     if rows.empty:
         return []
     reasons = [clip(reason, _REASON) for reason in dict.fromkeys(rows["reason"]) if reason]
@@ -54,17 +54,17 @@ def partial_notes(points: pd.DataFrame, metric: str) -> list[str]:
 
 def client_bound_notes(points: pd.DataFrame, metric: str, axes: Sequence[str], where: str = "there") -> list[str]:
     """A line on the points drawn hollow because the load client may have set their pace, there or `where` it says."""
-    rows = points[drawable(points, metric) & bound(points)]
+    rows = points[drawable_rows(points, metric) & client_bound_rows(points)]
     if rows.empty:
         return []
-    levels_there = "; ".join(part for axis in varying(points, axes) if (part := _levels_text(rows, points, axis)))
+    levels_there = "; ".join(part for axis in varying_axes(points, axes) if (part := _levels_text(rows, points, axis)))
     named = f" ({levels_there})" if levels_there else ""
     return [f"Hollow: {count_points(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
 
 
 def error_bar_notes(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
     """A line on what the error bars are, with the number of sessions, or that there are none."""
-    sessions = points.loc[drawable(points, metric), "sessions"].dropna()
+    sessions = points.loc[drawable_rows(points, metric), "sessions"].dropna()
     if sessions.empty or sessions.max() < 2:
         return ["One session per point: no error bars."] if len(sessions) else []
     low, high = int(sessions.min()), int(sessions.max())
@@ -91,7 +91,7 @@ def _reason_text(status: str, rows: pd.DataFrame, within: pd.DataFrame, axes: Se
 
 def _levels_text(rows: pd.DataFrame, within: pd.DataFrame, axis: str) -> str:
     """Levels of `axis` in `rows`, empty if these are all there are."""
-    row_levels = levels(rows, axis)
+    row_levels = axis_levels(rows, axis)
     if len(row_levels) == within[axis].nunique(dropna=False):
         return ""
     more = f" and {len(row_levels) - _LEVELS} more" if len(row_levels) > _LEVELS else ""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from servegrid.report.settings import Settings
-from servegrid.results.axes import NO_EFFECT, label
-from servegrid.results.points import DRAWN, PUBLISHED, levels, varying
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, axis_levels, varying_axes
 from servegrid.util.text import clip
 
 MAX_PANELS = 12
@@ -43,22 +43,24 @@ def split_panels(
     """
     has_drawn = drawn.loc[points.index].groupby([points[axis] for axis in axes]).transform("any")
     points = points[has_drawn]
-    varying_axes = varying(points, axes)
-    if not varying_axes:
+    differing_axes = varying_axes(points, axes)
+    if not differing_axes:
         return [Panel({}, points)], ""
-    order = {axis: levels(points, axis) for axis in varying_axes}
+    order = {axis: axis_levels(points, axis) for axis in differing_axes}
     groups = {
-        tuple(map(str, key)): group for key, group in points.groupby(varying_axes, sort=False) if isinstance(key, tuple)
+        tuple(map(str, key)): group
+        for key, group in points.groupby(differing_axes, sort=False)
+        if isinstance(key, tuple)
     }
     keys = sorted(
-        groups, key=lambda key: [order[axis].index(level) for axis, level in zip(varying_axes, key, strict=True)]
+        groups, key=lambda key: [order[axis].index(level) for axis, level in zip(differing_axes, key, strict=True)]
     )
-    measured_here = drawn & points["status"].isin(DRAWN) & (points["status"] != PUBLISHED)
+    measured_here = drawn & points["status"].isin(DRAWN_STATUSES) & (points["status"] != PUBLISHED)
     is_measured = {key: bool(measured_here.loc[group.index].any()) for key, group in groups.items()}
-    ranked = sorted(keys, key=lambda key: (not is_measured[key], _distance(key, varying_axes, order, settings)))
-    kept = set(_best_of_each_gpu_first(ranked, varying_axes)[:limit])
-    panels = [Panel(dict(zip(varying_axes, key, strict=True)), groups[key]) for key in keys if key in kept]
-    gpu_note = ", of each GPU at least one" if "gpu" in varying_axes and limit >= len(order["gpu"]) else ""
+    ranked = sorted(keys, key=lambda key: (not is_measured[key], _distance(key, differing_axes, order, settings)))
+    kept = set(_best_of_each_gpu_first(ranked, differing_axes)[:limit])
+    panels = [Panel(dict(zip(differing_axes, key, strict=True)), groups[key]) for key in keys if key in kept]
+    gpu_note = ", of each GPU at least one" if "gpu" in differing_axes and limit >= len(order["gpu"]) else ""
     note = (
         f"Shown: the {limit} of {len(keys):,} combinations nearest to the baseline{gpu_note}; the table has all points."
     )
@@ -92,20 +94,22 @@ def hold_axis(points: pd.DataFrame, axis: str, settings: Settings, mask: "pd.Ser
 
     The level is the baseline's, or else the feature being off, or else the level with most points in `mask`.
     """
-    axis_levels = levels(points, axis)
+    levels = axis_levels(points, axis)
     counts = points.loc[mask, axis].value_counts()
-    preferred = [settings.baseline_level(axis), axis_levels[0] if axis_levels else None, *counts.index]
-    level = next((level for level in preferred if level in counts.index), axis_levels[0] if axis_levels else "")
-    note = f"Only points with {axis_level_label(axis, level)}; the table has all." if len(axis_levels) > 1 else ""
+    preferred = [settings.baseline_level(axis), levels[0] if levels else None, *counts.index]
+    level = next((level for level in preferred if level in counts.index), levels[0] if levels else "")
+    note = f"Only points with {axis_level_label(axis, level)}; the table has all." if len(levels) > 1 else ""
     return points[points[axis] == level], note
 
 
 def common_levels(points: pd.DataFrame, axes: Iterable[str]) -> str:
     """Levels of the axes on which all points agree, as text for a figure's subtitle."""
     axes = list(axes)
-    varying_axes = set(varying(points, axes))
+    differing_axes = set(varying_axes(points, axes))
     return ", ".join(
-        axis_level_label(axis, levels(points, axis)[0]) for axis in axes if axis not in varying_axes and len(points)
+        axis_level_label(axis, axis_levels(points, axis)[0])
+        for axis in axes
+        if axis not in differing_axes and len(points)
     )
 
 
@@ -114,9 +118,9 @@ def axis_level_label(axis: str, level: str) -> str:
     return clip(level if axis in _NAMED else f"{axis} {level}", 60)
 
 
-def level_label(axis: str, value: object) -> str:
+def short_level_label(axis: str, value: object) -> str:
     """Label of a level, with its axis where it does not name itself: `fp8`, `1 thread`, `speculation 8`."""
-    level = label(value)
+    level = level_label(value)
     if axis == "threads":
         return f"{level} {'thread' if level == '1' else 'threads'}"
     named = axis in _NAMING_THEMSELVES and level not in NO_EFFECT and level[:1].isalpha()

@@ -9,8 +9,8 @@ import pandas as pd
 from servegrid.report.drawing.curves import Measure
 from servegrid.report.settings import Settings
 from servegrid.results.axes import NO_EFFECT
-from servegrid.results.columns import FLAGS
-from servegrid.results.points import WHOLE, bound, drawable, levels
+from servegrid.results.columns import FLAG_COLUMNS
+from servegrid.results.points import COMPARABLE_STATUSES, axis_levels, client_bound_rows, drawable_rows
 from servegrid.stats.intervals import Estimate, ratio
 
 BY_ROUND = "time_s_by_round"
@@ -19,7 +19,7 @@ SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low"
 
 def reference_level(points: pd.DataFrame, axis: str, settings: Settings) -> str:
     """Level of `axis` that others are compared with: the baseline's, or the feature off, or the first measured."""
-    measured = levels(points[drawable(points, "time_s")], axis)
+    measured = axis_levels(points[drawable_rows(points, "time_s")], axis)
     preferred = [settings.baseline_level(axis), *NO_EFFECT]
     return next((level for level in preferred if level in measured), measured[0] if measured else "")
 
@@ -32,15 +32,15 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
     the speed-up is then that of the sessions, too. `client_bound`, where known, says whether either of the two times
     is.
     """
-    whole = drawable(points, "time_s") & points["status"].isin(WHOLE)
+    whole = drawable_rows(points, "time_s") & points["status"].isin(COMPARABLE_STATUSES)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
     rounds = [BY_ROUND] if BY_ROUND in points else []
-    flags = [name for name in FLAGS if name in points]
+    flags = [name for name in FLAG_COLUMNS if name in points]
     joined = points[list(match)].merge(base[[*match, "time_s", *rounds, *flags]], on=list(match), how="left")
     joined = joined.set_index(points.index)
-    good = drawable(points, "time_s")
+    good = drawable_rows(points, "time_s")
     table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
-    table = table.assign(**({"client_bound": bound(points) | bound(joined)} if flags else {}))
+    table = table.assign(**({"client_bound": client_bound_rows(points) | client_bound_rows(joined)} if flags else {}))
     pairs = zip(joined[BY_ROUND], points[BY_ROUND], strict=True) if rounds else [(None, None)] * len(points)
     estimates = [_session_ratio(reference_times, point_times) for reference_times, point_times in pairs]
     for name, part in (("speedup", "value"), ("speedup_low", "low"), ("speedup_high", "high")):

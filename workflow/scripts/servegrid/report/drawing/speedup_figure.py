@@ -32,7 +32,7 @@ from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.speedup import SPEEDUP, reference_level, speedups
 from servegrid.report.drawing.style import GREY, level_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.points import drawable, levels, prepare
+from servegrid.results.points import axis_levels, drawable_rows, prepare_points
 from servegrid.util.text import clip
 
 ACCEPTANCE = Measure("acceptance_rate", "accepted\nshare", zero=True)
@@ -60,14 +60,14 @@ class FeatureEffect:
 def draw_effect(points: pd.DataFrame, settings: Settings, effect: FeatureEffect) -> Figure:
     """Figure of the speed-up of every level of `effect.axis` over its reference level, in panels by `effect.facets`."""
     with styled():
-        rows, held_note = prepare(points, settings.all_axes), ""
+        rows, held_note = prepare_points(points, settings.all_axes), ""
         if effect.held:
-            rows, held_note = hold_axis(rows, effect.held, settings, drawable(rows, "time_s"))
+            rows, held_note = hold_axis(rows, effect.held, settings, drawable_rows(rows, "time_s"))
         reference = reference_level(rows, effect.axis, settings)
         match = tuple(axis for axis in settings.all_axes if axis != effect.axis)
         rows = speedups(rows, effect.axis, reference, match)
         gap_notes = not_drawn_notes(rows, "time_s", settings.all_axes)
-        drawn = drawable(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
+        drawn = drawable_rows(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
         if not drawn.any():
             return message_figure(effect.title, _no_data_text(rows, effect, reference), gap_notes)
         chosen, dropped_note = _levels_to_draw(rows[drawn], effect, reference)
@@ -90,9 +90,9 @@ class _EffectPanels:
         self.looks = level_looks([reference, *(level for level in chosen if level != reference)])
         all_points = pd.concat([panel.points for panel in panels])
         compared = all_points[effect.axis].isin(self.looks) & (all_points[effect.axis] != reference)
-        self.compared = all_points[drawable(all_points, SPEEDUP.value) & compared]
+        self.compared = all_points[drawable_rows(all_points, SPEEDUP.value) & compared]
         self.threads: list[float] = sorted(self.compared["threads"].dropna().unique())
-        self.strip = effect.acceptance and bool(drawable(self.compared, ACCEPTANCE.value, zero=True).any())
+        self.strip = effect.acceptance and bool(drawable_rows(self.compared, ACCEPTANCE.value, zero=True).any())
         self.sheet = Sheet(
             len(panels),
             columns_for(panels),
@@ -135,7 +135,7 @@ class _EffectPanels:
         self._draw_curves(
             axes, Panel(panel.place, panel.points.assign(**{ACCEPTANCE.value: compared_rates})), ACCEPTANCE
         )
-        if not drawable(compared_points, ACCEPTANCE.value, zero=True).any():
+        if not drawable_rows(compared_points, ACCEPTANCE.value, zero=True).any():
             text = axes.text(0.5, 0.5, "not reported", color=GREY, style="italic", transform=axes.transAxes)
             text.set(ha="center", va="center")
 
@@ -159,7 +159,7 @@ class _EffectPanels:
 
 def _levels_to_draw(drawn_rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> tuple[list[str], str]:
     """The first levels besides the reference, and a note if there are more."""
-    measured_levels = levels(drawn_rows, effect.axis)
+    measured_levels = axis_levels(drawn_rows, effect.axis)
     kept = measured_levels[: MAX_SERIES - 1]
     note = f"Shown: the first {len(kept)} of {len(measured_levels)} levels besides {reference}; the table has all."
     return kept, note if len(measured_levels) > len(kept) else ""
@@ -173,14 +173,14 @@ def _error_bar_note(drawn_rows: pd.DataFrame) -> str:
 
 def _orphan_note(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:
     """Note on measured points without a complete reference."""
-    orphans = int((drawable(rows, "time_s") & ~drawable(rows, SPEEDUP.value)).sum())
+    orphans = int((drawable_rows(rows, "time_s") & ~drawable_rows(rows, SPEEDUP.value)).sum())
     reason = f"with no complete point at {axis_level_label(effect.axis, reference)} to compare with"
     return f"Not drawn: {count_points(orphans)} {reason}." if orphans else ""
 
 
 def _no_data_text(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:
     """Why nothing can be compared."""
-    measured = levels(rows[drawable(rows, "time_s")], effect.axis)
+    measured = axis_levels(rows[drawable_rows(rows, "time_s")], effect.axis)
     if not measured:
         return "No point has a measured time."
     if measured == [reference]:

@@ -16,7 +16,14 @@ from servegrid.report.drawing.panels import Panel, common_levels, split_panels
 from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import GREY, Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.points import DRAWN, bound, doubtful, drawable, levels, prepare
+from servegrid.results.points import (
+    DRAWN_STATUSES,
+    axis_levels,
+    client_bound_rows,
+    drawable_rows,
+    hollow_rows,
+    prepare_points,
+)
 from servegrid.util.text import clip
 
 TITLE = "Engines at their best"
@@ -46,12 +53,12 @@ class _Line:
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Figure with groups by GPU, quantization and further axes; within each, engines from the fastest on."""
     with styled():
-        rows = _with_interval_columns(prepare(points, settings.all_axes))
-        if not drawable(rows, TIME.value).any():
+        rows = _with_interval_columns(prepare_points(points, settings.all_axes))
+        if not drawable_rows(rows, TIME.value).any():
             return message_figure(
                 TITLE, "No point has a measured time.", not_drawn_notes(rows, TIME.value, settings.all_axes)
             )
-        if bound(rows[drawable(rows, TIME.value)]).all():
+        if client_bound_rows(rows[drawable_rows(rows, TIME.value)]).all():
             return message_figure(TITLE, "Every measured point is client-bound: none says how fast its server is.", [])
         facets = ("gpu", "quantization", *settings.axes)
         groups, left_out = _groups(rows, facets, settings)
@@ -96,7 +103,7 @@ def _group_lines(group: Panel) -> list[_Line]:
 
 
 def _engine_lines(points: pd.DataFrame) -> list[_Line]:
-    candidates = points[drawable(points, TIME.value) & ~bound(points)]
+    candidates = points[drawable_rows(points, TIME.value) & ~client_bound_rows(points)]
     best = candidates.loc[candidates.groupby("engine", sort=False)["time_s"].idxmin()].sort_values(
         "time_s", kind="stable"
     )
@@ -104,7 +111,7 @@ def _engine_lines(points: pd.DataFrame) -> list[_Line]:
     lines = [
         _Line(_engine_label(engine, threads, speculation), row) for row, engine, threads, speculation in best_points
     ]
-    for engine in levels(points, "engine"):
+    for engine in axis_levels(points, "engine"):
         if engine not in set(best["engine"]):
             lines.append(_Line(clip(engine, _NAME_LIMIT), None, _missing_reason(points[points["engine"] == engine])))
     return lines
@@ -112,8 +119,11 @@ def _engine_lines(points: pd.DataFrame) -> list[_Line]:
 
 def _missing_reason(points: pd.DataFrame) -> str:
     """Why an engine has no dot, in a few words."""
-    measured = ["client-bound" if limited else "time unknown" for limited in bound(points)]
-    reasons = [reason if status in DRAWN else status for status, reason in zip(points["status"], measured, strict=True)]
+    measured = ["client-bound" if limited else "time unknown" for limited in client_bound_rows(points)]
+    reasons = [
+        reason if status in DRAWN_STATUSES else status
+        for status, reason in zip(points["status"], measured, strict=True)
+    ]
     return ", ".join(dict.fromkeys(filter(None, reasons))) or "not measured"
 
 
@@ -123,10 +133,10 @@ def _engine_label(engine: str, threads: float, speculation: str) -> str:
 
 
 def _draw_lines(lines: Sequence[_Line], best: pd.DataFrame, looks: Mapping[str, Look]) -> Sheet:
-    measures = [measure for measure in MEASURES if drawable(best, measure.value).any()]
+    measures = [measure for measure in MEASURES if drawable_rows(best, measure.value).any()]
     sheet = Sheet(len(measures), columns=len(measures), height_in=0.7 + _LINE_IN * len(lines))
     for axes, measure in zip(sheet.axes, measures, strict=True):
-        known_rows = best[drawable(best, measure.value)]
+        known_rows = best[drawable_rows(best, measure.value)]
         _draw_panel(axes, lines, known_rows, measure, looks)
         _format_value_axis(axes, known_rows, measure, sheet.panel_characters)
         for y, line in enumerate(lines):
@@ -163,7 +173,7 @@ def _draw_dot(axes: Axes, y: float, point: pd.DataFrame, measure: Measure, look:
     if measure.low and measure.high and point[[measure.low, measure.high]].notna().all(axis=None):
         low, high = point[measure.low].clip(upper=value), point[measure.high].clip(lower=value)
         axes.errorbar([value], [y], xerr=[value - low, high - value], fmt="none", ecolor=look.colour)
-    face = "white" if doubtful(point).all() else look.colour
+    face = "white" if hollow_rows(point).all() else look.colour
     axes.plot([value], [y], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face, linestyle="none")
 
 
@@ -193,18 +203,20 @@ def _error_bar_notes(best: pd.DataFrame) -> list[str]:
     latency_notes = ["Bars of TTFT and ITL: from the median to the 99th percentile."]
     subject = "Bars of time and output tokens/s" if best["output_tokens_per_s_low"].notna().any() else "Bars of time"
     time_notes = [text.replace("Bars", subject, 1) for text in error_bar_notes(best, TIME.value)]
-    return time_notes + latency_notes * bool((drawable(best, "ttft_ms_p99") | drawable(best, "itl_ms_p99")).any())
+    return time_notes + latency_notes * bool(
+        (drawable_rows(best, "ttft_ms_p99") | drawable_rows(best, "itl_ms_p99")).any()
+    )
 
 
 def _unmeasured_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:
     """Reasons of the lines without a dot; and how many single points could not be chosen."""
     keys = ["engine", "gpu", "quantization", *settings.axes]
-    has_time = drawable(rows, TIME.value)
+    has_time = drawable_rows(rows, TIME.value)
     measured = has_time.groupby([rows[key] for key in keys]).transform("any")
     lines = not_drawn_notes(rows, TIME.value, settings.all_axes, ~measured)
     if unknown := int((measured & ~has_time).sum()):
         lines.append(f"The best was chosen without {unknown:,} points that have no measured time; the table says why.")
-    if client_bound := int((has_time & bound(rows)).sum()):
+    if client_bound := int((has_time & client_bound_rows(rows)).sum()):
         lines.append(
             f"The best was chosen without {client_bound:,} client-bound points, where the load client set the pace."
         )

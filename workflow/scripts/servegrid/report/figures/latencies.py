@@ -15,11 +15,11 @@ from servegrid.report.drawing.panels import MAX_PANELS, Panel, common_levels, ho
 from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
-from servegrid.results.columns import DISTRIBUTED, PERCENTILES
-from servegrid.results.latency_distributions import Spread, column
-from servegrid.results.points import DRAWN, PUBLISHED, doubtful, drawable, prepare
-from servegrid.results.session_values import IDS
+from servegrid.results.axes import level_label
+from servegrid.results.columns import DISTRIBUTED_LATENCIES, PERCENTILES
+from servegrid.results.latency_distributions import Spread, spread_column
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, drawable_rows, hollow_rows, prepare_points
+from servegrid.results.session_values import ID_COLUMNS
 from servegrid.util.text import clip
 
 TITLE = "Latency distributions"
@@ -37,10 +37,10 @@ _MARKS_NOTE = "Marks: p50, p90 and p99, each where enough requests stand behind 
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Figure with a pair of panels by GPU, quantization and further axes; speculation and client threads are held."""
     with styled():
-        rows = prepare(points, settings.all_axes)
+        rows = prepare_points(points, settings.all_axes)
         drawn, gap_notes = _has_distribution(rows), _gap_notes(rows, settings)
         if not drawn.any():
-            return message_figure(TITLE, _NO_DATA[bool(drawable(rows, "time_s").any())], gap_notes)
+            return message_figure(TITLE, _NO_DATA[bool(drawable_rows(rows, "time_s").any())], gap_notes)
         looks = engine_looks(rows["engine"])
         rows, held_note = hold_axis(rows[drawn], "speculation", settings, drawn)
         places = ["gpu", "quantization", *settings.axes]
@@ -71,11 +71,11 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
 
 def _has_distribution(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Mask of the measured rows that have the distribution of some latency."""
-    spreads = [rows[column(name)] for name in DISTRIBUTED if column(name) in rows]
+    spreads = [rows[spread_column(name)] for name in DISTRIBUTED_LATENCIES if spread_column(name) in rows]
     has_any = pd.Series(
         [any(isinstance(cell, Spread) for cell in row) for row in zip(*spreads, strict=True)], dtype=bool
     )
-    return (has_any if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN)
+    return (has_any if spreads else pd.Series(False, rows.index)) & rows["status"].isin(DRAWN_STATUSES)
 
 
 def _gap_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:
@@ -89,11 +89,11 @@ def _gap_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:
 
 def _distinct_measurements(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows without repeated measurements: with planned arrivals points may differ in threads, which mean nothing then."""
-    return rows[~(rows.duplicated(IDS) & (rows[IDS] != "").all(axis=1))]
+    return rows[~(rows.duplicated(ID_COLUMNS) & (rows[ID_COLUMNS] != "").all(axis=1))]
 
 
-def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED) -> list[Spread]:
-    return [cell for name in latencies for cell in rows[column(name)] if isinstance(cell, Spread)]
+def _spreads(rows: pd.DataFrame, latencies: Sequence[str] = DISTRIBUTED_LATENCIES) -> list[Spread]:
+    return [cell for name in latencies for cell in rows[spread_column(name)] if isinstance(cell, Spread)]
 
 
 def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFrame, str]:
@@ -110,7 +110,7 @@ def _at_one_load(rows: pd.DataFrame, places: Sequence[str]) -> tuple[pd.DataFram
     levels = [f"{level:,.0f}" for level in sorted(kept["threads"].dropna().unique())]
     per_panel = ", one level per panel" if len(levels) > 1 else ""
     note = f"Client threads: only {' or '.join(levels)}{per_panel}, as waiting times are comparable under one load."
-    kept["threads"] = [label(level) for level in kept["threads"]]
+    kept["threads"] = [level_label(level) for level in kept["threads"]]
     return kept, note if levels and len(kept) < len(rows) else ""
 
 
@@ -127,7 +127,8 @@ def _ranked_combinations(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
 def _unknown_notes(drawn_rows: pd.DataFrame) -> list[str]:
     """Notes on latencies that some of the drawn points lack."""
     rows_lacking = {
-        name: drawn_rows[[not isinstance(cell, Spread) for cell in drawn_rows[column(name)]]] for name in DISTRIBUTED
+        name: drawn_rows[[not isinstance(cell, Spread) for cell in drawn_rows[spread_column(name)]]]
+        for name in DISTRIBUTED_LATENCIES
     }
     return [
         f"{name.upper()} unknown: {', '.join(clip(engine, 40) for engine in rows['engine'].unique())}."
@@ -148,7 +149,9 @@ def _bands_note(drawn_rows: pd.DataFrame) -> str:
 
 def _zeros_note(drawn_rows: pd.DataFrame) -> str:
     """Why a line or a band may leave its panel."""
-    logarithmic = [name for name in DISTRIBUTED if needs_log_axis(*_spread_range(_spreads(drawn_rows, [name])))]
+    logarithmic = [
+        name for name in DISTRIBUTED_LATENCIES if needs_log_axis(*_spread_range(_spreads(drawn_rows, [name])))
+    ]
     times = [part for spread in _spreads(drawn_rows, logarithmic) for part in (spread.ms, spread.ms_low)]
     zero = any((part <= 0).any() for part in times)
     return "What leaves a panel on the left is 0 ms there, which a logarithmic axis cannot show." if zero else ""
@@ -156,7 +159,7 @@ def _zeros_note(drawn_rows: pd.DataFrame) -> str:
 
 def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
     all_points = pd.concat([panel.points for panel in panels])
-    names = [name for name in DISTRIBUTED if _spreads(all_points, [name])]
+    names = [name for name in DISTRIBUTED_LATENCIES if _spreads(all_points, [name])]
     sheet = Sheet(len(names) * len(panels), len(names), height_in=2.6)
     for number, axes in enumerate(sheet.axes):
         panel, name = panels[number // len(names)], names[number % len(names)]
@@ -172,7 +175,7 @@ def _sheet(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Sheet:
 
 
 def _draw_curves(axes: Axes, rows: pd.DataFrame, latency: str, look: Look) -> None:
-    for spread, hollow in zip(rows[column(latency)], doubtful(rows), strict=True):
+    for spread, hollow in zip(rows[spread_column(latency)], hollow_rows(rows), strict=True):
         if isinstance(spread, Spread):
             face = "white" if hollow else look.colour
             marks = [place for place, percent in enumerate(spread.percent) if percent in PERCENTILES]

@@ -10,14 +10,14 @@ from matplotlib.patches import Patch
 
 from servegrid.report.drawing.curves import legend_handle
 from servegrid.report.drawing.footnotes import client_bound_notes, not_drawn_notes, partial_notes
-from servegrid.report.drawing.panels import Panel, axis_level_label, common_levels, level_label, split_panels
+from servegrid.report.drawing.panels import Panel, axis_level_label, common_levels, short_level_label, split_panels
 from servegrid.report.drawing.sameness_panel import STRIP, dot_look, draw_panel, sideways_offsets
 from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.speedup import reference_level, speedups
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.axes import NO_EFFECT
-from servegrid.results.points import doubtful, drawable, prepare
+from servegrid.results.points import drawable_rows, hollow_rows, prepare_points
 from servegrid.results.warnings import RowWarning, join_warnings, split_warnings
 from servegrid.util.text import clip
 
@@ -49,14 +49,16 @@ _HEIGHTS_IN = 2.4, 4.2
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Figure with a panel per GPU and further axis; dots are medians over client threads, bars the range over them."""
     with styled():
-        rows = prepare(points, settings.all_axes)
+        rows = prepare_points(points, settings.all_axes)
         reference = {axis: reference_level(rows, axis, settings) for axis in SETTING}
         rows = _with_speedups(rows, reference, settings)
-        drawable_rows = drawable(rows, "speedup") & drawable(rows, "agreement", zero=True)
-        if not drawable_rows.any():
-            return message_figure(TITLE, _NO_DATA[bool(drawable(rows, "time_s").any())], _gap_notes(rows, settings))
-        panels, left_out = split_panels(rows, ("gpu", *settings.axes), settings, drawable_rows)
-        dots_by_panel = [_dots(panel.points[drawable_rows.loc[panel.points.index]]) for panel in panels]
+        drawable = drawable_rows(rows, "speedup") & drawable_rows(rows, "agreement", zero=True)
+        if not drawable.any():
+            return message_figure(
+                TITLE, _NO_DATA[bool(drawable_rows(rows, "time_s").any())], _gap_notes(rows, settings)
+            )
+        panels, left_out = split_panels(rows, ("gpu", *settings.axes), settings, drawable)
+        dots_by_panel = [_dots(panel.points[drawable.loc[panel.points.index]]) for panel in panels]
         is_cut = any(len(dots) > MAX_SETTINGS for dots in dots_by_panel)
         dots_by_panel = [dots[:MAX_SETTINGS] for dots in dots_by_panel]
         looks = engine_looks(rows["engine"])
@@ -66,7 +68,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
             "Dots: median over client threads; bars: lowest to highest.",
             _BESIDE_NOTE if any(sideways_offsets(dots["agreement_median"]).any() for dots in dots_by_panel) else "",
             *_label_notes(pd.concat(dots_by_panel)),
-            *_doubt_notes(rows[drawable_rows], settings),
+            *_doubt_notes(rows[drawable], settings),
             f"Shown: the {MAX_SETTINGS} fastest settings of each panel; the table has all." if is_cut else "",
             *_gap_notes(rows, settings),
             left_out,
@@ -77,9 +79,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
         }
         if rows["agreement_floor"].notna().any():
             legend["within the baseline's own repeats"] = Patch(color=STRIP)
-        return sheet.finish(
-            TITLE, common_levels(rows[drawable_rows], ("gpu", "threads", *settings.axes)), legend, notes
-        )
+        return sheet.finish(TITLE, common_levels(rows[drawable], ("gpu", "threads", *settings.axes)), legend, notes)
 
 
 def _sheet(panels: Sequence[Panel], dots_by_panel: Sequence[pd.DataFrame], looks: dict[str, Look]) -> Sheet:
@@ -130,7 +130,7 @@ def _all_warnings(texts: "pd.Series[str]") -> str:
 
 def _dot_label(dot: "pd.Series[float]", limit: int) -> str:
     """Label of the setting, of no more than `limit` characters: `llamacpp, speculation 8, int8: texts change`."""
-    levels = [level_label(axis, dot[axis]) for axis in SETTING[1:] if str(dot[axis]) not in NO_EFFECT]
+    levels = [short_level_label(axis, dot[axis]) for axis in SETTING[1:] if str(dot[axis]) not in NO_EFFECT]
     suffix = f": {warning}" if (warning := _warning_suffix(str(dot["warnings"]))) else ""
     return clip(", ".join([str(dot["engine"]), *levels]), limit - len(suffix)) + suffix
 
@@ -148,5 +148,5 @@ def _dots(points: pd.DataFrame) -> pd.DataFrame:
     dots.columns = dots.columns.map("_".join)
     dots["floor"] = grouped["agreement_floor"].median()
     dots["warnings"] = grouped["warnings"].agg(_all_warnings)
-    dots["hollow"] = doubtful(points).groupby([points[axis] for axis in SETTING], sort=False).any()
+    dots["hollow"] = hollow_rows(points).groupby([points[axis] for axis in SETTING], sort=False).any()
     return dots.sort_values("speedup_median", ascending=False, kind="stable").reset_index()

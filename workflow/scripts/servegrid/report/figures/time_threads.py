@@ -20,7 +20,7 @@ from servegrid.report.drawing.panels import Panel, columns_for, common_levels, h
 from servegrid.report.drawing.sheet import Sheet, message_figure
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
-from servegrid.results.points import drawable, prepare
+from servegrid.results.points import drawable_rows, prepare_points
 
 TITLE = "Time against client threads"
 _NO_DATA = ("No point has a measured time.", "Nothing to draw: with planned arrivals there are no client threads.")
@@ -29,13 +29,13 @@ _NO_DATA = ("No point has a measured time.", "Nothing to draw: with planned arri
 def draw(points: pd.DataFrame, settings: Settings) -> Figure:
     """Figure with panels by GPU, quantization and further axes; speculation held at the baseline's."""
     with styled():
-        rows = prepare(points, settings.all_axes)
+        rows = prepare_points(points, settings.all_axes)
         looks = engine_looks(rows["engine"])
-        rows, held_note = hold_axis(rows, "speculation", settings, drawable(rows, TIME.value))
-        drawn = drawable(rows, TIME.value) & rows["threads"].notna()
+        rows, held_note = hold_axis(rows, "speculation", settings, drawable_rows(rows, TIME.value))
+        drawn = drawable_rows(rows, TIME.value) & rows["threads"].notna()
         gap_notes = not_drawn_notes(rows, TIME.value, settings.all_axes)
         if not drawn.any():
-            return message_figure(TITLE, _NO_DATA[bool(drawable(rows, TIME.value).any())], gap_notes)
+            return message_figure(TITLE, _NO_DATA[bool(drawable_rows(rows, TIME.value).any())], gap_notes)
         engines, dropped_note = fastest_engines(rows[drawn], "time_s", "times")
         panels, left_out = split_panels(
             rows[rows["engine"].isin(engines)], ("gpu", "quantization", *settings.axes), settings, drawn
@@ -50,7 +50,7 @@ def draw(points: pd.DataFrame, settings: Settings) -> Figure:
 
 def _draw_panels(sheet: Sheet, panels: list[Panel], looks: dict[str, Look]) -> None:
     drawn_points = pd.concat([panel.points for panel in panels])
-    drawn_points = drawn_points[drawable(drawn_points, TIME.value) & drawn_points["threads"].notna()]
+    drawn_points = drawn_points[drawable_rows(drawn_points, TIME.value) & drawn_points["threads"].notna()]
     threads = sorted(drawn_points["threads"].unique())
     for number, (axes, panel) in enumerate(zip(sheet.axes, panels, strict=True)):
         for engine, look in looks.items():

@@ -8,8 +8,8 @@ import pandas as pd
 
 from servegrid.report.evidence import Evidence
 from servegrid.report.format import format_reasons
-from servegrid.results.axes import label
-from servegrid.results.points import varying
+from servegrid.results.axes import level_label
+from servegrid.results.points import varying_axes
 
 if TYPE_CHECKING:
     from servegrid.report.judge.ruling import Ruling, Verdict
@@ -65,7 +65,10 @@ def _missing_side(side: str, unfit: "pd.Series[str]") -> str:
 
 def _selector_text(selector: Mapping[str, Any]) -> str:
     """The selector as text: `engine vllm, threads 4, 8`; `all others` where it is empty."""
-    parts = [f"{axis} {', '.join(map(label, v)) if isinstance(v, list) else label(v)}" for axis, v in selector.items()]
+    parts = [
+        f"{axis} {', '.join(map(level_label, v)) if isinstance(v, list) else level_label(v)}"
+        for axis, v in selector.items()
+    ]
     return ", ".join(parts) or "all others"
 
 
@@ -74,7 +77,7 @@ def _size_reason(ruling: "Ruling") -> str:
     comparison = ruling.deciding
     if comparison is None or ruling.verdict != "contradicted":
         return ""
-    low, _ = comparison.effect.ends
+    low, _ = comparison.effect.interval
     if comparison.most is not None and low > comparison.most:
         return "; the effect is greater than stated"
     return "; the direction holds, the size does not" if comparison.least > 1 and low > 1 else ""
@@ -82,7 +85,7 @@ def _size_reason(ruling: "Ruling") -> str:
 
 def _zero_sessions(ruling: "Ruling", evidence: Evidence) -> str:
     """Rows of which some session's value is 0, so that there is no ratio."""
-    metric, axes = ruling.claim.metric, varying(evidence.rows, evidence.settings.all_axes)
+    metric, axes = ruling.claim.metric, varying_axes(evidence.rows, evidence.settings.all_axes)
     rows = dict.fromkeys(row for comparison in ruling.comparisons for row in (comparison.better, comparison.than))
     session_values = {row: list(evidence.by_round(row, metric).values()) for row in rows}
     rows_with_zeros = [(row, values.count(0), len(values)) for row, values in session_values.items() if 0 in values]

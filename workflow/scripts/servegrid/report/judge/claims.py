@@ -22,8 +22,8 @@ from servegrid.report.judge.ruling import (
     selector_axes,
 )
 from servegrid.report.row_selectors import matching_rows
-from servegrid.results.axes import label
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.axes import level_label
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 ROUNDING = 1e-9
 
@@ -45,7 +45,7 @@ def judge_claim(claim: Claim, evidence: Evidence, source: str) -> Ruling:
     if not pairs:
         not_measured = Ruling(claim, source, NOT_MEASURED, "", left_out=left_out)
         return replace(not_measured, because=absence_reason(not_measured, better.index, than.index, unfit))
-    level = shared_level(len(pairs))
+    level = bonferroni_level(len(pairs))
     comparisons = [_compare(claim, evidence, first, second, level) for first, second in pairs]
     ruling = Ruling(claim, source, _overall_verdict(comparisons, left_out), "", comparisons, left_out)
     return replace(ruling, because=verdict_reason(ruling, evidence))
@@ -87,7 +87,7 @@ def _matched_pairs(
 
 def _keyed_rows(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Row numbers with their labels on `axes`."""
-    columns = [rows[axis].map(label) if axis in rows else [""] * len(rows) for axis in axes]
+    columns = [rows[axis].map(level_label) if axis in rows else [""] * len(rows) for axis in axes]
     keys = zip(*columns, strict=True) if columns else [()] * len(rows)
     yield from zip(map(int, rows.index), keys, strict=True)
 
@@ -99,7 +99,7 @@ def _compare(claim: Claim, evidence: Evidence, better: int, than: int, level: fl
     linear_limit = _axis_ratio(evidence, claim.less_than_linear_in, better, than) if claim.less_than_linear_in else None
     strict = linear_limit is not None and (most is None or linear_limit <= most)
     most = linear_limit if strict else most
-    has_interval = effect.doubted or evidence.rows["source"].iloc[better] != MEASURED
+    has_interval = effect.has_interval or evidence.rows["source"].iloc[better] != MEASURED
     return Comparison(
         better,
         than,
@@ -130,7 +130,7 @@ def _comparison_verdict(effect: Estimate, least: float, most: float | None, stri
 
     It is by the interval, or by the value where there is none.
     """
-    low, high = effect.ends
+    low, high = effect.interval
     if _clearly_less(high, least) or (most is not None and _clearly_less(most, low)):
         return CONTRADICTED
     enough = _clearly_less(least, low) if least == 1 else not _clearly_less(low, least)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from servegrid.report.evidence import Evidence
-from servegrid.results.axes import label
-from servegrid.results.points import levels
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.axes import level_label
+from servegrid.results.points import axis_levels
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 AXIS = "client"
 
@@ -30,13 +30,15 @@ def client_effects(evidence: Evidence) -> Iterator[ClientEffect]:
     pairs = []
     for group_key, group in rows.groupby(["source", *axes], sort=False, dropna=False):
         row_of_client = {str(group.at[row, AXIS]): int(row) for row in group.index}
-        reference = next((level for level in levels(rows, AXIS) if level in row_of_client), "")
-        place = dict(zip(axes, map(label, list(group_key)[1:]), strict=True)) if isinstance(group_key, tuple) else {}
+        reference = next((level for level in axis_levels(rows, AXIS) if level in row_of_client), "")
+        place = (
+            dict(zip(axes, map(level_label, list(group_key)[1:]), strict=True)) if isinstance(group_key, tuple) else {}
+        )
         pairs += [
             (place, client, reference, row, row_of_client[reference])
             for client, row in row_of_client.items()
             if client != reference
         ]
-    level = shared_level(len(pairs))
+    level = bonferroni_level(len(pairs))
     for place, client, reference, row, other in pairs:
         yield ClientEffect(place, client, reference, evidence.times_better(row, other, "time_s", level))

@@ -4,9 +4,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from servegrid.report.evidence import MEASURED, Evidence, direction
-from servegrid.results.axes import label
-from servegrid.results.session_values import IDS
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.axes import level_label
+from servegrid.results.session_values import ID_COLUMNS
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 KNEE_SHARE = 0.95
 DEFINITION = (
@@ -63,7 +63,7 @@ def knees(evidence: Evidence) -> Iterator[Knee]:
     """Knee of every group with at least two levels of threads."""
     groups = list(_groups(evidence))
     measured = [group for group in groups if group.place["source"] == MEASURED]
-    level = shared_level(sum(len(group.rows) - 1 for group in measured))
+    level = bonferroni_level(sum(len(group.rows) - 1 for group in measured))
     for group in groups:
         yield _knee(evidence, group, level)
 
@@ -76,12 +76,12 @@ def _groups(evidence: Evidence) -> Iterator[_Group]:
         if metric == "time_s":
             rows = rows[evidence.rows.loc[rows.index, "output_tokens_per_s"].isna()]
         rows = rows[rows["threads"].notna()]
-        ids = evidence.rows.loc[rows.index, IDS]
+        ids = evidence.rows.loc[rows.index, ID_COLUMNS]
         rows = rows[~(ids.duplicated() & (ids != "").all(axis=1))]  # with planned arrivals threads mean nothing
         left_out = _left_out(evidence, metric, axes)
         for key, group in rows.groupby(axes, sort=False):
             if group["threads"].nunique() > 1 and isinstance(key, tuple):
-                place = dict(zip(axes, map(label, key), strict=True))
+                place = dict(zip(axes, map(level_label, key), strict=True))
                 levels = dict(zip(map(float, group["threads"]), map(int, group.index), strict=True))
                 yield _Group(metric, place, levels, left_out.get(key, {}))
 
@@ -105,7 +105,7 @@ def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
         for threads, row in rows.items()
         if threads != best
     }
-    all_known = all(share.doubted for share in shares.values())
+    all_known = all(share.has_interval for share in shares.values())
     levels_tried = [*rows, *(threads for threads, why in group.left_out.items() if why not in NOT_TRIED)]
     place = dict(group.place)
     return Knee(
@@ -124,4 +124,4 @@ def missing_interval_reason(knee: Knee) -> str:
         return ""
     if knee.source != MEASURED:
         return "published: no repeats"
-    return next(share.how for share in knee.shares.values() if not share.doubted)
+    return next(share.how for share in knee.shares.values() if not share.has_interval)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import linear_regression
 
 from servegrid.report.evidence import MEASURED, NOT_REPEATED, Evidence
-from servegrid.results.axes import label
-from servegrid.stats.intervals import Estimate, shared_level, slope
+from servegrid.results.axes import level_label
+from servegrid.stats.intervals import Estimate, bonferroni_level, signed_mean
 
 AXIS = "memory_fraction"
 
@@ -30,7 +30,7 @@ def elasticities(evidence: Evidence) -> Iterator[Elasticity]:
     if AXIS not in evidence.settings.all_axes:
         return
     groups = list(_groups(evidence))
-    level = shared_level(sum(place["source"] == MEASURED for place, _ in groups))
+    level = bonferroni_level(sum(place["source"] == MEASURED for place, _ in groups))
     for place, shares in groups:
         source = place.pop("source")
         yield Elasticity(source, place, tuple(sorted(set(shares.values()))), _slope(evidence, shares, source, level))
@@ -43,7 +43,7 @@ def _groups(evidence: Evidence) -> Iterator[tuple[dict[str, str], dict[int, floa
     axes = ["source", *(axis for axis in evidence.settings.all_axes if axis != AXIS)]
     for key, group in rows.groupby(axes, sort=False, dropna=False):
         if group["share"].nunique() > 1 and isinstance(key, tuple):
-            place = dict(zip(axes, map(label, key), strict=True))
+            place = dict(zip(axes, map(level_label, key), strict=True))
             shares = dict(zip(map(int, group.index), map(float, group["share"]), strict=True))
             yield place, shares
 
@@ -56,7 +56,7 @@ def _slope(evidence: Evidence, shares: Mapping[int, float], source: str, level: 
         times = [evidence.estimate(row, "time_s").value for row in shares]
         reason = NOT_REPEATED if source != MEASURED else "no round has all levels: no doubt known"
         return Estimate(_least_squares_slope(list(shares.values()), times), how=reason)
-    return slope(
+    return signed_mean(
         [
             _least_squares_slope(list(shares.values()), [times[rep] for times in rounds])
             for rep in sorted(common_rounds)

@@ -13,7 +13,7 @@ from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.claims import ROUNDING
 from servegrid.report.judge.knee import Knee
 from servegrid.report.judge.model_size import ModelSize
-from servegrid.results.axes import label
+from servegrid.results.axes import level_label
 
 _MAX_LINES = 24
 
@@ -130,9 +130,9 @@ def _answer_memory(evidence: Evidence) -> Answer:
 
 def _slope_verdict(elasticity: memory_scaling.Elasticity) -> str:
     """What the slope says about more memory, by its interval against 0 and 1."""
-    if elasticity.source == MEASURED and not elasticity.slope.doubted:
+    if elasticity.source == MEASURED and not elasticity.slope.has_interval:
         return "not told: no doubt known"
-    low, high = elasticity.slope.ends
+    low, high = elasticity.slope.interval
     below_one = high < 1 - ROUNDING
     if low > ROUNDING and below_one:
         return "more helps, less than linearly"
@@ -182,7 +182,7 @@ def _share_lines(evidence: Evidence, shares_of_rows: Sequence[roofline.RooflineS
         parts = [("bandwidth", row_share.of_bandwidth), ("compute", row_share.of_compute)]
         shares = [f"{share:.1%} of the {name}" for name, share in parts if share is not None]
         if shares:
-            place = {axis: label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes}
+            place = {axis: level_label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes}
             device_limits = (
                 f"{format_number(row_share.tensor_tflops)} TFLOPS, {format_number(row_share.bandwidth_gb_s)} GB/s"
             )
@@ -195,7 +195,7 @@ def _share_lines(evidence: Evidence, shares_of_rows: Sequence[roofline.RooflineS
 def _share_data(row_share: roofline.RooflineShare, evidence: Evidence) -> dict[str, Any]:
     return {
         "source": evidence.rows["source"].iloc[row_share.row],
-        "place": {axis: label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes},
+        "place": {axis: level_label(evidence.rows[axis].iloc[row_share.row]) for axis in evidence.settings.all_axes},
         "device": row_share.device,
         "tensor_tflops": row_share.tensor_tflops, "bandwidth_gb_s": row_share.bandwidth_gb_s,
         "time_s": float(evidence.rows["time_s"].iloc[row_share.row]),

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from servegrid.report.evidence import MEASURED, Evidence, direction
-from servegrid.results.warnings import UNTRUSTED
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.warnings import DISQUALIFYING_WARNINGS
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "max_throughput": ("output_tokens_per_s", "requests_per_s"),
@@ -91,7 +91,7 @@ def recommend(evidence: Evidence) -> Recommendation:
         return Recommendation(objective, metric, left_out=left_out)
     ranked = considered.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index
     best, others = int(ranked[0]), _distinct_others(evidence, [int(row) for row in ranked])
-    level = shared_level(len(others))
+    level = bonferroni_level(len(others))
     rivals = tuple(Rival(row, evidence.times_better(best, row, metric, level)) for row in others)
     ahead = _better_but_left_out(evidence, metric, best, reasons)
     return Recommendation(objective, metric, best, evidence.estimate(best, metric), rivals, left_out, ahead)
@@ -129,7 +129,7 @@ def _slo_reason(evidence: Evidence, row: int, metric: str) -> str:
 def _better_but_left_out(evidence: Evidence, metric: str, best: int, why: Mapping[int, str]) -> dict[int, str]:
     """Rows that measured better and were left out for their doubt -> why: each may truly be better."""
     values, sign = evidence.rows[metric], 1 if direction(metric) == "lower" else -1
-    doubts = ("partial", "client-bound", *(warning.phrase for warning in UNTRUSTED.get(metric, ())))
+    doubts = ("partial", "client-bound", *(warning.phrase for warning in DISQUALIFYING_WARNINGS.get(metric, ())))
     doubtful = {row: reason for row, reason in why.items() if reason in doubts}
     ahead = [row for row in doubtful if values.iloc[row] > 0 and sign * values.iloc[row] < sign * values.iloc[best]]
     return {row: doubtful[row] for row in sorted(ahead, key=lambda row: sign * float(values.iloc[row]))}

@@ -114,7 +114,7 @@ def _margin_text(recommendation: Recommendation, evidence: Evidence) -> str:
     second, undecided = recommendation.second, len(recommendation.undecided)
     next_best = _differing_axes(second.row, recommendation, evidence)
     text = f"{_times_text(second)} as good as the next best ({next_best}), {second.effect.how}"
-    if not any(rival.effect.doubted for rival in recommendation.rivals):
+    if not any(rival.effect.has_interval for rival in recommendation.rivals):
         unknown = f"how surely it beats the {len(recommendation.rivals)} others is not known"
         return f"{text}; {unknown}: set repeats to 2 or more, or to auto"
     if not undecided:

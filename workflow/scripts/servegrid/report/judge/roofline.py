@@ -9,8 +9,8 @@ import pandas as pd
 
 from servegrid.report.evidence import Evidence
 from servegrid.report.judge.model_size import ModelSize
-from servegrid.results.axes import label
-from servegrid.stats.intervals import Estimate, shared_level
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 COLUMNS = ("name", "tensor_tflops", "bandwidth_gb_s", "memory_gb", "source")
 DEFINITION = (
@@ -77,14 +77,14 @@ def device_contrasts(evidence: Evidence, shares: Sequence[RooflineShare]) -> Ite
     groups: dict[tuple[str, ...], list[RooflineShare]] = {}
     for share in shares:
         place = evidence.rows.iloc[share.row]
-        groups.setdefault((place["source"], *(label(place[axis]) for axis in axes)), []).append(share)
+        groups.setdefault((place["source"], *(level_label(place[axis]) for axis in axes)), []).append(share)
     pairs = [
         (group_key, share, group[0])
         for group_key, group in groups.items()
         for share in group[1:]
         if share.device != group[0].device
     ]
-    level = shared_level(len(pairs))
+    level = bonferroni_level(len(pairs))
     for group_key, share, reference in pairs:
         throughput = evidence.times_better(share.row, reference.row, "time_s", level)
         tensor, bandwidth = (
@@ -111,7 +111,7 @@ def _roofline_share(place: "pd.Series[float]", row: int, device: "pd.Series[floa
     name, tensor, bandwidth = str(device["name"]), float(device["tensor_tflops"]), float(device["bandwidth_gb_s"])
     of_bandwidth = of_compute = None
     steps = float(place["output_tokens_per_s"]) / float(place["running_mean"] or math.nan)
-    if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in ("none", "0"):
+    if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in NO_EFFECT:
         of_bandwidth = steps * size.weights_bytes / (bandwidth * 1e9)
     tokens = float(place["output_tokens_per_s" if size.prompts_cached else "total_tokens_per_s"])
     if size.parameters and math.isfinite(tokens):

@@ -22,7 +22,7 @@ from servegrid.report.settings import Settings
 from servegrid.report.tables.point_tables import comparison_table
 from servegrid.report.tables.screen_order import FIRST, in_screen_order
 from servegrid.report.tables.table import Column, Table, condense
-from servegrid.results.points import varying
+from servegrid.results.points import varying_axes
 from servegrid.results.session_values import with_ranges
 
 _HERE = Path(__file__).parent
@@ -87,9 +87,9 @@ def _page_data(
     rows: pd.DataFrame, settings: Settings, table: Table, page_plots: list[Plot], folders: Mapping[str, Path]
 ) -> dict[str, Any]:
     readable = in_screen_order(table.without_csv_only())
-    varying_axes = varying(rows, settings.all_axes)
+    differing_axes = varying_axes(rows, settings.all_axes)
     return {
-        "columns": [_column_data(column, varying_axes) for column in readable.columns],
+        "columns": [_column_data(column, differing_axes) for column in readable.columns],
         "rows": [
             [cell.text if cell.value is None else [cell.text, cell.value] for cell in row] for row in readable.rows
         ],
@@ -124,7 +124,7 @@ def _filter_columns(table: Table, rows: pd.DataFrame) -> list[int]:
 def _status_counts(rows: pd.DataFrame) -> str:
     """`12 points, 2 engines: 10 ok, 2 failed.`"""
     statuses = rows["status"].value_counts()
-    engine_count = len(varying(rows, ["engine"])) and rows["engine"].nunique()
+    engine_count = len(varying_axes(rows, ["engine"])) and rows["engine"].nunique()
     engines = f", {engine_count} engines" if engine_count else ""
     return (
         f"{len(rows):,} points{engines}: "

@@ -10,8 +10,8 @@ from servegrid.report.format import format_number
 from servegrid.report.page.plotly_marks import Plot, Row, axes_layout, json_number, range_text
 from servegrid.report.page.series_names import plotly_text
 from servegrid.report.settings import Settings
-from servegrid.results.axes import label
-from servegrid.results.points import levels
+from servegrid.results.axes import level_label
+from servegrid.results.points import axis_levels
 
 RATE = "output_tokens_per_s"
 COLOURS = ((0, "#fff0bd"), (0.5, "#9fd3b0"), (1, "#5aa3cc"))
@@ -68,5 +68,5 @@ def _axis_title(axis: str) -> str:
 
 
 def _ordered_levels(values: "pd.Series[Any]") -> list[Any]:
-    order = levels(pd.DataFrame({"level": values}), "level")
-    return sorted(values.unique(), key=lambda value: order.index(label(value)))
+    order = axis_levels(pd.DataFrame({"level": values}), "level")
+    return sorted(values.unique(), key=lambda value: order.index(level_label(value)))

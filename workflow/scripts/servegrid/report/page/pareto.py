@@ -17,7 +17,7 @@ from servegrid.report.page.plotly_marks import (
 )
 from servegrid.report.page.series import build_series, marks_suffice
 from servegrid.report.settings import Settings
-from servegrid.results.points import PUBLISHED, doubtful, varying
+from servegrid.results.points import PUBLISHED, hollow_rows, varying_axes
 
 USER_RATE_LABEL = "output tokens/s per user (1 / median ITL)"
 _RATES = (
@@ -39,7 +39,7 @@ def pareto_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
 
 def _pareto_plot(rows: pd.DataFrame, settings: Settings, id: str, column: str, unit: str, elsewhere: int) -> Plot:
     rows, axes = _with_user_rate(rows), [axis for axis in settings.all_axes if axis != "threads"]
-    hover_axes = varying(rows, settings.all_axes)
+    hover_axes = varying_axes(rows, settings.all_axes)
     traces = []
     series, names_note = build_series(rows, axes if marks_suffice(rows, axes) else ["engine"])
     for group in series:
@@ -49,10 +49,10 @@ def _pareto_plot(rows: pd.DataFrame, settings: Settings, id: str, column: str, u
         traces.append(marks(group, points["user"], column, hover_axes) | bars)
     note = "Up and to the right is better." + marks_note(rows, traces) + names_note
     note += _other_figure_note(unit, elsewhere)
-    candidates = rows[~doubtful(rows) & (rows["status"] != PUBLISHED)]
+    candidates = rows[~hollow_rows(rows) & (rows["status"] != PUBLISHED)]
     if len(front := _pareto_front(candidates["user"], candidates[column])) > 1:
         traces.append(_front_trace(candidates.loc[front, "user"], candidates.loc[front, column]))
-        note += " Grey line: the Pareto front" + (" of those that are not hollow." if doubtful(rows).any() else ".")
+        note += " Grey line: the Pareto front" + (" of those that are not hollow." if hollow_rows(rows).any() else ".")
     layout = axes_layout(USER_RATE_LABEL, f"output tokens/s per {unit}")
     set_scale(layout["xaxis"], rows[["user"]])
     set_scale(layout["yaxis"], rows[[column]])

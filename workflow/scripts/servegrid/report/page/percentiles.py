@@ -19,7 +19,7 @@ from servegrid.report.page.plotly_marks import (
 from servegrid.report.page.series_names import RowNames
 from servegrid.report.settings import Settings
 from servegrid.results.columns import PERCENTILE_LABELS
-from servegrid.results.points import doubtful
+from servegrid.results.points import hollow_rows
 
 MAX_POINTS = 40
 _LINE_PX = 21
@@ -83,7 +83,7 @@ def _fastest_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _lines(drawn_rows: pd.DataFrame, columns: tuple[str, ...], names: RowNames) -> Iterator[_Line]:
     looks, records = engine_looks(drawn_rows["engine"]), drawn_rows.to_dict("records")
-    for place, row, hollow in zip(drawn_rows.index, records, doubtful(drawn_rows), strict=True):
+    for place, row, hollow in zip(drawn_rows.index, records, hollow_rows(drawn_rows), strict=True):
         name = f"{place + 1}: {names.name(row)}"
         yield _Line(row, columns, name, place + 1, looks[str(row["engine"])].colour, hollow)
 

@@ -10,7 +10,7 @@ from servegrid.report.drawing.curves import needs_log_axis
 from servegrid.report.format import DASH, format_number
 from servegrid.report.page.series import Series
 from servegrid.report.page.series_names import plotly_level
-from servegrid.results.points import doubtful
+from servegrid.results.points import hollow_rows
 
 _TICKS_AT_2_AND_5_UP_TO = 3000
 _ALPHA = "B0"  # seen through a little, as the end of a colour's hexadecimal digits
@@ -29,7 +29,7 @@ def marks(series: Series, x: "pd.Series[float]", column: str, axes: Sequence[str
     hover_rows = rows.reindex(columns=[*axes, "status", "client_bound", f"{column}_low", f"{column}_high"])
     is_open = series.symbol.endswith("-open")
     symbols = [
-        f"{series.symbol}-open" if is_doubtful and not is_open else series.symbol for is_doubtful in doubtful(rows)
+        f"{series.symbol}-open" if is_doubtful and not is_open else series.symbol for is_doubtful in hollow_rows(rows)
     ]
     return {
         "type": "scatter",
@@ -51,7 +51,7 @@ def marks_note(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
     bar_lengths = [trace[name]["array"] for trace in traces for name in ("error_x", "error_y") if name in trace]
     any_bar = any(length is not None for lengths in bar_lengths for length in lengths)
     bars_note = " Bars: lowest to highest over the sessions." if any_bar else ""
-    return bars_note + (" Hollow: client-bound, or measured in part." if doubtful(rows).any() else "")
+    return bars_note + (" Hollow: client-bound, or measured in part." if hollow_rows(rows).any() else "")
 
 
 def _hover_lines(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:

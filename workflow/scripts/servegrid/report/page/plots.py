@@ -13,7 +13,7 @@ from servegrid.report.page.plotly_marks import Plot, axes_layout, error_bars, ma
 from servegrid.report.page.series import MAX_SERIES, build_series
 from servegrid.report.settings import Settings
 from servegrid.results.columns import LATENCY_COLUMNS
-from servegrid.results.points import PUBLISHED, drawable
+from servegrid.results.points import PUBLISHED, drawable_rows
 
 COLUMNS_WITH_RANGE = (
     *("output_tokens_per_s", "output_tokens_per_s_per_gpu", "acceptance_rate", "acceptance_length"),
@@ -26,7 +26,7 @@ _LATENCIES = (("ttft", "Time to first token"), ("itl", "Time between tokens"))
 
 def plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     """All plots that these points can fill: `id`, `title`, `note`, `data`, `layout`."""
-    measured = rows[drawable(rows, "time_s")]
+    measured = rows[drawable_rows(rows, "time_s")]
     measured_here = measured[measured["status"] != PUBLISHED]
     page_plots = [*_threads_plots(measured, settings), *pareto_plots(measured, settings)]
     page_plots += [plot for name, title in _LATENCIES for plot in percentile_plots(measured, settings, name, title)]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.drawing.style import engine_looks
 from servegrid.report.page.series_names import RowNames
-from servegrid.results.points import PUBLISHED, varying
+from servegrid.results.points import PUBLISHED, varying_axes
 
 MAX_SERIES = 24
 _SYMBOLS = (
@@ -62,8 +62,8 @@ def marks_suffice(rows: pd.DataFrame, axes: Sequence[str]) -> bool:
 
 
 def _groups(rows: pd.DataFrame, axes: Sequence[str]) -> list[pd.DataFrame]:
-    varying_axes = varying(rows, axes)
-    return [group for _, group in rows.groupby(varying_axes, sort=False)] if varying_axes else [rows]
+    differing_axes = varying_axes(rows, axes)
+    return [group for _, group in rows.groupby(differing_axes, sort=False)] if differing_axes else [rows]
 
 
 def _series(names: RowNames, axes: Sequence[str], rows: pd.DataFrame) -> Series:

@@ -6,21 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from servegrid.report.drawing.panels import axis_level_label, level_label
-from servegrid.results.axes import NO_EFFECT, label
-from servegrid.results.points import PUBLISHED, levels, varying
+from servegrid.report.drawing.panels import axis_level_label, short_level_label
+from servegrid.results.axes import NO_EFFECT, level_label
+from servegrid.results.points import PUBLISHED, axis_levels, varying_axes
 
 _ALWAYS = "engine"
 
 
 def plotly_text(value: Any) -> str:
     """The value's label as text for plotly, which would interpret some HTML in it."""
-    return html.escape(label(value), quote=False)
+    return html.escape(level_label(value), quote=False)
 
 
 def plotly_level(axis: str, value: Any) -> str:
     """The value as text for plotly, with its axis where it does not name itself: `fp8`, `memory_fraction 0.5`."""
-    return plotly_text(level_label(axis, value))
+    return plotly_text(short_level_label(axis, value))
 
 
 class RowNames:
@@ -30,7 +30,7 @@ class RowNames:
     """
 
     def __init__(self, rows: pd.DataFrame, axes: Sequence[str]) -> None:
-        self.axes = [axis for axis in dict.fromkeys(axes) if axis in (*varying(rows, axes), _ALWAYS)]
+        self.axes = [axis for axis in dict.fromkeys(axes) if axis in (*varying_axes(rows, axes), _ALWAYS)]
         measured = rows[rows["status"] != PUBLISHED]
         unnamed = {
             axis: _unnamed_level(rows if measured.empty else measured, axis) for axis in self.axes if axis != _ALWAYS
@@ -41,13 +41,13 @@ class RowNames:
 
     def name(self, row: Mapping[Any, Any]) -> str:
         """The row's name, as text for plotly."""
-        named_axes = [axis for axis in self.axes if label(row[axis]) != self._unnamed.get(axis)]
+        named_axes = [axis for axis in self.axes if level_label(row[axis]) != self._unnamed.get(axis)]
         return ", ".join(plotly_level(axis, row[axis]) for axis in named_axes)
 
 
 def _unnamed_level(rows: pd.DataFrame, axis: str) -> str | None:
     """Level of the axis that names leave out; None if they name all."""
-    axis_levels = levels(rows, axis)
-    if len(axis_levels) == 1:
-        return axis_levels[0]
-    return None if axis in ("gpu", "threads") else next((level for level in axis_levels if level in NO_EFFECT), None)
+    levels = axis_levels(rows, axis)
+    if len(levels) == 1:
+        return levels[0]
+    return None if axis in ("gpu", "threads") else next((level for level in levels if level in NO_EFFECT), None)

@@ -12,7 +12,7 @@ from servegrid.report.page.series_names import RowNames
 from servegrid.report.settings import Settings
 from servegrid.report.timeline.phases import BEFORE_LOADS, LAUNCH_TO_READY, LOOKS, Phase, start_up_phases
 from servegrid.report.timeline.recording import read_recording
-from servegrid.results.points import varying
+from servegrid.results.points import varying_axes
 
 MAX_SERVERS = 30
 _LINE_PX = 26
@@ -52,7 +52,7 @@ def _start_up_plot(
     rows: pd.DataFrame,
     settings: Settings,
 ) -> Plot:
-    row_names = RowNames(servers, ["engine", *_server_axes(rows, varying(servers, settings.all_axes))])
+    row_names = RowNames(servers, ["engine", *_server_axes(rows, varying_axes(servers, settings.all_axes))])
     numbers = (slowest.index + 1).tolist()
     labels = [row_names.name(row) for row in slowest.to_dict("records")]
     # with its point's number: bars of one name would be added up

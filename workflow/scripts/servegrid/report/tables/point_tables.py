@@ -10,8 +10,8 @@ import pandas as pd
 from servegrid.report.format import format_count, format_number, format_short, format_with_range
 from servegrid.report.result_table import ResultTable
 from servegrid.report.tables.table import Cell, Column, Table
-from servegrid.results.columns import COMPARISON, Kind
-from servegrid.results.points import DRAWN, PUBLISHED, bound
+from servegrid.results.columns import COMPARISON_COLUMNS, Kind
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, client_bound_rows
 from servegrid.results.warnings import RowWarning, split_warnings
 
 
@@ -31,7 +31,7 @@ def article_table(table: ResultTable) -> Table:
         *(_text_column(rows, axis, axis) for axis in ("speculation", "quantization", *settings.axes)),
         _column_of_kind(rows, "sessions", "sessions", "count"),
         *_publication_columns(rows),
-        *([_column_of_kind(rows, "client_bound", "client-bound", "flag")] if bound(rows).any() else []),
+        *([_column_of_kind(rows, "client_bound", "client-bound", "flag")] if client_bound_rows(rows).any() else []),
         *_outcome_columns(rows),
         *_time_bound_columns(rows),
     ]
@@ -52,7 +52,7 @@ def comparison_table(table: ResultTable) -> Table:
         _column_of_kind(rows, "sessions", "sessions", "count"),
         _text_column(rows, "warnings", "warnings"),
         *_publication_columns(rows),
-        *(_column_of_kind(rows, column.name, column.header, column.kind) for column in COMPARISON),
+        *(_column_of_kind(rows, column.name, column.header, column.kind) for column in COMPARISON_COLUMNS),
         *_outcome_columns(rows)[1:],
         *_time_bound_columns(rows),
     ]
@@ -60,12 +60,12 @@ def comparison_table(table: ResultTable) -> Table:
 
 
 def _table(caption: str, columns: list[Column], rows: pd.DataFrame) -> Table:
-    return Table(caption, tuple(columns), tuple(_notes(rows)), tuple(rows["status"].isin(DRAWN)))
+    return Table(caption, tuple(columns), tuple(_notes(rows)), tuple(rows["status"].isin(DRAWN_STATUSES)))
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield the notes below the table."""
-    unmeasured = int((~rows["status"].isin(DRAWN)).sum())
+    unmeasured = int((~rows["status"].isin(DRAWN_STATUSES)).sum())
     if unmeasured:
         yield f"{unmeasured:,} of {len(rows):,} points have no measurement; status and reason say why."
     if count := int((rows["status"] == PUBLISHED).sum()):
@@ -73,7 +73,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
             f"{count:,} rows are published, not measured here: no repeats, no doubt known. One stands below the measured row of"
             " its point, if there is one; what a table does not say is taken as no quantization, one server, the whole device."
         )
-    if count := int(bound(rows).sum()):
+    if count := int(client_bound_rows(rows).sum()):
         yield f"{count:,} points are client-bound: the load client came near its own ceiling. They are shown, not ranked."
     if "client" in rows and (rows["client"] == "parallel").any():
         yield "Client parallel starts a shell and curl for every request: its times hold these starts."
