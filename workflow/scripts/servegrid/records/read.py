@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from servegrid.util.text import clip, plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MAX_ERROR_CHARACTERS = 80
 
@@ -32,12 +32,15 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
     """Read a Parquet file, or some of its columns. Small files by the hundred: without the overhead of Arrow's data sets.
 
     Raises:
         Damaged: there is no such file, it is no Parquet file, or it lacks a column.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             names = list(columns or file.schema_arrow.names)
@@ -48,6 +51,9 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def damage(path: Path) -> str | None:
     """Why a Parquet file cannot be read, by its footer alone; None if it can."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         pq.ParquetFile(path).close()
     except (pa.ArrowException, OSError) as error:
