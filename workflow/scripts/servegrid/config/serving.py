@@ -89,7 +89,8 @@ class EngineConfig(Section):
     options: dict[str, str | int | float | None] = Field(
         default_factory=dict,
         description="Further flags of the engine, passed as they are: `{batch-size: 512}` becomes `--batch-size 512`. "
-        'A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as "off".',
+        "A flag without a value has nothing after its colon: `{enforce-eager: }`; `no-mmap` and `--no-mmap` are the same. Quote words "
+        'such as "off". What another key sets (model, ports, context, concurrency, ...) is refused, in every spelling, with that key.',
     )
     env: dict[str, str] = Field(
         default_factory=dict,

@@ -1,11 +1,22 @@
 """Aphrodite: a fork of vLLM with more quantizations and samplers (read: commit b42eeec of April 2026)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import (
+    CACHE_FOLDER,
+    LAUNCH,
+    Container,
+    Engine,
+    Launch,
+    Metrics,
+    Option,
+    Reported,
+    ServerSpec,
+    flags,
+)
 from servegrid.engines.speculation import Speculation
 
 SPECULATION_METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
@@ -28,6 +39,19 @@ class Aphrodite(Engine):
         "int8-weight": "int8_per_channel_weight_only",
         "nf4": "bitsandbytes",
         **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY_CHECKPOINTS)},
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model", "served-model-name"),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-num-seqs",),
+        "server.context_tokens": ("max-model-len",),
+        "server.prefix_cache": ("enable-prefix-caching",),
+        "server.memory_fraction": ("gpu-memory-utilization", "gmu"),
+        "server.tensor_parallel": ("tensor-parallel-size", "tp"),
+        "grid.quantization": ("quantization", "q"),
+        "grid.speculation": ("speculative-config",),
+        "engines.<name>.api_key_env": ("api-key", "api-keys"),
     }
     has_memory_fraction = True
     has_tensor_parallel = True

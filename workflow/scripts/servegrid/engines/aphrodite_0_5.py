@@ -1,10 +1,10 @@
 """Aphrodite 0.5 of 2024, whose image is set up by environment variables (read: docker/entrypoint.sh and arguments of v0.5.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
 READY_CHECKPOINTS = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")
@@ -28,6 +28,18 @@ class Aphrodite05(Engine):
         "none": "",
         **LOAD_TIME_FLAGS,
         **{native: native for native in READY_CHECKPOINTS},
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model", "served-model-name"),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-num-seqs",),
+        "server.context_tokens": ("max-model-len",),
+        "server.prefix_cache": ("context-shift",),
+        "server.memory_fraction": ("gpu-memory-utilization", "gmu"),
+        "server.tensor_parallel": ("tensor-parallel-size", "tp"),
+        "grid.quantization": ("quantization", "q", "load-in-4bit", "load-in-8bit", "load-in-smooth"),
+        "engines.<name>.api_key_env": ("api-keys",),
     }
     has_memory_fraction = True
     has_tensor_parallel = True

@@ -1,7 +1,7 @@
 """The interface of an engine: capabilities, files, command line, endpoints; and the specification of a server."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,6 +12,7 @@ from servegrid.util.identity import added_field, unhashed_field
 Option = str | int | float | None
 CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
 SCRIPTS = Path(__file__).resolve().parents[2]
+LAUNCH = "servegrid itself, at each launch"  # in place of a config key in `Engine.reserved_flags`
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Engine(ABC):
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     speculation_kinds: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[Mapping[str, str]]  # the grid's name -> the engine's own
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {}  # config key -> the flags it sets, in all spellings
     port_count: ClassVar[int] = 1
     has_memory_fraction: ClassVar[bool] = False
     has_tensor_parallel: ClassVar[bool] = False
@@ -194,6 +196,14 @@ class Engine(ABC):
             return f"{self.title} does not split a model over several GPUs here"
         if spec.prefix_cache and not self.has_prefix_cache:
             return f"{self.title} has no prefix cache"
+        return None
+
+    def reserved_by(self, option: str) -> str | None:
+        """Config key that sets this option, however it is spelled (`_` for `-`, `no-`, `flag=value`, `flag.part`); None if it is free."""
+        flag = option.lstrip("-").partition("=")[0].replace("_", "-").removeprefix("no-")
+        for key, names in self.reserved_flags.items():
+            if any(flag == name or flag.startswith(f"{name}.") for name in names):
+                return key
         return None
 
     def default_speculation(self) -> str:
@@ -262,7 +272,12 @@ def _unsupported_remote(spec: ServerSpec) -> str | None:
     return None
 
 
+def flag_word(name: str) -> str:
+    """The flag as a word of the command line: `batch-size` -> `--batch-size`; one that has its dashes, such as `-fa`, stays."""
+    return name if name.startswith("-") else f"--{name}"
+
+
 def flags(options: Mapping[str, Option]) -> list[str]:
     """The options as command line flags: `{batch-size: 512, enforce-eager: None}` -> `--batch-size 512 --enforce-eager`."""
-    pairs = ([f"--{name}"] if value is None else [f"--{name}", str(value)] for name, value in options.items())
+    pairs = ([flag_word(name)] if value is None else [flag_word(name), str(value)] for name, value in options.items())
     return [argument for pair in pairs for argument in pair]

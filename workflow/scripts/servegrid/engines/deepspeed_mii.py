@@ -1,9 +1,9 @@
 """DeepSpeed-MII: its own OpenAI server (read: mii/entrypoints/openai_api_server.py of 0.3.3). Untested: it needs a GPU."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Option, ServerSpec, flags
+from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Option, ServerSpec, flags
 
 SERVER_COMMAND = ("python", "-m", "mii.entrypoints.openai_api_server")
 
@@ -23,6 +23,13 @@ class DeepSpeedMII(Engine):
     metrics_path = None
     devices = ("cuda",)
     quantizations = {"none": ""}
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model",),
+        "server.context_tokens": ("max-length",),
+        "server.tensor_parallel": ("tensor-parallel",),
+        "engines.<name>.api_key_env": ("api-keys",),
+    }
     has_tensor_parallel = True
     has_prefix_cache = False
     above_limit = "no limit"

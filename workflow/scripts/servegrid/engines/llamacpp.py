@@ -1,9 +1,9 @@
 """llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program), its own image, or a binary of the user's."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
+from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
 
 
 class LlamaCpp(Engine):
@@ -24,6 +24,17 @@ class LlamaCpp(Engine):
         "int8": "q8_0",
         **{native: native for native in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
         **{native: native for native in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model", "m", "hf-repo", "hf", "hfr", "hf-file", "hff", "model-url", "mu", "alias", "a"),
+        "server.concurrency": ("parallel", "np"),
+        "server.context_tokens": ("ctx-size", "c"),
+        "server.cpu_threads": ("threads", "t"),
+        "server.prefix_cache": ("cache-prompt",),
+        "model.draft": ("model-draft", "md", "spec-draft-model"),
+        "grid.speculation": ("spec-type", "spec-ngram-simple-size-m", "spec-draft-n-max"),
+        "engines.<name>.api_key_env": ("api-key", "api-key-file"),
     }
     info_paths = ("/props",)
     metrics = Metrics(

@@ -1,10 +1,21 @@
 """SGLang (read: the wheel of 0.5.23): flags of sglang/srt/arg_groups/fields, what they do in arg_groups/speculative_hook.py."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import (
+    CACHE_FOLDER,
+    LAUNCH,
+    Container,
+    Engine,
+    Launch,
+    Metrics,
+    Option,
+    Reported,
+    ServerSpec,
+    flags,
+)
 
 READY_CHECKPOINTS = (
     "awq",
@@ -43,6 +54,20 @@ class SGLang(Engine):
     quantizations: ClassVar[Mapping[str, str]] = {
         "none": "",
         **{native: native for native in ("fp8", "mxfp8", *READY_CHECKPOINTS)},
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model-path", "model", "served-model-name"),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-running-requests",),
+        "server.context_tokens": ("context-length",),
+        "server.prefix_cache": ("disable-radix-cache",),
+        "server.memory_fraction": ("mem-fraction-static",),
+        "server.tensor_parallel": ("tp-size", "tensor-parallel-size", "tp"),
+        "grid.quantization": ("quantization",),
+        "model.speculators": ("speculative-draft-model-path", "speculative-draft-model"),
+        "grid.speculation": ("speculative-algorithm", "speculative-num-steps", "speculative-num-draft-tokens"),
+        "engines.<name>.api_key_env": ("api-key",),
     }
     has_memory_fraction = True
     has_tensor_parallel = True

@@ -139,7 +139,10 @@ class Grid:
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
         device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].identifying_fields()}
         image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
-        options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
+        axis_options = {
+            axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")
+        }
+        options = entry.options | {name: value for name, value in axis_options.items() if value != "default"}
         return ServerSpec(
             engine=kind,
             version=self._engine_version(axes["engine"], kind, device["kind"]),
@@ -153,7 +156,7 @@ class Grid:
             context_tokens=server.context_tokens,
             cpu_threads=server.cpu_threads,
             prefix_cache=server.prefix_cache,
-            options={**entry.options, **{name: value for name, value in options.items() if value != "default"}},
+            options={name.removeprefix("--"): value for name, value in options.items()},
             env=entry.env,
             command=tuple(entry.command) if entry.command else None,
             url=entry.url,
