@@ -28,6 +28,9 @@ READY_CHECKPOINTS = (
     "modelopt_fp4",
 )
 """Quantizations that need a checkpoint made beforehand."""
+READ_FROM_CHECKPOINT = ("none", "awq", "gptq")
+"""Quantizations without a flag: SGLang reads them from the checkpoint and takes the fast (Marlin) kernel, where `--quantization awq`
+would force the slow one, on the checkpoint and on a draft model that is not quantized."""
 
 
 class SGLang(Engine):
@@ -101,7 +104,7 @@ class SGLang(Engine):
         options |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
         options |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
         options |= {} if spec.prefix_cache else {"disable-radix-cache": None}
-        if spec.quantization != "none":
+        if spec.quantization not in READ_FROM_CHECKPOINT:
             options["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
             options["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)
