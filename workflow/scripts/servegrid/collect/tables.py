@@ -248,18 +248,23 @@ class _Reader:
 
     def _cached(self, point: Point, what: str, measured: list[Measured], compute: Compute) -> Row:
         key, files = self._key(point, what, measured)
-        row: Row = self.cache.get(key, files, lambda: compute(self._price(point), self._slo))
+        row: Row = self.cache.get(key, files, lambda: compute(self._price(point, measured), self._slo))
         return row
 
     def _key(self, point: Point, what: str, measured: list[Measured]) -> tuple[list[Any], list[Path]]:
-        return [what, self._price(point), self._slo], [path for one in measured for path in one.files]
+        return [what, self._price(point, measured), self._slo], [path for one in measured for path in one.files]
 
     @property
     def _slo(self) -> dict[str, float]:
         return self.grid.config.report.slo
 
-    def _price(self, point: Point) -> float | None:
-        return self.grid.config.devices[point.server.gpu].usd_per_hour
+    def _price(self, point: Point, measured: list[Measured]) -> float | None:
+        """USD per hour of the GPUs that the server used: their part of the device's price."""
+        device = self.grid.config.devices[point.server.gpu]
+        used = len(measured[0].gpus) if measured else 0
+        if device.usd_per_hour is None or not used or not device.gpu_count:
+            return device.usd_per_hour
+        return device.usd_per_hour * used / device.gpu_count
 
 
 def _with_warnings(measured: list[Measured], price: float | None, slo: Mapping[str, float]) -> Row:

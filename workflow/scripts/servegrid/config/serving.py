@@ -114,10 +114,14 @@ class Device(Section):
     )
     uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
     count: Positive = Field(
-        1, description="How many GPUs of that name the device is; for servers that take several (see server.replicas)."
+        1,
+        description="How many GPUs of that name the device is. Every engine's server sees and uses `tensor_parallel` of them for each of "
+        "its `replicas`; the others stay idle and count nowhere.",
     )
     usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Price of the device per hour in US dollars, for cost per token."
+        None,
+        description="Price of the device per hour in US dollars, of all its GPUs together, for cost per token. A server that uses some of "
+        "them (`tensor_parallel` x `replicas`) costs their part.",
     )
 
     def identifying_fields(self) -> dict[str, Any]:

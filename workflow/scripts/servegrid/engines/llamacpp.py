@@ -7,7 +7,10 @@ from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, R
 
 
 class LlamaCpp(Engine):
-    """llama.cpp with llama-server's own flags; weight quantization is a property of the GGUF file."""
+    """llama.cpp with llama-server's own flags; weight quantization is a property of the GGUF file.
+
+    It splits a model over all the GPUs that it sees, which are `tensor_parallel`: by layers, unless the option split-mode says `row`.
+    """
 
     name = "llamacpp"
     title = "llama.cpp"
@@ -36,6 +39,7 @@ class LlamaCpp(Engine):
         "grid.speculation": ("spec-type", "spec-ngram-simple-size-m", "spec-draft-n-max"),
         "engines.<name>.api_key_env": ("api-key", "api-key-file"),
     }
+    has_tensor_parallel = True
     info_paths = ("/props",)
     metrics = Metrics(
         running="llamacpp:requests_processing",
@@ -46,7 +50,7 @@ class LlamaCpp(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Reason for refusal: K-quants without a ready file, or a GPU with the wheel, which computes on the CPU alone."""
+        """Reason for refusal: K-quants without a ready file, a split without GPUs, or a GPU with the wheel, which has none."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -55,6 +59,8 @@ class LlamaCpp(Engine):
             and spec.quantization not in spec.model.gguf
         ):
             return f"{spec.quantization} needs a ready file: name it under model.gguf.{spec.quantization}"
+        if spec.tensor_parallel > 1 and spec.kind != "cuda":
+            return "llama.cpp splits a model over GPUs alone; on a CPU it takes all cores (server.cpu_threads)"
         if spec.kind == "cuda" and spec.runtime == "venv":
             return "the wheel of llama.cpp computes on the CPU alone; use runtime docker, or command with a CUDA build"
         return None
