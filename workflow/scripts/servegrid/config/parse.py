@@ -21,6 +21,8 @@ from servegrid.results.columns import LATENCY_COLUMNS
 from servegrid.util.files import read_json
 from servegrid.util.secret_env import REFERENCE, is_secret
 
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k")  # of a request, that `load` has keys for
+
 
 def load_config(path: Path) -> Config:
     """Read and check the resolved config (JSON) that the run wrote beside its results."""
@@ -90,6 +92,9 @@ def _engine_mistakes(config: Config) -> Iterator[str]:
             if getattr(entry, key) is not None and entry.runtime != "docker":
                 yield f"engines.{name}.{key} = {yaml_text(getattr(entry, key))}: goes with runtime docker, and with no other"
         yield from _secret_mistakes(name, entry)
+        for field in SAMPLING_FIELDS:
+            if entry.request.get(field) is not None:
+                yield f"engines.{name}.request.{field}: is set by load.{field} (null leaves it out)"
         if engine_name in engines.names():
             yield from _reserved_mistakes(f"engines.{name}.options", entry.options, engine_name, name)
         if (entry.runtime == "command") != (entry.command is not None):

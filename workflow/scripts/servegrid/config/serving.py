@@ -92,6 +92,12 @@ class EngineConfig(Section):
         "A flag without a value has nothing after its colon: `{enforce-eager: }`; `no-mmap` and `--no-mmap` are the same. Quote words "
         'such as "off". What another key sets (model, ports, context, concurrency, ...) is refused, in every spelling, with that key.',
     )
+    request: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further fields of every request's body, as the engine's protocol spells them; null leaves out a field that servegrid "
+        "would send. The text `<max_tokens>` is the number of tokens asked for: `{max_tokens: null, max_completion_tokens: "
+        '"<max_tokens>"}`. What `load` has keys for (temperature, top_p, top_k) is set there.',
+    )
     env: dict[str, str] = Field(
         default_factory=dict,
         description="Environment variables for the server. `${NAME}` is replaced by the variable of that name at launch; a secret "

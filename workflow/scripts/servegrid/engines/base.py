@@ -11,6 +11,7 @@ from servegrid.util.identity import added_field, unhashed_field
 
 Option = str | int | float | None
 CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
+MAX_TOKENS = "<max_tokens>"  # in `engines.<name>.request`: the number of tokens that a request asks for
 SCRIPTS = Path(__file__).resolve().parents[2]
 LAUNCH = "servegrid itself, at each launch"  # in place of a config key in `Engine.reserved_flags`
 
@@ -63,6 +64,7 @@ class ServerSpec:
     replicas: int = added_field(1)
     sharing: int = added_field(1)  # servers on the same device
     balancer: str | None = added_field(None)  # None: a single server
+    request: Mapping[str, Any] | None = added_field(None)  # body fields of the user's, see `Engine.extra_fields`
     api_key_env: str | None = unhashed_field(None)  # variable of the shell that holds the API key
 
     @property
@@ -155,6 +157,7 @@ class Engine(ABC):
     has_memory_fraction: ClassVar[bool] = False
     has_tensor_parallel: ClassVar[bool] = False
     has_prefix_cache: ClassVar[bool] = True
+    greedy_fields: ClassVar[Mapping[str, Any]] = {}  # as `request_fields`, where temperature 0 alone is not greedy
     key_variable: ClassVar[str | None] = None  # environment variable that the server reads its API key from
     above_limit: ClassVar[Literal["queue", "reject", "no limit"]] = "queue"  # requests beyond the server's concurrency
 
@@ -246,6 +249,11 @@ class Engine(ABC):
         """Fields of a request's body that differ from the protocol's: added, replaced, or (None) left out."""
         return {}
 
+    def extra_fields(self, spec: ServerSpec, max_tokens: int, temperature: float = 0.0) -> dict[str, Any]:
+        """The engine's `request_fields`, its `greedy_fields` at temperature 0, and the user's own fields in place of both."""
+        greedy = self.greedy_fields if temperature == 0 else {}
+        return {**self.request_fields(spec, max_tokens), **greedy, **_filled_in(spec.request or {}, max_tokens)}
+
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the server reports about itself, from its JSON answers at `info_paths`."""
         return Reported()
@@ -270,6 +278,15 @@ def _unsupported_remote(spec: ServerSpec) -> str | None:
     if spec.memory_fraction is not None or spec.tensor_parallel > 1 or spec.copies > 1:
         return "a server at a URL is what it is: its memory and its copies cannot be set from here"
     return None
+
+
+def _filled_in(value: Any, max_tokens: int) -> Any:
+    """The user's body fields with the number of tokens in place of MAX_TOKENS, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _filled_in(part, max_tokens) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_filled_in(part, max_tokens) for part in value]
+    return max_tokens if value == MAX_TOKENS else value
 
 
 def flag_word(name: str) -> str:

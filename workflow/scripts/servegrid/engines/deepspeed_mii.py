@@ -33,6 +33,10 @@ class DeepSpeedMII(Engine):
     has_tensor_parallel = True
     has_prefix_cache = False
     above_limit = "no limit"
+    greedy_fields: ClassVar[Mapping[str, Any]] = {
+        "temperature": None,
+        "top_k": 1,
+    }  # 0 is refused, and changes nothing with one candidate
 
     def unsupported(self, spec: ServerSpec) -> str | None:
         """Reason for refusal: its internal ports are fixed, and it takes the host's first GPUs whatever CUDA_VISIBLE_DEVICES says."""
@@ -65,6 +69,5 @@ class DeepSpeedMII(Engine):
         return Container(program=SERVER_COMMAND, shm_size="1g")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Fields for an exact length; the temperature must be above 0 and is left to MII: with one candidate it changes nothing."""
-        left_out = ("temperature", "seed", "ignore_eos", "stream_options")
-        return {**dict.fromkeys(left_out), "top_k": 1, "min_tokens": spec.context_tokens}
+        """Fields for an exact length."""
+        return {**dict.fromkeys(("seed", "ignore_eos", "stream_options")), "min_tokens": spec.context_tokens}

@@ -44,6 +44,7 @@ class LMDeploy(Engine):
     }
     has_memory_fraction = True
     has_tensor_parallel = True
+    greedy_fields: ClassVar[Mapping[str, Any]] = {"top_k": 1}  # it samples always, from one candidate then
     metrics = Metrics(
         running="lmdeploy:num_requests_running",
         waiting="lmdeploy:num_requests_waiting",
@@ -87,8 +88,8 @@ class LMDeploy(Engine):
         return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE_FOLDER)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Fields for greedy decoding: it samples always, from one candidate here. It ignores other engines' fields silently."""
-        return {"min_tokens": None, "stream_options": {"include_usage": True}, "top_k": 1}
+        """Fields that it has: it ignores other engines' fields silently."""
+        return {"min_tokens": None, "stream_options": {"include_usage": True}}
 
 
 class LMDeployPyTorch(LMDeploy):

@@ -165,6 +165,7 @@ class Grid:
             memory_limit=entry.memory_limit,
             protocol=entry.protocol,
             api_key_env=entry.api_key_env,
+            request=entry.request or None,
             memory_fraction=server.memory_fraction,
             tensor_parallel=server.tensor_parallel,
             replicas=server.replicas,
