@@ -45,7 +45,8 @@ class GridConfig(BaseModel):
     quantization: list[str] = Field(
         ["none"],
         min_length=1,
-        description="`none`, a name all engines know (`int8`), or an engine's own spelling (`q4_0`).",
+        description="`none` (on a GPU the checkpoint's own type, on a CPU float32), a name all engines know (`int8`), or an engine's own "
+        "spelling (`q4_0`).",
     )
     include: list[Point] = Field(
         default_factory=list,

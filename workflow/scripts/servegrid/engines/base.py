@@ -64,6 +64,7 @@ class ServerSpec:
     replicas: int = added_field(1)
     sharing: int = added_field(1)  # servers on the same device
     balancer: str | None = added_field(None)  # None: a single server
+    weights: str | None = added_field(None)  # see `Engine.unquantized_type`
     request: Mapping[str, Any] | None = added_field(None)  # body fields of the user's, see `Engine.extra_fields`
     api_key_env: str | None = unhashed_field(None)  # variable of the shell that holds the API key
 
@@ -152,6 +153,7 @@ class Engine(ABC):
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     speculation_kinds: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[Mapping[str, str]]  # the grid's name -> the engine's own
+    own_types: ClassVar[Mapping[str, str]] = {}  # kind of device -> conversion of the checkpoint that keeps its type
     reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {}  # config key -> the flags it sets, in all spellings
     port_count: ClassVar[int] = 1
     has_memory_fraction: ClassVar[bool] = False
@@ -200,6 +202,11 @@ class Engine(ABC):
         if spec.prefix_cache and not self.has_prefix_cache:
             return f"{self.title} has no prefix cache"
         return None
+
+    def unquantized_type(self, spec: ServerSpec) -> str | None:
+        """What an unquantized model, or draft, is converted to where that is its own type; None: what `quantizations` says of `none`."""
+        converted = spec.quantization == "none" and "none" not in spec.model.gguf
+        return self.own_types.get(spec.kind) if converted or spec.draft else None
 
     def reserved_by(self, option: str) -> str | None:
         """Config key that sets this option, however it is spelled (`_` for `-`, `no-`, `flag=value`, `flag.part`); None if it is free."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from servegrid.engines._checkpoints import gguf_file
 from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
 
 
@@ -39,6 +40,7 @@ class LlamaCpp(Engine):
         "grid.speculation": ("spec-type", "spec-ngram-simple-size-m", "spec-draft-n-max"),
         "engines.<name>.api_key_env": ("api-key", "api-key-file"),
     }
+    own_types: ClassVar[Mapping[str, str]] = {"cuda": "own"}
     has_tensor_parallel = True
     info_paths = ("/props",)
     metrics = Metrics(
@@ -74,11 +76,10 @@ class LlamaCpp(Engine):
         return Reported(version=version, context_tokens=context, concurrency=props.get("total_slots"))
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The GGUF of the model, and of the draft model if one is used (always at full precision)."""
-        native = self.quantizations[spec.quantization]
-        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
+        """The GGUF of the model, and of the draft model if one is used (never quantized)."""
+        files = {"model": gguf_file(spec, self.quantizations)}
         if spec.speculation.kind == "draft" and spec.draft:
-            files["draft"] = f"{spec.draft.folder}/f32.gguf"
+            files["draft"] = f"{spec.draft.folder}/{spec.weights or 'f32'}.gguf"
         return files
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:

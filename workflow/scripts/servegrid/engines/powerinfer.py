@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from servegrid.engines._checkpoints import gguf_file
 from servegrid.engines.base import LAUNCH, Engine, Launch, Option, ServerSpec, flags
 
 SPARE_SLOTS = 1
@@ -30,6 +31,7 @@ class PowerInfer(Engine):
         "int8": "q8_0",
         **{native: native for native in ("f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
     }
+    own_types: ClassVar[Mapping[str, str]] = {"cuda": "own_f16"}  # it is older than bfloat16 in GGUF files
     reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
         LAUNCH: ("host", "port"),
         "model.gguf": ("model", "m", "alias", "a"),
@@ -52,8 +54,7 @@ class PowerInfer(Engine):
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model."""
-        native = self.quantizations[spec.quantization]
-        return {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
+        return {"model": gguf_file(spec, self.quantizations)}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Flags of the server. Slots share one context; without --cont-batching they would take turns."""

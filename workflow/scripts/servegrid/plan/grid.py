@@ -143,7 +143,7 @@ class Grid:
             axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")
         }
         options = entry.options | {name: value for name, value in axis_options.items() if value != "default"}
-        return ServerSpec(
+        spec = ServerSpec(
             engine=kind,
             version=self._engine_version(axes["engine"], kind, device["kind"]),
             runtime=entry.runtime,
@@ -172,6 +172,7 @@ class Grid:
             sharing=server.sharing,
             balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
+        return replace(spec, weights=engines.get(kind).unquantized_type(spec))
 
     def _reduced_model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
         """The model reduced to the checkpoint and speculator this server uses, so that other entries do not change its id."""
