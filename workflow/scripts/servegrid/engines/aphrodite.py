@@ -1,23 +1,13 @@
 """Aphrodite: a fork of vLLM with more quantizations and samplers (read: commit b42eeec of April 2026)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import (
-    CACHE_FOLDER,
-    LAUNCH,
-    Container,
-    Engine,
-    Launch,
-    Metrics,
-    Option,
-    Reported,
-    ServerSpec,
-    flags,
-)
+from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.speculation import Speculation
+from servegrid.engines.vllm import Vllm
 
 SPECULATION_METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
 READY_CHECKPOINTS = ("awq", "gptq", "exl3", "compressed-tensors")
@@ -40,19 +30,7 @@ class Aphrodite(Engine):
         "nf4": "bitsandbytes",
         **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY_CHECKPOINTS)},
     }
-    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
-        LAUNCH: ("host", "port"),
-        "model.source": ("model", "served-model-name"),
-        "model.revision": ("revision",),
-        "server.concurrency": ("max-num-seqs",),
-        "server.context_tokens": ("max-model-len",),
-        "server.prefix_cache": ("enable-prefix-caching",),
-        "server.memory_fraction": ("gpu-memory-utilization", "gmu"),
-        "server.tensor_parallel": ("tensor-parallel-size", "tp"),
-        "grid.quantization": ("quantization", "q"),
-        "grid.speculation": ("speculative-config",),
-        "engines.<name>.api_key_env": ("api-key", "api-keys"),
-    }
+    reserved_flags = Vllm.reserved_flags
     has_memory_fraction = True
     has_tensor_parallel = True
     key_variable = "APHRODITE_API_KEY"

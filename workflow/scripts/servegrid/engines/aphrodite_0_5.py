@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.vllm import Vllm
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
 READY_CHECKPOINTS = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")
@@ -30,16 +31,9 @@ class Aphrodite05(Engine):
         **{native: native for native in READY_CHECKPOINTS},
     }
     reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
-        LAUNCH: ("host", "port"),
-        "model.source": ("model", "served-model-name"),
-        "model.revision": ("revision",),
-        "server.concurrency": ("max-num-seqs",),
-        "server.context_tokens": ("max-model-len",),
+        **Vllm.reserved_flags,
         "server.prefix_cache": ("context-shift",),
-        "server.memory_fraction": ("gpu-memory-utilization", "gmu"),
-        "server.tensor_parallel": ("tensor-parallel-size", "tp"),
-        "grid.quantization": ("quantization", "q", "load-in-4bit", "load-in-8bit", "load-in-smooth"),
-        "engines.<name>.api_key_env": ("api-keys",),
+        "grid.quantization": ("quantization", "q", *LOAD_TIME_FLAGS.values()),
     }
     has_memory_fraction = True
     has_tensor_parallel = True

@@ -40,6 +40,7 @@ class LlamaCpp(Engine):
         "grid.speculation": ("spec-type", "spec-ngram-simple-size-m", "spec-draft-n-max"),
         "engines.<name>.api_key_env": ("api-key", "api-key-file"),
     }
+    key_variable = "LLAMA_API_KEY"
     own_types: ClassVar[Mapping[str, str]] = {"cuda": "own"}
     has_tensor_parallel = True
     info_paths = ("/props",)

@@ -54,6 +54,7 @@ class Vllm(Engine):
         **{native: native for native in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
         **{native: native for native in ("awq", "gptq")},
     }
+    # Aphrodite's further short forms are among them
     reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
         LAUNCH: ("host", "port"),
         "model.source": ("model", "served-model-name"),
@@ -61,11 +62,11 @@ class Vllm(Engine):
         "server.concurrency": ("max-num-seqs",),
         "server.context_tokens": ("max-model-len",),
         "server.prefix_cache": ("enable-prefix-caching",),
-        "server.memory_fraction": ("gpu-memory-utilization",),
+        "server.memory_fraction": ("gpu-memory-utilization", "gmu"),
         "server.tensor_parallel": ("tensor-parallel-size", "tp"),
         "grid.quantization": ("quantization", "q"),
         "grid.speculation": ("speculative-config", "sc"),
-        "engines.<name>.api_key_env": ("api-key",),
+        "engines.<name>.api_key_env": ("api-key", "api-keys"),
     }
     ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
     has_memory_fraction = True
