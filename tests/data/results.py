@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def made_config(**changes: Any) -> dict[str, Any]:
 def made_grid(**changes: Any) -> Grid:
     """The grid of a small config."""
     config = parse_config(made_config(**changes))
-    return Grid(config, resolve(config))
+    return Grid(config, replace(resolve(config), absent_devices={}))
 
 
 def write_results(grid: Grid, results: Path, plan: Callable[[Session, Load], Plan] = lambda *_: Plan()) -> None:
@@ -107,7 +107,7 @@ def write_session(session: Session, results: Path, plan: Callable[[Session, Load
         begun_s = end_s + 2
     write_table(folder / "telemetry.parquet", pa.Table.from_pylist(samples, schema=TELEMETRY))
     write_table(folder / "server_metrics.parquet", SERVER_METRICS.empty_table())
-    gpus = [GPU] if any(row["device"] == GPU for row in samples) else []
+    gpus = sorted({row["device"] for row in samples if row["device"].startswith("GPU")})
     write_json(folder / "session.json", _record(session, launched_s, start_s, begun_s, gpus))
 
 

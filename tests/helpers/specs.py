@@ -50,5 +50,6 @@ def base(engine: Engine, runtime: str, kind: str) -> ServerSpec:
     spec = replace(SPEC, engine=engine.name, runtime=runtime, device=DEVICES[kind])
     if runtime == "docker":
         fallback = "named/image:1" if kind == "npu" or not engine.images else None  # some engines have no image
-        return replace(spec, image=engine.images.get(kind, fallback), version="")
+        spec = replace(spec, image=engine.images.get(kind, fallback), version="")
+    spec = replace(spec, weights=engine.unquantized_type(spec))
     return replace(spec, command=("/opt/server",)) if runtime == "command" else spec

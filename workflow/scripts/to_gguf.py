@@ -11,7 +11,9 @@ def main() -> None:
     """Read the arguments and convert the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder with config.json and safetensors")
-    parser.add_argument("--quantization", default="f32", help=", ".join(gguf_file.QUANTIZATIONS))
+    parser.add_argument(
+        "--quantization", default="f32", help=", ".join((*gguf_file.QUANTIZATIONS, *gguf_file.OWN_TYPES))
+    )
     parser.add_argument("--out", type=Path, required=True, help="the GGUF file")
     arguments = parser.parse_args()
     try:

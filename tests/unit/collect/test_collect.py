@@ -226,6 +226,21 @@ def test_energy_and_cost(tmp_path: Path) -> None:
     assert pd.isna(row["warnings"])
 
 
+@pytest.mark.parametrize("tensor_parallel", [1, 2])
+def test_numbers_count_the_gpus_that_the_point_uses(tmp_path: Path, tensor_parallel: int) -> None:
+    """A device of two GPUs at 7.2 USD/h: a server on one of them costs and draws half of what one on both does."""
+    telemetry = {f"{GPU}{place}": gpu().telemetry[GPU] for place in range(tensor_parallel)}
+    both = {"kind": "cuda", "name": "A GPU", "count": 2, "usd_per_hour": 7.2}
+    axes = {"engine": ["llamacpp"], "gpu": ["both"], "threads": [4], "tensor_parallel": [tensor_parallel]}
+    grid = made_grid(repeats=2, devices={"both": both}, grid=axes)
+    write_results(grid, tmp_path, lambda *_: Plan(noise=0, telemetry=telemetry))
+    (row,) = collect(grid, tmp_path).points.to_dict("records")
+    tokens, seconds = 60 * 8, 15.0
+    assert row["energy_j"] == pytest.approx(tensor_parallel * 150 * seconds)
+    assert row["output_tokens_per_s_per_gpu"] == pytest.approx(tokens / seconds / tensor_parallel)
+    assert row["usd_per_million_output_tokens"] == pytest.approx(tensor_parallel * 0.001 * seconds / tokens * 1e6)
+
+
 def test_one_new_session_leaves_the_others_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two, three = (made_grid(grid=SWEEP | {"speculation": ["none"]}, repeats=repeats) for repeats in (2, 3))
     write_results(three, tmp_path)

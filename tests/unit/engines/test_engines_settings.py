@@ -80,7 +80,7 @@ def test_what_an_engine_cannot_be(changes: dict[str, Any], reason: str) -> None:
 
 def test_what_is_asked_of_apis_that_differ() -> None:
     def fields(engine: str, **changes: Any) -> dict[str, Any]:
-        return dict(engines.get(engine).request_fields(replace(CUDA, engine=engine, **changes), 8))
+        return dict(engines.get(engine).extra_fields(replace(CUDA, engine=engine, **changes), 8))
 
     assert fields("tgi") == {}
     openai = fields("tgi", protocol="openai-completions")

@@ -47,7 +47,7 @@ def body(
     engine: str, way: str, tokens: int = TOKENS, exact: bool = True, extra: Mapping[str, Any] | None = None
 ) -> bytes:
     spec = replace(base(engines.get(engine), "command", "cuda"), protocol=way)
-    fields = dict(engines.get(engine).request_fields(spec, tokens)) | dict(extra or {})
+    fields = dict(engines.get(engine).extra_fields(spec, tokens)) | dict(extra or {})
     return protocols.get(way).body(PROMPT, GenerationSettings(tokens, "tiny", exact, extra=fields))
 
 

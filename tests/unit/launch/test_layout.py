@@ -1,5 +1,6 @@
 """Copies of a server: which GPUs each has, in which order they start, which layouts are impossible."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import pytest
 
 from helpers.grids import DEFAULT, RESOLVED, grid, servers
-from helpers.specs import DEVICES, SPEC
+from helpers.specs import DEVICES, RESOURCES, SPEC, base
 from servegrid import engines
 from servegrid.config import ConfigError, parse_config
 from servegrid.consult.preview import plan_text
 from servegrid.launch import layout as layout_module
+from servegrid.launch.command_line import configured_gpus, nominal_launch, shell_line
 from servegrid.telemetry.scraper import ReplicaScraper, ScrapeFailed
 from standins.answers import sized
 from standins.scripted import ScriptedServer
@@ -27,25 +29,43 @@ def spec(replicas: int = 1, sharing: int = 1, tensor_parallel: int = 1) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("layout", "splits", "parts"),
+    ("layout", "parts"),
     [
-        ((1, 1, 1), True, ["A"]),
-        ((1, 1, 4), True, ["ABCD"]),
-        ((2, 1, 2), True, ["AB", "CD"]),
-        ((3, 1, 1), True, ["A", "B", "C"]),
-        ((1, 2, 1), True, ["A", "A"]),
-        ((2, 2, 1), True, ["A", "A", "B", "B"]),
-        ((1, 1, 1), False, ["ABCD"]),
-        ((2, 1, 1), False, ["AB", "CD"]),
+        ((1, 1, 1), ["A"]),
+        ((1, 1, 4), ["ABCD"]),
+        ((2, 1, 2), ["AB", "CD"]),
+        ((3, 1, 1), ["A", "B", "C"]),
+        ((1, 2, 1), ["A", "A"]),
+        ((2, 2, 1), ["A", "A", "B", "B"]),
     ],
 )
-def test_gpus_of_each_copy(
-    layout: tuple[int, int, int], splits: bool, parts: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(engines.get("llamacpp")), "has_tensor_parallel", splits)
+def test_gpus_of_each_copy(layout: tuple[int, int, int], parts: list[str]) -> None:
     server_spec = spec(*layout)
     assert ["".join(layout_module.gpus_of(server_spec, GPUS, copy)) for copy in range(server_spec.copies)] == parts
     assert "".join(layout_module.used_gpus(server_spec, GPUS)) == "".join(dict.fromkeys("".join(parts)))
+
+
+def launchable() -> Iterator[tuple[str, str]]:
+    for name in engines.names():
+        engine = engines.get(name)
+        for runtime in engine.runtimes:
+            if runtime != "url" and "cuda" in engine.devices and not engine.unsupported(base(engine, runtime, "cuda")):
+                yield name, runtime
+
+
+@pytest.mark.parametrize(("name", "runtime"), list(launchable()))
+def test_every_engine_sees_exactly_the_gpus_that_it_uses(name: str, runtime: str) -> None:
+    engine = engines.get(name)
+    for tensor_parallel, visible in ((1, "0"), (2, "0,1")):
+        plain = base(engine, runtime, "cuda")
+        device = {"name": "three", "kind": "cuda", "ids": [0, 1, 2]}
+        two = replace(plain, device=device, tensor_parallel=tensor_parallel)
+        if tensor_parallel > 1 and engine.unsupported(two):
+            assert "over several GPUs" in str(engine.unsupported(two))
+            continue
+        gpus = layout_module.gpus_of(two, configured_gpus(two), 0)
+        line = shell_line(two, RESOURCES, nominal_launch(two, RESOURCES), gpus)
+        assert (f'"device={visible}"' if runtime == "docker" else f"CUDA_VISIBLE_DEVICES={visible} ") in line
 
 
 def test_sharing_starts_one_after_the_other_and_replicas_at_once() -> None:

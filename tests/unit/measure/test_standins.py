@@ -50,7 +50,7 @@ def send(
     chosen = engines.get(engine)
     protocol = protocols.get(spec.protocol or chosen.protocols[0])
     model = server.model if isinstance(server, Mii) else "tiny"
-    settings = GenerationSettings(tokens, model, extra=chosen.request_fields(spec, tokens))
+    settings = GenerationSettings(tokens, model, extra=chosen.extra_fields(spec, tokens))
     requests = [Request(f"r{n}", f"p{n}", protocol.body(p, settings), tokens) for n, p in enumerate(prompts)]
     return run(Endpoint(server.url + protocol.path), requests, ClosedLoop(threads), protocol, tokenizer=Words()).records
 

@@ -119,6 +119,39 @@ def test_tensors_of_every_float(linked: Path, kind: str) -> None:
     assert Checkpoint(linked).tied, "without an output head the embeddings serve as one"
 
 
+@pytest.mark.parametrize(
+    ("stored_as", "quantization", "expected"),
+    [
+        ("F32", "own", "F32"),
+        ("F16", "own", "F16"),
+        ("BF16", "own", "BF16"),
+        ("BF16", "own_f16", "F16"),
+        ("F32", "own_f16", "F32"),
+    ],
+)
+def test_a_converted_file_keeps_the_checkpoints_own_type(
+    linked: Path, tmp_path: Path, stored_as: str, quantization: str, expected: str
+) -> None:
+    written = Checkpoint(linked).tensors
+    arrays = {name: tensor.read() for name, tensor in written.items()}
+    half = {
+        "F32": lambda x: x,
+        "F16": lambda x: x.astype("<f2"),
+        "BF16": lambda x: (x.view(np.uint32) >> 16).astype("<u2"),
+    }
+    contents, header, place = [], {}, 0
+    for name, array in arrays.items():
+        contents.append(half[stored_as](array).tobytes())
+        header[name] = {"dtype": stored_as, "shape": array.shape, "data_offsets": [place, place + len(contents[-1])]}
+        place += len(contents[-1])
+    head = json.dumps(header).encode()
+    (linked / "model.safetensors").unlink()
+    (linked / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"".join(contents))
+    gguf_file.convert(linked, tmp_path / "own.gguf", quantization)
+    types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "own.gguf").tensors}
+    assert types["token_embd.weight"] == types["blk.0.attn_q.weight"] == expected
+
+
 def test_tensors_of_integers_are_refused(linked: Path) -> None:
     stored(linked / "model.safetensors", "I8", b"1234", [4])
     with pytest.raises(UnsupportedModelError, match="I8"):

@@ -2,11 +2,13 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.grids import DEFAULT, MODEL, RESOLVED, grid, servers
+from servegrid import engines
 from servegrid.engines.base import ModelRef
 from servegrid.plan.grid import Grid, Point
 from servegrid.plan.resolve import Resolved
@@ -113,6 +115,27 @@ def test_further_axes_of_server_load_and_engine() -> None:
     assert point.load.options.temperature == 0.7
     default = [point for point in wide.points if point.axes["options.batch-size"] == "default"]
     assert not any("batch-size" in point.server.spec.options for point in default)
+
+
+def test_none_is_the_checkpoints_own_type_on_a_gpu() -> None:
+    """Also of a draft. What is quantized, a file of the user's, and all on a CPU stays what it was."""
+    devices = {"cpu": {"kind": "cpu"}, "card": {"kind": "cuda"}}
+    engines_config = {"llamacpp": {"runtime": "command", "command": ["llama-server"], "version": "b1"}}
+    axes = {"grid__engine": ["llamacpp"], "grid__gpu": list(devices), "grid__speculation": ["none", "draft:2"]}
+    ready = replace(RESOLVED, model=replace(RESOLVED.model, gguf={"none": "/my.gguf"}))
+    made, named = (grid(resolved, devices=devices, engines=engines_config, **axes) for resolved in (RESOLVED, ready))
+
+    def files(of: Grid, **axes: Any) -> dict[str, str]:
+        spec = one(of, threads=1, **axes).server.spec
+        return {role: Path(path).name for role, path in engines.get("llamacpp").files(spec).items()}
+
+    for gpu, own in (("cpu", "f32.gguf"), ("card", "own.gguf")):
+        assert files(made, gpu=gpu, speculation="none", quantization="none") == {"model": own}
+        assert files(made, gpu=gpu, speculation="none", quantization="int8") == {"model": "q8_0.gguf"}
+        assert files(made, gpu=gpu, speculation="draft:2", quantization="int8") == {"model": "q8_0.gguf", "draft": own}
+        assert files(named, gpu=gpu, speculation="none", quantization="none") == {"model": "my.gguf"}
+    unchanged = one(made, gpu="cpu", threads=1, speculation="none", quantization="none").server.spec
+    assert unchanged.weights is None
 
 
 def test_a_device_that_is_not_here_is_absent() -> None:

@@ -264,19 +264,25 @@ class _Reader:
     def _cached(self, point: Point, kind: str, measured: list[MeasuredLoad], compute: Compute) -> Row:
         """Row of these loads from the cache, or as `compute` returns it."""
         key, files = self._key(point, kind, measured)
-        row: Row = self.cache.get(key, files, lambda: compute(self._usd_per_hour(point), self._slo))
+        row: Row = self.cache.get(key, files, lambda: compute(self._usd_per_hour(point, measured), self._slo))
         return row
 
     def _key(self, point: Point, kind: str, measured: list[MeasuredLoad]) -> tuple[list[Any], list[Path]]:
         """What the row of these loads (`kind`: `point` or `session`) depends on: settings and files; see RowCache.get."""
-        return [kind, self._usd_per_hour(point), self._slo], [path for load in measured for path in load.files]
+        settings = [kind, self._usd_per_hour(point, measured), self._slo]
+        return settings, [path for load in measured for path in load.files]
 
     @property
     def _slo(self) -> dict[str, float]:
         return self.grid.config.report.slo
 
-    def _usd_per_hour(self, point: Point) -> float | None:
-        return self.grid.config.devices[point.server.gpu].usd_per_hour
+    def _usd_per_hour(self, point: Point, measured: list[MeasuredLoad]) -> float | None:
+        """USD per hour of the GPUs that the server used: their part of the device's price."""
+        device = self.grid.config.devices[point.server.gpu]
+        used = len(measured[0].gpus) if measured else 0
+        if device.usd_per_hour is None or not used or not device.gpu_count:
+            return device.usd_per_hour
+        return device.usd_per_hour * used / device.gpu_count
 
 
 def _with_warnings(measured: list[MeasuredLoad], usd_per_hour: float | None, slo: Mapping[str, float]) -> Row:

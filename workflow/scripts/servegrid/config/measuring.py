@@ -45,7 +45,8 @@ class GridConfig(BaseModel):
     quantization: list[str] = Field(
         ["none"],
         min_length=1,
-        description="`none`, a name all engines know (`int8`), or an engine's own spelling (`q4_0`).",
+        description="`none` (on a GPU the checkpoint's own type, on a CPU float32), a name all engines know (`int8`), or an engine's own "
+        "spelling (`q4_0`).",
     )
     include: list[Point] = Field(
         default_factory=list,
@@ -98,7 +99,19 @@ class LoadConfig(Section):
     duration_s: Seconds | None = Field(
         None, description="Send for so many seconds, then wait for what is in flight; null: no such end."
     )
-    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 is greedy: the same text every time.")
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
+        0.0,
+        description="0 is greedy: the same text every time. Above it, engines sample from different candidates unless `top_p` and `top_k` "
+        "say from which.",
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Sample from the likeliest tokens that have this probability together; null: the engine's own.",
+    )
+    top_k: Positive | None = Field(
+        None,
+        description="Sample from so many of the likeliest tokens; null: the engine's own. Servers of OpenAI's own API refuse it.",
+    )
     warmup_requests: Annotated[int, Field(ge=0)] = Field(
         4, description="Requests before each load, at its own concurrency, with prompts that are never measured."
     )

@@ -1,7 +1,7 @@
 """Parse a mapping, as Snakemake merged it from files and command line, into a checked `Config`."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ from servegrid.results.axes import AXES
 from servegrid.results.columns import LATENCY_COLUMNS
 from servegrid.util.files import read_json
 from servegrid.util.secret_env import REFERENCE, is_secret
+
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k")  # of a request, that `load` has keys for
 
 
 def load_config(path: Path) -> Config:
@@ -90,9 +92,23 @@ def _engine_mistakes(config: Config) -> Iterator[str]:
             if getattr(entry, key) is not None and entry.runtime != "docker":
                 yield f"engines.{name}.{key} = {yaml_text(getattr(entry, key))}: goes with runtime docker, and with no other"
         yield from _secret_mistakes(name, entry)
+        for field in SAMPLING_FIELDS:
+            if entry.request.get(field) is not None:
+                yield f"engines.{name}.request.{field}: is set by load.{field} (null leaves it out)"
+        if engine_name in engines.names():
+            yield from _reserved_mistakes(f"engines.{name}.options", entry.options, engine_name, name)
         if (entry.runtime == "command") != (entry.command is not None):
             yield f"engines.{name}.command = {yaml_text(entry.command)}: goes with runtime command, and with no other"
         yield from _url_mistakes(name, entry)
+
+
+def _reserved_mistakes(key: str, options: Iterable[str], engine: str, name: str) -> Iterator[str]:
+    """Yield a mistake for each option that another key sets: the server would not be the one that its row names."""
+    from servegrid import engines
+
+    for option in options:
+        if setter := engines.get(engine).reserved_by(option):
+            yield f"{key}.{option}: is set by {setter.replace('<name>', name)}"
 
 
 def _secret_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
@@ -127,6 +143,7 @@ def _further_axis_mistakes(config: Config) -> Iterator[str]:
         section = section_of(axis)
         if axis.startswith("options."):
             yield from _option_value_mistakes(axis, values)
+            yield from _reserved_axis_mistakes(config, axis.removeprefix("options."))
             continue
         if section is None:
             yield unknown_key(f"grid.{axis}", [*AXES, "include", "exclude", *_section_axes(), "options.<flag>"])
@@ -148,6 +165,18 @@ def _option_value_mistakes(axis: str, values: list[Any]) -> Iterator[str]:
     for index, value in enumerate(values):
         if isinstance(value, bool):
             yield f"grid.{axis}[{index}] = {yaml_text(value)}: must be text, a number, null (the flag alone) or default{yaml_hint(value)}"
+
+
+def _reserved_axis_mistakes(config: Config, option: str) -> Iterator[str]:
+    """Yield the mistake of an axis that one of the grid's engines has another key for."""
+    from servegrid import engines
+
+    names = dict.fromkeys(str(value) for _key, value in _keyed_axis_values(config, "engine"))
+    kinds = {name: engine_of(name, config.engines[name]) for name in names if name in config.engines}
+    for name, engine in kinds.items():
+        if engine in engines.names():
+            for mistake in _reserved_mistakes("grid.options", [option], engine, name):
+                yield f"{mistake} (of {name})"
 
 
 def _section_axes() -> list[str]:

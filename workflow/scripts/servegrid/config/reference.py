@@ -86,6 +86,5 @@ def _type_text(annotation: Any) -> str:
         return f"mapping to {_type_text(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}[
-        annotation
-    ]
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null"}
+    return "value" if annotation is Any else names[annotation]

@@ -89,7 +89,14 @@ class EngineConfig(Section):
     options: dict[str, str | int | float | None] = Field(
         default_factory=dict,
         description="Further flags of the engine, passed as they are: `{batch-size: 512}` becomes `--batch-size 512`. "
-        'A flag without a value has nothing after its colon: `{enforce-eager: }`. Quote words such as "off".',
+        "A flag without a value has nothing after its colon: `{enforce-eager: }`; `no-mmap` and `--no-mmap` are the same. Quote words "
+        'such as "off". What another key sets (model, ports, context, concurrency, ...) is refused, in every spelling, with that key.',
+    )
+    request: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further fields of every request's body, as the engine's protocol spells them; null leaves out a field that servegrid "
+        "would send. The text `<max_tokens>` is the number of tokens asked for: `{max_tokens: null, max_completion_tokens: "
+        '"<max_tokens>"}`. What `load` has keys for (temperature, top_p, top_k) is set there.',
     )
     env: dict[str, str] = Field(
         default_factory=dict,
@@ -113,10 +120,14 @@ class Device(Section):
     )
     uuids: list[str] | None = Field(None, description="GPU UUIDs; the surest way to name them.")
     count: Positive = Field(
-        1, description="How many GPUs of that name the device is; for servers that take several (see server.replicas)."
+        1,
+        description="How many GPUs of that name the device is. Every engine's server sees and uses `tensor_parallel` of them for each of "
+        "its `replicas`; the others stay idle and count nowhere.",
     )
     usd_per_hour: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Price of the device per hour in US dollars, for cost per token."
+        None,
+        description="Price of the device per hour in US dollars, of all its GPUs together, for cost per token. A server that uses some of "
+        "them (`tensor_parallel` x `replicas`) costs their part.",
     )
 
     def identifying_fields(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Checks and paths of ready checkpoints, and of memory shares that count only what is free after loading them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from servegrid.engines.base import ServerSpec
 
@@ -31,3 +31,9 @@ def checkpoint_files(spec: ServerSpec, ready: Collection[str]) -> dict[str, str]
     elif spec.speculation.kind in speculators:
         files["draft"] = speculators[spec.speculation.kind]
     return files
+
+
+def gguf_file(spec: ServerSpec, types: Mapping[str, str]) -> str:
+    """Path of the model's GGUF file: the user's for this quantization, else the converted one; `types`: quantization -> type."""
+    converted = spec.weights if spec.weights and spec.quantization == "none" else types[spec.quantization]
+    return spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{converted}.gguf")

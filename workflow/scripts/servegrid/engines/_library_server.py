@@ -4,12 +4,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from servegrid.engines.base import Launch, Metrics, Reported, ServerSpec
+from servegrid.engines.base import LAUNCH, Launch, Metrics, Reported, ServerSpec
 
 METRICS = Metrics(
     running="servegrid_requests_running",
     waiting="servegrid_requests_waiting",
 )
+
+RESERVED_FLAGS = {
+    LAUNCH: ("backend", "host", "port", "engine-arguments"),
+    "model.source": ("model", "served-model-name", "tokenizer"),
+    "grid.gpu": ("device",),
+    "grid.quantization": ("compute-type",),
+    "server.concurrency": ("max-batch-size",),
+    "server.context_tokens": ("max-model-len",),
+    "server.cpu_threads": ("intra-threads",),
+    "engines.<name>.api_key_env": ("api-key",),
+}
 
 
 def common_arguments(backend: str, spec: ServerSpec, launch: Launch) -> list[str]:

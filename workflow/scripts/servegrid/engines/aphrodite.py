@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 from servegrid.engines.speculation import Speculation
+from servegrid.engines.vllm import Vllm
 
 SPECULATION_METHODS = {"mlp": "mlp_speculator", "draft": "draft_model"}
 READY_CHECKPOINTS = ("awq", "gptq", "exl3", "compressed-tensors")
@@ -29,6 +30,7 @@ class Aphrodite(Engine):
         "nf4": "bitsandbytes",
         **{native: native for native in ("bitsandbytes", "fp8", "int8_per_channel_weight_only", *READY_CHECKPOINTS)},
     }
+    reserved_flags = Vllm.reserved_flags
     has_memory_fraction = True
     has_tensor_parallel = True
     key_variable = "APHRODITE_API_KEY"

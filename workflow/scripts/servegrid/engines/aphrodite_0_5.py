@@ -1,10 +1,11 @@
 """Aphrodite 0.5 of 2024, whose image is set up by environment variables (read: docker/entrypoint.sh and arguments of v0.5.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.vllm import Vllm
 
 ENTRYPOINT = "/app/aphrodite-engine/docker/entrypoint.sh"
 READY_CHECKPOINTS = ("aqlm", "awq", "exl2", "gptq", "marlin", "quip", "squeezellm")
@@ -28,6 +29,11 @@ class Aphrodite05(Engine):
         "none": "",
         **LOAD_TIME_FLAGS,
         **{native: native for native in READY_CHECKPOINTS},
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        **Vllm.reserved_flags,
+        "server.prefix_cache": ("context-shift",),
+        "grid.quantization": ("quantization", "q", *LOAD_TIME_FLAGS.values()),
     }
     has_memory_fraction = True
     has_tensor_parallel = True

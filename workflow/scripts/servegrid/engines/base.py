@@ -1,7 +1,7 @@
 """The interface of an engine: capabilities, files, command line, endpoints; and the specification of a server."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,7 +11,9 @@ from servegrid.util.identity import added_field, unhashed_field
 
 Option = str | int | float | None
 CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
+MAX_TOKENS = "<max_tokens>"  # in `engines.<name>.request`: the number of tokens that a request asks for
 SCRIPTS = Path(__file__).resolve().parents[2]
+LAUNCH = "servegrid itself, at each launch"  # in place of a config key in `Engine.reserved_flags`
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class ServerSpec:
     replicas: int = added_field(1)
     sharing: int = added_field(1)  # servers on the same device
     balancer: str | None = added_field(None)  # None: a single server
+    weights: str | None = added_field(None)  # see `Engine.unquantized_type`
+    request: Mapping[str, Any] | None = added_field(None)  # body fields of the user's, see `Engine.extra_fields`
     api_key_env: str | None = unhashed_field(None)  # variable of the shell that holds the API key
 
     @property
@@ -149,10 +153,13 @@ class Engine(ABC):
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     speculation_kinds: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[Mapping[str, str]]  # the grid's name -> the engine's own
+    own_types: ClassVar[Mapping[str, str]] = {}  # kind of device -> conversion of the checkpoint that keeps its type
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {}  # config key -> the flags it sets, in all spellings
     port_count: ClassVar[int] = 1
     has_memory_fraction: ClassVar[bool] = False
     has_tensor_parallel: ClassVar[bool] = False
     has_prefix_cache: ClassVar[bool] = True
+    greedy_fields: ClassVar[Mapping[str, Any]] = {}  # as `request_fields`, where temperature 0 alone is not greedy
     key_variable: ClassVar[str | None] = None  # environment variable that the server reads its API key from
     above_limit: ClassVar[Literal["queue", "reject", "no limit"]] = "queue"  # requests beyond the server's concurrency
 
@@ -196,6 +203,19 @@ class Engine(ABC):
             return f"{self.title} has no prefix cache"
         return None
 
+    def unquantized_type(self, spec: ServerSpec) -> str | None:
+        """What an unquantized model, or draft, is converted to where that is its own type; None: what `quantizations` says of `none`."""
+        converted = spec.quantization == "none" and "none" not in spec.model.gguf
+        return self.own_types.get(spec.kind) if converted or spec.draft else None
+
+    def reserved_by(self, option: str) -> str | None:
+        """Config key that sets this option, however it is spelled (`_` for `-`, `no-`, `flag=value`, `flag.part`); None if it is free."""
+        flag = option.lstrip("-").partition("=")[0].replace("_", "-").removeprefix("no-")
+        for key, names in self.reserved_flags.items():
+            if any(flag == name or flag.startswith(f"{name}.") for name in names):
+                return key
+        return None
+
     def default_speculation(self) -> str:
         """Kind of speculation that a bare length on the axis means."""
         return self.speculation_kinds[0] if self.speculation_kinds else "ngram"
@@ -236,6 +256,11 @@ class Engine(ABC):
         """Fields of a request's body that differ from the protocol's: added, replaced, or (None) left out."""
         return {}
 
+    def extra_fields(self, spec: ServerSpec, max_tokens: int, temperature: float = 0.0) -> dict[str, Any]:
+        """The engine's `request_fields`, its `greedy_fields` at temperature 0, and the user's own fields in place of both."""
+        greedy = self.greedy_fields if temperature == 0 else {}
+        return {**self.request_fields(spec, max_tokens), **greedy, **_filled_in(spec.request or {}, max_tokens)}
+
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the server reports about itself, from its JSON answers at `info_paths`."""
         return Reported()
@@ -262,7 +287,21 @@ def _unsupported_remote(spec: ServerSpec) -> str | None:
     return None
 
 
+def _filled_in(value: Any, max_tokens: int) -> Any:
+    """The user's body fields with the number of tokens in place of MAX_TOKENS, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _filled_in(part, max_tokens) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_filled_in(part, max_tokens) for part in value]
+    return max_tokens if value == MAX_TOKENS else value
+
+
+def flag_word(name: str) -> str:
+    """The flag as a word of the command line: `batch-size` -> `--batch-size`; one that has its dashes, such as `-fa`, stays."""
+    return name if name.startswith("-") else f"--{name}"
+
+
 def flags(options: Mapping[str, Option]) -> list[str]:
     """The options as command line flags: `{batch-size: 512, enforce-eager: None}` -> `--batch-size 512 --enforce-eager`."""
-    pairs = ([f"--{name}"] if value is None else [f"--{name}", str(value)] for name, value in options.items())
+    pairs = ([flag_word(name)] if value is None else [flag_word(name), str(value)] for name, value in options.items())
     return [argument for pair in pairs for argument in pair]

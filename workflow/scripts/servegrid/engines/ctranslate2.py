@@ -18,6 +18,7 @@ class CTranslate2(Engine):
     has_prefix_cache = False  # nothing is kept from one prompt for the next
     info_paths = ("/version",)
     metrics = _library_server.METRICS
+    reserved_flags = _library_server.RESERVED_FLAGS
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The converted model, with its tokenizer beside it."""

@@ -1,9 +1,9 @@
 """DeepSpeed-MII: its own OpenAI server (read: mii/entrypoints/openai_api_server.py of 0.3.3). Untested: it needs a GPU."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Option, ServerSpec, flags
+from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Option, ServerSpec, flags
 
 SERVER_COMMAND = ("python", "-m", "mii.entrypoints.openai_api_server")
 
@@ -23,9 +23,20 @@ class DeepSpeedMII(Engine):
     metrics_path = None
     devices = ("cuda",)
     quantizations = {"none": ""}
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model",),
+        "server.context_tokens": ("max-length",),
+        "server.tensor_parallel": ("tensor-parallel",),
+        "engines.<name>.api_key_env": ("api-keys",),
+    }
     has_tensor_parallel = True
     has_prefix_cache = False
     above_limit = "no limit"
+    greedy_fields: ClassVar[Mapping[str, Any]] = {
+        "temperature": None,
+        "top_k": 1,
+    }  # 0 is refused, and changes nothing with one candidate
 
     def unsupported(self, spec: ServerSpec) -> str | None:
         """Reason for refusal: its internal ports are fixed, and it takes the host's first GPUs whatever CUDA_VISIBLE_DEVICES says."""
@@ -58,6 +69,5 @@ class DeepSpeedMII(Engine):
         return Container(program=SERVER_COMMAND, shm_size="1g")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Fields for an exact length; the temperature must be above 0 and is left to MII: with one candidate it changes nothing."""
-        left_out = ("temperature", "seed", "ignore_eos", "stream_options")
-        return {**dict.fromkeys(left_out), "top_k": 1, "min_tokens": spec.context_tokens}
+        """Fields for an exact length."""
+        return {**dict.fromkeys(("seed", "ignore_eos", "stream_options")), "min_tokens": spec.context_tokens}

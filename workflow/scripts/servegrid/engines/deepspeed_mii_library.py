@@ -1,5 +1,6 @@
 """DeepSpeed-MII as a library: its pipeline behind servegrid's small HTTP server (see servers/library_server). Untested: it needs a GPU."""
 
+from servegrid.engines._library_server import RESERVED_FLAGS
 from servegrid.engines.base import SCRIPTS, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
 PROGRAM = "servers/library_server"
@@ -17,6 +18,7 @@ class DeepSpeedMIILibrary(Engine):
     devices = ("cuda",)
     quantizations = {"none": "default", "fp6": "wf6af16"}
     has_prefix_cache = False
+    reserved_flags = RESERVED_FLAGS
     metrics = Metrics(running="servegrid_requests_running", waiting="servegrid_requests_waiting")
 
     def files(self, spec: ServerSpec) -> dict[str, str]:

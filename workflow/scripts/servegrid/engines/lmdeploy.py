@@ -1,10 +1,10 @@
 """LMDeploy with its two backends (read: the wheel of 0.18.0, lmdeploy/cli/serve.py, cli/utils.py, serve/openai, metrics/loggers.py)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
-from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
+from servegrid.engines.base import CACHE_FOLDER, LAUNCH, Container, Engine, Launch, Metrics, Option, ServerSpec, flags
 
 READY_CHECKPOINTS = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
 
@@ -29,8 +29,22 @@ class LMDeploy(Engine):
     protocols = ("openai-completions", "openai-chat")
     devices = ("cuda",)
     quantizations: ClassVar[Mapping[str, str]] = {"none": "hf", **{native: native for native in READY_CHECKPOINTS}}
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("server-name", "server-port", "backend"),
+        "model.source": ("model-name",),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-batch-size",),
+        "server.context_tokens": ("session-len",),
+        "server.prefix_cache": ("enable-prefix-caching",),
+        "server.memory_fraction": ("cache-max-entry-count",),
+        "server.tensor_parallel": ("tp",),
+        "grid.quantization": ("model-format",),
+        "model.speculators": ("speculative-draft-model",),
+        "grid.speculation": ("speculative-num-draft-tokens",),
+    }
     has_memory_fraction = True
     has_tensor_parallel = True
+    greedy_fields: ClassVar[Mapping[str, Any]] = {"top_k": 1}  # it samples always, from one candidate then
     metrics = Metrics(
         running="lmdeploy:num_requests_running",
         waiting="lmdeploy:num_requests_waiting",
@@ -74,8 +88,8 @@ class LMDeploy(Engine):
         return Container(port=23333, program=program, shm_size=None, ipc="host", cache=CACHE_FOLDER)
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Fields for greedy decoding: it samples always, from one candidate here. It ignores other engines' fields silently."""
-        return {"min_tokens": None, "stream_options": {"include_usage": True}, "top_k": 1}
+        """Fields that it has: it ignores other engines' fields silently."""
+        return {"min_tokens": None, "stream_options": {"include_usage": True}}
 
 
 class LMDeployPyTorch(LMDeploy):

@@ -1,4 +1,4 @@
-"""Any running server with OpenAI's completions API: hosted ones, and engines that servegrid does not launch."""
+"""Any running server with OpenAI's completions or chat API: hosted ones, and engines that servegrid does not launch."""
 
 from servegrid.engines.base import Engine, Launch, ServerSpec
 
@@ -9,6 +9,7 @@ class OpenAI(Engine):
     name = "openai"
     title = "a server with OpenAI's API"
     runtimes = ("url",)
+    protocols = ("openai-completions", "openai-chat")
     health_path = "/v1/models"
     metrics_path = None
     devices = ("remote",)

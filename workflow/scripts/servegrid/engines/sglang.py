@@ -1,10 +1,21 @@
 """SGLang (read: the wheel of 0.5.23): flags of sglang/srt/arg_groups/fields, what they do in arg_groups/speculative_hook.py."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import (
+    CACHE_FOLDER,
+    LAUNCH,
+    Container,
+    Engine,
+    Launch,
+    Metrics,
+    Option,
+    Reported,
+    ServerSpec,
+    flags,
+)
 
 READY_CHECKPOINTS = (
     "awq",
@@ -17,6 +28,9 @@ READY_CHECKPOINTS = (
     "modelopt_fp4",
 )
 """Quantizations that need a checkpoint made beforehand."""
+READ_FROM_CHECKPOINT = ("none", "awq", "gptq")
+"""Quantizations without a flag: SGLang reads them from the checkpoint and takes the fast (Marlin) kernel, where `--quantization awq`
+would force the slow one, on the checkpoint and on a draft model that is not quantized."""
 
 
 class SGLang(Engine):
@@ -43,6 +57,20 @@ class SGLang(Engine):
     quantizations: ClassVar[Mapping[str, str]] = {
         "none": "",
         **{native: native for native in ("fp8", "mxfp8", *READY_CHECKPOINTS)},
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model-path", "model", "served-model-name"),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-running-requests",),
+        "server.context_tokens": ("context-length",),
+        "server.prefix_cache": ("disable-radix-cache",),
+        "server.memory_fraction": ("mem-fraction-static",),
+        "server.tensor_parallel": ("tp-size", "tensor-parallel-size", "tp"),
+        "grid.quantization": ("quantization",),
+        "model.speculators": ("speculative-draft-model-path", "speculative-draft-model"),
+        "grid.speculation": ("speculative-algorithm", "speculative-num-steps", "speculative-num-draft-tokens"),
+        "engines.<name>.api_key_env": ("api-key",),
     }
     has_memory_fraction = True
     has_tensor_parallel = True
@@ -76,7 +104,7 @@ class SGLang(Engine):
         options |= {"context-length": spec.context_tokens, "max-running-requests": spec.concurrency}
         options |= {"tp-size": spec.tensor_parallel, "enable-metrics": None}
         options |= {} if spec.prefix_cache else {"disable-radix-cache": None}
-        if spec.quantization != "none":
+        if spec.quantization not in READ_FROM_CHECKPOINT:
             options["quantization"] = self.quantizations[spec.quantization]
         if spec.memory_fraction is not None:
             options["mem-fraction-static"] = _static_share(spec.memory_fraction, launch.copy)

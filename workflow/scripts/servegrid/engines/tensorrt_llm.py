@@ -1,12 +1,23 @@
 """TensorRT-LLM's own server, trtllm-serve (read: tensorrt_llm/commands/serve.py at 00209af1, serve/openai_*.py, metrics/collector.py)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import yaml
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint, unequal_shares
-from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import (
+    CACHE_FOLDER,
+    LAUNCH,
+    Container,
+    Engine,
+    Launch,
+    Metrics,
+    Option,
+    Reported,
+    ServerSpec,
+    flags,
+)
 
 SETTINGS_FILE = "trtllm.yaml"
 SETTINGS_PREFIX = "config."  # options with this prefix go into the settings file: config.kv_cache_config.dtype
@@ -35,6 +46,24 @@ class TensorRTLLM(Engine):
     devices = ("cuda",)
     speculation_kinds = ("ngram", "draft", "eagle3", "mtp")
     quantizations: ClassVar[Mapping[str, str]] = {"none": "", **{native: native for native in READY_CHECKPOINTS}}
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port", "extra-llm-api-options"),
+        "server.concurrency": ("max-batch-size",),
+        "server.context_tokens": ("max-seq-len",),
+        "server.prefix_cache": ("config.kv-cache-config.enable-block-reuse",),
+        "server.memory_fraction": (
+            "kv-cache-free-gpu-memory-fraction",
+            "free-gpu-memory-fraction",
+            "config.kv-cache-config.free-gpu-memory-fraction",
+        ),
+        "server.tensor_parallel": ("tp-size", "config.tensor-parallel-size"),
+        "grid.speculation": (
+            "config.speculative-config.decoding-type",
+            "config.speculative-config.max-draft-len",
+            "config.speculative-config.num-nextn-predict-layers",
+        ),
+        "model.speculators": ("config.speculative-config.speculative-model-dir",),
+    }
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(

@@ -1,10 +1,10 @@
 """TGI: Hugging Face's text-generation-inference, version 3 (read: v3.3.7). Its image has the server; there is no wheel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
 READY_CHECKPOINTS = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
@@ -16,8 +16,8 @@ class TGI(Engine):
     """TGI with the launcher's flags (launcher/src/main.rs). The image for CPUs is the one in the documentation of v3.3.7.
 
     Concurrency is `--max-concurrent-requests`: what is beyond it gets 429, or on a stream an error event after HTTP 200; inside
-    of it TGI forms its batches by tokens. For a queue in its place set both options, `max-concurrent-requests` and
-    `max-batch-size`.
+    of it TGI forms its batches by tokens. For a queue in its place let more in (`server.concurrency`) and bound the batch by the
+    option `max-batch-size`.
 
     Exact length: the API has no field for it, and the end token is the tokenizer's (utils/tokens.py). The model is therefore
     served from a copy of the checkpoint whose tokenizer knows no end token. Quantized checkpoints and heads are served as they are:
@@ -45,6 +45,18 @@ class TGI(Engine):
             native: native
             for native in ("eetq", "fp8", "bitsandbytes", "bitsandbytes-nf4", "bitsandbytes-fp4", *READY_CHECKPOINTS)
         },
+    }
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("hostname", "port", "p", "master-port", "shard-uds-path", "prometheus-port"),
+        "model.source": ("model-id",),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-concurrent-requests",),
+        "server.context_tokens": ("max-input-tokens", "max-input-length", "max-total-tokens"),
+        "server.memory_fraction": ("cuda-memory-fraction",),
+        "server.tensor_parallel": ("num-shard", "sharded"),
+        "grid.quantization": ("quantize",),
+        "grid.speculation": ("speculate",),
+        "engines.<name>.api_key_env": ("api-key",),
     }
     has_memory_fraction = True
     has_tensor_parallel = True

@@ -20,6 +20,7 @@ class Transformers(Engine):
     has_prefix_cache = False
     key_variable = "SERVER_API_KEY"
     metrics = _library_server.METRICS
+    reserved_flags = _library_server.RESERVED_FLAGS
 
     def lock(self, device_kind: str) -> str:
         """Lock file with torch for this kind of device."""

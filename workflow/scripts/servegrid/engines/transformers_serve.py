@@ -1,10 +1,10 @@
 """transformers' own server, `transformers serve`, from its locked environment or an installation of the user's."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from servegrid.engines.base import Engine, Launch, ServerSpec, flags
+from servegrid.engines.base import LAUNCH, Engine, Launch, ServerSpec, flags
 
 
 class TransformersServe(Engine):
@@ -23,6 +23,11 @@ class TransformersServe(Engine):
     metrics_path = None
     speculation_kinds = ("ngram",)
     quantizations = {"none": "", "int8": "bnb-8bit", "nf4": "bnb-4bit", "bnb-8bit": "bnb-8bit", "bnb-4bit": "bnb-4bit"}
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "grid.gpu": ("device",),
+        "grid.quantization": ("quantization",),
+    }
     has_prefix_cache = False
 
     def unsupported(self, spec: ServerSpec) -> str | None:

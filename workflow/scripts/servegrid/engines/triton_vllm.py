@@ -1,10 +1,10 @@
 """Triton Inference Server with its vLLM backend, over gRPC or HTTP."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-from servegrid.engines.base import CACHE_FOLDER, Container, Launch, Metrics, Reported, ServerSpec
+from servegrid.engines.base import CACHE_FOLDER, LAUNCH, Container, Launch, Metrics, Reported, ServerSpec
 from servegrid.engines.vllm import Vllm
 from servegrid.protocols._triton import MODEL
 
@@ -29,6 +29,18 @@ class TritonVllm(Vllm):
     title = "Triton with the vLLM backend"
     runtimes = ("docker", "command", "url")
     images = {"cuda": "nvcr.io/nvidia/tritonserver:26.07-vllm-python-py3"}
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        **Vllm.reserved_flags,
+        LAUNCH: (
+            "triton-model-repository",
+            "triton-http-address",
+            "triton-http-port",
+            "triton-grpc-address",
+            "triton-grpc-port",
+            "triton-metrics-address",
+            "triton-metrics-port",
+        ),
+    }
     protocols = ("triton-grpc", "triton-generate")
     health_path = "/v2/health/ready"
     info_paths = ("/v2",)

@@ -1,11 +1,22 @@
 """vLLM: its own OpenAI server, from an image, from its locked environment, or from an installation of the user's."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
-from servegrid.engines.base import CACHE_FOLDER, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec
+from servegrid.engines.base import (
+    CACHE_FOLDER,
+    LAUNCH,
+    Container,
+    Engine,
+    Launch,
+    Metrics,
+    Option,
+    Reported,
+    ServerSpec,
+    flag_word,
+)
 
 Setting = Option | bool | Mapping[str, Any]
 
@@ -42,6 +53,20 @@ class Vllm(Engine):
         "fp8": "fp8_per_tensor",
         **{native: native for native in (EXPERTS_ALONE, "fp8_per_tensor", "fp8_per_block", "fp8_per_channel")},
         **{native: native for native in ("awq", "gptq")},
+    }
+    # Aphrodite's further short forms are among them
+    reserved_flags: ClassVar[Mapping[str, Sequence[str]]] = {
+        LAUNCH: ("host", "port"),
+        "model.source": ("model", "served-model-name"),
+        "model.revision": ("revision",),
+        "server.concurrency": ("max-num-seqs",),
+        "server.context_tokens": ("max-model-len",),
+        "server.prefix_cache": ("enable-prefix-caching",),
+        "server.memory_fraction": ("gpu-memory-utilization", "gmu"),
+        "server.tensor_parallel": ("tensor-parallel-size", "tp"),
+        "grid.quantization": ("quantization", "q"),
+        "grid.speculation": ("speculative-config", "sc"),
+        "engines.<name>.api_key_env": ("api-key", "api-keys"),
     }
     ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
     has_memory_fraction = True
@@ -146,5 +171,5 @@ def _flag(name: str, value: Setting) -> list[str]:
     """Arguments for one setting: `--flag`, `--no-flag`, or the flag and its value; a mapping as JSON."""
 
     if value is None or isinstance(value, bool):
-        return [f"--{name}" if value is not False else f"--no-{name}"]
-    return [f"--{name}", json.dumps(value) if isinstance(value, Mapping) else str(value)]
+        return [flag_word(name if value is not False else f"no-{name}")]
+    return [flag_word(name), json.dumps(value) if isinstance(value, Mapping) else str(value)]

@@ -27,13 +27,9 @@ def start_rounds(spec: ServerSpec) -> list[list[int]]:
 
 
 def gpus_of(spec: ServerSpec, gpus: Sequence[str], copy: int) -> list[str]:
-    """The GPUs of this copy: `tensor_parallel` of the device's.
-
-    An engine that splits a model by itself, over all the GPUs it sees, is given an equal part of them.
-    """
-    gpus_per_copy = spec.tensor_parallel if engines.get(spec.engine).has_tensor_parallel else len(gpus) // spec.replicas
-    first = copy // spec.sharing * gpus_per_copy
-    return list(gpus[first : first + gpus_per_copy])
+    """The GPUs of this copy: `tensor_parallel` of the device's, whatever the engine would do with more, so that all have the same."""
+    first = copy // spec.sharing * spec.tensor_parallel
+    return list(gpus[first : first + spec.tensor_parallel])
 
 
 def used_gpus(spec: ServerSpec, gpus: Sequence[str]) -> list[str]:

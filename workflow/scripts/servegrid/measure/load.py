@@ -106,8 +106,15 @@ class LoadRunner:
 
     def _request(self, prompt: Prompt, load: Load, number: int) -> Request:
         tokens = prompt.max_tokens or self.config.prompts.output_tokens
-        extra = self.engine.request_fields(self.session.server.spec, tokens)
-        settings = GenerationSettings(tokens, self._model, temperature=load.options.temperature, extra=extra)
+        spec, options = self.session.server.spec, load.options
+        settings = GenerationSettings(
+            tokens,
+            self._model,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            extra=self.engine.extra_fields(spec, tokens, options.temperature),
+        )
         return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
 
     def _death_error(self, server: AnyServer) -> ServerError:

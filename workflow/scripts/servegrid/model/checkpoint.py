@@ -57,11 +57,18 @@ class Checkpoint:
             raise UnsupportedModelError(f"{self.folder} holds no *.safetensors file")
         return tensors
 
+    def stored_type(self, name: str) -> str:
+        """Type that the tensor of this name is stored in, as safetensors spells it: F32, F16 or BF16."""
+        return self._stored(name).kind
+
     def tensor(self, name: str) -> NDArray[np.float32]:
         """Values of the tensor of this name, as float32."""
+        return self._stored(name).read()
+
+    def _stored(self, name: str) -> "StoredTensor":
         if name not in self.tensors:
             raise UnsupportedModelError(f"{self.folder} lacks the tensor {name}, which a Llama model has")
-        return self.tensors[name].read()
+        return self.tensors[name]
 
     @property
     def tied(self) -> bool:

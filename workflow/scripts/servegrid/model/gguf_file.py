@@ -14,6 +14,11 @@ from servegrid.util.files import replacing
 
 QUANTIZATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """Types of quantization: all matrices are stored so, output head included; vectors stay float32."""
+OWN_TYPES = {
+    "own": {"F32": "f32", "F16": "f16", "BF16": "bf16"},
+    "own_f16": {"F32": "f32", "F16": "f16", "BF16": "f16"},  # for programs that know no bfloat16
+}
+"""Further values of `quantization`, which keep the type that the checkpoint's embeddings are stored in."""
 
 _OUTSIDE_LAYERS = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 _IN_A_LAYER = {
@@ -35,13 +40,13 @@ def convert(checkpoint: Path, out: Path, quantization: str) -> None:
     Raises:
         UnsupportedModelError: The model, its tokenizer or `quantization` is not supported; the message says which.
     """
-    if quantization not in QUANTIZATIONS:
-        allowed = ", ".join(QUANTIZATIONS)
+    if quantization not in (*QUANTIZATIONS, *OWN_TYPES):
+        allowed = ", ".join((*QUANTIZATIONS, *OWN_TYPES))
         raise UnsupportedModelError(
             f"quantization {quantization!r} of a GGUF file is not supported; allowed: {allowed}"
         )
     source = Checkpoint(checkpoint)
-    kind = GGMLQuantizationType[quantization.upper()]
+    kind = GGMLQuantizationType[_type_of(source, quantization).upper()]
     with replacing(out) as beside:
         writer = GGUFWriter(beside, "llama")
         _add_sizes(writer, source.sizes, kind)
@@ -52,6 +57,14 @@ def convert(checkpoint: Path, out: Path, quantization: str) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+
+
+def _type_of(source: Checkpoint, quantization: str) -> str:
+    """One of QUANTIZATIONS: what is asked for, or what keeps the checkpoint's own type."""
+    if quantization not in OWN_TYPES:
+        return quantization
+    stored = source.stored_type("model.embed_tokens.weight")
+    return OWN_TYPES[quantization].get(stored, QUANTIZATIONS[0])  # another cannot be read, which reading says
 
 
 def _add_sizes(writer: GGUFWriter, sizes: Sizes, kind: GGMLQuantizationType) -> None:

@@ -139,8 +139,11 @@ class Grid:
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
         device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].identifying_fields()}
         image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
-        options = {axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")}
-        return ServerSpec(
+        axis_options = {
+            axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")
+        }
+        options = entry.options | {name: value for name, value in axis_options.items() if value != "default"}
+        spec = ServerSpec(
             engine=kind,
             version=self._engine_version(axes["engine"], kind, device["kind"]),
             runtime=entry.runtime,
@@ -153,7 +156,7 @@ class Grid:
             context_tokens=server.context_tokens,
             cpu_threads=server.cpu_threads,
             prefix_cache=server.prefix_cache,
-            options={**entry.options, **{name: value for name, value in options.items() if value != "default"}},
+            options={name.removeprefix("--"): value for name, value in options.items()},
             env=entry.env,
             command=tuple(entry.command) if entry.command else None,
             url=entry.url,
@@ -162,12 +165,14 @@ class Grid:
             memory_limit=entry.memory_limit,
             protocol=entry.protocol,
             api_key_env=entry.api_key_env,
+            request=entry.request or None,
             memory_fraction=server.memory_fraction,
             tensor_parallel=server.tensor_parallel,
             replicas=server.replicas,
             sharing=server.sharing,
             balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
+        return replace(spec, weights=engines.get(kind).unquantized_type(spec))
 
     def _reduced_model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
         """The model reduced to the checkpoint and speculator this server uses, so that other entries do not change its id."""

@@ -25,6 +25,8 @@ def common_fields(settings: GenerationSettings) -> dict[str, Any]:
         "model": settings.model,
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
         "seed": settings.seed,
         "ignore_eos": True if settings.exact else None,
         "min_tokens": settings.max_tokens if settings.exact else None,

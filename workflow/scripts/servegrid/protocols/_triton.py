@@ -33,6 +33,8 @@ def sampling_parameters(settings: GenerationSettings) -> dict[str, Any]:
     fields = {
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
         "seed": settings.seed,
         "ignore_eos": True if settings.exact else None,
         "min_tokens": settings.max_tokens if settings.exact else None,

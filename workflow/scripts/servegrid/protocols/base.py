@@ -21,6 +21,8 @@ class GenerationSettings:
     model: str | None = None
     exact: bool = True  # not to stop before max_tokens
     temperature: float = 0.0
+    top_p: float | None = None  # None: the engine's own
+    top_k: int | None = None
     seed: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # body fields that are added, replaced, or (None) left out
 
@@ -41,6 +43,9 @@ class Protocol(ABC):
     path: ClassVar[str]
     transport: ClassVar[Transport] = "http"
     headers: ClassVar[Mapping[str, str]] = {}
+    sampling_object: ClassVar[str | None] = (
+        None  # body field that holds the generation's settings; one of `extra` is merged into it
+    )
 
     @abstractmethod
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
@@ -56,10 +61,15 @@ class Protocol(ABC):
 
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
         """Request body, UTF-8 JSON."""
-        fields = {**self.fields(prompt, settings), **settings.extra}
-        return json.dumps(
-            {name: value for name, value in fields.items() if value is not None}, ensure_ascii=False
-        ).encode("utf-8", "replace")
+        fields, extra = self.fields(prompt, settings), dict(settings.extra)
+        if self.sampling_object and isinstance(extra.get(self.sampling_object), Mapping):
+            extra[self.sampling_object] = _replaced(fields[self.sampling_object], extra[self.sampling_object])
+        return json.dumps(_replaced(fields, extra), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _replaced(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with those of `extra` added or in their place; without those that are None then."""
+    return {name: value for name, value in {**fields, **extra}.items() if value is not None}
 
 
 @dataclass(slots=True)

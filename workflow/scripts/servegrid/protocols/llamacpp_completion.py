@@ -22,6 +22,8 @@ class LlamacppCompletion(Protocol):
             "prompt": prompt,
             "n_predict": settings.max_tokens,
             "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "top_k": settings.top_k,
             "seed": settings.seed,
             "ignore_eos": True if settings.exact else None,
             "return_tokens": True,

@@ -27,6 +27,7 @@ class SGLangGenerate(Protocol):
 
     name = "sglang-generate"
     path = "/generate"
+    sampling_object = "sampling_params"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
         """Fields of the request body, without `extra`; there is none for the model."""
@@ -35,6 +36,8 @@ class SGLangGenerate(Protocol):
             "min_new_tokens": settings.max_tokens if settings.exact else None,
             "ignore_eos": True if settings.exact else None,
             "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "top_k": settings.top_k,
             "sampling_seed": settings.seed,
         }
         given_sampling = {name: value for name, value in sampling.items() if value is not None}

@@ -15,6 +15,7 @@ class TgiGenerate(Protocol):
 
     name = "tgi-generate"
     path = "/generate_stream"
+    sampling_object = "parameters"
 
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:
         """Fields of the request body, without `extra`.
@@ -24,7 +25,9 @@ class TgiGenerate(Protocol):
         """
         parameters: dict[str, Any] = {"max_new_tokens": settings.max_tokens, "do_sample": settings.temperature > 0}
         if settings.temperature > 0:
-            parameters["temperature"] = settings.temperature
+            top_p = settings.top_p if settings.top_p != 1 else None
+            sampling = {"temperature": settings.temperature, "top_p": top_p, "top_k": settings.top_k}
+            parameters |= {name: value for name, value in sampling.items() if value is not None}
         if settings.seed is not None:
             parameters["seed"] = settings.seed
         return {"inputs": prompt, "parameters": {**parameters, "details": True}}

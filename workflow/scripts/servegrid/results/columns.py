@@ -326,7 +326,8 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "usd_per_million_output_tokens",
         "cost (USD/million output tokens)",
-        "`usd_per_hour` of the device over the time to complete, per million output tokens of ok requests.",
+        "`usd_per_hour` of the device, of several GPUs the part that the server uses, over the time to complete, per million output "
+        "tokens of ok requests.",
         better="lower",
         per_session=True,
     ),
