@@ -29,7 +29,9 @@ class Measured:
     @cached_property
     def requests(self) -> request_metrics.Requests:
         """All requests of the load."""
-        return request_metrics.Requests(read_table(self.folder / "requests.parquet", request_metrics.READ))
+        return request_metrics.Requests(
+            read_table(self.folder / "requests.parquet", request_metrics.READ, request_metrics.LATER)
+        )
 
     @cached_property
     def time_s(self) -> float | None:

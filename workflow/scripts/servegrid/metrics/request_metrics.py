@@ -21,6 +21,10 @@ READ = (
     *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
 )
 """The columns of REQUESTS that metrics are made of."""
+LATER = pa.schema([("hidden_tokens", pa.int32())])
+"""More of them, which records of earlier versions lack."""
+STEADY_REQUESTS, STEADY_ROUNDS = 2, 2
+"""How long a steady state is at least: in median requests, and in rounds (as many answers as requests were in flight at most)."""
 BOUND = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
@@ -93,13 +97,26 @@ def tail_s(requests: Requests) -> float | None:
 
 
 def steady_window(requests: Requests) -> tuple[float, float] | None:
-    """The steady state: from the first answer's end, when requests begin to come and go, to the last send, when the load
-    begins to drain; in s of the host's clock. None if the load was over before, as when all is sent at once.
+    """The steady state, from the first answer's end, when requests begin to come and go, up to but without the last send, when
+    the load begins to drain; in s of the host's clock.
+
+    None if that is shorter than STEADY_REQUESTS median requests or STEADY_ROUNDS rounds, as when all is sent at once: what was
+    going on at its edges would make up too much of it.
     """
-    if not len(requests.sent_s) or not len(requests.end_s):
+    e2e_s = ascending(requests.column("end_s") - requests.column("sent_s"))
+    if not len(e2e_s) or not len(requests.sent_s) or not len(requests.end_s):
         return None
     begin, end = float(requests.end_s.min()), float(requests.sent_s.max())
-    return (begin, end) if end > begin else None
+    answers = int((requests.end_s < end).sum())
+    is_long = end - begin >= STEADY_REQUESTS * np.median(e2e_s) and answers >= STEADY_ROUNDS * _in_flight_max(requests)
+    return (begin, end) if end > begin and is_long else None
+
+
+def _in_flight_max(requests: Requests) -> int:
+    """Requests in flight at once, at most; one that is sent when another ends comes after it."""
+    instants = np.concatenate([requests.end_s, requests.sent_s])
+    steps = np.repeat([-1, 1], [len(requests.end_s), len(requests.sent_s)])
+    return int(np.cumsum(steps[np.argsort(instants, kind="stable")]).max(initial=0))
 
 
 def steady_s(requests: Requests) -> float | None:
@@ -109,18 +126,28 @@ def steady_s(requests: Requests) -> float | None:
 
 
 def steady_output_tokens_per_s(requests: Requests) -> float | None:
-    """Output tokens that arrived within the steady state, of ok requests, per second of it.
+    """Output tokens of ok requests made within the steady state, per second of it.
+
+    The tokens of an event are taken to be made evenly since the event before it, those of a request's first event since its send.
+    So the rate is never above the sum of the rates of the requests in flight, however many tokens come at once near an edge.
 
     Unknown (None) where a chunk may carry several tokens and the server does not say how many.
     """
     window = steady_window(requests)
     if window is None:
         return None
-    carried = requests.chunks.carried
-    if carried is None:
+    chunks = requests.chunks
+    if chunks.carried is None:
         return None
-    arrived = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
-    return float(carried[(arrived >= window[0]) & (arrived <= window[1])].sum() / (window[1] - window[0]))
+    arrived = np.repeat(requests.column("sent_s"), chunks.lengths) + chunks.offsets_s
+    begun = arrived - np.where(chunks.later, chunks.gaps_s, chunks.offsets_s)
+    within = np.minimum(arrived, window[1]) - np.maximum(begun, window[0])
+    shares = np.where(
+        arrived > begun,
+        within / np.where(arrived > begun, arrived - begun, 1.0),
+        (arrived >= window[0]) & (arrived < window[1]),
+    )
+    return float((chunks.carried * np.clip(shares, 0.0, 1.0)).sum() / (window[1] - window[0]))
 
 
 def tokens(requests: Requests, column: str) -> int | None:
@@ -164,7 +191,7 @@ def tpot_ms(requests: Requests) -> Floats:
     """Time per output token after the first event: (last - first event) / tokens after the first event, in ms.
 
     Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
-    taken to be one.
+    taken to be one. Tokens that the server says it keeps (hidden reasoning) are not among those after the first event.
     """
     each = _each_tpot_ms(requests)
     return each[~np.isnan(each)]
@@ -172,7 +199,8 @@ def tpot_ms(requests: Requests) -> Floats:
 
 def _each_tpot_ms(requests: Requests) -> Floats:
     """NaN for a request with one event."""
-    after = requests.column("output_tokens") - requests.chunks.first_carried
+    hidden = np.where(requests.chunks.counted, 0.0, np.nan_to_num(requests.column("hidden_tokens")))
+    after = requests.column("output_tokens") - hidden - requests.chunks.first_carried
     spans = requests.column("last_token_s") - requests.column("first_token_s")
     valid = (after >= 1) & (spans > 0)
     return 1e3 * np.where(valid, spans, np.nan) / np.where(valid, after, 1)

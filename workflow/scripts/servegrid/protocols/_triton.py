@@ -41,8 +41,11 @@ def sampling_parameters(settings: GenerationSettings) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def write_pieces(pieces: Iterable[Piece], record: RequestRecord) -> None:
-    """Write the responses into the record; token counts are increments, and a token may come without text."""
+def write_pieces(pieces: Iterable[Piece], record: RequestRecord, prompt: str) -> None:
+    """Write the responses into the record; token counts are increments, and a token may come without text.
+
+    `prompt`: of the request. Backends of early 2024 (r24.01) put it in front of the output, and send all of both in every response.
+    """
     output = Output()
     for piece in pieces:
         tokens = token_count(piece.new_tokens)
@@ -53,4 +56,4 @@ def write_pieces(pieces: Iterable[Piece], record: RequestRecord) -> None:
         record.prompt_tokens = token_count(piece.prompt_tokens) or record.prompt_tokens
         if piece.finish not in (None, "None"):  # the backend sends Python's None as text
             record.finish_reason = piece.finish
-    output.write(record)
+    output.write(record, prompt)

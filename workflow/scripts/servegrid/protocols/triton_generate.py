@@ -45,15 +45,23 @@ class TritonGenerate(Protocol):
                     _unwrapped(event.get("finish_reason")),
                 )
             )
-        write_pieces(pieces, record)
+        write_pieces(pieces, record, _prompt(events.request))
         result.fault = result.fault or json_events.fault
         result.finished = bool(pieces)
         return result
 
 
+def _prompt(body: bytes) -> str:
+    """Prompt in the body of a request; empty if it has none."""
+    try:
+        return str(json.loads(body)["text_input"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
 def _unwrapped(value: Any) -> Any:
-    """First element of an output; Triton writes an output of one element without brackets."""
-    return value[0] if isinstance(value, list) and value else value
+    """Element of an output that has one; Triton writes it without brackets."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _unexpected_event(event: dict[str, Any]) -> Any:
