@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from servegrid.metrics import request_metrics
 from servegrid.metrics.request_metrics import Requests
@@ -160,12 +162,28 @@ def test_the_acceptance_length_is_that_of_the_same_requests() -> None:
     )
 
 
+def rounds(durations: list[float], each: list[float], **fields: Any) -> list[dict[str, Any]]:
+    """Requests of one thread, each sent when the one before has ended; `each`: arrivals as shares of its duration."""
+    begins = np.cumsum([0.0, *durations[:-1]])
+    return [
+        request(float(begin), [share * s for share in each], **fields)
+        for begin, s in zip(begins, durations, strict=True)
+    ]
+
+
 def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
-    # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
-    load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))
-    assert request_metrics.steady_window(load) == (1.0, 3.0)
-    assert request_metrics.steady_s(load) == 2.0
-    assert request_metrics.steady_output_tokens_per_s(load) == pytest.approx(3 / 2)
+    load = requests(*rounds([1.0, 2.0, 2.0, 1.0], [0.5, 1.0]))
+    assert request_metrics.steady_window(load) == (1.0, 5.0) and request_metrics.steady_s(load) == 4.0
+    # two requests of two tokens are within it, and nothing of the others
+    assert request_metrics.steady_output_tokens_per_s(load) == pytest.approx(4 / 4)
+
+
+def test_tokens_at_the_edges_count_by_the_share_of_their_time_that_is_within() -> None:
+    lone = [request(0.5 * step, [0.5]) for step in range(8)]
+    # first end 0.5, last send 3.5; the long request's tokens: one made in 0 to 2, one in 2 to 6
+    load = requests(*lone, request(0.0, [2.0, 6.0], chunk_tokens=[1, 9], output_tokens=9))
+    assert request_metrics.steady_window(load) == (0.5, 3.5)
+    assert request_metrics.steady_output_tokens_per_s(load) == pytest.approx((6 + 1.5 / 2 + 8 * 1.5 / 4) / 3)
 
 
 def test_a_load_that_is_sent_at_once_has_no_steady_state() -> None:
@@ -173,11 +191,92 @@ def test_a_load_that_is_sent_at_once_has_no_steady_state() -> None:
     assert request_metrics.steady_s(at_once) is None and request_metrics.steady_output_tokens_per_s(at_once) is None
 
 
+@pytest.mark.parametrize(
+    ("durations", "threads", "window"),
+    [
+        ([1.0, 1.0, 1.0, 1.0], 1, (1.0, 3.0)),
+        ([1.0, 1.0, 1.0], 1, None),
+        ([0.1, 1.0, 1.0, 1.0], 1, (0.1, 2.1)),
+        ([0.9, 0.3, 1.0, 1.0], 1, None),
+        ([1.0, 1.0, 1.0, 1.0], 2, (1.0, 3.0)),
+        ([1.0, 1.0, 1.0], 2, None),
+    ],
+)
+def test_a_steady_state_is_two_requests_and_two_rounds_long(
+    durations: list[float], threads: int, window: tuple[float, float] | None
+) -> None:
+    load = requests(*rounds(durations, [1.0]) * threads)
+    assert request_metrics.steady_window(load) == (window and pytest.approx(window))
+
+
+def test_two_requests_that_are_no_two_rounds_are_no_steady_state() -> None:
+    """Ten in flight that end one after another: two median requests hold no more answers than one round has."""
+    load = requests(request(0.0, [0.5]), *[request(0.5, [3.0 + 0.1 * n]) for n in range(10)], request(7.5, [1.0]))
+    assert request_metrics.steady_window(load) is None
+
+
 def test_tokens_of_the_steady_state_are_unknown_where_chunks_are() -> None:
-    load = requests(request(0, [0.5, 1.0], output_tokens=5), request(3.0, [0.5]))
+    load = requests(*rounds([1.0] * 4, [0.5, 1.0], output_tokens=5))
     assert request_metrics.steady_output_tokens_per_s(load) is None
-    said = requests(request(0, [0.5, 1.0], output_tokens=5, chunk_tokens=[1, 5]), request(3.0, [0.5]))
-    assert request_metrics.steady_output_tokens_per_s(said) == pytest.approx(4 / 2)
+    said = requests(*rounds([1.0] * 4, [0.5, 1.0], output_tokens=5, chunk_tokens=[1, 5]))
+    assert request_metrics.steady_output_tokens_per_s(said) == pytest.approx(5)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> tuple[Requests, float]:
+    """Requests of a closed loop, and the highest rate that it allows: threads times the densest event of any request."""
+    threads = draw(st.integers(1, 4))
+    gap_s, carried = st.floats(0.001, 2.0), st.integers(1, 40)
+    rows, densest = [], 0.0
+    for thread in range(threads):
+        at = draw(st.floats(0, 1.0))
+        for _ in range(draw(st.integers(1, 8))):
+            events = draw(st.lists(st.tuples(gap_s, carried), min_size=1, max_size=4))
+            arrivals, counts = np.cumsum([gap for gap, _ in events]), np.cumsum([tokens for _, tokens in events])
+            fields = {"chunk_tokens": counts.tolist(), "output_tokens": int(counts[-1]), "thread": thread}
+            rows.append(request(at, arrivals.tolist(), draw(st.sampled_from(["ok", "ok", "ok", "error"])), **fields))
+            densest = max(densest, *(tokens / gap for gap, tokens in events))
+            at += float(arrivals[-1]) + draw(st.floats(0, 0.1))
+    return requests(*rows), threads * densest
+
+
+@given(schedules())
+@settings(deadline=None)
+def test_no_rate_is_above_what_the_schedule_allows(load_and_limit: tuple[Requests, float]) -> None:
+    load, limit = load_and_limit
+    tokens, seconds = request_metrics.tokens(load, "output_tokens"), request_metrics.time_s(load)
+    assert seconds is not None
+    overall = request_metrics.per_second(tokens, seconds)
+    assert overall is None or overall <= limit * 1.000001
+    rate, window = request_metrics.steady_output_tokens_per_s(load), request_metrics.steady_window(load)
+    assert (rate is None) == (window is None)
+    if rate is not None and window is not None:
+        assert 0 <= rate <= limit * 1.000001
+        assert rate * (window[1] - window[0]) <= (tokens or 0) * 1.000001
+        assert window[1] - window[0] >= 2 * np.median(request_metrics.e2e_ms(load)) / 1e3 - 1e-9
+        assert window[1] - window[0] <= seconds
+    within = request_metrics.goodput_requests_per_s(load, {"ttft_ms_p99": 500.0})
+    assert within is not None and within <= len(load.ok) / seconds * 1.000001
+    for values in (request_metrics.tpot_ms(load), request_metrics.itl_ms(load)):
+        assert not len(values) or 1e3 / values.min() <= limit * 1.000001
+
+
+def test_a_load_in_bursts_has_the_rate_that_it_had() -> None:
+    """32 tokens at once at the end of each request, threads in step but for a little: 4 x 32 tokens a second."""
+    rows = [
+        row | {"sent_s": row["sent_s"] + 0.001 * thread}
+        for thread in range(4)
+        for row in rounds([1.0] * 4, [1.0], chunk_tokens=[32], output_tokens=32)
+    ]
+    assert request_metrics.steady_output_tokens_per_s(requests(*rows)) == pytest.approx(4 * 32, rel=0.01)
+
+
+def test_hidden_tokens_are_no_tokens_after_the_first_event() -> None:
+    hidden = {"output_tokens": 24, "hidden_tokens": 20}
+    [tpot] = request_metrics.tpot_ms(requests(request(0, [1.0, 1.1, 1.2, 1.3], **hidden)))
+    assert tpot == pytest.approx(100)
+    [counted] = request_metrics.tpot_ms(requests(request(0, [1.0, 1.3], chunk_tokens=[21, 24], **hidden)))
+    assert counted == pytest.approx(100)
 
 
 def test_latency_counts_from_the_planned_send() -> None:

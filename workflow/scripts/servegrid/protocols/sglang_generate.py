@@ -76,8 +76,8 @@ def _read_events(json_events: JsonEvents, output: Output, record: RequestRecord)
         if added or (tokens and output.is_new_output(tokens, last=bool(finish))):
             output.add(t_s, added, tokens)
         output.count(tokens)
-        if type(finish) is dict:
-            record.finish_reason = str(finish.get("type"))
+        if finish:
+            record.finish_reason = str(finish.get("type") if type(finish) is dict else finish)
         _read_counts(meta, record)
     return None
 
