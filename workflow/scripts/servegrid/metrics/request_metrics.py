@@ -126,28 +126,19 @@ def steady_s(requests: Requests) -> float | None:
 
 
 def steady_output_tokens_per_s(requests: Requests) -> float | None:
-    """Output tokens of ok requests made within the steady state, per second of it.
+    """Output tokens of ok requests in the steady state, per second of it; None if one of them has an unknown number of tokens.
 
-    The tokens of an event are taken to be made evenly since the event before it, those of a request's first event since its send.
-    So the rate is never above the sum of the rates of the requests in flight, however many tokens come at once near an edge.
-
-    Unknown (None) where a chunk may carry several tokens and the server does not say how many.
+    Each request's tokens count by the share of its time, from send to end, that lies within. So the rate is never above the sum of
+    the rates of the requests in flight, however their tokens are bunched into events near an edge.
     """
     window = steady_window(requests)
-    if window is None:
+    if window is None or tokens(requests, "output_tokens") is None:
         return None
-    chunks = requests.chunks
-    if chunks.carried is None:
-        return None
-    arrived = np.repeat(requests.column("sent_s"), chunks.lengths) + chunks.offsets_s
-    begun = arrived - np.where(chunks.later, chunks.gaps_s, chunks.offsets_s)
-    within = np.minimum(arrived, window[1]) - np.maximum(begun, window[0])
-    shares = np.where(
-        arrived > begun,
-        within / np.where(arrived > begun, arrived - begun, 1.0),
-        (arrived >= window[0]) & (arrived < window[1]),
-    )
-    return float((chunks.carried * np.clip(shares, 0.0, 1.0)).sum() / (window[1] - window[0]))
+    sent_s, end_s = requests.column("sent_s"), requests.column("end_s")
+    within_s = np.maximum(np.minimum(end_s, window[1]) - np.maximum(sent_s, window[0]), 0.0)
+    lasting = end_s > sent_s
+    per_request = (requests.column("output_tokens") * within_s)[lasting] / (end_s - sent_s)[lasting]
+    return float(per_request.sum() / (window[1] - window[0]))
 
 
 def tokens(requests: Requests, column: str) -> int | None:

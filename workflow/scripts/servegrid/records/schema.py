@@ -43,7 +43,7 @@ REQUESTS = pa.schema(
         (
             "hidden_tokens",
             pa.int32(),
-        ),  # of the output tokens those that never arrive: reasoning that the server keeps; null if unsaid
+        ),  # of these the ones that never arrive: reasoning that the server keeps; null if unsaid
         ("drafted_tokens", pa.int32()),  # speculation, where the server says it per request
         ("accepted_tokens", pa.int32()),
         ("finish_reason", pa.string()),
