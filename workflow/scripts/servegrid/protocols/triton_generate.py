@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from servegrid.protocols._triton import MODEL, Piece, enabled_switches, sampling_parameters, write_pieces
+from servegrid.protocols._triton import MODEL, ROOM_FACTOR, Piece, enabled_switches, sampling_parameters, write_pieces
 from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, find_error, parse_json_events
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
@@ -27,6 +27,10 @@ class TritonGenerate(Protocol):
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
         """Request body, UTF-8 JSON; `extra` is among the parameters."""
         return json.dumps(self.fields(prompt, settings), ensure_ascii=False).encode("utf-8", "replace")
+
+    def max_answer_bytes(self, max_tokens: int) -> int:
+        """Default limit of an answer's size, with room for backends that repeat prompt and text."""
+        return ROOM_FACTOR * super().max_answer_bytes(max_tokens)
 
     def parse(self, events: Events, record: RequestRecord) -> ParseResult:
         """Fill the record; the answer ends with the HTTP message, which shows whether it was cut off."""

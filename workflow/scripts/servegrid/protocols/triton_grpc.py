@@ -6,7 +6,7 @@ Messages are read with the classes of the official client (tritonclient), after 
 import json
 from typing import Any, ClassVar
 
-from servegrid.protocols._triton import MODEL, Piece, enabled_switches, sampling_parameters, write_pieces
+from servegrid.protocols._triton import MODEL, ROOM_FACTOR, Piece, enabled_switches, sampling_parameters, write_pieces
 from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, Transport
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
@@ -40,6 +40,10 @@ class TritonGrpc(Protocol):
             message.inputs.add(name=name, datatype="BOOL" if value is True else "BYTES", shape=[1])
             message.raw_input_contents.append(_raw_tensor(value))
         return bytes(message.SerializeToString())
+
+    def max_answer_bytes(self, max_tokens: int) -> int:
+        """Default limit of an answer's size, with room for backends that repeat prompt and text."""
+        return ROOM_FACTOR * super().max_answer_bytes(max_tokens)
 
     def parse(self, events: Events, record: RequestRecord) -> ParseResult:
         """Fill the record; an error ends the stream."""

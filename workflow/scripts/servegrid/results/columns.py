@@ -57,8 +57,8 @@ LATENCY_DEFINITIONS: dict[str, tuple[str, str]] = {
     ),
     "tpot": (
         "TPOT",
-        "Time per output token after the first event: (last - first event) / tokens after the first event, per ok request with "
-        "two events or more",
+        "Time per output token after the first event: (last - first event) / tokens after the first event, without those that the "
+        "server says it keeps (hidden reasoning), per ok request with two events or more",
     ),
     "e2e": ("end to end", "Send to the end of the answer, per ok request"),
     "ttft_planned": (
@@ -116,7 +116,8 @@ TABLE: tuple[Column, ...] = (
     Column(
         "steady_s",
         "steady state (s)",
-        "Length of the steady state: from the end of the first answer, when requests begin to come and go, to the last send.",
+        "Length of the steady state: from the end of the first answer, when requests begin to come and go, up to the last send. Unknown "
+        "where that is shorter than two median requests or two rounds (twice as many answers as requests were in flight at most).",
         per_session=True,
     ),
     Column(
@@ -136,7 +137,8 @@ TABLE: tuple[Column, ...] = (
     Column(
         "requests_failed",
         "requests failed",
-        "Requests that ended in an error, a time-out or an answer that cannot be read.",
+        "Requests that ended in an error, a time-out or an answer that cannot be read, has no output, says that it failed, or has a token "
+        "count that cannot be (docs/client.md).",
         "count",
         per_session=True,
     ),
@@ -192,7 +194,8 @@ TABLE: tuple[Column, ...] = (
     Column(
         "steady_output_tokens_per_s",
         "output tokens/s in the steady state",
-        "Output tokens that arrived within the steady state, of ok requests, per second of it.",
+        "Output tokens of ok requests in the steady state, per second of it; each request's tokens count by the share of its time, from "
+        "send to end, that lies within.",
         better="higher",
         per_session=True,
     ),
