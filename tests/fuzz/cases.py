@@ -15,8 +15,9 @@ from typing import Any, get_args
 from servegrid import protocols
 from servegrid.client.exchange import Exchange, Request
 from servegrid.client.json_lines import json_lines
-from servegrid.client.request_outcome import finish_records, make_record
+from servegrid.client.request_outcome import make_record
 from servegrid.client.response import Response, parse_response
+from servegrid.client.token_counts import finish_records
 from servegrid.protocols.base import Protocol
 from servegrid.records.request import RequestRecord, RequestStatus
 from standins.answers import CLOSE_HEAD, HEAD, chunked, sized

@@ -9,6 +9,7 @@ from typing import Any
 
 from servegrid.client.options import parser, read_options
 from servegrid.client.run import LoadProgress, LoadResult, run
+from servegrid.records.request import RequestRecord
 
 LINE_EVERY = 40  # progress lines when standard error is no terminal: one in so many
 
@@ -42,11 +43,10 @@ def summary(result: LoadResult) -> str:
     """Text of a few lines: requests, tokens, client CPU, lateness, errors."""
     records, window_s = result.records, result.end_s - result.start_s
     by_status = Counter(record.status for record in records)
-    tokens = sum(record.output_tokens or 0 for record in records)
     lines = [
         f"{len(records)} requests in {window_s:.3f} s: "
         + ", ".join(f"{n} {status}" for status, n in by_status.most_common()),
-        f"{tokens} output tokens; client CPU {result.client_cpu_s:.3f} s",
+        f"{_token_total(records)}; client CPU {result.client_cpu_s:.3f} s",
     ]
     if result.lateness:
         lines[1] += (
@@ -57,6 +57,16 @@ def summary(result: LoadResult) -> str:
     errors = Counter(record.error for record in records if record.status != "ok")
     lines += [f"{number} x {error}" for error, number in errors.most_common(5)]
     return "\n".join(lines)
+
+
+def _token_total(records: list[RequestRecord]) -> str:
+    """Output tokens of the answers, in words; what is unknown is not counted as none."""
+    counts = [record.output_tokens for record in records if record.status in ("ok", "short")]
+    known = [count for count in counts if count is not None]
+    if counts and not known:
+        return "output tokens unknown"
+    unknown = f", of {len(counts) - len(known)} answers unknown" if len(known) < len(counts) else ""
+    return f"{sum(known)} output tokens{unknown}"
 
 
 def main(arguments: list[str] | None = None, stop: threading.Event | None = None) -> int:

@@ -123,7 +123,7 @@ def test_a_reset_at_every_byte_of_a_refusal() -> None:
         ("openai-completions", [event(completion("a")), event(usage(3))], "malformed"),
         ("openai-chat", [event({"choices": [{"delta": {"content": "a"}}]})], "malformed"),
         ("llamacpp-completion", [event({"content": "a", "stop": False})], "malformed"),
-        ("llamacpp-completion", [event({"content": "a", "stop": True, "tokens_predicted": 3})], "ok"),
+        ("llamacpp-completion", [event({"content": "abc", "stop": True, "tokens_predicted": 3})], "ok"),
     ],
 )
 def test_without_an_end_mark_a_finish_reason_will_do_and_nothing_else(

@@ -90,9 +90,9 @@ def test_good_answers_in_other_clothes(raw: bytes) -> None:
 
 
 def test_data_over_several_lines_is_one_event() -> None:
-    body = b'data: {"choices": [{"text": "a",\ndata: "finish_reason": "length"}],\ndata: "usage": {"completion_tokens": 3}}\n\n'
+    body = b'data: {"choices": [{"text": "abc",\ndata: "finish_reason": "length"}],\ndata: "usage": {"completion_tokens": 3}}\n\n'
     record = one([chunked([body])])
-    assert (record.status, record.text, record.output_tokens) == ("ok", "a", 3)
+    assert (record.status, record.text, record.output_tokens) == ("ok", "abc", 3)
 
 
 def test_bytes_in_the_body_that_look_like_its_end() -> None:
@@ -173,7 +173,7 @@ def test_an_answer_without_stream_is_one_event() -> None:
         ([HEAD, b"zz\r\n"], "malformed", "not HTTP/1.1, in the body: invalid character in chunk size"),
         ([chunked(events(2))], "short", "2 of 3 tokens (length)"),
         ([chunked([event(completion("a", 1, "stop")), DONE])], "short", "1 of 3 tokens (stop)"),
-        ([chunked([event(usage(0)), DONE])], "short", "0 of 3 tokens (no finish reason)"),
+        ([chunked([event(usage(0)), DONE])], "error", "the answer ended without any output (no finish reason)"),
     ],
 )  # fmt: skip
 def test_how_answers_that_are_not_ok_are_recorded(steps: list[Step], status: str, error: str) -> None:

@@ -190,6 +190,14 @@ def test_tokens_of_the_steady_state_are_unknown_where_chunks_are() -> None:
     assert request_metrics.steady_output_tokens_per_s(counted) == pytest.approx(4 / 2)
 
 
+def test_hidden_tokens_are_no_tokens_after_the_first_event() -> None:
+    hidden = {"output_tokens": 24, "hidden_tokens": 20}
+    [tpot] = request_metrics.tpot_ms(requests(request(0, [1.0, 1.1, 1.2, 1.3], **hidden)))
+    assert tpot == pytest.approx(100)
+    [counted] = request_metrics.tpot_ms(requests(request(0, [1.0, 1.3], chunk_tokens=[21, 24], **hidden)))
+    assert counted == pytest.approx(100)
+
+
 def test_latency_counts_from_the_planned_send() -> None:
     late = requests(request(2.0, [0.5, 1.0], planned_s=1.0))
     assert request_metrics.since_planned_send_ms(late, "first_token_s") == pytest.approx([1500])

@@ -1,9 +1,7 @@
 """Turn a finished exchange into its record: content of the answer, status and error. Runs after the load."""
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from servegrid.client.exchange import Exchange
 from servegrid.client.response import Response, parse_response
@@ -17,31 +15,8 @@ _MAX_ERROR_CHARACTERS = 500
 _MAX_REASON_CHARACTERS = 100
 
 
-class Tokenizer(Protocol):
-    """Tokenizer as in the tokenizers library."""
-
-    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
-        """Encode a text; the `ids` of the result are its tokens."""
-
-
-class LazyTokenizer:
-    """Tokenizer of a file, loaded with the first text to count, as most servers count for themselves."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._tokenizer: Any = None
-
-    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
-        """Encode a text, as in the tokenizers library."""
-        if self._tokenizer is None:
-            from tokenizers import Tokenizer as Library
-
-            self._tokenizer = Library.from_file(str(self._path))
-        return self._tokenizer.encode(sequence, add_special_tokens=add_special_tokens)
-
-
 def make_record(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> RequestRecord:
-    """Make the record of an exchange; tokens and texts are as the server says, see `finish_records` for what is left open."""
+    """Make the record of an exchange; tokens and texts are as the server says, see `token_counts.finish_records` for what is left open."""
     if protocol.transport == "grpc":
         return _record_of_messages(exchange, log, protocol)
     response = parse_response(log)
@@ -55,9 +30,11 @@ def _record_of_messages(exchange: Exchange, log: list[Any], protocol: base.Proto
     """Make the record of a gRPC call, whose log holds whole messages."""
     messages = log[1::2]
     response = Response(times_s=log[::2], received=sum(map(len, messages)), end_s=exchange.end_s)
-    record, events = _new_record(exchange, response), Events(response.times_s, messages)
+    record = _new_record(exchange, response)
+    events = Events(response.times_s, messages, request=exchange.request.body)
     result = protocol.parse(events, record)
     record.status, record.error = _status_and_error(result, exchange.fault, response, events)
+    _check_end(record)
     return _with_valid_text(record)
 
 
@@ -79,8 +56,9 @@ def _fill(record: RequestRecord, exchange: Exchange, response: Response, protoco
     if response.status // 100 != 2:
         record.status, record.error = _http_error(response)
         return
-    result, events = _read_body(response, protocol, record)
+    result, events = _read_body(response, protocol, record, exchange.request.body)
     record.status, record.error = _status_and_error(result, fault, response, events)
+    _check_end(record)
 
 
 def _new_record(exchange: Exchange, response: Response) -> RequestRecord:
@@ -112,7 +90,9 @@ def _http_error(response: Response) -> tuple[RequestStatus, str]:
     return ("rejected" if response.status in (429, 503) else "error"), message[:_MAX_ERROR_CHARACTERS]
 
 
-def _read_body(response: Response, protocol: base.Protocol, record: RequestRecord) -> tuple[base.ParseResult, Events]:
+def _read_body(
+    response: Response, protocol: base.Protocol, record: RequestRecord, request: bytes
+) -> tuple[base.ParseResult, Events]:
     coding = response.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
         return base.ParseResult(
@@ -120,6 +100,7 @@ def _read_body(response: Response, protocol: base.Protocol, record: RequestRecor
         ), Events()
     # by what it is, not by its Content-Type: no line of an event stream begins so
     events = _unstreamed_event(response) if response.body[:64].lstrip().startswith(b"{") else read_events(response)
+    events.request = request
     return protocol.parse(events, record), events
 
 
@@ -149,24 +130,12 @@ def _status_and_error(
     return "malformed", f"the answer ended {where}"
 
 
-def finish_records(records: Iterable[tuple[RequestRecord, bool]], tokenizer: Tokenizer | None) -> None:
-    """Count tokens where the server did not, and mark answers that are shorter than asked for.
-
-    Args:
-        records: changed in place; each with whether the model was told not to stop early. If it was not, only an answer that
-            was cut at the limit can be short.
-        tokenizer: of the model, None if there is none: counts stay unknown then.
-    """
-    for record, exact in records:
-        if record.output_tokens is None and record.text is not None and tokenizer is not None:
-            record.output_tokens = len(tokenizer.encode(record.text, add_special_tokens=False).ids)
-            record.tokens_from = "tokenizer"
-        if record.status == "ok" and (exact or record.finish_reason == "length") and _is_short(record):
-            reason = record.finish_reason or "no finish reason"
-            record.status, record.error = "short", f"{record.output_tokens} of {record.max_tokens} tokens ({reason})"
-
-
-def _is_short(record: RequestRecord) -> bool:
-    """Whether tokens are missing; a tokenizer's count alone does not show it, as the model may have split the text otherwise."""
-    is_certain = record.tokens_from == "usage" or record.finish_reason == "stop"
-    return is_certain and record.output_tokens is not None and record.output_tokens < record.max_tokens
+def _check_end(record: RequestRecord) -> None:
+    """Mark an answer that ended by itself, but not well: by a reason that says failure, or without any output."""
+    if record.status != "ok":
+        return
+    reason = record.finish_reason
+    if reason is not None and reason.lower() not in base.GOOD_ENDS:
+        record.status, record.error = "error", f"the answer ended with finish reason {reason!r}"[:_MAX_ERROR_CHARACTERS]
+    elif not record.chunk_offsets_s:
+        record.status, record.error = "error", f"the answer ended without any output ({reason or 'no finish reason'})"

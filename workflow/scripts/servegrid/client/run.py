@@ -10,9 +10,10 @@ from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
 from servegrid.client.job_runners import job_runner
 from servegrid.client.kinds import check_supported
-from servegrid.client.request_outcome import Tokenizer, finish_records, make_record
+from servegrid.client.request_outcome import make_record
 from servegrid.client.shape import ClosedLoop, Kind, OpenLoop, Shape, Timeouts
 from servegrid.client.stream_client import Job, JobResult, LoadCounts, gc_paused
+from servegrid.client.token_counts import Tokenizer, finish_records
 from servegrid.protocols.base import Protocol
 from servegrid.records.request import RequestRecord
 

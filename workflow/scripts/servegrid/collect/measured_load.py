@@ -35,7 +35,8 @@ class MeasuredLoad:
     @cached_property
     def requests(self) -> request_metrics.Requests:
         """All requests of the load."""
-        return request_metrics.Requests(read_table(self.folder / "requests.parquet", request_metrics.REQUEST_COLUMNS))
+        path, columns = self.folder / "requests.parquet", request_metrics.REQUEST_COLUMNS
+        return request_metrics.Requests(read_table(path, columns, request_metrics.LATER_COLUMNS))
 
     @cached_property
     def time_s(self) -> float | None:

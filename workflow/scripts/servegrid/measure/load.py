@@ -9,9 +9,9 @@ from servegrid import engines, protocols
 from servegrid.client.calibration import Calibration, calibration_file
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Request
-from servegrid.client.request_outcome import LazyTokenizer
 from servegrid.client.run import LoadProgress, LoadResult, run
 from servegrid.client.shape import ClosedLoop, Shape, Timeouts
+from servegrid.client.token_counts import LazyTokenizer
 from servegrid.config import Config
 from servegrid.launch.build import AnyServer
 from servegrid.launch.exit_reason import describe_exit, failure_kind

@@ -22,6 +22,8 @@ REQUEST_COLUMNS = (
     *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
 )
 """Columns of records.schema.REQUESTS that metrics are computed from."""
+LATER_COLUMNS = pa.schema([("hidden_tokens", pa.int32())])
+"""More of them, which records of earlier versions lack."""
 CLIENT_BOUND_SHARE = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
@@ -174,7 +176,7 @@ def tpot_ms(requests: Requests) -> Floats:
     """Time per output token after the first event: (last - first event) / tokens after the first event, in ms.
 
     Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
-    taken to be one.
+    taken to be one. Tokens that the server says it keeps (hidden reasoning) are not among those after the first event.
     """
     by_request = _tpot_ms_by_request(requests)
     return by_request[~np.isnan(by_request)]
@@ -182,7 +184,8 @@ def tpot_ms(requests: Requests) -> Floats:
 
 def _tpot_ms_by_request(requests: Requests) -> Floats:
     """TPOT of each ok request, in ms; NaN for one with a single event or of unknown tokens."""
-    later_tokens = requests.column("output_tokens") - requests.chunks.first_event_tokens
+    hidden = np.where(requests.chunks.has_counts, 0.0, np.nan_to_num(requests.column("hidden_tokens")))
+    later_tokens = requests.column("output_tokens") - hidden - requests.chunks.first_event_tokens
     spans = requests.column("last_token_s") - requests.column("first_token_s")
     valid = (later_tokens >= 1) & (spans > 0)
     return 1e3 * np.where(valid, spans, np.nan) / np.where(valid, later_tokens, 1)

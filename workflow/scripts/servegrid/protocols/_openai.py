@@ -1,10 +1,11 @@
 """Shared parts of OpenAI's two streaming protocols: chunks with `choices`, usage counts, the end mark."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from servegrid.protocols import _typed
-from servegrid.protocols._output import Output, read_timings, token_count
+from servegrid.protocols._output import Output, UnknownShapeError, read_timings, token_count
 from servegrid.protocols.base import (
     GenerationSettings,
     JsonEvents,
@@ -17,6 +18,8 @@ from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
 END_MARK = b"[DONE]"
+_REASONING = re.compile(rb'"(?:reasoning_content|reasoning|thinking)"\s*:\s*(?:"[^"]|\[\s*[^\]\s])')
+"""Reasoning that arrives; what its tokens are counted under has another name."""
 
 
 def common_fields(settings: GenerationSettings) -> dict[str, Any]:
@@ -43,7 +46,11 @@ class OpenAIProtocol(Protocol):
 
     @staticmethod
     def choice_text(choice: Mapping[str, Any]) -> str:
-        """Output text of one choice of a chunk; not empty either for output that is no text, such as tool calls."""
+        """Output text of one choice of a chunk; not empty either for output that is no text, such as tool calls.
+
+        Raises:
+            UnknownShapeError: when it has output in a shape that is not known.
+        """
         raise NotImplementedError
 
     def parse(self, events: Events, record: RequestRecord) -> ParseResult:
@@ -59,6 +66,8 @@ class OpenAIProtocol(Protocol):
             json_events = parse_json_events(events)
             result.fault = self._read_chunks(json_events, output, record) or json_events.fault
         output.write(record)
+        if record.hidden_tokens and any(map(_REASONING.search, events.data)):
+            record.hidden_tokens = 0
         result.finished |= record.finish_reason is not None
         return result
 
@@ -78,8 +87,9 @@ class OpenAIProtocol(Protocol):
             if finish:
                 record.finish_reason = finish
             if tokens is not None and usage is not None:
-                output.output_tokens = tokens
+                output.count(tokens)
                 record.prompt_tokens = usage.prompt_tokens
+                record.hidden_tokens = _reasoning_tokens(usage.completion_tokens_details)
             if chunk.timings is not None:
                 read_timings(chunk.timings, record)
         record.prompt_tokens = token_count(record.prompt_tokens)
@@ -88,30 +98,50 @@ class OpenAIProtocol(Protocol):
         self, json_events: JsonEvents, output: Output, record: RequestRecord
     ) -> tuple[RequestStatus, str] | None:
         """Read chunk by chunk up to the first fault, which is returned; output is text, or a token count that grew."""
-        choice_text = self.choice_text
         for t_s, chunk, event_type in json_events.objects:
             choices, usage = chunk.get("choices"), chunk.get("usage")
             if choices is None or event_type or "error" in chunk:
                 fault = _event_fault(chunk, event_type)
                 if fault:
                     return fault
-            text = finish = ""
-            for choice in choices if type(choices) is list else ():
-                if type(choice) is dict:
-                    text += choice_text(choice)
-                    finish = choice.get("finish_reason") or finish
+            try:
+                text, finish = self._read_choices(choices)
+            except UnknownShapeError:
+                return "malformed", f"an event holds output in a shape that is not known: {str(chunk)[:200]}"
             tokens = token_count(usage.get("completion_tokens")) if type(usage) is dict else None
             if text or (choices and tokens and output.is_new_output(tokens, last=bool(finish))):
                 output.add(t_s, text, tokens)
             if finish:
                 record.finish_reason = str(finish)
             if tokens is not None and usage:
-                output.output_tokens = tokens
+                output.count(tokens)
                 record.prompt_tokens = usage.get("prompt_tokens")
+                record.hidden_tokens = _reasoning_tokens(usage.get("completion_tokens_details"))
             if "timings" in chunk:
                 read_timings(chunk["timings"], record)
         record.prompt_tokens = token_count(record.prompt_tokens)
         return None
+
+    def _read_choices(self, choices: Any) -> tuple[str, Any]:
+        """Output text and finish reason in the choices of a chunk; both empty if there are none.
+
+        Raises:
+            UnknownShapeError: when they have output in a shape that is not known.
+        """
+        if not (choices is None or type(choices) is list):
+            raise UnknownShapeError
+        text = finish = ""
+        for choice in choices or ():
+            if type(choice) is not dict:
+                raise UnknownShapeError
+            text += self.choice_text(choice)
+            finish = choice.get("finish_reason") or finish
+        return text, finish
+
+
+def _reasoning_tokens(details: Any) -> int | None:
+    """Tokens of reasoning in the details of a usage count; None if it does not say."""
+    return token_count(details.get("reasoning_tokens")) if type(details) is dict else None
 
 
 def _cut_at_end_mark(events: Events) -> bool:

@@ -12,6 +12,10 @@ MODEL = "vllm_model"
 SWITCHES = ("return_finish_reason", "return_num_input_tokens", "return_num_output_tokens")
 """Inputs that ask for more than text. Backends of before October 2024 have none of them: leave them out by None in `extra`."""
 
+ROOM_FACTOR = 8
+"""How many times larger than usual an answer may be: backends of early 2024 (r24.01) put the prompt in front of the output, and send all
+of both in every response."""
+
 
 class Piece(NamedTuple):
     """Content of one response: text, and the number of output tokens that are new in it (None: it does not say)."""
@@ -43,8 +47,11 @@ def sampling_parameters(settings: GenerationSettings) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def write_pieces(pieces: Iterable[Piece], record: RequestRecord) -> None:
-    """Write the responses into the record; token counts are increments, and a token may come without text."""
+def write_pieces(pieces: Iterable[Piece], record: RequestRecord, prompt: str) -> None:
+    """Write the responses into the record; token counts are increments, and a token may come without text.
+
+    `prompt`: of the request, which some backends repeat, see ROOM_FACTOR.
+    """
     output = Output()
     for piece in pieces:
         tokens = token_count(piece.new_tokens)
@@ -55,4 +62,4 @@ def write_pieces(pieces: Iterable[Piece], record: RequestRecord) -> None:
         record.prompt_tokens = token_count(piece.prompt_tokens) or record.prompt_tokens
         if piece.finish not in (None, "None"):  # the backend sends Python's None as text
             record.finish_reason = piece.finish
-    output.write(record)
+    output.write(record, prompt)

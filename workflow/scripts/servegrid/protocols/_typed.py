@@ -18,6 +18,7 @@ class Usage(msgspec.Struct, gc=False):
 
     completion_tokens: int | None = None
     prompt_tokens: int | None = None
+    completion_tokens_details: Any = None
 
 
 class TextChoice(msgspec.Struct, gc=False):
@@ -28,12 +29,14 @@ class TextChoice(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """Output that a choice of a chat adds; with tool calls it is not well-formed here."""
+    """Output that a choice of a chat adds; with tool calls or a refusal it is not well-formed here."""
 
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: None = None
+    function_call: None = None
+    refusal: None = None
 
 
 class ChatChoice(msgspec.Struct, gc=False):

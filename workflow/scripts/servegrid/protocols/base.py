@@ -13,6 +13,13 @@ Transport = Literal["http", "grpc"]
 """Transport of a protocol. Over gRPC a request is one message, `path` the method, and every message of the answer an event."""
 
 
+GOOD_ENDS = frozenset(
+    {"stop", "length", "eos", "eos_token", "stop_sequence", "end_turn", "max_tokens", "tool_calls", "function_call"}
+)
+"""Finish reasons, in lower case, of an answer that is whole: the model ended it, or its limit was reached. Any other says failure
+(`error`, `abort`, `content_filter`), or nothing that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
     """Settings of one generation: greedy by default, and exactly `max_tokens` long."""

@@ -40,8 +40,7 @@ class LlamacppCompletion(Protocol):
             text, tokens, stop = chunk["content"], token_count(chunk.get("tokens_predicted")), chunk.get("stop") is True
             if text or (chunk.get("tokens") and not stop):
                 output.add(t_s, text, tokens)
-            if tokens is not None:
-                output.output_tokens = tokens
+            output.count(tokens)
             if stop:
                 result.finished = result.end_mark = True
                 self.read_final_event(chunk, record)

@@ -5,6 +5,7 @@ from typing import Any
 
 from servegrid.protocols import _typed
 from servegrid.protocols._openai import OpenAIProtocol, common_fields
+from servegrid.protocols._output import UnknownShapeError, output_text
 from servegrid.protocols.base import GenerationSettings
 
 
@@ -22,24 +23,25 @@ class OpenAIChat(OpenAIProtocol):
 
     @staticmethod
     def choice_text(choice: Mapping[str, Any]) -> str:
-        """Text that a choice adds: reasoning, content, names and arguments of tool calls; none for the role alone."""
+        """Text that a choice adds: reasoning, content, refusal, names and arguments of tool calls; none for the role alone."""
         delta = choice.get("delta") or choice.get("message")
-        if type(delta) is not dict:
+        if delta is None or delta == "":
             return ""
-        pieces = [
-            delta.get("reasoning_content") or delta.get("reasoning"),
-            delta.get("content"),
-            *_tool_call_texts(delta),
-        ]
-        return "".join([piece for piece in pieces if type(piece) is str])
+        if type(delta) is not dict:
+            raise UnknownShapeError
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        return "".join(map(output_text, [reasoning, delta.get("content"), delta.get("refusal"), *_call_texts(delta)]))
 
 
-def _tool_call_texts(delta: Mapping[str, Any]) -> list[Any]:
-    calls = delta.get("tool_calls")
-    if type(calls) is not list:
-        return []
-    functions = [call.get("function") for call in calls if type(call) is dict]
-    return [function.get(key) for function in functions if type(function) is dict for key in ("name", "arguments")]
+def _call_texts(delta: Mapping[str, Any]) -> list[Any]:
+    """Names and arguments of the functions that a model calls."""
+    calls = delta.get("tool_calls") or []
+    if type(calls) is not list or not all(type(call) is dict for call in calls):
+        raise UnknownShapeError
+    functions = [call.get("function") or {} for call in calls] + [delta.get("function_call") or {}]
+    if not all(type(function) is dict for function in functions):
+        raise UnknownShapeError
+    return [function.get(key) for function in functions for key in ("name", "arguments")]
 
 
 PROTOCOL = OpenAIChat()

@@ -6,6 +6,7 @@ from typing import Any
 
 from servegrid.protocols import _typed
 from servegrid.protocols._openai import OpenAIProtocol, common_fields
+from servegrid.protocols._output import output_text
 from servegrid.protocols.base import GenerationSettings
 
 
@@ -23,9 +24,8 @@ class OpenAICompletions(OpenAIProtocol):
 
     @staticmethod
     def choice_text(choice: Mapping[str, Any]) -> str:
-        """Text of a choice; empty if it is no text."""
-        text = choice.get("text")
-        return text if type(text) is str else ""
+        """Text of a choice; empty if it has none."""
+        return output_text(choice.get("text"))
 
 
 PROTOCOL = OpenAICompletions()

@@ -25,7 +25,8 @@ class PowerInferCompletion(LlamacppCompletion):
     def read_final_event(self, chunk: dict[str, Any], record: RequestRecord) -> None:
         """Read the last event; it has one flag per finish reason."""
         super().read_final_event(chunk, record)
-        record.finish_reason = next((reason for key, reason in REASONS.items() if chunk.get(key) is True), None)
+        unknown = "none" if REASONS.keys() & chunk.keys() else None
+        record.finish_reason = next((reason for key, reason in REASONS.items() if chunk.get(key) is True), unknown)
 
     def parse(self, events: Events, record: RequestRecord) -> ParseResult:
         """Fill the record; see `Protocol.parse`."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from servegrid.protocols._cumulative import is_continued
 from servegrid.protocols._output import Output, token_count
 from servegrid.protocols.base import (
     GenerationSettings,
@@ -73,22 +74,21 @@ def _read_events(json_events: JsonEvents, output: Output, record: RequestRecord)
         if type(finish) is dict and finish.get("type") == "abort":
             return _abort_fault(finish)
         tokens = token_count(meta.get("completion_tokens"))
-        added = text[len(so_far) :] if _is_cumulative(event, tokens) else text
+        added = text[len(so_far) :] if _is_cumulative(event, tokens, so_far) else text
         so_far += added
         if added or (tokens and output.is_new_output(tokens, last=bool(finish))):
             output.add(t_s, added, tokens)
-        if tokens is not None:
-            output.output_tokens = tokens
-        if type(finish) is dict:
-            record.finish_reason = str(finish.get("type"))
+        output.count(tokens)
+        if finish:
+            record.finish_reason = str(finish.get("type") if type(finish) is dict else finish)
         _read_counts(meta, record)
     return None
 
 
-def _is_cumulative(event: dict[str, Any], tokens: int | None) -> bool:
-    """Whether an event holds all output so far: as many token ids as it counts tokens."""
+def _is_cumulative(event: dict[str, Any], tokens: int | None, so_far: str) -> bool:
+    """Whether an event holds all output so far: as many token ids as it counts tokens; without ids, if it begins with it."""
     ids = event.get("output_ids")
-    return type(ids) is not list or tokens is None or len(ids) >= tokens
+    return is_continued(so_far, event["text"]) if type(ids) is not list or tokens is None else len(ids) >= tokens
 
 
 def _abort_fault(finish: dict[str, Any]) -> tuple[RequestStatus, str]:

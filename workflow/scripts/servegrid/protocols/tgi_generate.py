@@ -63,7 +63,7 @@ def _read_final_event(chunk: dict[str, Any], output: Output, record: RequestReco
     reason = details.get("finish_reason")
     record.finish_reason = FINISH.get(str(reason), str(reason)) if reason else None
     record.prompt_tokens = token_count(details.get("input_length"))
-    output.output_tokens = token_count(details.get("generated_tokens"))
+    output.count(token_count(details.get("generated_tokens")))
 
 
 PROTOCOL = TgiGenerate()

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from servegrid.protocols._triton import MODEL, Piece, enabled_switches, sampling_parameters, write_pieces
+from servegrid.protocols._triton import MODEL, ROOM_FACTOR, Piece, enabled_switches, sampling_parameters, write_pieces
 from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, find_error, parse_json_events
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord
@@ -28,6 +28,10 @@ class TritonGenerate(Protocol):
         """Request body, UTF-8 JSON; `extra` is among the parameters."""
         return json.dumps(self.fields(prompt, settings), ensure_ascii=False).encode("utf-8", "replace")
 
+    def max_answer_bytes(self, max_tokens: int) -> int:
+        """Default limit of an answer's size, with room for backends that repeat prompt and text."""
+        return ROOM_FACTOR * super().max_answer_bytes(max_tokens)
+
     def parse(self, events: Events, record: RequestRecord) -> ParseResult:
         """Fill the record; the answer ends with the HTTP message, which shows whether it was cut off."""
         result, json_events, pieces = ParseResult(), parse_json_events(events), []
@@ -45,15 +49,23 @@ class TritonGenerate(Protocol):
                     _unwrapped(event.get("finish_reason")),
                 )
             )
-        write_pieces(pieces, record)
+        write_pieces(pieces, record, _prompt(events.request))
         result.fault = result.fault or json_events.fault
         result.finished = bool(pieces)
         return result
 
 
+def _prompt(body: bytes) -> str:
+    """Prompt in the body of a request; empty if it has none."""
+    try:
+        return str(json.loads(body)["text_input"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
 def _unwrapped(value: Any) -> Any:
-    """First element of an output; Triton writes an output of one element without brackets."""
-    return value[0] if isinstance(value, list) and value else value
+    """Element of an output that has one; Triton writes it without brackets."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _unexpected_event(event: dict[str, Any]) -> Any:

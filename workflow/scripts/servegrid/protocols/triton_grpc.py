@@ -6,7 +6,7 @@ Messages are read with the classes of the official client (tritonclient), after 
 import json
 from typing import Any, ClassVar
 
-from servegrid.protocols._triton import MODEL, Piece, enabled_switches, sampling_parameters, write_pieces
+from servegrid.protocols._triton import MODEL, ROOM_FACTOR, Piece, enabled_switches, sampling_parameters, write_pieces
 from servegrid.protocols.base import GenerationSettings, ParseResult, Protocol, Transport
 from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
@@ -41,6 +41,10 @@ class TritonGrpc(Protocol):
             message.raw_input_contents.append(_raw_tensor(value))
         return bytes(message.SerializeToString())
 
+    def max_answer_bytes(self, max_tokens: int) -> int:
+        """Default limit of an answer's size, with room for backends that repeat prompt and text."""
+        return ROOM_FACTOR * super().max_answer_bytes(max_tokens)
+
     def parse(self, events: Events, record: RequestRecord) -> ParseResult:
         """Fill the record; an error ends the stream."""
         from google.protobuf.message import DecodeError
@@ -61,8 +65,21 @@ class TritonGrpc(Protocol):
             parameters = message.infer_response.parameters
             if "triton_final_response" in parameters and parameters["triton_final_response"].bool_param:
                 result.finished = result.end_mark = True
-        write_pieces(pieces, record)
+        write_pieces(pieces, record, _prompt(events.request))
         return result
+
+
+def _prompt(body: bytes) -> str:
+    """Prompt in the message of a request; empty if it has none."""
+    from google.protobuf.message import DecodeError
+    from tritonclient.grpc import service_pb2
+
+    try:
+        message = service_pb2.ModelInferRequest.FromString(body)
+        named = zip(message.inputs, message.raw_input_contents, strict=True)
+        return next((_text_element(data) for tensor, data in named if tensor.name == "text_input"), "")
+    except (DecodeError, ValueError):
+        return ""
 
 
 def _raw_tensor(value: Any) -> bytes:
@@ -85,8 +102,10 @@ def _response_pieces(t_s: float, response: Any) -> list[Piece]:
         ValueError: when an output is not as it should be.
     """
     raw = {output.name: data for output, data in zip(response.outputs, response.raw_output_contents, strict=True)}
-    if "text_output" not in raw:
+    if not raw:
         return []
+    if "text_output" not in raw:
+        raise ValueError(f"no text_output among {', '.join(raw)}")
     new_tokens, prompt_tokens = (
         _integer_element(raw.get("num_output_tokens")),
         _integer_element(raw.get("num_input_tokens")),
@@ -96,9 +115,9 @@ def _response_pieces(t_s: float, response: Any) -> list[Piece]:
 
 
 def _text_element(data: bytes) -> str:
-    """First element of a text tensor; invalid UTF-8 is replaced."""
+    """Element of a text tensor that has one; invalid UTF-8 is replaced."""
     size = int.from_bytes(data[:4], "little")
-    if len(data) < 4 + size:
+    if len(data) != 4 + size:
         raise ValueError(f"a text of {size} bytes in {len(data)}")
     return data[4 : 4 + size].decode(errors="replace")
 

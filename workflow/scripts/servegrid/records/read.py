@@ -32,8 +32,10 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
+def read_table(path: Path, columns: Sequence[str] | None = None, later: "pa.Schema | None" = None) -> "pa.Table":
     """Read a Parquet file, or some of its columns. Small files by the hundred: without the overhead of Arrow's data sets.
+
+    `later`: columns that files of earlier versions lack; they are null there.
 
     Raises:
         Damaged: there is no such file, it is no Parquet file, or it lacks a column.
@@ -44,7 +46,11 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
     try:
         with pq.ParquetFile(path) as file:
             names = list(columns or file.schema_arrow.names)
-            return file.read(columns=names, use_threads=False).select(names)
+            table = file.read(columns=[*names, *(later.names if later else ())], use_threads=False)
+        for added in later or ():
+            if added.name not in table.column_names:
+                table = table.append_column(added, pa.nulls(len(table), added.type))
+        return table.select([*names, *(later.names if later else ())])
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _damaged(path, error) from None
 

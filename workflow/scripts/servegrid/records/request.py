@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 RequestStatus = Literal["ok", "short", "rejected", "error", "timeout", "disconnected", "malformed", "cancelled"]
-"""ok: answered as asked. short: fewer tokens than asked. rejected: 429 or 503. error: any other HTTP or in-stream error.
-timeout: no end within the limit. disconnected: refused, reset or closed early. malformed: not HTTP or not the protocol.
+"""ok: answered as asked. short: fewer tokens than asked. rejected: 429 or 503. error: any other HTTP or in-stream error, an end
+that says failure, or no output at all.
+timeout: no end within the limit. disconnected: refused, reset or closed early. malformed: not HTTP, not the protocol, or a token count that
+cannot be.
 cancelled: still in flight when the load was broken off."""
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request, as sent and as answered. Fields are the columns of REQUESTS, plus the text."""
+    """One request, as sent and as answered. Fields are the columns of REQUESTS, plus the text and `textless_tokens`."""
 
     request_id: str
     prompt_id: str
@@ -31,12 +33,14 @@ class RequestRecord:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     tokens_from: Literal["usage", "tokenizer"] | None = None
+    hidden_tokens: int | None = None
     drafted_tokens: int | None = None
     accepted_tokens: int | None = None
     finish_reason: str | None = None
     http_status: int | None = None
     error: str | None = None
     text: str | None = None
+    textless_tokens: int = 0  # output tokens of events without text, by the server's running counts
 
     @property
     def text_sha256(self) -> str | None:

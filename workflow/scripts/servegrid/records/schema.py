@@ -40,6 +40,10 @@ REQUESTS = pa.schema(
         ("output_tokens", pa.int32()),
         ("max_tokens", pa.int32()),  # output tokens asked for
         ("tokens_from", pa.string()),  # usage | tokenizer | null
+        (
+            "hidden_tokens",
+            pa.int32(),
+        ),  # of these the ones that never arrive: reasoning that the server keeps; null if unsaid
         ("drafted_tokens", pa.int32()),  # speculation, where the server says it per request
         ("accepted_tokens", pa.int32()),
         ("finish_reason", pa.string()),

@@ -56,8 +56,8 @@ LATENCY_DEFINITIONS: dict[str, tuple[str, str]] = {
     ),
     "tpot": (
         "TPOT",
-        "Time per output token after the first event: (last - first event) / tokens after the first event, per ok request with "
-        "two events or more",
+        "Time per output token after the first event: (last - first event) / tokens after the first event, without those that the "
+        "server says it keeps (hidden reasoning), per ok request with two events or more",
     ),
     "e2e": ("end to end", "Send to the end of the answer, per ok request"),
     "ttft_planned": (
@@ -147,7 +147,8 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "requests_failed",
         "requests failed",
-        "Requests that ended in an error, a time-out or an answer that cannot be read.",
+        "Requests that ended in an error, a time-out or an answer that cannot be read, has no output, says that it failed, or has a token "
+        "count that cannot be (docs/client.md).",
         "count",
         per_session=True,
     ),
