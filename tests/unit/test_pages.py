@@ -26,13 +26,18 @@ def test_a_config_of_the_pages_is_one(text: str, tmp_path: Path) -> None:
     default: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
     config = merged(default, yaml.safe_load(text))
     # what the reader has and this machine has not
-    config["model"], config["prompts"] = default["model"], default["prompts"] | {"input_tokens_max": 60}
+    sizes = {"count": config["prompts"]["count"], "input_tokens_max": 60}
+    config["model"], config["prompts"] = default["model"], default["prompts"] | sizes
     server = tmp_path / "llama-server"
     server.write_text("")
     for entry in config["engines"].values():
         entry |= {"command": [str(server)]} if entry.get("runtime") == "command" else {}
     parsed = parse_config(config)
-    assert Grid(parsed, resolve(parsed)).points
+    grid = Grid(parsed, resolve(parsed))
+    assert grid.points
+    assert not grid.shortages or "threads" not in yaml.safe_load(text).get("grid", {}), (
+        "its levels of threads want more requests"
+    )
 
 
 def test_there_are_configs() -> None:

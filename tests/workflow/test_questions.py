@@ -18,7 +18,7 @@ def test_a_wrong_config_stops_before_anything_starts(project: Make) -> None:
 
 
 def test_a_plan_of_a_sweep_that_has_not_begun(project: Make) -> None:
-    clone = project({"grid": {"threads": [1, 8]}, "server": {"concurrency": 2}})
+    clone = project({"prompts": {"count": 8}, "grid": {"threads": [1, 8]}, "server": {"concurrency": 2}})
     text = clone.run("plan")
     assert "2 points, 0 of them skipped; 1 servers x 1 sessions" in text
     assert "at 8 threads requests will queue: servers work on 2 at once" in text

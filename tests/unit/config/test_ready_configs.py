@@ -47,7 +47,9 @@ def planned(name: str, folder: Path) -> str:
     if name == "article":
         config["model"]["revision"] = REVISION
     config |= {"commands": True, "pathvars": {"results": str(folder / "results")}}
-    text = plan_text(Grid(parsed := parse_config(config), resolve(parsed)))
+    grid = Grid(parsed := parse_config(config), resolve(parsed))
+    assert not grid.shortages
+    text = plan_text(grid)
     text = text.replace(f"{REPOSITORY}/", "").replace(f"{Path.cwd()}/", "")
     text = re.sub(r"(?m)^( *)(# )?\S*/(nginx|haproxy) ", r"\1\2\3 ", text)
     return re.sub(r"(worker_processes|nbthread) \d+", r"\1 N", text) + "\n"

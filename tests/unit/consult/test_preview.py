@@ -1,10 +1,12 @@
-"""Notes of `snakemake plan`: queueing requests and limits that cannot be decided."""
+"""Notes of `snakemake plan`: queueing requests, levels with few requests and limits that cannot be decided."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from helpers.grids import RESOLVED, grid
+from servegrid.consult.doctor import _check_threads
 from servegrid.consult.preview import plan_text
 
 
@@ -14,6 +16,7 @@ def test_the_plan_says_what_an_engine_does_above_its_limit() -> None:
     resolved = replace(RESOLVED, engine_versions={"llamacpp": "1", "tgi": "1"})
     wide = grid(
         resolved,
+        prompts__count=16,
         engines=engines,
         grid={"engine": ["llamacpp", "tgi"], "threads": [2, 8, 16]},
         server={"concurrency": 4},
@@ -38,3 +41,21 @@ def test_the_plan_says_which_limit_has_too_few_requests(requests: int | None, re
     text = plan_text(grid(prompts={"count": 24}, load={"requests": requests}, repeats=repeats, report={"slo": limits}))
     assert text.count("ttft_ms_p99 will stay unknown") == (note is not None)
     assert note is None or note in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"prompts": {"count": 128}}, "at 64, 128 threads a load has 128 requests: fewer than 4 for each thread; raise "
+         "prompts.count or load.requests to 512"),
+        ({"load": {"requests": 10}}, "at 24, 64, 128 threads a load has 10 requests: fewer than 4 for each thread; raise load.requests to 512"),
+        ({"prompts": {"count": 1}, "load": {"requests": 511}}, "at 128 threads a load has 511 requests"),
+        ({"prompts": {"count": 512}}, None),
+        ({"load": {"duration_s": 9.0}}, None),
+        ({"load": {"arrival": "poisson", "rate": 3.0}}, None),
+    ],
+)  # fmt: skip
+def test_plan_and_doctor_say_where_threads_have_few_requests(changes: dict[str, Any], note: str | None) -> None:
+    wide = grid(grid__threads=[24, 64, 128], **changes)
+    assert ("fewer than 4" in plan_text(wide), len(list(_check_threads(wide)))) == (note is not None, note is not None)
+    assert note is None or f"Note: {note}" in plan_text(wide)

@@ -59,7 +59,7 @@ def test_exclude_then_include() -> None:
 def test_identity_is_content() -> None:
     before = grid()
     assert servers(grid(grid__threads=[1, 2])) == servers(before)
-    assert loads(grid(grid__threads=[1, 2, 4, 8, 16])) > loads(before)
+    assert loads(grid(grid__threads=[1, 2, 4, 8, 10])) > loads(before)
     assert servers(grid(report={"title": "x"}, repeats=2)) == servers(before)
     assert loads(grid(load__time_limit_s=9)) == loads(before)
     assert servers(grid(server__start_timeout_s=9)) == servers(before)
@@ -154,7 +154,7 @@ def test_planned_arrivals_ignore_threads() -> None:
 
 
 def test_ten_thousand_points_are_cheap_to_expand() -> None:
-    big = grid(grid__threads=list(range(1, 51)), **{"grid__options.batch-size": list(range(1, 18))})
+    big = grid(grid__threads=list(range(1, 51)), prompts__count=50, **{"grid__options.batch-size": list(range(1, 18))})
     assert len(big.points) > 10_000
     assert len({point.server.id for point in big.points}) == 2 * 3 * 2 * 17
 

@@ -94,7 +94,7 @@ class LoadConfig(Section):
     requests: Positive | None = Field(
         None,
         description="How many requests are sent, going round the prompts; null: every prompt once, or as many as "
-        "`duration_s` allows.",
+        "`duration_s` allows. Give each thread 4 or more; `plan` says where there are fewer.",
     )
     duration_s: Seconds | None = Field(
         None, description="Send for so many seconds, then wait for what is in flight; null: no such end."

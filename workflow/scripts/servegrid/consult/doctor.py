@@ -34,6 +34,7 @@ def check_host(grid: Grid) -> list[Finding]:
         _check_containers,
         _check_model,
         _check_prompts,
+        _check_threads,
         _check_clients,
         _check_balancers,
         _check_devices,
@@ -158,6 +159,10 @@ def _check_prompts(grid: Grid) -> Iterator[Finding]:
         yield Finding("miss", "prompts", f"{count} in the file, {prompts.count} wanted", "lower prompts.count")
     else:
         yield Finding("good", "prompts", f"{prompts.count} of the {count} in {prompts.source}")
+
+
+def _check_threads(grid: Grid) -> Iterator[Finding]:
+    yield from (Finding("note", "threads", found.fact, found.remedy) for found in grid.shortages)
 
 
 def _check_clients(grid: Grid) -> Iterator[Finding]:

@@ -81,7 +81,8 @@ def _skip_lines(grid: Grid) -> Iterator[str]:
 
 
 def _note_lines(grid: Grid) -> Iterator[str]:
-    for text in dict.fromkeys([*_overload_notes(grid), *_undecidable_slo_notes(grid)]):
+    shortages = [f"{found.fact}; {found.remedy}" for found in grid.shortages]
+    for text in dict.fromkeys([*_overload_notes(grid), *shortages, *_undecidable_slo_notes(grid)]):
         yield ""
         yield f"Note: {text}"
 

@@ -17,6 +17,7 @@ from servegrid.engines.speculation import parse_speculation
 from servegrid.launch import layout
 from servegrid.plan import load_shape
 from servegrid.plan.resolve import Resolved
+from servegrid.plan.thread_levels import Shortage, shortages
 from servegrid.results.axes import AXES
 from servegrid.util.identity import digest, hashed_name
 
@@ -87,6 +88,12 @@ class Grid:
         self._loads: dict[tuple[Any, ...], Load] = {}
         self.axes = [*AXES, *further_axes(config.grid)]
         self.points = [self._make_point(axes) for axes in _expand(config)]
+
+    @cached_property
+    def shortages(self) -> list[Shortage]:
+        """Levels of threads whose loads have few requests for each thread."""
+        loads = {point.load.id: (point.load.threads, point.load.options) for point in self.points}
+        return shortages(loads.values(), self.config.prompts.count)
 
     @cached_property
     def sessions(self) -> list[Session]:
