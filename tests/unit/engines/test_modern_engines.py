@@ -51,10 +51,12 @@ def body(
     return protocols.get(way).body(PROMPT, GenerationSettings(tokens, "tiny", exact, extra=fields))
 
 
-def load(stand_in: StandIn, way: str, request: bytes, number: int = 1, threads: int = 1) -> LoadResult:
+def load(
+    stand_in: StandIn, way: str, request: bytes, number: int = 1, threads: int = 1, max_tokens: int = TOKENS
+) -> LoadResult:
     protocol = protocols.get(way)
     with serving(stand_in) as url:
-        todo = [Request(f"r{n}", "p", request, TOKENS) for n in range(number)]
+        todo = [Request(f"r{n}", "p", request, max_tokens) for n in range(number)]
         return run(Endpoint(url + protocol.path), todo, ClosedLoop(threads), protocol)
 
 
@@ -107,7 +109,7 @@ def test_too_long_a_request_is_refused_in_the_servers_words(engine: str, way: st
 @pytest.mark.parametrize("way", ["openai-completions", "sglang-generate"])
 def test_a_full_queue_is_a_rejection_inside_of_a_stream(way: str) -> None:
     stand_in = SGLang("tiny", 64, 1, queue=0)
-    result = load(stand_in, way, body("sglang", way, 24), 3, 3)
+    result = load(stand_in, way, body("sglang", way, 24), 3, 3, max_tokens=24)
     outcomes = sorted((record.status, record.http_status) for record in result.records)
     assert ("rejected", 200) in outcomes and ("ok", 200) in outcomes
     rejected = next(record for record in result.records if record.status == "rejected")

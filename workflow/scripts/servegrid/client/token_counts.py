@@ -75,8 +75,8 @@ def count_problem(record: RequestRecord, tokenizer: Tokenizer | None) -> str | N
 
 
 def _tokenizer_problem(record: RequestRecord) -> str | None:
-    """As `count_problem`, of a text that the server gave no count of."""
-    if not _is_beyond(record.output_tokens or 0, record.max_tokens) or _REPLACED in (record.text or ""):
+    """As `count_problem`, of a text that the server gave no count of: too long by its events, too."""
+    if not _is_beyond(min(record.output_tokens or 0, len(record.chunk_offsets_s)), record.max_tokens):
         return None
     return f"the text has {record.output_tokens} tokens by the tokenizer, of {record.max_tokens} that were asked for"
 
