@@ -19,6 +19,10 @@ from servegrid.results.columns import BETTER
 from servegrid.stats.intervals import Estimate
 
 NO_DIFFERENCE = "no difference shown"
+TWO_RUNS = (
+    "two runs: heat, a neighbour's job or the day may differ as well, and no interval here knows of it; what holds is both versions in one"
+    " sweep, whose sessions alternate (config/two-versions.yaml)"
+)
 TAIL_SUFFIX = "_p99"
 
 
@@ -41,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     _print_changes(all_changes)
     _print_metrics(all_changes, metrics)
+    print(TWO_RUNS)
     if arguments.out:
         arguments.out.write_text(
             json.dumps([change.row() for change in all_changes], indent=1) + "\n", encoding="utf-8"

@@ -163,6 +163,7 @@ def test_client_bound_points_are_named_and_counted(tmp_path: Path, capsys: pytes
     assert command.main([str(before), str(after)]) == 0
     printed = capsys.readouterr().out
     assert "threads 4, speculation none, quantization none: not compared, client-bound in both runs" in printed
+    assert "both versions in one sweep, whose sessions alternate (config/two-versions.yaml)" in printed
     assert "threads 16, speculation none, quantization none: not compared, client-bound in the run after" in printed
     assert "2 client-bound" in printed
 

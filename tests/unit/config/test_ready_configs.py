@@ -19,7 +19,7 @@ from servegrid.plan.grid import Grid
 from servegrid.plan.resolve import resolve
 
 GOLDEN = TESTS / "data" / "configs"
-READY = ("article", "speculation", "quantization", "multi-gpu", "npu", "cpu-engines")
+READY = ("article", "speculation", "quantization", "multi-gpu", "npu", "cpu-engines", "two-versions")
 REVISION = "0" * 40  # stands for the commit that the user sets
 
 
