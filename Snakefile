@@ -29,11 +29,11 @@ rule all:
         SWEEP.pending_marks,
         rules.resolve.output.known,
         "<results>/points.csv",
-        "<reports>/report.html",
         "<reports>/snakemake.html",
         "<reports>/claims.md",
         "<reports>/questions.md",
         "<reports>/recommendation.md",
         "<reports>/verdict.txt",
+        page="<reports>/report.html",
     message:
-        "The report is <reports>/report.html"
+        "The report is {input.page}"

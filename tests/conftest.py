@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from isolation import REPOSITORY, RESOURCES, stand_apart
 from servegrid.sweep import Sweep
+
+# A busy machine makes examples slow; how long one takes is none of its properties.
+settings.register_profile("servegrid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("servegrid")
 
 LONG = ("tests/engines/", "tests/workflow/", "tests/faults/", "tests/containers/")
 

@@ -35,7 +35,7 @@ PREFIX = f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 # A dry run says by rule what would be done and why; which sessions, `snakemake plan` says in their order.
-if Path(workflow.main_snakefile).samefile(REPOSITORY / "Snakefile"):
+if Path(workflow.main_snakefile).resolve().is_relative_to(REPOSITORY):
     logger.addFilter(lambda record: not workflow.dryrun or getattr(record, "event", None) != LogEvent.JOB_INFO)
 
 

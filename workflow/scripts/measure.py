@@ -31,6 +31,9 @@ def main() -> int:
     config = load_config(arguments.config)
     grid = Grid(config, resolve(config))
     session = next(session for session in grid.sessions if session.id == arguments.session)
+    if not pending_loads(session, Path(config.pathvars.results), arguments.retry):
+        print(f"{session.id} is measured already", file=sys.stderr)
+        return 0
     progress = _progress(grid, session, config, arguments)
     if session not in needed_of_server(
         sessions_by_server(grid)[session.server.id], Path(config.pathvars.results), grid

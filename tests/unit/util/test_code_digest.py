@@ -16,14 +16,19 @@ FILES = {
     "lib/typed.py": "",
     "lib/other.py": "",
     "lib/lazy/__init__.py": "from lib.lazy.sibling import name\n",
-    "lib/lazy/deep.py": "from importlib import import_module\nimport_module(f'lib.lazy.{1}')\nimport json\n",
-    "lib/lazy/sibling.py": "name = 1\n",
+    "lib/lazy/deep.py": "from importlib import import_module\nimport_module(f'lib.lazy.{1}')\nPAGE = 'page.j2'\n",
+    "lib/lazy/sibling.py": "from ..near import near\nfrom . import beside\nname = 1\n",
+    "lib/lazy/beside.py": "",
+    "lib/near.py": "near = 1\n",
     "lib/lazy/found.py": "",
-    "lib/lazy/page.j2": "<p>",
+    "lib/lazy/page.j2": "<p>{% include 'part.j2' %}",
+    "lib/lazy/part.j2": "<b>",
+    "lib/lazy/unused.css": "b {}",
     "lib/lazy/notes.txt": "",
 }
-DEPENDED = {"job.py", "lib/__init__.py", "lib/plain.py"} | {
-    f"lib/lazy/{name}" for name in ("__init__.py", "deep.py", "sibling.py", "found.py", "page.j2")
+DEPENDED = {"job.py", "lib/__init__.py", "lib/plain.py", "lib/near.py"} | {
+    f"lib/lazy/{name}"
+    for name in ("__init__.py", "deep.py", "sibling.py", "beside.py", "found.py", "page.j2", "part.j2")
 }
 
 
@@ -39,6 +44,7 @@ def digest(root: Path) -> str:
     """As another process would find it."""
     module._imports.cache_clear()
     module.content_digest.cache_clear()
+    module._data_files.cache_clear()
     return code_digest(root / "job.py", root)
 
 

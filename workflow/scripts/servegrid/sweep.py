@@ -254,15 +254,15 @@ class Sweep:
     def collect_token(self, _wildcards: Any) -> str:
         """Token that differs from that of the last collect as long as something is to be measured, and else is the same.
 
-        For a run that asks for a table alone, where the marks of `pending_sessions` are no targets.
+        For a run that asks for a table alone, where the marks of `pending_sessions` are no targets. Its second part tells the code and
+        the settings: tables put back from an older copy are known by it to be older.
         """
         path = self._results / "collected.txt"
         last = path.read_text().strip() if path.exists() else ""
-        return (
-            digest([last, [session.id for session in self.pending_sessions]])
-            if self.pending_sessions or not last
-            else last
-        )
+        state = digest([code_digest(SCRIPTS / "collect.py"), self._tables_digest])
+        if last.endswith(state) and not self.pending_sessions:
+            return last
+        return f"{digest([last, state, [session.id for session in self.pending_sessions]])}-{state}"
 
     def tables_digest(self, _wildcards: Any) -> str:
         """Params function: hash of what the result tables depend on beside records and code."""

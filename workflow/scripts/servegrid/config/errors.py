@@ -45,7 +45,7 @@ def _mistake(key: str, finding: dict[str, Any]) -> str:
     if finding["type"] == "extra_forbidden":
         return unknown_key(key, _allowed_keys(finding["loc"]))
     if finding["type"] == "missing":
-        return f"{key}: is missing and has no default"
+        return f"{key}: is missing and has no default; servegrid's own config/config.yaml has one, to start from a copy of it"
     value = finding["input"]
     message = (
         finding["msg"]

@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +29,8 @@ def import_closure(script: Path, root: Path = ROOT) -> list[Path]:
     """Return the script, every module below `root` that it imports, directly or not, and the data beside these, sorted.
 
     Imports are read from the syntax, wherever they stand: an import inside a function counts, one for the type checker does not.
-    A package that imports modules by name (`import_module`, `iter_modules`) may import all that it holds.
+    A package that imports modules by name (`import_module`, `iter_modules`) may import all that it holds. Data are the files beside
+    a module, or beside its template, whose names stand in its text.
     """
     modules: set[Path] = set()
     to_visit = [script.resolve()]
@@ -38,8 +39,7 @@ def import_closure(script: Path, root: Path = ROOT) -> list[Path]:
         if path not in modules:
             modules.add(path)
             to_visit += [module for module in _imports(path, root) if module not in modules]
-    packages = {module.parent for module in modules if module.parent != root}
-    return sorted(modules.union(*map(_data_files, packages)))
+    return sorted(modules.union(*map(_data_files, modules)))
 
 
 @cache
@@ -53,8 +53,8 @@ def _imported_names(tree: ast.AST, path: Path) -> Iterator[str]:
     for node in _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{_origin(node, path)}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and _called_name(node) in _IMPORTERS_BY_NAME:
             yield from (f"{_package_name(path)}.{module.stem}" for module in sorted(path.parent.glob("*.py")))
 
@@ -62,9 +62,19 @@ def _imported_names(tree: ast.AST, path: Path) -> Iterator[str]:
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield all nodes but those under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            yield from _runtime_nodes(ast.Module(node.orelse, []))
+        else:
             yield node
             yield from _runtime_nodes(node)
+
+
+def _origin(node: ast.ImportFrom, path: Path) -> str:
+    """Dotted name of what is imported from, also of a relative import."""
+    if not node.level:
+        return str(node.module)
+    parts = _package_name(path).split(".")
+    return ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
 
 
 def _called_name(call: ast.Call) -> str:
@@ -85,8 +95,13 @@ def _module_files(name: str, root: Path) -> Iterator[Path]:
         yield from (path for path in (location / "__init__.py", location.with_suffix(".py")) if path.exists())
 
 
-def _data_files(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.iterdir() if path.suffix in DATA_SUFFIXES)
+@cache
+def _data_files(module: Path) -> frozenset[Path]:
+    """Templates, styles and scripts in the module's folder that it names, or that a template that it names names."""
+    beside = {path for path in module.parent.iterdir() if path.suffix in DATA_SUFFIXES and path != module}
+    text = module.read_text(encoding="utf-8") if beside else ""
+    named = {path for path in beside if path.name in text}
+    return frozenset(named.union(*(_data_files(path) for path in named if path.suffix == ".j2")))
 
 
 @cache
