@@ -1,6 +1,6 @@
 # make            set up in .venv and run the default sweep
 # make test       set up and run all tests
-# make test-fast  unit tests that start no processes and simulate nothing: under a minute on two cores
+# make test-fast  unit tests that start no processes and simulate nothing: about a minute on two cores
 # make check      linters, formats, types, import layers
 # make reference  write what comes from the code: config/README.md, tables in docs/results.md and docs/engines.md
 # make lock       write the lock files anew from envs/*.in
