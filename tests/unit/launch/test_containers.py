@@ -18,7 +18,7 @@ from servegrid.launch.docker import ownership
 from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
 from servegrid.launch.docker.image_record import ImageRecord, read_image_record, record_path
 from servegrid.launch.docker.images import ImageAbsent, _progress_lines, _repository_digest
-from servegrid.launch.docker.keeper import RUN_ADAPTER, create_arguments
+from servegrid.launch.docker.keeper import RUN_ADAPTER, RUN_FILE, ContainerKeeper, create_arguments
 from servegrid.launch.exit_reason import describe_exit, failure_kind
 
 BOX = replace(SPEC, runtime="docker", image="an/image:1", version="")
@@ -184,3 +184,26 @@ def test_a_socket_that_this_user_may_not_use(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_way_to_gpus(monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], state: str) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert _check_gpu_runtime(info).state == state
+
+
+class EndedContainer:
+    """An ended container of which the daemon hears in parts: its state at one look after another."""
+
+    def __init__(self, *states: dict[str, Any]) -> None:
+        self.states, self.attrs = list(states), {}
+
+    def reload(self) -> None:
+        self.attrs = {"State": self.states.pop(0) if len(self.states) > 1 else self.states[0]}
+
+
+@pytest.mark.parametrize(("memory_limit", "known"), [("64m", True), (None, False)])
+def test_a_kill_by_the_kernel_may_be_told_after_the_exit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_limit: str | None, known: bool
+) -> None:
+    monkeypatch.setattr("servegrid.launch.docker.keeper._OOM_POLL_S", 0.0)
+    (tmp_path / RUN_FILE).write_bytes(RUN_ADAPTER.dump_json(box(memory_limit=memory_limit)))
+    keeper = ContainerKeeper(tmp_path, 1.0)
+    killed, told = {"ExitCode": 137, "OOMKilled": False}, {"ExitCode": 137, "OOMKilled": True}
+    assert keeper._final_state(EndedContainer(killed, killed, told))["OOMKilled"] is known
+    assert keeper._final_state(EndedContainer(killed))["OOMKilled"] is False
+    assert keeper._final_state(EndedContainer({"ExitCode": 1, "OOMKilled": False}, told))["ExitCode"] == 1

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ RUN_FILE, STARTED_FILE, ENDED_FILE = "container.json", "started.json", "ended.js
 DAEMON_REFUSED = 125  # exit status of `docker run` when the daemon could not do it
 _PR_SET_PDEATHSIG = 1
 _LOG_TIMEOUT_S = 5.0
+_KILLED = 128 + 9
+_OOM_POLLS, _OOM_POLL_S = 20, 0.1
 RUN_ADAPTER = TypeAdapter(ContainerRun)
 
 
@@ -60,6 +63,16 @@ class ContainerKeeper:
         write_json(self.folder / ENDED_FILE, {"exit": status, **details})
         return status
 
+    def _final_state(self, container: Any) -> dict[str, Any]:
+        """State of the ended container. The daemon hears of a kill by the kernel and of the exit apart, in either order."""
+        for _ in range(_OOM_POLLS):
+            container.reload()
+            state: dict[str, Any] = container.attrs["State"]
+            if state["OOMKilled"] or state["ExitCode"] != _KILLED or not self.container_run.memory_limit:
+                break
+            time.sleep(_OOM_POLL_S)
+        return state
+
     def _run_container(self, client: Any) -> int:
         container = client.containers.create(**create_arguments(self.container_run, os.environ, owner_labels()))
         try:
@@ -67,8 +80,7 @@ class ContainerKeeper:
             self._finished.wait()
             container.stop(timeout=math.ceil(self.stop_timeout_s))  # does nothing when it has ended
             log.join(_LOG_TIMEOUT_S)
-            container.reload()
-            state = container.attrs["State"]
+            state = self._final_state(container)
             # told before the removal, which can take seconds: whoever loads the server wants to know at once
             return self._write_ended(state["ExitCode"], oom_killed=state["OOMKilled"], error=state.get("Error") or None)
         finally:
