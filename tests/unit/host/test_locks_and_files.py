@@ -1,7 +1,11 @@
 """Files appear whole or not at all; locks die with their holder."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,4 +55,49 @@ with hold_device("gpu 0"):
             pass
         other.kill()
     with hold_device("gpu 0", wait_s=60):
+        pass
+
+
+NOBODY = 65534
+
+
+@contextmanager
+def _ordinary_user() -> Iterator[None]:
+    """Be a user whom a file's mode binds, for the length of a block."""
+    if user := os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def open_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files that every user may enter, as /tmp."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield Path(folder)
+
+
+def test_a_device_that_one_user_held_can_be_held_by_the_next(open_folder: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with hold_device("gpu 0", wait_s=0):
+            pass
+    finally:
+        os.umask(before)
+    with _ordinary_user(), hold_device("gpu 0", wait_s=0):
+        assert [path.stat().st_mode & 0o777 for path in open_folder.iterdir()] == [0o666]
+
+
+def test_a_lock_file_that_only_its_owner_may_write_locks_all_the_same(open_folder: Path) -> None:
+    path = open_folder / "servegrid-device-gpu-0.lock"
+    with hold_device("gpu 0", wait_s=0):
+        assert list(open_folder.iterdir()) == [path]
+    path.chmod(0o444)
+    with _ordinary_user(), hold_device("gpu 0", wait_s=0), pytest.raises(DeviceBusy), hold_device("gpu 0", wait_s=0):
         pass

@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from servegrid.util.identity import readable_name
@@ -25,14 +25,31 @@ def hold_device(device: str, wait_s: float = 30.0) -> Iterator[int]:
         DeviceBusy: when another measurement still holds it after `wait_s` seconds.
     """
     path = Path(tempfile.gettempdir()) / f"servegrid-device-{readable_name(device)}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = _open_for_all_users(path)
     try:
         _acquire(handle, path, device, wait_s)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a file that only its owner may write is locked all the same
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
         yield handle
     finally:
         os.close(handle)
+
+
+def _open_for_all_users(path: Path) -> int:
+    """Open the lock file, whoever of the host's users made it, or make it for all of them.
+
+    A file that is there is opened without O_CREAT, which Linux refuses for another user's file in a folder like /tmp
+    (fs.protected_regular); where only its owner may write it, reading is enough for flock.
+    """
+    with suppress(FileExistsError):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        os.fchmod(handle, 0o666)  # the umask took the others' right to write
+        return handle
+    try:
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def _acquire(handle: int, path: Path, device: str, wait_s: float) -> None:
