@@ -17,5 +17,5 @@ if __name__ == "__main__":
         place = line if line.startswith("Lints") else place
         if line.startswith("    *") and NOT_HERE not in line:
             lints.append(f"{place}{line}")
-    print("\n".join(lints) or f"snakemake --lint: {len(found) and 'nothing but the missing conda environments'}")
+    print("\n".join(lints) or ("snakemake --lint: nothing but the missing conda environments" if found else text))
     sys.exit(bool(lints) or not found)

@@ -1,5 +1,6 @@
 """What a session's requests ask for, as a scripted server at a URL sees it; and which settings make another server or load."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from servegrid.measure.session import SessionRun
 from servegrid.plan.grid import Grid
 from servegrid.plan.resolve import Resolved
 from servegrid.prompts.files import Prompt, write_prompts
-from servegrid.protocols.base import GenerationSettings
+from servegrid.protocols.base import GenerationSettings, Protocol
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
 from servegrid.util.terminal import Progress
@@ -95,12 +96,19 @@ def test_every_protocol_is_asked_for_the_same_sampling(
     asked = {"top_p": 0.9, "top_k": 20} if temperature else {}
     for name in chosen.protocols:
         extra = chosen.extra_fields(session.server.spec, 4, temperature)
-        fields = protocols.get(name).fields(
-            "Hi", GenerationSettings(4, "m", temperature=temperature, extra=extra, **asked)
-        )
-        nested = [value for value in fields.values() if isinstance(value, dict)]
-        flat = {key: value for part in [fields, *nested] for key, value in part.items()} | extra
+        settings = GenerationSettings(4, "m", temperature=temperature, extra=extra, **asked)
+        sent = sent_fields(protocols.get(name), settings)
+        nested = [value for value in sent.values() if isinstance(value, dict)]
+        flat = {key: value for part in [sent, *nested] for key, value in part.items()}
         assert {key: flat[key] for key in ("temperature", "top_p", "top_k") if flat.get(key) is not None} == expected
+
+
+def sent_fields(protocol: Protocol, settings: GenerationSettings) -> dict[str, Any]:
+    """The fields of the body that is sent; where it is no JSON, those that it is made of."""
+    if protocol.transport == "grpc":
+        return {**protocol.fields("Hi", settings), **settings.extra}
+    fields: dict[str, Any] = json.loads(protocol.body("Hi", settings))
+    return fields
 
 
 def test_settings_of_a_sampling_object_are_merged_into_it() -> None:

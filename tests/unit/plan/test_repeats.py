@@ -58,6 +58,15 @@ def test_precise_numbers_need_no_more(tmp_path: Path) -> None:
     assert count(auto(at_least=3), tmp_path) == 5
 
 
+def test_a_damaged_record_is_no_evidence(tmp_path: Path) -> None:
+    measured(auto(), tmp_path, [1, 2], [1, 2], [9, 2])
+    assert count(auto(), tmp_path) == 5
+    expanded_grid = auto()
+    third = session_folder(tmp_path, expanded_grid.sessions[2])
+    (load_folder(third, expanded_grid.sessions[2].loads[0]) / "load.json").write_text("{")
+    assert count(auto(), tmp_path) == 3
+
+
 def test_every_load_must_be_precise(tmp_path: Path) -> None:
     measured(auto(), tmp_path, [1, 2], [1, 3], [1, 2])
     assert count(auto(), tmp_path) == 5

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.05
 MAX_PAUSE_S = 0.003
-PAUSE_WITHOUT_STAMPS_S = (
-    0.0005  # where the time of the read is the stamp: late by a quarter of a millisecond on average
-)
+PAUSE_WITHOUT_STAMPS_S = 0.0005
+"""Where the time of the read is the stamp: late by a quarter of a millisecond on average."""
 PREPARE_LIMIT_S = 1.0  # longest wait for first connections: a server that is slow to accept is measured, not waited for
 
 Begin = Callable[[float], None]

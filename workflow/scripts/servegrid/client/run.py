@@ -51,9 +51,8 @@ class LoadResult:
     lateness: Lateness | None = None  # None in a closed loop
     unsent: int = 0  # requests that were due but never sent, because the load was broken off
     workers: int = 1
-    interrupted_by: BaseException | None = (
-        None  # what a signal handler raised; the caller decides whether to raise it again
-    )
+    interrupted_by: BaseException | None = None
+    """What a signal handler raised; the caller decides whether to raise it again."""
 
 
 def run(

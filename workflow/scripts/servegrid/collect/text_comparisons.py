@@ -48,10 +48,7 @@ class TextComparisons:
         first, *repeats = self._baseline_loads
         loads = repeats if point is self._baseline else measured
         sameness, floor = self._compare(loads, first), self._compare(repeats, first)
-        row: Row = {name: sameness[name] for name in ("agreement", *FLOORED_COLUMNS, "garble")}
-        return (
-            row | {"agreement_floor": floor["agreement"]} | {f"{name}_floor": floor[name] for name in FLOORED_COLUMNS}
-        )
+        return sameness | {f"{name}_floor": floor[name] for name in ("agreement", *FLOORED_COLUMNS)}
 
     def warnings(self, point: Point, row: Row) -> list[RowWarning]:
         """Warnings about the point's texts; about a feature only at temperature 0, where it should not change them."""

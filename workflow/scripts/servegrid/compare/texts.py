@@ -2,8 +2,7 @@
 
 from servegrid.compare.change import Change
 from servegrid.compare.runs import PointInRun
-from servegrid.metrics.texts import ANSWER_COLUMNS, Answers, compare_texts
-from servegrid.metrics.texts import GARBLED_FROM as GARBLE_THRESHOLD
+from servegrid.metrics.texts import ANSWER_COLUMNS, GARBLED_FROM, Answers, compare_texts
 from servegrid.records.paths import load_folder_by_ids
 from servegrid.records.read import read_table
 from servegrid.results.warnings import RowWarning, split_warnings
@@ -64,7 +63,7 @@ def _languages_differ(before: PointInRun, after: PointInRun) -> bool:
     return (
         answers_before is not None
         and answers_after is not None
-        and (compare_texts([answers_after], answers_before).garble or 0) >= GARBLE_THRESHOLD
+        and (compare_texts([answers_after], answers_before).garble or 0) >= GARBLED_FROM
     )
 
 

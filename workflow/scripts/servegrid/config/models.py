@@ -8,6 +8,7 @@ from servegrid.config.judging import Claim, Report
 from servegrid.config.measuring import GridConfig, LoadConfig, Prompts, Repeats, RepeatsSetting
 from servegrid.config.section import Name, Section, parse_command_line_bool
 from servegrid.config.serving import Device, EngineConfig, Model, ServerConfig
+from servegrid.results.axes import AXES
 
 
 def _without_braces(path: str) -> str:
@@ -69,6 +70,11 @@ def section_of(axis: str) -> type[Section] | None:
         if axis in section.model_fields and not axis.endswith(("timeout_s", "limit_s")):
             return section
     return None
+
+
+def all_axes(grid: GridConfig) -> dict[str, list[Any]]:
+    """The axes of the grid with their values: the five standard ones, then the further ones."""
+    return {axis: getattr(grid, axis) for axis in AXES} | further_axes(grid)
 
 
 def further_axes(grid: GridConfig) -> dict[str, list[Any]]:

@@ -12,7 +12,7 @@ from servegrid.config.arrivals import arrival_mistake
 from servegrid.config.claim_checks import claim_mistakes
 from servegrid.config.errors import ConfigError, from_validation, unknown_key, yaml_hint, yaml_text
 from servegrid.config.measuring import LoadConfig
-from servegrid.config.models import Config, further_axes, section_of
+from servegrid.config.models import Config, all_axes, further_axes, section_of
 from servegrid.config.section import Section
 from servegrid.config.serving import EngineConfig, ServerConfig
 from servegrid.engines.speculation import TRAINED, parse_speculation
@@ -57,7 +57,7 @@ def _mistakes(config: Config) -> Iterator[str]:
     yield from _duplicates(config)
     yield from _selector_mistakes(config)
     yield from _objective_mistakes(config)
-    yield from claim_mistakes(config.claims, [*AXES, *further_axes(config.grid), *_section_axes()])
+    yield from claim_mistakes(config.claims, [*all_axes(config.grid), *_section_axes()])
     yield from _arrival_mistakes(config)
     yield from _speculation_mistakes(config)
     yield from _quantization_mistakes(config)
@@ -184,7 +184,7 @@ def _section_axes() -> list[str]:
 
 
 def _duplicates(config: Config) -> Iterator[str]:
-    axes = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    axes = all_axes(config.grid)
     for axis, values in axes.items():
         if not values:
             yield f"grid.{axis} = []: needs at least one value"
@@ -196,7 +196,7 @@ def _duplicates(config: Config) -> Iterator[str]:
 
 
 def _selector_mistakes(config: Config) -> Iterator[str]:
-    axes = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    axes = all_axes(config.grid)
     entries = [("grid.include", config.grid.include), ("grid.exclude", config.grid.exclude)]
     for key, points in [*entries, ("report.baseline", [config.report.baseline])]:
         for index, point in enumerate(points):
@@ -213,7 +213,7 @@ def _selector_mistakes(config: Config) -> Iterator[str]:
 
 def _axis_type_mistakes(entry_key: str, point: dict[str, Any]) -> Iterator[str]:
     for axis in AXES:
-        for value in _as_list(point.get(axis, [])):
+        for value in as_list(point.get(axis, [])):
             if value is None or isinstance(value, bool):
                 yield f"{entry_key}.{axis} = {yaml_text(value)}: must be a value that grid.{axis} can have, in quotes if it is a word"
 
@@ -228,15 +228,16 @@ def _objective_mistakes(config: Config) -> Iterator[str]:
 
 def _include_mistakes(config: Config, entry_key: str, point: dict[str, Any]) -> Iterator[str]:
     for axis, defined in (("engine", config.engines), ("gpu", config.devices)):
-        for value in _as_list(point.get(axis, [])):
+        for value in as_list(point.get(axis, [])):
             if value not in defined:
                 yield f"{entry_key}.{axis} = {yaml_text(value)}: is not one of {', '.join(sorted(defined))}"
-    for value in _as_list(point.get("threads", [])):
+    for value in as_list(point.get("threads", [])):
         if not isinstance(value, int) or value < 1:
             yield f"{entry_key}.threads = {yaml_text(value)}: must be a whole number, at least 1"
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """The values of a selector, which may name one or a list of them."""
     return value if isinstance(value, list) else [value]
 
 
@@ -256,7 +257,7 @@ def _arrival_mistakes(config: Config) -> Iterator[str]:
 def _exclude_mistakes(entry_key: str, point: dict[str, Any], axes: dict[str, list[Any]]) -> Iterator[str]:
     for axis, value in point.items():
         axis_values = list(map(str, axes.get(axis, [])))
-        for selected in _as_list(value):
+        for selected in as_list(value):
             if axis_values and str(selected) not in axis_values:
                 yield f"{entry_key}.{axis} = {yaml_text(selected)}: leaves nothing out; the axis has {', '.join(axis_values)}"
 
@@ -265,7 +266,7 @@ def _keyed_axis_values(config: Config, axis: str) -> Iterator[tuple[str, Any]]:
     """Yield every value that the grid gives to `axis`, with the config key it is at."""
     yield from ((f"grid.{axis}[{index}]", value) for index, value in enumerate(getattr(config.grid, axis)))
     for index, point in enumerate(config.grid.include):
-        yield from ((f"grid.include[{index}].{axis}", value) for value in _as_list(point.get(axis, [])))
+        yield from ((f"grid.include[{index}].{axis}", value) for value in as_list(point.get(axis, [])))
 
 
 def _speculation_mistakes(config: Config) -> Iterator[str]:

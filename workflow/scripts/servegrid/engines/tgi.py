@@ -62,9 +62,8 @@ class TGI(Engine):
     has_tensor_parallel = True
     key_variable: ClassVar[str | None] = "API_KEY"
     above_limit = "reject"
-    port_count = (
-        3  # of the API, of the shards among themselves, and one for metrics that the router binds and leaves unused
-    )
+    port_count = 3
+    """Of the API, of the shards among themselves, and one for metrics that the router binds and leaves unused."""
     input_flag = "max-input-tokens"
     metrics = Metrics(
         kv_cache_tokens="tgi_batch_max_total_tokens",

@@ -19,7 +19,6 @@ def free_port() -> int:
 def free_ports(count: int) -> tuple[int, ...]:
     """Distinct TCP ports of 127.0.0.1 that nobody listens on now.
 
-
     Out of those that the kernel does not give to connections: a server binds its port seconds later, and until then neither a
     connection of anybody nor another server that lets the kernel choose may have taken it.
     """

@@ -31,7 +31,7 @@ CLIENT_BOUND_INPUTS = ("client_share", "lateness_ms_p99", "turnaround_ms_p99", "
 """Columns that `is_client_bound` takes, in its order."""
 LATE_MS, LATE_SHARE = 4.0, 0.1
 """Sends that are later than this, and than this share of the time to first token, are the client's doing. The client's own
-pauses (driver.MOST_PAUSE_S) lie below."""
+pauses (driver.MAX_PAUSE_S) lie below."""
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,15 @@ from typing import Any, Literal, TypeVar
 from servegrid import engines, protocols
 from servegrid.config import Config
 from servegrid.config.measuring import LoadConfig
-from servegrid.config.models import further_axes
-from servegrid.config.parse import engine_of
-from servegrid.config.serving import ServerConfig
+from servegrid.config.models import all_axes
+from servegrid.config.parse import as_list, engine_of
+from servegrid.config.serving import EngineConfig, ServerConfig
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.engines.speculation import parse_speculation
 from servegrid.launch import layout
 from servegrid.plan import load_shape
 from servegrid.plan.resolve import Resolved
 from servegrid.plan.thread_levels import Shortage, shortages
-from servegrid.results.axes import AXES
 from servegrid.util.identity import digest, hashed_name
 
 Axes = Mapping[str, Any]
@@ -86,7 +85,7 @@ class Grid:
         self._servers: dict[tuple[Any, ...], Server] = {}
         self._skips: dict[str, Skip | None] = {}
         self._loads: dict[tuple[Any, ...], Load] = {}
-        self.axes = [*AXES, *further_axes(config.grid)]
+        self.axes = list(all_axes(config.grid))
         self.points = [self._make_point(axes) for axes in _expand(config)]
 
     @cached_property
@@ -146,10 +145,6 @@ class Grid:
         speculation = parse_speculation(axes["speculation"], engines.get(kind).default_speculation())
         device = {"name": axes["gpu"], **self.config.devices[axes["gpu"]].identifying_fields()}
         image = entry.image or engines.get(kind).images.get(device["kind"]) if entry.runtime == "docker" else None
-        axis_options = {
-            axis.removeprefix("options."): value for axis, value in axes.items() if axis.startswith("options.")
-        }
-        options = entry.options | {name: value for name, value in axis_options.items() if value != "default"}
         spec = ServerSpec(
             engine=kind,
             version=self._engine_version(axes["engine"], kind, device["kind"]),
@@ -163,7 +158,7 @@ class Grid:
             context_tokens=server.context_tokens,
             cpu_threads=server.cpu_threads,
             prefix_cache=server.prefix_cache,
-            options={name.removeprefix("--"): value for name, value in options.items()},
+            options=_server_options(entry, axes),
             env=entry.env,
             command=tuple(entry.command) if entry.command else None,
             url=entry.url,
@@ -240,9 +235,16 @@ def _override(section: S, axes: Axes) -> S:
     return type(section).model_validate(section.model_dump() | values) if values else section
 
 
+def _server_options(entry: EngineConfig, axes: Axes) -> dict[str, Any]:
+    """The entry's options with those of the point's axes `options.<flag>`; a level `default` leaves the entry's."""
+    levels = {axis.removeprefix("options."): level for axis, level in axes.items() if axis.startswith("options.")}
+    options = entry.options | {name: level for name, level in levels.items() if level != "default"}
+    return {name.removeprefix("--"): value for name, value in options.items()}
+
+
 def _expand(config: Config) -> Iterator[Axes]:
     """Yield the product of the axes without `exclude`, then `include`; every point once."""
-    lists = {axis: getattr(config.grid, axis) for axis in AXES} | further_axes(config.grid)
+    lists = all_axes(config.grid)
     exclude = config.grid.exclude
     product = (point for point in _product(lists) if not any(matches(point, entry) for entry in exclude))
     included = itertools.chain.from_iterable(_product(lists | _value_lists(entry)) for entry in config.grid.include)
@@ -259,7 +261,7 @@ def _product(lists: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _value_lists(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {axis: value if isinstance(value, list) else [value] for axis, value in entry.items()}
+    return {axis: as_list(value) for axis, value in entry.items()}
 
 
 def matches(point: Axes, entry: Mapping[str, Any]) -> bool:

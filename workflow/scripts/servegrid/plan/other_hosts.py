@@ -25,12 +25,9 @@ def sessions_of_other_hosts(grid: Grid, folders: Sequence[Path]) -> dict[str, tu
     for id, server in servers.items():
         rounds = range(1, grid.config.repeats.at_most + 1)
         sessions = [Session(server, rep, tuple(loads[id].values())) for rep in rounds]
-        results = next((folder for folder in folders if _recorded_sessions(folder, sessions)), None)
-        if results:
-            sessions_by_server[id] = (
-                results,
-                _recorded_sessions(results, sessions) if grid.config.repeats.is_open else sessions,
-            )
+        recorded = ((folder, _recorded_sessions(folder, sessions)) for folder in folders)
+        if found := next(((folder, there) for folder, there in recorded if there), None):
+            sessions_by_server[id] = found if grid.config.repeats.is_open else (found[0], sessions)
     return sessions_by_server
 
 

@@ -1,6 +1,7 @@
 """How many sessions a server gets: a fixed number, or as many as a precision takes; decided from the records on disk."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from servegrid.config.measuring import Repeats
 from servegrid.plan.grid import Grid, Load, Session
 from servegrid.plan.pending import failed_at_start, pending_loads
 from servegrid.records.paths import load_folder, session_folder
+from servegrid.records.read import Damaged, read_record
 from servegrid.stats import intervals
-from servegrid.util.files import read_json
 
 
 def needed_sessions(grid: Grid, results: Path, retry: Iterable[str] = ()) -> list[Session]:
@@ -60,10 +61,16 @@ def _needed_of_load(
 
 
 def _load_records(load: Load, sessions: Iterable[Session], results: Path) -> list[dict[str, Any]]:
-    """The load's records in these sessions, without sessions whose server failed to start."""
+    """The load's records in these sessions, without sessions whose server failed to start; a damaged one is no evidence."""
     folders = [session_folder(results, session) for session in sessions]
     paths = [load_folder(folder, load) / "load.json" for folder in folders if not failed_at_start(folder)]
-    return [read_json(path) for path in paths if path.exists()]
+    return [record for path in paths if (record := _read_if_sound(path))]
+
+
+def _read_if_sound(path: Path) -> dict[str, Any] | None:
+    with suppress(Damaged):
+        return read_record(path)
+    return None
 
 
 def is_precise(loads: Iterable[Mapping[str, Any]], precision: float) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from servegrid import engines
 from servegrid.config import Config, ConfigError, EngineConfig
-from servegrid.config.models import further_axes
-from servegrid.config.parse import engine_of
+from servegrid.config.models import all_axes
+from servegrid.config.parse import as_list, engine_of
 from servegrid.engines.base import ModelRef
 from servegrid.model.builtin import DRAFT_NAME, DRAFT_REVISION, NAME, REVISION
 from servegrid.util.files import REPOSITORY, named_or_shipped
@@ -168,9 +168,8 @@ def _check_published(config: Config) -> None:
 
 def _axis_values(config: Config, axis: str) -> list[Any]:
     """All values that the grid gives to an axis, including those of `include`."""
-    listed = getattr(config.grid, axis, None) or further_axes(config.grid).get(axis, [])
-    extra = [point[axis] for point in config.grid.include if axis in point]
-    return [*listed, *(value for values in extra for value in (values if isinstance(values, list) else [values]))]
+    listed = all_axes(config.grid).get(axis, [])
+    return [*listed, *(value for point in config.grid.include for value in as_list(point.get(axis, [])))]
 
 
 def _absent_clients(config: Config) -> dict[str, str]:

@@ -50,9 +50,8 @@ class Protocol(ABC):
     path: ClassVar[str]
     transport: ClassVar[Transport] = "http"
     headers: ClassVar[Mapping[str, str]] = {}
-    sampling_object: ClassVar[str | None] = (
-        None  # body field that holds the generation's settings; one of `extra` is merged into it
-    )
+    sampling_object: ClassVar[str | None] = None
+    """Body field that holds the generation's settings; one of `extra` is merged into it."""
 
     @abstractmethod
     def fields(self, prompt: str, settings: GenerationSettings) -> dict[str, Any]:

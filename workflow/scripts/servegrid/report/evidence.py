@@ -63,9 +63,8 @@ class Evidence:
     def unfit(self, metric: str, client_bound: bool = False) -> "pd.Series[str]":
         """Reason why each row is no evidence about `metric`, empty if it is.
 
-        It is the row's status, `client-bound`, `without <metric>`, or a warning.
-
-        With `client_bound`, client-bound rows are evidence too.
+        It is the row's status, `client-bound`, `without <metric>`, or a warning. With `client_bound`, client-bound rows
+        are evidence too.
         """
         doubtful = self.rows["warnings"].map(lambda text: _phrase(disqualifying_warning(text, metric)))
         reasons: dict[str, pd.Series[bool]] = {
@@ -110,7 +109,7 @@ class Evidence:
         """Known session values of the row, by round; empty for a published row."""
         if self._source(row) != MEASURED:
             return {}
-        return self._all_rounds(metric).get((self.rows["server_id"].iloc[row], self.rows["load_id"].iloc[row]), {})
+        return self._all_rounds(metric).get(self.ids[row], {})
 
     def noise(self, metric: str) -> Noise:
         """Variation of `metric` between the sessions of one point, pooled over all points."""

@@ -15,7 +15,7 @@ class ResultTable:
     """The result tables and the settings to show them by.
 
     Attributes:
-        rows: points in the form that `results.points.prepare` gives them, each published row after the measured one of
+        rows: points in the form that `results.points.prepare_points` gives them, each published row after the measured one of
             the same point; `source` names the publication, empty for measured rows.
         settings: of the report, with the axes that only published rows have.
         sessions: results/sessions, one row per point and session; without rows where it was not asked for.

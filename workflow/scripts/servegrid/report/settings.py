@@ -20,7 +20,7 @@ class Settings:
     Attributes:
         title: shown over every table and figure.
         baseline: axis -> value of the point that others are compared with; a list of values means the first.
-        axes: names of the grid's axes beyond the five of `points.AXES`.
+        axes: names of the grid's axes beyond the five of `axes.AXES`.
         formats: file formats of the figures.
         objective: what the recommended setting is best at; see report/judge/recommendation.py.
         slo: greatest latencies in ms, column -> limit.

@@ -189,7 +189,7 @@ def _share_lines(evidence: Evidence, shares_of_rows: Sequence[roofline.RooflineS
             beyond = any(share is not None and share > 1 for _, share in parts)
             doubt = ", more than it can do: something is counted wrong" if beyond else ""
             of_device = f"at least {' and '.join(shares)} of {row_share.device}"
-            yield f"{_place_text('measured', place)}: {of_device} ({device_limits}){doubt}"
+            yield f"{_place_text(MEASURED, place)}: {of_device} ({device_limits}){doubt}"
 
 
 def _share_data(row_share: roofline.RooflineShare, evidence: Evidence) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _share_data(row_share: roofline.RooflineShare, evidence: Evidence) -> dict[s
 def _answer_client(evidence: Evidence) -> Answer:
     effects = list(client_effect.client_effects(evidence))
     lines = [
-        f"{_place_text('measured', effect.place)}: {effect.client} is {estimate_text(effect.effect)} times as fast as"
+        f"{_place_text(MEASURED, effect.place)}: {effect.client} is {estimate_text(effect.effect)} times as fast as"
         f" {effect.reference}; {effect.effect.how}"
         for effect in effects
     ]
@@ -232,4 +232,4 @@ def _answer_client(evidence: Evidence) -> Answer:
 
 def _place_text(source: str, place: Mapping[str, str]) -> str:
     text = ", ".join(f"{axis} {value}" for axis, value in place.items())
-    return text if source == "measured" else f"{text} (published: {source})"
+    return text if source == MEASURED else f"{text} (published: {source})"

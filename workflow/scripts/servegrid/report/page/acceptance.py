@@ -6,7 +6,6 @@ import pandas as pd
 
 from servegrid.report.page.plotly_marks import Plot, axes_layout, error_bars, json_numbers, marks, marks_note
 from servegrid.report.page.series import Series, build_series
-from servegrid.report.settings import Settings
 
 DRAFT_LENGTH_LABEL = "tokens drafted at once"
 _MEASURES = (
@@ -15,7 +14,7 @@ _MEASURES = (
 )
 
 
-def acceptance_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
+def acceptance_plots(rows: pd.DataFrame) -> list[Plot]:
     """Plots of acceptance rate and length, each where it is known at two draft lengths at least."""
     drafted = pd.to_numeric(rows["speculation"].str.extract(r"(?:^|:)(\d+)$")[0], errors="coerce").astype("float64")
     kinds = rows["speculation"].str.replace(r":?\d+$", "", regex=True).replace("", "the engine's own kind")

@@ -30,7 +30,7 @@ def plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     measured_here = measured[measured["status"] != PUBLISHED]
     page_plots = [*_threads_plots(measured, settings), *pareto_plots(measured, settings)]
     page_plots += [plot for name, title in _LATENCIES for plot in percentile_plots(measured, settings, name, title)]
-    return [*page_plots, *heatmap_plots(measured_here, settings), *acceptance_plots(measured_here, settings)]
+    return [*page_plots, *heatmap_plots(measured_here, settings), *acceptance_plots(measured_here)]
 
 
 def _threads_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
