@@ -46,16 +46,16 @@ def write_figures(
     from servegrid.report.figures import FIGURES
     from servegrid.report.published import with_published_labels
     from servegrid.report.result_table import ResultTable
+    from servegrid.report.sweep_model import with_intervals
     from servegrid.results.latency_distributions import with_spreads
     from servegrid.results.points import read_result_table
-    from servegrid.results.session_values import with_ranges, with_rounds
+    from servegrid.results.session_values import with_rounds
 
     if unknown := sorted(set(only or ()) - set(FIGURES)):
         raise SystemExit(f"unknown figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     table = ResultTable.read(points_path, config, sessions)
     settings, rows = table.settings, table.rows
-    if sessions is not None:
-        rows = with_ranges(with_rounds(rows, table.sessions), table.sessions, ["output_tokens_per_s"])
+    rows = with_intervals(with_rounds(rows, table.sessions), table.sessions, ["time_s", "output_tokens_per_s"])
     if distributions is not None:
         rows = with_spreads(rows, read_result_table(distributions))
     points = with_published_labels(rows)

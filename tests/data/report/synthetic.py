@@ -98,3 +98,9 @@ def default_sweep() -> pd.DataFrame:
         return row
 
     return sweep(speculation=["none", "ngram:2", "ngram:8"], quantization=["none", "int8"], change=holes)
+
+
+def with_ids(points: pd.DataFrame) -> pd.DataFrame:
+    """Points with the ids of their servers and loads."""
+    server = points["engine"] + points["speculation"] + points["quantization"]
+    return points.assign(server_id=server, load_id=points["threads"].astype(str))

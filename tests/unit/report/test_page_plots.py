@@ -6,23 +6,26 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from data.report.synthetic import Row, default_sweep, sweep
+from data.report.synthetic import Row, default_sweep, sweep, with_ids
 from helpers.plots import titles
 from servegrid.report.drawing.style import engine_looks
-from servegrid.report.page.plots import COLUMNS_WITH_RANGE, plots
+from servegrid.report.page.plots import COLUMNS_WITH_INTERVAL, plots
 from servegrid.report.page.series import MAX_SERIES
 from servegrid.report.published import with_published, with_published_labels
 from servegrid.report.settings import Settings
+from servegrid.report.sweep_model import sweep_model, with_intervals
 from servegrid.results.points import prepare_points
-from servegrid.results.session_values import with_ranges
+from servegrid.results.session_values import session_values_by_point
 
 Plot = dict[str, Any]
 SETTINGS = Settings("A sweep")
 
 
 def page_plots(points: pd.DataFrame, sessions: pd.DataFrame | None = None) -> dict[str, Plot]:
-    rows = with_ranges(
-        prepare_points(points, SETTINGS.all_axes), pd.DataFrame() if sessions is None else sessions, COLUMNS_WITH_RANGE
+    rows = with_intervals(
+        prepare_points(points, SETTINGS.all_axes),
+        pd.DataFrame() if sessions is None else sessions,
+        COLUMNS_WITH_INTERVAL,
     )
     return {plot["id"]: plot for plot in plots(rows, SETTINGS)}
 
@@ -103,7 +106,7 @@ def test_a_client_bound_or_partial_point_is_hollow_and_not_on_the_front() -> Non
 def sessions(points: pd.DataFrame, **factors: tuple[float, ...]) -> pd.DataFrame:
     """Sessions of every point whose columns are the point's values times a factor each."""
     rows = [
-        {"server_id": point["server_id"], "load_id": point["load_id"], "rep": rep}
+        {"server_id": point["server_id"], "load_id": point["load_id"], "rep": rep, "status": "ok"}
         | {name: point[name] * session_factors[rep] for name, session_factors in factors.items()}
         for _, point in points.iterrows()
         for rep in range(len(next(iter(factors.values()))))
@@ -111,26 +114,23 @@ def sessions(points: pd.DataFrame, **factors: tuple[float, ...]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def with_ids(points: pd.DataFrame) -> pd.DataFrame:
-    server = points["engine"] + points["speculation"] + points["quantization"]
-    return points.assign(server_id=server, load_id=points["threads"].astype(str))
-
-
-def test_both_bars_of_the_front_are_ranges_over_sessions() -> None:
+def test_both_bars_of_the_front_are_intervals_over_sessions() -> None:
     points = with_ids(sweep(engine=["vllm"]))
-    point_sessions = sessions(points, output_tokens_per_s=(0.9, 1.2), itl_ms_p50=(0.5, 1.25))
+    point_sessions = sessions(points, output_tokens_per_s=(0.99, 1.01), itl_ms_p50=(0.98, 1.02))
     trace = page_plots(points, point_sessions)["pareto-server"]["data"][0]
-    assert trace["error_y"]["array"] == pytest.approx([0.2 * y for y in trace["y"]])
-    assert trace["error_y"]["arrayminus"] == pytest.approx([0.1 * y for y in trace["y"]])
-    assert trace["error_x"]["array"] == pytest.approx(trace["x"]), "half the time is twice the speed"
-    assert trace["error_x"]["arrayminus"] == pytest.approx([0.2 * x for x in trace["x"]])
-    assert "over the sessions" in trace["text"][0]
+    ids = [(row["server_id"], row["load_id"]) for _, row in points.iterrows()]
+    for bars, values, metric in (("error_y", trace["y"], "output_tokens_per_s"), ("error_x", trace["x"], "itl_ms_p50")):
+        mean = sweep_model(session_values_by_point(point_sessions, metric)).mean(ids[0])
+        low, high = (mean.low, mean.high) if bars == "error_y" else (1000 / mean.high, 1000 / mean.low)
+        assert trace[bars]["array"][0] == pytest.approx(high - values[0])
+        assert trace[bars]["arrayminus"][0] == pytest.approx(values[0] - low)
+    assert "95 % interval" in trace["text"][0]
 
 
 def test_a_session_that_two_points_share_counts_once() -> None:
     points = with_ids(sweep(engine=["vllm"], threads=[1, 4])).assign(server_id="s", load_id="planned")
     once = sessions(points.head(1), output_tokens_per_s=(0.9,))
-    ranged = with_ranges(points, pd.concat([once, once]), ["output_tokens_per_s"])
+    ranged = with_intervals(points, pd.concat([once, once]), ["output_tokens_per_s"])
     assert ranged["output_tokens_per_s_low"].isna().all()
 
 
@@ -144,19 +144,21 @@ def test_one_session_has_no_bars_and_no_words_on_them() -> None:
     assert "Bars" not in plots_by_id["pareto-server"]["note"] + plots_by_id["threads"]["note"]
 
 
-def test_ranges_are_of_the_same_server_and_load() -> None:
+def test_intervals_are_of_the_same_server_and_load() -> None:
     points = prepare_points(with_ids(sweep(engine=["vllm"])), SETTINGS.all_axes)
-    point_sessions = sessions(points.iloc[:2], ttft_ms_p50=(0.5, 2.0, 1.0))
-    ranged = with_ranges(points, point_sessions, ["ttft_ms_p50", "itl_ms_p50"])
-    assert ranged["ttft_ms_p50_low"].tolist()[:2] == [1.5, 6] and ranged["ttft_ms_p50_high"].tolist()[:2] == [6, 24]
-    assert ranged["ttft_ms_p50_low"][2:].isna().all() and ranged["itl_ms_p50_high"].isna().all()
+    point_sessions = sessions(points.iloc[:2], ttft_ms_p50=(0.98, 1.02, 1.0))
+    table = with_intervals(points, point_sessions, ["ttft_ms_p50", "itl_ms_p50"])
+    low, value, high = (table[f"ttft_ms_p50{end}"].iloc[:2] for end in ("_low", "", "_high"))
+    assert (low < value).all() and (value < high).all() and (high / low < 1.3).all()
+    assert table["ttft_ms_p50_low"][2:].isna().all() and table["itl_ms_p50_high"].isna().all()
 
 
-def test_a_percentile_has_the_range_of_its_sessions_beneath() -> None:
+def test_a_percentile_has_the_interval_of_its_sessions_beneath() -> None:
     points = with_ids(sweep(engine=["vllm"], threads=[1]))
-    band, line = page_plots(points, sessions(points, ttft_ms_p99=(0.9, 1.2)))["ttft"]["data"]
-    assert band["x"] == [pytest.approx(0.9 * 11), pytest.approx(1.2 * 11), None]
-    assert line["x"] == [3, None, 11] and line["text"][0] == "p50" and line["text"][2].startswith("p99, over")
+    band, line = page_plots(points, sessions(points, ttft_ms_p99=(0.99, 1.01)))["ttft"]["data"]
+    low, high, gap = band["x"]
+    assert low < 11 < high and high / low < 1.4 and gap is None
+    assert line["x"] == [3, None, 11] and line["text"][0] == "p50" and line["text"][2].startswith("p99, 95 % interval")
 
 
 # --- looks

@@ -9,7 +9,7 @@ from servegrid.report.page.sections import answer_section, claim_row, question_s
 FOUND: dict[str, Any] = {
     "setting": {"engine": "llamacpp", "threads": "4"},
     "unit": "output tokens/s",
-    "figure": {"value": 664.2, "low": 650.0, "high": 671.0, "doubt": "95 % t-interval over 3 sessions"},
+    "figure": {"value": 664.2, "low": 650.0, "high": 671.0, "doubt": "95 % interval over 3 sessions"},
     "second": {
         "setting": {"engine": "vllm", "threads": "4"},
         "effect": {"value": 1.24, "low": None, "high": None, "doubt": "one session: no doubt known"},

@@ -47,7 +47,11 @@ def test_the_fastest_is_recommended_and_what_it_cannot_be_told_from_is_named() -
     beaten = [rival for rival in best.rivals if rival.beaten]
     assert [engine(evidence, rival.row) for rival in beaten] == ["a"]
     assert beaten[0].effect.value == pytest.approx(10 / 7, rel=0.03)
-    assert best.estimate and best.estimate.has_interval and "t-interval over 4 sessions" in best.estimate.how
+    assert (
+        best.estimate
+        and best.estimate.has_interval
+        and best.estimate.how == "95 % interval over 4 sessions, for the one chosen of 3 points"
+    )
     assert "no difference shown from 1 of 2 others" in list(summary_lines(best, evidence))[2]
 
 

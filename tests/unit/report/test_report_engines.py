@@ -69,7 +69,9 @@ def test_engines_show_the_range_of_their_throughput_where_it_is_known() -> None:
     ranged = points.assign(output_tokens_per_s_low=rate * 0.9, output_tokens_per_s_high=rate * 1.1)
     panels = [engines.draw(rows, PLAIN).axes[1] for rows in (points, ranged)]
     assert [len(panel.collections) for panel in panels] == [0, 2]
-    assert "Bars of time and output tokens/s: lowest" in footnotes(panels[1].get_figure(root=True))
+    assert "Bars of time and output tokens/s: 95 % interval over 2 sessions." in footnotes(
+        panels[1].get_figure(root=True)
+    )
 
 
 @pytest.mark.parametrize("high", [400.0, 40_000.0])

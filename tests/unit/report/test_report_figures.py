@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from data.report.synthetic import Row, default_sweep, sweep, with_made_spreads, without
+from data.report.synthetic import Row, default_sweep, sweep, with_ids, with_made_spreads, without
 from helpers.figures import PLAIN, footnotes, panel_texts
 from servegrid.report.drawing.style import render
 from servegrid.report.figures import FIGURES, engines, quantization, speculation, time_threads
 from servegrid.report.settings import Settings
-from servegrid.stats.intervals import ratio
+from servegrid.report.sweep_model import sweep_model
 
 
 def legend(figure: Figure) -> list[str]:
@@ -136,7 +136,7 @@ def test_speculation_is_held_at_the_baseline() -> None:
 
 
 def test_error_bars_are_explained_with_the_number_of_sessions() -> None:
-    assert "lowest to highest of 2 sessions" in footnotes(time_threads.draw(sweep(), PLAIN))
+    assert "Bars: 95 % interval over 2 sessions." in footnotes(time_threads.draw(sweep(), PLAIN))
     once = sweep(change=lambda row: row | {"sessions": 1})
     assert "no error bars" in footnotes(time_threads.draw(once, PLAIN))
 
@@ -215,11 +215,13 @@ def test_speedup_bars_are_the_interval_over_sessions() -> None:
     rounds = [
         {rep: time * (1 + 0.01 * rep * place) for rep in (1, 2, 3)} for place, time in enumerate(points["time_s"], 1)
     ]
+    points = with_ids(points)
     figure = speculation.draw(points.assign(time_s_by_round=rounds), PLAIN)
     (bars,) = (collection for collection in figure.axes[0].collections if len(collection.get_segments()) == 2)
-    expected = ratio(rounds[0], rounds[1])
+    ids = list(zip(points["server_id"], points["load_id"], strict=True))
+    expected = sweep_model(dict(zip(ids, rounds, strict=True))).ratio(ids[0], ids[1])
     assert bars.get_segments()[0][:, 1] == pytest.approx([expected.low, expected.high])
-    assert "Bars: 95 % t-interval of the ratio, over 2 sessions each." in footnotes(figure)
+    assert "Bars: 95 % interval over 2 sessions." in footnotes(figure)
     assert "No error bars" in footnotes(speculation.draw(points, PLAIN))
 
 

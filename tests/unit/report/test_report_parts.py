@@ -6,10 +6,10 @@ import pytest
 from servegrid.report.drawing.curves import thin_levels
 from servegrid.report.drawing.panels import Panel, columns_for
 from servegrid.report.drawing.sheet import Sheet
-from servegrid.report.drawing.speedup import reference_level, speedups
+from servegrid.report.drawing.speedup import reference_level, speedups, time_model
 from servegrid.report.drawing.style import COLOURS, engine_looks
 from servegrid.report.settings import Settings
-from servegrid.stats.intervals import ratio
+from servegrid.report.sweep_model import sweep_model
 
 
 def test_known_engines_have_their_own_colour_whatever_stands_beside() -> None:
@@ -72,16 +72,17 @@ def _points(**columns: list[object]) -> pd.DataFrame:
 
 def test_speedup_is_reference_time_over_time() -> None:
     points = _points(speculation=["none", "2"], time_s=[10.0, 5.0])
-    result = speedups(points, "speculation", "none", ("engine",))
+    result = speedups(points, "speculation", "none", ("engine",), time_model(points))
     assert result["speedup"].tolist() == [1, 2]
     assert result[["speedup_low", "speedup_high"]].isna().all(axis=None), "no sessions, no doubt known"
 
 
 def test_the_doubt_in_a_speedup_is_the_interval_over_sessions() -> None:
     rounds = [{1: 10.0, 2: 10.5}, {1: 5.0, 2: 5.1}, {1: 4.0}]
-    points = _points(speculation=["none", "2", "8"], time_s=[10.2, 5.05, 4.0], time_s_by_round=rounds)
-    result = speedups(points, "speculation", "none", ("engine",))
-    expected = ratio(rounds[0], rounds[1])
+    ids = {"server_id": ["s0", "s1", "s2"], "load_id": ["l"] * 3}
+    points = _points(speculation=["none", "2", "8"], time_s=[10.2, 5.05, 4.0], time_s_by_round=rounds, **ids)
+    result = speedups(points, "speculation", "none", ("engine",), time_model(points))
+    expected = sweep_model({(f"s{n}", "l"): times for n, times in enumerate(rounds)}).ratio(("s0", "l"), ("s1", "l"))
     row = result.iloc[1]
     assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == (expected.value, expected.low, expected.high)
     alone = result.iloc[2]
@@ -95,7 +96,7 @@ def test_speedup_needs_a_wholly_measured_reference_that_matches() -> None:
         status=["ok", "ok", "ok", "partial", "ok"],
         time_s=[10.0, 5.0, 5.0, 10.0, 5.0],
     )
-    result = speedups(points, "speculation", "none", ("engine",))["speedup"]
+    result = speedups(points, "speculation", "none", ("engine",), time_model(points))["speedup"]
     assert result.iloc[1] == 2
     assert all(math.isnan(result.iloc[row]) for row in (2, 3, 4))
 

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from servegrid.compare.change import Change, Verdict
-from servegrid.compare.noise_floor import pooled_noise, widen_to_noise
-from servegrid.compare.pooled_ratio import MIN_POINTS, mean_ratio
+from servegrid.compare.run_model import AFTER, BEFORE, RunPoint, run_model
 from servegrid.compare.runs import PointPair
 from servegrid.compare.session_values import SessionValues, metric_values
 from servegrid.results.columns import BETTER
-from servegrid.stats.intervals import Estimate, bonferroni_level, ratio
-from servegrid.stats.noise import Noise
+from servegrid.stats.intervals import Estimate, bonferroni_level
+from servegrid.stats.session_model import SessionModel
+
+MIN_POINTS = 3
+"""Number of points from which they are compared together."""
 
 
 def metric_changes(pairs: Sequence[PointPair], metrics: Sequence[str], worse_by: float) -> list[Change]:
@@ -32,18 +34,19 @@ def metric_changes(pairs: Sequence[PointPair], metrics: Sequence[str], worse_by:
     compared_changes = [
         change
         for metric, points in compared_values.items()
-        for change in _metric_comparisons(metric, points, level, worse_by)
+        for change in metric_comparisons(metric, points, level, worse_by)
     ]
     return [*compared_changes, *_untrusted_metrics(values_by_metric), *_metrics_of_one_run(values_by_metric)]
 
 
-def _metric_comparisons(metric: str, points: Sequence[SessionValues], level: float, worse_by: float) -> list[Change]:
+def metric_comparisons(metric: str, points: Sequence[SessionValues], level: float, worse_by: float) -> list[Change]:
     """All comparisons of one metric, which hold together at this level."""
-    repeated = [point for point in points if _has_interval(point)]
-    parts = 2 if len(repeated) >= MIN_POINTS else 1
-    pooled = [_pooled_change(metric, repeated, bonferroni_level(2, level), worse_by)] if parts == 2 else []
-    level, noise = bonferroni_level(parts * len(repeated), level), pooled_noise(repeated)
-    return [*pooled, *(_point_change(metric, point, level, noise, worse_by) for point in points)]
+    repeated = [number for number, point in enumerate(points) if _has_interval(point)]
+    parts, model = 2 if len(repeated) >= MIN_POINTS else 1, run_model(points)
+    pooled = [_pooled_change(metric, model, repeated, bonferroni_level(2, level), worse_by)] if parts == 2 else []
+    level = bonferroni_level(parts * len(repeated), level)
+    changes = (_point_change(metric, model, number, point, level, worse_by) for number, point in enumerate(points))
+    return [*pooled, *changes]
 
 
 def _has_interval(point: SessionValues) -> bool:
@@ -87,11 +90,13 @@ def _mean_or_none(values: Mapping[int, float]) -> float | None:
     return fmean(values.values()) if values else None
 
 
-def _point_change(metric: str, point: SessionValues, level: float, noise: Noise, worse_by: float) -> Change:
+def _point_change(
+    metric: str, model: SessionModel[RunPoint], number: int, point: SessionValues, level: float, worse_by: float
+) -> Change:
     before, after = (fmean(side.values()) for side in (point.before, point.after))
     if not point.positive:
         return Change(point.axes, metric, before, after, None, _verdict_with_zeros(metric, point))
-    estimate = widen_to_noise(ratio(point.after, point.before, level), point, noise, level)
+    estimate = model.ratio((AFTER, number), (BEFORE, number), level)
     return Change(point.axes, metric, before, after, estimate, _verdict(metric, estimate, worse_by))
 
 
@@ -109,9 +114,12 @@ def _verdict_with_zeros(metric: str, point: SessionValues) -> Verdict:
     return "no difference shown"
 
 
-def _pooled_change(metric: str, points: Sequence[SessionValues], level: float, worse_by: float) -> Change:
-    estimate = mean_ratio(points, level)
-    return Change({}, metric, None, None, estimate, _verdict(metric, estimate, worse_by), len(points))
+def _pooled_change(
+    metric: str, model: SessionModel[RunPoint], numbers: Sequence[int], level: float, worse_by: float
+) -> Change:
+    """Change over all points together, which shows what is too small to show at any single one."""
+    estimate = model.mean_ratio([((AFTER, number), (BEFORE, number)) for number in numbers], level)
+    return Change({}, metric, None, None, estimate, _verdict(metric, estimate, worse_by), len(numbers))
 
 
 def _verdict(metric: str, after_by_before: Estimate, worse_by: float) -> Verdict:

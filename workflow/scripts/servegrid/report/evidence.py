@@ -1,6 +1,7 @@
 """Rows that comparisons may rest on: whole, not client-bound, without a warning; and their sessions."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,14 +11,15 @@ import pandas as pd
 
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
+from servegrid.report.sweep_model import sweep_model
 from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER
 from servegrid.results.points import COMPARABLE_STATUSES, PUBLISHED, client_bound_rows
-from servegrid.results.session_values import ID_COLUMNS, PointIds, ValueByRound, has_value, session_values_by_point
+from servegrid.results.session_values import ID_COLUMNS, PointIds, has_value, session_values_by_point
 from servegrid.results.warnings import RowWarning, disqualifying_warning
 from servegrid.stats import intervals
-from servegrid.stats.intervals import Estimate
-from servegrid.stats.noise import Noise, estimate_noise
+from servegrid.stats.intervals import Estimate, ratio_of_values
+from servegrid.stats.session_model import SessionModel, ValueByRound
 
 MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
@@ -79,31 +81,49 @@ class Evidence:
         reasons = self.unfit(metric, client_bound)
         return Counter(reasons[(reasons != "") & (self.rows["source"] == MEASURED)])
 
-    def estimate(self, row: int, metric: str, level: float = intervals.LEVEL) -> Estimate:
-        """The row's value with its interval over sessions."""
+    def estimate(self, row: int, metric: str, level: float = intervals.LEVEL, of: int = 1) -> Estimate:
+        """The row's value with its interval over sessions; with `of`, for a row that was chosen of so many."""
         value = self._value(row, metric)
         if self._source(row) != MEASURED:
             return Estimate(value, how=NOT_REPEATED)
-        session_values = list(self.by_round(row, metric).values())
-        if not session_values:
+        if not self.by_round(row, metric):
             return Estimate(value, how=POOLED_ONLY)
-        session_mean = intervals.mean(session_values, level, self.noise(metric))
+        session_mean = self._model(metric).mean(self.ids[row], level, of)
         return session_mean if session_mean.has_interval else Estimate(value, how=session_mean.how)
 
     def times_better(
-        self, row: int, other: int, metric: str, level: float = intervals.LEVEL, other_times: float = 1.0
+        self,
+        row: int,
+        other: int,
+        metric: str,
+        level: float = intervals.LEVEL,
+        other_times: float = 1.0,
+        among: int = 2,
     ) -> Estimate:
-        """Ratio by which `row` is better in `metric` than `other`, whose values are first multiplied by `other_times`."""
-        row_values, other_values = self.by_round(row, metric), self.by_round(other, metric)
-        by_session = bool(row_values and other_values)
-        if not by_session:
-            row_values, other_values = {0: self._value(row, metric)}, {0: self._value(other, metric)}
-        other_values = {rep: value * other_times for rep, value in other_values.items()}
-        estimate = intervals.ratio(row_values, other_values, level, self.noise(metric))
-        if not by_session:
+        """Ratio by which `row` is better in `metric` than `other`, whose values are first multiplied by `other_times`.
+
+        With `among`, the intervals of all pairs of so many rows hold together.
+        """
+        if self.by_round(row, metric) and self.by_round(other, metric):
+            estimate = self._model(metric).ratio(self.ids[row], self.ids[other], level, among)
+        else:
             measured = MEASURED in (self._source(row), self._source(other))
-            estimate = Estimate(estimate.value, how=POOLED_ONLY if measured else NOT_REPEATED)
+            value = ratio_of_values(self._value(row, metric), self._value(other, metric))
+            estimate = Estimate(value, how=POOLED_ONLY if measured else NOT_REPEATED)
+        estimate = estimate.scaled(1 / other_times)
         return estimate if direction(metric) == "higher" else estimate.inverse()
+
+    def slope(self, position: Mapping[int, float], metric: str, level: float = intervals.LEVEL) -> Estimate:
+        """Slope of the logarithm of `metric` over the `position` of rows measured here, each with values of its sessions."""
+        return self._model(metric).slope({self.ids[row]: place for row, place in position.items()}, level)
+
+    def further_sessions(self, row: int, other: int, metric: str, among: int) -> int | None:
+        """How many further sessions of each row would show their difference, if it is as measured; None if very many."""
+        return self._model(metric).further_sessions(self.ids[row], self.ids[other], among=among)
+
+    def distance_of_two_groups(self, metric: str) -> float | None:
+        """How many times more of `metric` one group of sessions gives than another; None where they are one group."""
+        return self._model(metric).distance_of_two_groups()
 
     def by_round(self, row: int, metric: str) -> ValueByRound:
         """Known session values of the row, by round; empty for a published row."""
@@ -111,13 +131,11 @@ class Evidence:
             return {}
         return self._all_rounds(metric).get(self.ids[row], {})
 
-    def noise(self, metric: str) -> Noise:
-        """Variation of `metric` between the sessions of one point, pooled over all points."""
-        if metric not in self._noises:
-            self._noises[metric] = estimate_noise(
-                [list(rounds.values()) for rounds in self._all_rounds(metric).values()]
-            )
-        return self._noises[metric]
+    def _model(self, metric: str) -> SessionModel[PointIds]:
+        """Model of the session values of `metric` at all points."""
+        if metric not in self._models:
+            self._models[metric] = sweep_model(self._all_rounds(metric))
+        return self._models[metric]
 
     def _all_rounds(self, metric: str) -> dict[PointIds, dict[int, float]]:
         if metric not in self._rounds:
@@ -151,8 +169,8 @@ class Evidence:
         return {}
 
     @cached_property
-    def _noises(self) -> dict[str, Noise]:
-        """Noise by metric, cached."""
+    def _models(self) -> dict[str, SessionModel[PointIds]]:
+        """Models by metric, cached."""
         return {}
 
     def _source(self, row: int) -> str:

@@ -1,14 +1,10 @@
 """Values of a metric in the sessions of every point, by round: intervals are taken over them."""
 
-from collections.abc import Iterable, Mapping
-
 import numpy as np
 import pandas as pd
 
 from servegrid.results.columns import NEVER_ZERO
 
-ValueByRound = Mapping[int, float]
-"""Round (`rep` of results/sessions) -> the session's value."""
 PointIds = tuple[str, str]
 """Server id and load id of a point."""
 ID_COLUMNS = ["server_id", "load_id"]
@@ -38,22 +34,3 @@ def with_rounds(points: pd.DataFrame, sessions: pd.DataFrame, metric: str = "tim
     ids = zip(points["server_id"], points["load_id"], strict=True)
     values = pd.Series([by_point.get(key, {}) for key in ids], points.index, dtype=object)
     return points.assign(**{f"{metric}_by_round": values})
-
-
-def with_ranges(points: pd.DataFrame, sessions: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """Add columns `<metric>_low` and `<metric>_high` to the points: lowest and highest of results/sessions.
-
-    NaN where fewer than two sessions know the metric.
-    """
-    names = list(metrics)
-    table = sessions.reindex(columns=[*ID_COLUMNS, "rep", *names]).drop_duplicates(
-        [*ID_COLUMNS, "rep"]
-    )  # points may share a load
-    numbers = table[names].apply(pd.to_numeric, errors="coerce").astype("float64")
-    grouped = numbers.groupby([table[name] for name in ID_COLUMNS])
-    has_range = grouped.count() >= 2
-    ends = {"low": grouped.min().where(has_range), "high": grouped.max().where(has_range)}
-    ids = pd.MultiIndex.from_frame(points[ID_COLUMNS])
-    return points.assign(
-        **{f"{name}_{end}": values[name].reindex(ids).to_numpy() for end, values in ends.items() for name in names}
-    )

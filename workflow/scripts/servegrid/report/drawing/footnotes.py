@@ -62,13 +62,15 @@ def client_bound_notes(points: pd.DataFrame, metric: str, axes: Sequence[str], w
     return [f"Hollow: {count_points(len(rows))} client-bound{named}: the load client came near its ceiling {where}."]
 
 
-def error_bar_notes(points: pd.DataFrame, metric: str, meaning: str = "lowest to highest of {} sessions") -> list[str]:
-    """A line on what the error bars are, with the number of sessions, or that there are none."""
-    sessions = points.loc[drawable_rows(points, metric), "sessions"].dropna()
-    if sessions.empty or sessions.max() < 2:
-        return ["One session per point: no error bars."] if len(sessions) else []
+def error_bar_notes(points: pd.DataFrame, metric: str, subject: str = "Bars") -> list[str]:
+    """A line on what the error bars of `metric` (95 % intervals) are over, or that there are none."""
+    drawn = points[drawable_rows(points, metric)]
+    sessions = drawn["sessions"].dropna()
+    if sessions.empty or drawn[f"{metric}_low"].isna().all():
+        few = "one session per point" if sessions.max() < 2 else "too few sessions for an interval"
+        return [f"No error bars: {few}."] if len(sessions) else []
     low, high = int(sessions.min()), int(sessions.max())
-    return [f"Bars: {meaning.format(low if low == high else f'{low} to {high}')}."]
+    return [f"{subject}: 95 % interval over {low if low == high else f'{low} to {high}'} sessions."]
 
 
 def _other_reasons_note(rows: pd.DataFrame) -> str:

@@ -1,17 +1,19 @@
 """Speed-up by a feature: of each level of one axis over the level without it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from servegrid.report.drawing.curves import Measure
 from servegrid.report.settings import Settings
+from servegrid.report.sweep_model import sweep_model
 from servegrid.results.axes import NO_EFFECT
 from servegrid.results.columns import FLAG_COLUMNS
 from servegrid.results.points import COMPARABLE_STATUSES, axis_levels, client_bound_rows, drawable_rows
-from servegrid.stats.intervals import Estimate, ratio
+from servegrid.results.session_values import ID_COLUMNS, PointIds
+from servegrid.stats.intervals import Estimate
+from servegrid.stats.session_model import SessionModel
 
 BY_ROUND = "time_s_by_round"
 SPEEDUP = Measure("speedup", "speed-up (\N{MULTIPLICATION SIGN})", "speedup_low", "speedup_high")
@@ -24,25 +26,32 @@ def reference_level(points: pd.DataFrame, axis: str, settings: Settings) -> str:
     return next((level for level in preferred if level in measured), measured[0] if measured else "")
 
 
-def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, ...]) -> pd.DataFrame:
+def time_model(points: pd.DataFrame) -> SessionModel[PointIds]:
+    """Model of the times that the sessions of the points took; without values where `time_s_by_round` is not known."""
+    by_round: Iterable[Mapping[int, float]] = points[BY_ROUND] if BY_ROUND in points else [{}] * len(points)
+    return sweep_model({ids: rounds for ids, rounds in zip(_ids(points), by_round, strict=True) if rounds})
+
+
+def speedups(
+    points: pd.DataFrame, axis: str, reference: str, match: tuple[str, ...], times: SessionModel[PointIds]
+) -> pd.DataFrame:
     """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown.
 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
-    `speedup_low` and `speedup_high` are the interval over sessions (intervals.ratio) where `time_s_by_round` is known;
-    the speed-up is then that of the sessions, too. `client_bound`, where known, says whether either of the two times
+    `speedup_low` and `speedup_high` are the 95 % interval of that ratio by the model of the `times`, where it has one; the
+    speed-up is then that of the sessions, too. `client_bound`, where known, says whether either of the two times
     is.
     """
     whole = drawable_rows(points, "time_s") & points["status"].isin(COMPARABLE_STATUSES)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
-    rounds = [BY_ROUND] if BY_ROUND in points else []
     flags = [name for name in FLAG_COLUMNS if name in points]
-    joined = points[list(match)].merge(base[[*match, "time_s", *rounds, *flags]], on=list(match), how="left")
+    ids = [name for name in ID_COLUMNS if name in points]
+    joined = points[list(match)].merge(base[[*match, "time_s", *ids, *flags]], on=list(match), how="left")
     joined = joined.set_index(points.index)
     good = drawable_rows(points, "time_s")
     table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
     table = table.assign(**({"client_bound": client_bound_rows(points) | client_bound_rows(joined)} if flags else {}))
-    pairs = zip(joined[BY_ROUND], points[BY_ROUND], strict=True) if rounds else [(None, None)] * len(points)
-    estimates = [_session_ratio(reference_times, point_times) for reference_times, point_times in pairs]
+    estimates = [_session_ratio(times, *pair) for pair in zip(_ids(joined), _ids(points), strict=True)]
     for name, part in (("speedup", "value"), ("speedup_low", "low"), ("speedup_high", "high")):
         session_values = pd.Series(
             [getattr(estimate, part, None) for estimate in estimates], points.index, dtype="float64"
@@ -52,12 +61,12 @@ def speedups(points: pd.DataFrame, axis: str, reference: str, match: tuple[str, 
     return table
 
 
-def _session_ratio(reference_times: Any, point_times: Any) -> Estimate | None:
-    """Ratio of the reference's session times to the point's; None where there are none, or only one."""
-    if (
-        not isinstance(reference_times, Mapping)
-        or not isinstance(point_times, Mapping)
-        or min(len(reference_times), len(point_times)) < 2
-    ):
-        return None
-    return ratio(reference_times, point_times)
+def _ids(rows: pd.DataFrame) -> list[PointIds]:
+    """Server id and load id of the rows; empty where they are not known."""
+    return list(zip(*(rows.get(name, pd.Series("", rows.index)).fillna("") for name in ID_COLUMNS), strict=True))
+
+
+def _session_ratio(times: SessionModel[PointIds], reference: PointIds, point: PointIds) -> Estimate | None:
+    """Ratio of the reference's times to the point's over sessions; None where there are none, or only one."""
+    known = all(len(times.values.get(ids, {})) > 1 for ids in (reference, point))
+    return times.ratio(reference, point) if known else None

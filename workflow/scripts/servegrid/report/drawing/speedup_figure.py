@@ -29,7 +29,7 @@ from servegrid.report.drawing.footnotes import (
 )
 from servegrid.report.drawing.panels import Panel, axis_level_label, columns_for, common_levels, hold_axis, split_panels
 from servegrid.report.drawing.sheet import Sheet, message_figure
-from servegrid.report.drawing.speedup import SPEEDUP, reference_level, speedups
+from servegrid.report.drawing.speedup import SPEEDUP, reference_level, speedups, time_model
 from servegrid.report.drawing.style import GREY, level_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.points import axis_levels, drawable_rows, prepare_points
@@ -61,11 +61,12 @@ def draw_effect(points: pd.DataFrame, settings: Settings, effect: FeatureEffect)
     """Figure of the speed-up of every level of `effect.axis` over its reference level, in panels by `effect.facets`."""
     with styled():
         rows, held_note = prepare_points(points, settings.all_axes), ""
+        times = time_model(rows)
         if effect.held:
             rows, held_note = hold_axis(rows, effect.held, settings, drawable_rows(rows, "time_s"))
         reference = reference_level(rows, effect.axis, settings)
         match = tuple(axis for axis in settings.all_axes if axis != effect.axis)
-        rows = speedups(rows, effect.axis, reference, match)
+        rows = speedups(rows, effect.axis, reference, match, times)
         gap_notes = not_drawn_notes(rows, "time_s", settings.all_axes)
         drawn = drawable_rows(rows, SPEEDUP.value) & (rows[effect.axis] != reference)
         if not drawn.any():
@@ -168,7 +169,7 @@ def _levels_to_draw(drawn_rows: pd.DataFrame, effect: FeatureEffect, reference: 
 def _error_bar_note(drawn_rows: pd.DataFrame) -> str:
     if drawn_rows["speedup_low"].isna().all():
         return "No error bars: no point has two sessions beside two of the reference."
-    return " ".join(error_bar_notes(drawn_rows, SPEEDUP.value, "95 % t-interval of the ratio, over {} sessions each"))
+    return " ".join(error_bar_notes(drawn_rows, SPEEDUP.value))
 
 
 def _orphan_note(rows: pd.DataFrame, effect: FeatureEffect, reference: str) -> str:

@@ -202,7 +202,7 @@ def _write_heading(sheet: Sheet, y: float, title: str) -> None:
 def _error_bar_notes(best: pd.DataFrame) -> list[str]:
     latency_notes = ["Bars of TTFT and ITL: from the median to the 99th percentile."]
     subject = "Bars of time and output tokens/s" if best["output_tokens_per_s_low"].notna().any() else "Bars of time"
-    time_notes = [text.replace("Bars", subject, 1) for text in error_bar_notes(best, TIME.value)]
+    time_notes = error_bar_notes(best, TIME.value, subject)
     return time_notes + latency_notes * bool(
         (drawable_rows(best, "ttft_ms_p99") | drawable_rows(best, "itl_ms_p99")).any()
     )

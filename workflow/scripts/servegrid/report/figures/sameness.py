@@ -13,7 +13,7 @@ from servegrid.report.drawing.footnotes import client_bound_notes, not_drawn_not
 from servegrid.report.drawing.panels import Panel, axis_level_label, common_levels, short_level_label, split_panels
 from servegrid.report.drawing.sameness_panel import STRIP, dot_look, draw_panel, sideways_offsets
 from servegrid.report.drawing.sheet import Sheet, message_figure
-from servegrid.report.drawing.speedup import reference_level, speedups
+from servegrid.report.drawing.speedup import reference_level, speedups, time_model
 from servegrid.report.drawing.style import Look, engine_looks, styled
 from servegrid.report.settings import Settings
 from servegrid.results.axes import NO_EFFECT
@@ -97,7 +97,9 @@ def _with_speedups(rows: pd.DataFrame, reference: dict[str, str], settings: Sett
     """Rows with their speed-up over the reference setting at the same values of all other axes."""
     setting = rows["engine"] + SEPARATOR + rows["speculation"] + SEPARATOR + rows["quantization"]
     match = tuple(axis for axis in settings.all_axes if axis not in SETTING)
-    return speedups(rows.assign(setting=setting), "setting", SEPARATOR.join(reference.values()), match)
+    return speedups(
+        rows.assign(setting=setting), "setting", SEPARATOR.join(reference.values()), match, time_model(rows)
+    )
 
 
 def _gap_notes(rows: pd.DataFrame, settings: Settings) -> list[str]:

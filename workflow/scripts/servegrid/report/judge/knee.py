@@ -12,7 +12,7 @@ KNEE_SHARE = 0.95
 DEFINITION = (
     f"The knee is the smallest level of threads that gives at least {KNEE_SHARE:.0%} of the throughput of the best level."
     " Its interval goes from the smallest level that may give so much to the smallest that surely does, given the doubt in"
-    " each level's ratio to the best (95 % for all levels of all groups together); the best level itself surely does."
+    " each level's ratio to the best (95 % for all pairs of levels of all groups together); the best level itself surely does."
 )
 
 
@@ -63,7 +63,7 @@ def knees(evidence: Evidence) -> Iterator[Knee]:
     """Knee of every group with at least two levels of threads."""
     groups = list(_groups(evidence))
     measured = [group for group in groups if group.place["source"] == MEASURED]
-    level = bonferroni_level(sum(len(group.rows) - 1 for group in measured))
+    level = bonferroni_level(len(measured))
     for group in groups:
         yield _knee(evidence, group, level)
 
@@ -101,7 +101,7 @@ def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
     ranked = levels.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
     best = float(ranked["threads"].to_numpy()[0])
     shares = {best: Estimate(1.0, 1.0, 1.0, "the best level")} | {
-        threads: evidence.times_better(row, rows[best], metric, level)
+        threads: evidence.times_better(row, rows[best], metric, level, among=len(rows))
         for threads, row in rows.items()
         if threads != best
     }

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import linear_regression
 
-from servegrid.report.evidence import MEASURED, NOT_REPEATED, Evidence
+from servegrid.report.evidence import MEASURED, NOT_REPEATED, POOLED_ONLY, Evidence
 from servegrid.results.axes import level_label
-from servegrid.stats.intervals import Estimate, bonferroni_level, signed_mean
+from servegrid.stats.intervals import Estimate, bonferroni_level
 
 AXIS = "memory_fraction"
 
@@ -49,20 +49,13 @@ def _groups(evidence: Evidence) -> Iterator[tuple[dict[str, str], dict[int, floa
 
 
 def _slope(evidence: Evidence, shares: Mapping[int, float], source: str, level: float) -> Estimate:
-    """Mean of the slopes of the rounds that every row has; where there are none, the slope of the rows' own values."""
-    rounds = [evidence.by_round(row, "time_s") for row in shares]
-    common_rounds = set.intersection(*(set(times) for times in rounds))
-    if source != MEASURED or not common_rounds:
-        times = [evidence.estimate(row, "time_s").value for row in shares]
-        reason = NOT_REPEATED if source != MEASURED else "no round has all levels: no doubt known"
-        return Estimate(_least_squares_slope(list(shares.values()), times), how=reason)
-    return signed_mean(
-        [
-            _least_squares_slope(list(shares.values()), [times[rep] for times in rounds])
-            for rep in sorted(common_rounds)
-        ],
-        level,
-    )
+    """Slope by the sessions of all rows; by the rows' own values, without an interval, where one has none."""
+    if source == MEASURED and all(evidence.by_round(row, "time_s") for row in shares):
+        slope = evidence.slope({row: math.log(share) for row, share in shares.items()}, "time_s", level)
+        return slope.scaled(-1)
+    times = [evidence.estimate(row, "time_s").value for row in shares]
+    reason = NOT_REPEATED if source != MEASURED else POOLED_ONLY
+    return Estimate(_least_squares_slope(list(shares.values()), times), how=reason)
 
 
 def _least_squares_slope(shares: list[float], times: list[float]) -> float:

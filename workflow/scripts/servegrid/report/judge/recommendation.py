@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.evidence import MEASURED, Evidence, direction
 from servegrid.results.warnings import DISQUALIFYING_WARNINGS
-from servegrid.stats.intervals import Estimate, bonferroni_level
+from servegrid.stats.intervals import Estimate
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "max_throughput": ("output_tokens_per_s", "requests_per_s"),
@@ -51,6 +51,9 @@ class Recommendation:
         rivals: all others that were considered, the next best first.
         left_out: why rows were not considered -> how many.
         ahead: rows not considered that measured better than the recommended -> why not, the best first.
+        further_sessions: of each of the two that would show it better than the next best, if it is as measured; None if unknown
+            or very many.
+        two_groups: how many times more one group of all sessions gives than another; None where they are one.
     """
 
     objective: str
@@ -60,6 +63,8 @@ class Recommendation:
     rivals: tuple[Rival, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     ahead: Mapping[int, str] = field(default_factory=dict)
+    further_sessions: int | None = None
+    two_groups: float | None = None
 
     @property
     def second(self) -> Rival | None:
@@ -76,10 +81,9 @@ def recommend(evidence: Evidence) -> Recommendation:
     """Recommendation of the best row for the objective of the settings.
 
     Considered are rows that were measured here wholly, without the client setting the pace, within the SLOs, and that
-    are neither garbled nor UNTRUSTED. Each of the n others is compared at a level of 1 - 5 % / n, so that a setting
-    that is truly the best is the recommended one or among the undecided in 95 % of all sweeps, though the recommended
-    one was chosen for being ahead: the reasoning of Hsu (1981), "Simultaneous confidence intervals for all distances
-    from the best", with Bonferroni in place of Dunnett.
+    are neither garbled nor UNTRUSTED. The intervals of all pairs hold together (studentized range), since
+    the recommended one was chosen for being ahead: in 95 % of sweeps no setting that is as good is called beaten. The
+    interval of its own value holds for any one that is chosen of so many.
     """
     objective = evidence.settings.objective
     metrics = METRICS[objective]
@@ -91,10 +95,12 @@ def recommend(evidence: Evidence) -> Recommendation:
         return Recommendation(objective, metric, left_out=left_out)
     ranked = considered.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index
     best, others = int(ranked[0]), _distinct_others(evidence, [int(row) for row in ranked])
-    level = bonferroni_level(len(others))
-    rivals = tuple(Rival(row, evidence.times_better(best, row, metric, level)) for row in others)
+    count = 1 + len(others)
+    rivals = tuple(Rival(row, evidence.times_better(best, row, metric, among=count)) for row in others)
     ahead = _better_but_left_out(evidence, metric, best, reasons)
-    return Recommendation(objective, metric, best, evidence.estimate(best, metric), rivals, left_out, ahead)
+    further = evidence.further_sessions(best, others[0], metric, count) if others else None
+    estimate, groups = evidence.estimate(best, metric, of=count), evidence.distance_of_two_groups(metric)
+    return Recommendation(objective, metric, best, estimate, rivals, left_out, ahead, further, groups)
 
 
 def _measured_rows(evidence: Evidence, metric: str) -> pd.DataFrame:

@@ -25,6 +25,8 @@ def as_data(recommendation: Recommendation, evidence: Evidence, forms: Sequence[
         "figure": None if recommendation.estimate is None else estimate_data(recommendation.estimate),
         "second": None if recommendation.second is None else _rival_data(recommendation.second, evidence),
         "no_difference_shown": [_rival_data(rival, evidence) for rival in recommendation.undecided],
+        "further_sessions": recommendation.further_sessions,
+        "two_groups": recommendation.two_groups,
         "considered": len(recommendation.rivals) + (recommendation.row is not None),
         "left_out": dict(recommendation.left_out),
         "ahead": [{"setting": _axes(row, evidence), "reason": reason} for row, reason in recommendation.ahead.items()],
@@ -64,6 +66,8 @@ def summary_lines(recommendation: Recommendation, evidence: Evidence) -> Iterato
     yield f"recommended for {goal}: {place}"
     yield f"{estimate_text(recommendation.estimate, UNITS[recommendation.metric])}; {recommendation.estimate.how}"
     yield _margin_text(recommendation, evidence)
+    if recommendation.two_groups is not None:
+        yield _two_groups_text(recommendation)
     yield from (result.text() for result in slo_results(recommendation, evidence))
     for row, reason in list(recommendation.ahead.items())[:_MAX_ROWS]:
         yield f"left out, though measured better: {_differing_axes(row, recommendation, evidence)} ({reason})"
@@ -119,8 +123,26 @@ def _margin_text(recommendation: Recommendation, evidence: Evidence) -> str:
         return f"{text}; {unknown}: set repeats to 2 or more, or to auto"
     if not undecided:
         return f"{text}; better than all {len(recommendation.rivals)} others"
-    advice = "; more sessions (repeats: auto) may tell them apart, what is measured is kept"
-    return f"{text}; no difference shown from {undecided} of {len(recommendation.rivals)} others{advice}"
+    return f"{text}; no difference shown from {undecided} of {len(recommendation.rivals)} others; {_advice(recommendation)}"
+
+
+def _advice(recommendation: Recommendation) -> str:
+    """What would tell the recommended from the others; what is measured is kept."""
+    further = recommendation.further_sessions
+    if further is None:
+        return "more sessions (repeats: auto) may tell them apart, what is measured is kept"
+    if not further:
+        return "the next best is beaten, and more sessions (repeats: auto) may tell the others apart"
+    sessions = f"{further} more session{'s' * (further > 1)} of each"
+    return f"if the next best is as measured, about {sessions} (repeats) would show it; what is measured is kept"
+
+
+def _two_groups_text(recommendation: Recommendation) -> str:
+    apart = 100 * ((recommendation.two_groups or 1.0) - 1)
+    return (
+        f"the sessions fall into two groups {apart:.2g} % apart: something differs from launch to launch, such as clocks or the"
+        " placement of memory"
+    )
 
 
 def _times_text(rival: Rival) -> str:

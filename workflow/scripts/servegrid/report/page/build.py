@@ -13,17 +13,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from servegrid.report.drawing.panels import common_levels
 from servegrid.report.page.plotly_marks import Plot
-from servegrid.report.page.plots import COLUMNS_WITH_RANGE, plots
+from servegrid.report.page.plots import COLUMNS_WITH_INTERVAL, plots
 from servegrid.report.page.point_details import server_details
 from servegrid.report.page.start_up import start_up_plots
 from servegrid.report.published import with_published_labels
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
+from servegrid.report.sweep_model import with_intervals
 from servegrid.report.tables.point_tables import comparison_table
 from servegrid.report.tables.screen_order import FIRST, in_screen_order
 from servegrid.report.tables.table import Column, Table, condense
 from servegrid.results.points import varying_axes
-from servegrid.results.session_values import with_ranges
 
 _HERE = Path(__file__).parent
 _LONG_CELL = 40  # characters from which a cell is cut on the screen; its point's page has all of it
@@ -39,15 +39,15 @@ def page(
     """The whole page as HTML.
 
     Args:
-        table: the rows; with its sessions the plots show ranges, without them only those of times.
+        table: the rows; with its sessions the plots show intervals.
         parts: sections above the table: `answer`, `claims`, `questions`, `facts`; each may be missing.
         folders: `sessions`, `timelines` and `figures`.
         config: the resolved config of the run, as text.
     """
     rows, settings = table.rows, table.settings
     comparison = condense(comparison_table(table))
-    ranged_rows = with_ranges(with_published_labels(rows), table.sessions, COLUMNS_WITH_RANGE)
-    page_plots = [*plots(ranged_rows, settings), *start_up_plots(rows, folders["sessions"], settings)]
+    rows_with_intervals = with_intervals(with_published_labels(rows), table.sessions, COLUMNS_WITH_INTERVAL)
+    page_plots = [*plots(rows_with_intervals, settings), *start_up_plots(rows, folders["sessions"], settings)]
     sections = {name: parts.get(name) for name in ("answer", "claims", "questions")}
     html: str = _template().render(
         **sections,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from servegrid.report.drawing.curves import THREADS
 from servegrid.report.format import format_number
-from servegrid.report.page.plotly_marks import Plot, Row, axes_layout, json_number, range_text
+from servegrid.report.page.plotly_marks import Plot, Row, axes_layout, interval_text, json_number
 from servegrid.report.page.series_names import plotly_text
 from servegrid.report.settings import Settings
 from servegrid.results.axes import level_label
@@ -39,7 +39,7 @@ def heatmap_plots(rows: pd.DataFrame, settings: Settings) -> list[Plot]:
     layout["xaxis"] |= {"type": "category"}
     layout["yaxis"] |= {"type": "category"}
     title = f"Best output tokens/s over {_axis_title(down)} and {_axis_title(across)}"
-    note = "Of all points at a place the fastest, with its range over the sessions on hover. Empty: not measured."
+    note = "Of all points at a place the fastest, with its 95 % interval on hover. Empty: not measured."
     return [{"id": "heat", "title": title, "note": note, "data": [trace], "layout": layout}]
 
 
@@ -60,7 +60,7 @@ def _heatmap_trace(rows: Mapping[Any, Row], cells: list[list[Any]], labelled: bo
 
 
 def _hover_text(row: Row) -> str:
-    return "<br>".join([f"{format_number(row[RATE])} tokens/s", *range_text(row, RATE)])
+    return "<br>".join([f"{format_number(row[RATE])} tokens/s", *interval_text(row, RATE)])
 
 
 def _axis_title(axis: str) -> str:

@@ -10,10 +10,10 @@ from servegrid.report.page.plotly_marks import (
     Plot,
     Row,
     axes_layout,
+    interval_ends,
+    interval_text,
     json_number,
     marks_note,
-    range_text,
-    session_range,
     set_scale,
 )
 from servegrid.report.page.series_names import RowNames
@@ -48,7 +48,7 @@ def percentile_plots(rows: pd.DataFrame, settings: Settings, metric: str, title:
     drawn_rows, left_out = _fastest_rows(rows)
     names = RowNames(drawn_rows, settings.all_axes)
     lines = list(_lines(drawn_rows, percentile_columns, names))
-    bands = list(_range_bands(lines))
+    bands = list(_interval_bands(lines))
     layout = axes_layout(f"{title.lower()} (ms)", "")
     layout["yaxis"] |= {"range": [len(lines) - 0.5, -0.5], "type": "category", "dtick": 1, "tickfont": {"size": 11}}
     layout["height"] = 130 + _LINE_PX * len(lines)
@@ -97,7 +97,7 @@ def _percentiles_trace(line: _Line) -> Plot:
         "x": [json_number(line.row[column]) for column in line.columns],
         "y": [line.name] * len(line.columns),
         "mode": "lines+markers",
-        "text": [", ".join([percentile, *range_text(line.row, column)]) for percentile, column in labelled_columns],
+        "text": [", ".join([percentile, *interval_text(line.row, column)]) for percentile, column in labelled_columns],
         "customdata": [line.number] * len(line.columns),
         "connectgaps": True,
         "marker": marker,
@@ -108,8 +108,8 @@ def _percentiles_trace(line: _Line) -> Plot:
     }
 
 
-def _range_bands(lines: list[_Line]) -> Iterator[Plot]:
-    """Yield bands from the lowest to the highest over the sessions under each percentile, for all points of an engine.
+def _interval_bands(lines: list[_Line]) -> Iterator[Plot]:
+    """Yield bands over the interval under each percentile, for all points of an engine.
 
     Widths tell percentiles apart where sessions differ so much that their bands run into each other.
     """
@@ -117,7 +117,7 @@ def _range_bands(lines: list[_Line]) -> Iterator[Plot]:
         engine_lines = [line for line in lines if line.colour == colour]
         for place, width in enumerate(_BANDS_PX):
             named_ends = [
-                (line.name, ends) for line in engine_lines if (ends := session_range(line.row, line.columns[place]))
+                (line.name, ends) for line in engine_lines if (ends := interval_ends(line.row, line.columns[place]))
             ]
             look = {"line": {"color": colour, "width": width}, "opacity": 0.4, "hoverinfo": "skip", "mode": "lines"}
             x, y = (

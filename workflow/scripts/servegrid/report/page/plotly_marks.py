@@ -50,7 +50,7 @@ def marks_note(rows: pd.DataFrame, traces: Sequence[Plot]) -> str:
     """What bars and hollow marks mean, where there are any."""
     bar_lengths = [trace[name]["array"] for trace in traces for name in ("error_x", "error_y") if name in trace]
     any_bar = any(length is not None for lengths in bar_lengths for length in lengths)
-    bars_note = " Bars: lowest to highest over the sessions." if any_bar else ""
+    bars_note = " Bars: 95 % interval over the sessions." if any_bar else ""
     return bars_note + (" Hollow: client-bound, or measured in part." if hollow_rows(rows).any() else "")
 
 
@@ -61,23 +61,23 @@ def _hover_lines(row: Row, column: str, axes: Sequence[str]) -> Iterator[str]:
         yield "measured in part"
     if str(row["client_bound"]).lower() in ("true", "1"):
         yield "client-bound"
-    yield from range_text(row, column)
+    yield from interval_text(row, column)
 
 
-def range_text(row: Row, column: str) -> list[str]:
-    """Range of a column over the sessions, as text; empty where there is none."""
-    ends = session_range(row, column)
-    return [f"over the sessions: {format_number(ends[0])}{DASH}{format_number(ends[1])}"] if ends else []
+def interval_text(row: Row, column: str) -> list[str]:
+    """Interval of a column over the sessions, as text; empty where there is none."""
+    ends = interval_ends(row, column)
+    return [f"95 % interval {format_number(ends[0])}{DASH}{format_number(ends[1])}"] if ends else []
 
 
-def session_range(row: Row, column: str) -> tuple[float, float] | None:
-    """Lowest and highest of a column over the sessions; None where only one is known."""
+def interval_ends(row: Row, column: str) -> tuple[float, float] | None:
+    """Ends of a column's interval over the sessions; None where there is none."""
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
     return None if pd.isna(low) or pd.isna(high) or not low < high else (float(low), float(high))
 
 
 def error_bars(rows: pd.DataFrame, column: str, colour: str) -> Plot:
-    """Error bars from the lowest to the highest over the sessions, none where only one is known."""
+    """Error bars over a column's interval, none where there is none."""
     unknown = pd.Series(np.nan, rows.index)
     low, high = rows.get(f"{column}_low", unknown), rows.get(f"{column}_high", unknown)
     return bars_between(rows[column], low, high, colour)

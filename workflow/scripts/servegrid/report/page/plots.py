@@ -15,11 +15,11 @@ from servegrid.report.settings import Settings
 from servegrid.results.columns import LATENCY_COLUMNS
 from servegrid.results.points import PUBLISHED, drawable_rows
 
-COLUMNS_WITH_RANGE = (
-    *("output_tokens_per_s", "output_tokens_per_s_per_gpu", "acceptance_rate", "acceptance_length"),
+COLUMNS_WITH_INTERVAL = (
+    *("time_s", "output_tokens_per_s", "output_tokens_per_s_per_gpu", "acceptance_rate", "acceptance_length"),
     *LATENCY_COLUMNS,
 )
-"""Columns whose range over the sessions the plots show, see `session_values.with_ranges`."""
+"""Columns whose interval over the sessions the plots show, see `sweep_model.with_intervals`."""
 _MAX_TICKS = 9
 _LATENCIES = (("ttft", "Time to first token"), ("itl", "Time between tokens"))
 
