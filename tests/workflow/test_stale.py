@@ -89,7 +89,7 @@ def test_the_expectation_tells_stages_apart() -> None:
     assert "collect" not in expected(judge) and {"claims", "page"} <= expected(judge)
 
 
-NAMES = ("report/judge/claims.py", "client/connection.py", "stats/noise.py")
+NAMES = ("report/judge/claims.py", "client/connection.py", "stats/intervals.py")
 Make = Callable[..., Project]
 
 
