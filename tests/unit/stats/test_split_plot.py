@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from servegrid.stats.split_plot import FEW_DOF, POOL_DOF, SplitPlot, Value
+from servegrid.stats.split_plot import FEW_DOF, SplitPlot, Value
+from servegrid.stats.strata import POOL_DOF, Stratum
 
 Logs = np.ndarray
 Keys = tuple[int, int]
@@ -83,8 +84,8 @@ def test_few_degrees_of_sessions_are_not_eked_out() -> None:
 def test_a_noisy_point_is_believed_in_part_and_a_quiet_one_is_not() -> None:
     logs = sweep(8, 3, 2)
     quiet, noisy = logs.copy(), logs.copy()
-    noisy[0] *= 5
-    quiet[0] *= 0
+    noisy[0] *= 2
+    quiet[0] *= 0.5
     pair = {(0, 0): 1.0, (0, 1): -1.0}
     within = mean_squares(noisy)[2]
     own = ((noisy[0] - noisy[0].mean(0)) - (noisy[0] - noisy[0].mean(0)).mean(1, keepdims=True)) ** 2
@@ -127,3 +128,15 @@ def test_unbalanced_data_are_unbiased() -> None:
 def test_what_cannot_be_known_has_no_degrees_of_freedom(shape: tuple[int, int, int]) -> None:
     model = fit(sweep(*shape))
     assert model.contrast({(0, 0): 1.0}).dof == (1 if shape == (1, 2, 1) else 0)
+
+
+def test_servers_that_do_not_vary_alike_keep_their_own_variance() -> None:
+    """Eight servers with 4 degrees of freedom each, one with 100 times the variance: no others pay for it."""
+    dofs, server = np.full(8, 4.0), np.arange(8)
+    quiet = np.array([4.2, 3.8, 4.4, 3.6, 4.1, 3.9, 4.3]) * 1e-4
+    noisy = Stratum(np.append(quiet, 400e-4), dofs, server)
+    square, dof = noisy.mean_square(np.array([0, 1]))
+    assert 0.5e-4 < square < 3e-4 and 8 < dof < 20
+    assert noisy.mean_square(np.array([7]))[0] > 30e-4
+    alike = Stratum(np.append(quiet, 8e-4), dofs, server)
+    assert alike.mean_square(np.array([0, 1])) == (pytest.approx(alike.squares.sum() / 32), 32)

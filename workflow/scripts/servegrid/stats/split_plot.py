@@ -6,7 +6,8 @@ What a launch brings with it is in all loads of its session, so two servers diff
 do. Three variances are therefore estimated apart: of rounds, of sessions within a round, of loads within a session. They come from the
 strata of the analysis of variance, for unbalanced data by Henderson's method 3 (Searle, Casella and McCulloch 1992, "Variance
 components", chapters 4 and 5). A comparison has those parts that it does not cancel, with the degrees of freedom of
-Satterthwaite (1946), "An approximate distribution of estimates of variance components", Biometrics Bulletin 2.
+Satterthwaite (1946), "An approximate distribution of estimates of variance components", Biometrics Bulletin 2. Mean squares of sessions
+and of loads are pooled over servers that vary alike (strata.py).
 
 bench/verdicts.py holds what is promised against simulated sweeps, also of kinds that the model does not know.
 """
@@ -17,16 +18,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.int64]
+from servegrid.stats.strata import Floats, Integers, Stratum
 
 FEW_DOF = 3
 """Below this many degrees of freedom of sessions, Satterthwaite's rule gives too many where launches differ (10 to 12 % false
 alarms for two servers in two rounds): then they alone are taken."""
-POOL_DOF = 2
-"""Degrees of freedom that the common variance is worth beside a member's own, where its own is larger."""
 _NONE = 1e-9
 """Share of a weight or a square below which it is rounding."""
 
@@ -65,32 +62,6 @@ class _MeanSquare:
     dof: float
     of_sessions: float = 0.0
     of_rounds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Stratum:
-    """Sums of squares of several members (points, or servers) and their degrees of freedom; shape (members,) each."""
-
-    squares: Floats
-    dofs: Floats
-
-    @property
-    def dof(self) -> float:
-        """Degrees of freedom of all members; 0 if these are none but for rounding."""
-        total = float(self.dofs.sum())
-        return total if total > _NONE else 0.0
-
-    def mean_square(self, members: Integers) -> tuple[float, float]:
-        """Mean square of all members, with their degrees of freedom; a larger one if these `members` vary more than all do.
-
-        Members are taken to vary alike until they show otherwise: what varies less by chance is not believed, as two or
-        three sessions tell little; what varies more counts in part.
-        """
-        if not self.dof:
-            return 0.0, 0.0
-        pooled = float(self.squares.sum()) / self.dof
-        own = float(self.squares[members].sum()), float(self.dofs[members].sum())
-        return max(pooled, (POOL_DOF * pooled + own[0]) / (POOL_DOF + own[1])), self.dof
 
 
 class SplitPlot:
@@ -201,21 +172,22 @@ class SplitPlot:
         return residuals, ranks
 
     @cached_property
-    def _errors(self) -> _Stratum:
+    def _errors(self) -> Stratum:
         """Squares of loads within sessions, by point; of a server's degrees of freedom each point has its part."""
         residuals, ranks = self._within_sessions
         spare = self._counts - 1.0
         of_server = np.bincount(self._server_of_point, spare)
         part = np.divide(of_server - ranks, of_server, out=np.zeros_like(of_server), where=of_server > 0)
-        return _Stratum(np.bincount(self._point, residuals**2).astype(float), spare * part[self._server_of_point])
+        squares, dofs = np.bincount(self._point, residuals**2).astype(float), spare * part[self._server_of_point]
+        return Stratum(squares, dofs, self._server_of_point)
 
     @cached_property
-    def _sessions(self) -> _Stratum:
+    def _sessions(self) -> Stratum:
         """Squares of sessions within rounds, by server; of the rounds' degrees of freedom each server has paid its part."""
         residuals, ranks = self._within_sessions
         squares = np.bincount(self._server, self._without(self._round_basis) ** 2 - residuals**2)
         part = 1 - self._rounds.dof / ranks.sum() if ranks.sum() else 0.0
-        return _Stratum(np.maximum(squares, 0.0), ranks * part)
+        return Stratum(np.maximum(squares, 0.0), ranks * part, np.arange(len(ranks)))
 
     @cached_property
     def _session_size(self) -> float:
