@@ -58,6 +58,8 @@ def test_a_server_at_a_url(
     for engine in ("llamacpp", "hosted"):
         row = points.loc[(engine, "none")]
         assert (row["status"], row["runtime"], row["tokens_from"]) == ("ok", "url", "usage")
+        # it caches: of a salt of 16 tokens and 12 of its own a prompt has no more than the salt in common with others
+        assert row["cache_policy"] == "cold (salt)" and row["prefix_cache_hit_rate"] <= 16 / (16 + 12)
         assert points.loc[(engine, "2"), "status"] == "unsupported"
     unknown = ("startup_s", "server_cpu_percent_mean", "host", "gpu_name")
     assert points.loc[:, unknown].isna().all().all()

@@ -52,6 +52,9 @@ def summary(result: LoadResult) -> str:
         lines[1] += (
             f"; sent late by {result.lateness.p50_s * 1e3:.1f} ms (p50), {result.lateness.p99_s * 1e3:.1f} ms (p99)"
         )
+    if cached := sum(record.cached_tokens or 0 for record in records):
+        prompt = sum(record.prompt_tokens or 0 for record in records)
+        lines.append(f"{cached} of {prompt} prompt tokens were in the server's cache")
     if result.unsent:
         lines.append(f"{result.unsent} requests were not sent, because the load was broken off")
     errors = Counter(record.error for record in records if record.status != "ok")

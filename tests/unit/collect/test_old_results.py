@@ -1,7 +1,6 @@
 """Results of version 0.1, before packages were stages: a small real sweep whose records nothing may make worthless."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from isolation import REPOSITORY, TESTS
+from helpers.old_sweep import LATER, OLD, copy_under_ids_of_today
+from isolation import REPOSITORY
 from servegrid.collect.tables import collect
 from servegrid.config import parse_config
 from servegrid.plan.grid import Grid
@@ -18,15 +18,18 @@ from servegrid.plan.resolve import resolve
 from servegrid.records.read import Damaged
 from servegrid.sweep import Sweep
 
-OLD = TESTS / "data" / "sweep-0.1"
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
     """Its config, with its results in a folder of their own."""
-    shutil.copytree(OLD, tmp_path / "results")
+    copy_under_ids_of_today(tmp_path / "results")
     raw = json.loads((OLD / "config.json").read_text())
     return raw | {"pathvars": {"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources")}}
+
+
+def test_loads_at_a_url_that_may_have_been_warm_are_measured_again(config: dict[str, Any]) -> None:
+    sweep = Sweep(config | {"pathvars": {"results": str(OLD)}}, REPOSITORY)
+    assert [{load.id for load in session.loads} for session in sweep.pending_sessions] == [{*LATER.values()}] * 4
 
 
 def test_nothing_is_measured_again(config: dict[str, Any]) -> None:
@@ -52,12 +55,12 @@ def test_the_table_is_the_same_but_for_columns_that_were_added(config: dict[str,
     subprocess.run([*program, "--config", tmp_path / "config.json", *out, *marks], check=True)
     paths = (OLD / "points.csv", tmp_path / "points.csv")
     old, new = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths)
-    pd.testing.assert_frame_equal(old, new[list(old)])
+    pd.testing.assert_frame_equal(old.replace({"load_id": LATER}), new[list(old)])
 
 
 DAMAGE = [
-    ("loads/threads-2-35f9627144/requests.parquet", "partial", "session 2: requests.parquet cannot be read"),
-    ("loads/threads-2-35f9627144/load.json", "partial", "session 2: load.json cannot be read"),
+    ("loads/threads-2-bd8ea83bdd/requests.parquet", "partial", "session 2: requests.parquet cannot be read"),
+    ("loads/threads-2-bd8ea83bdd/load.json", "partial", "session 2: load.json cannot be read"),
     ("session.json", "partial", "session 2: session.json cannot be read"),
     ("server_metrics.parquet", "ok", ""),
 ]

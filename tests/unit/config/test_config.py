@@ -94,6 +94,9 @@ def test_the_default_config_is_accepted() -> None:
         ("devices/cpu", {"kind": "cpu", "ids": [0]}, ["devices.cpu", "kind: cuda"]),
         ("prompts/input_tokens", 500, ["prompts.input_tokens = 500", "input_tokens_max = 160"]),
         ("server/context_tokens", 128, ["server.context_tokens = 128", "longest request"]),
+        ("load/cache", "hot", ["load.cache = 'hot'", "'cold' or 'warm'"]),
+        ("grid/cache", ["cold", "hot"], ["grid.cache[1] = 'hot'", "'cold' or 'warm'"]),
+        ("engines/llamacpp/request", {"cache_prompt": True}, ["request.cache_prompt: is set by server.prefix_cache"]),
         ("repeats", 0, ["repeats = 0", "greater than or equal to 1"]),
     ],
 )
@@ -122,6 +125,15 @@ def test_what_yaml_misreads_is_caught(path: str, written: str, hint: list[str]) 
 def test_true_on_the_command_line_is_text() -> None:
     assert parse_config(DEFAULT | {"commands": "true"}).commands is True
     assert "commands = 'yes': must be a valid boolean" in mistakes("commands", "yes")
+
+
+def test_a_salt_needs_room_in_the_context_where_a_server_keeps_prompts_and_loads_are_cold() -> None:
+    longest = DEFAULT["prompts"]["input_tokens_max"] + DEFAULT["prompts"]["output_tokens"]
+    server = {"prefix_cache": True, "context_tokens": longest}
+    assert f"+ 17 of a salt, as server.prefix_cache is true = {longest + 17}" in mistakes("server", server)
+    parse_config(with_value("server", server | {"context_tokens": longest + 17}))
+    parse_config(with_value("server", server) | {"load": {"cache": "warm"}})
+    parse_config(with_value("server", server | {"prefix_cache": False}))
 
 
 def test_all_mistakes_come_at_once() -> None:

@@ -26,6 +26,12 @@ def test_the_plan_says_what_an_engine_does_above_its_limit() -> None:
     assert "at 8, 16 threads tgi will refuse requests: servers work on 4 at once" in text
 
 
+def test_the_plan_says_whose_prompts_are_salted() -> None:
+    note = "Note: prompts to llamacpp stand behind a salt of a few tokens"
+    assert note in plan_text(grid(server={"prefix_cache": True}, grid__engine=["llamacpp"]))
+    assert "behind a salt" not in plan_text(grid())
+
+
 @pytest.mark.parametrize(
     ("requests", "repeats", "note"),
     [

@@ -2,13 +2,15 @@
 
 import pydoc_data.topics
 import random
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from data.results import WORDS
 from servegrid.metrics import texts as texts_module
-from servegrid.metrics.texts import Answers, compare_texts, exceeds_floor, first_difference
+from servegrid.metrics.texts import GARBLED_FROM, Answers, compare_texts, exceeds_floor, first_difference
 from servegrid.metrics.trigrams import foreignness, qgram_distance, trigrams, worst_text
 from servegrid.records.schema import RequestRecord, requests_table, write_requests
 
@@ -27,7 +29,7 @@ def answers(folder: Path, texts: dict[str, str], **status: str) -> Answers:
         for n, (prompt, text) in enumerate(texts.items())
     ]
     write_requests(folder, records)
-    return Answers(requests_table(records), folder)
+    return Answers(requests_table(records), (folder,))
 
 
 BASE = {f"p{n}": sentence(n) for n in range(20)}
@@ -147,3 +149,27 @@ def test_a_change_over_a_hundred_thousand_prompts() -> None:
         changed = {str(n): float(n < more) for n in range(100_000)}
         floor = {str(n): float(n >= more) for n in range(100_000)}
         assert exceeds_floor(changed, floor) is verdict
+
+
+def test_several_loads_with_other_prompts_each_are_one_baseline(tmp_path: Path) -> None:
+    """As the sessions of a server whose prompts are salted."""
+    originals = [{f"p{n}@{salt}": sentence(n) for n in range(6)} for salt in "ab"]
+    baseline = Answers.joined([answers(tmp_path / f"b{n}", texts) for n, texts in enumerate(originals)])
+    later = answers(tmp_path / "later", originals[1] | {"p0@b": sentence(0)[:50] + "another end", "p1@c": "new"})
+    sameness = compare_texts([later], baseline)
+    assert sameness.agreement == pytest.approx(5 / 6) and sameness.divergence_characters_p50 == 50
+    assert sameness.changed == {f"p{n}@b": float(n == 0) for n in range(6)}
+
+
+def test_behind_other_salts_nothing_but_garbage_is_told(tmp_path: Path) -> None:
+    def salted(texts: Iterable[str], letter: str) -> dict[str, str]:
+        return {f"p{n}@{letter * 8}": text for n, text in enumerate(texts)}
+
+    baseline = answers(tmp_path / "baseline", salted(map(sentence, range(20)), "a"))
+    good = answers(tmp_path / "good", salted(map(sentence, range(100, 120)), "b"))
+    garbage = answers(tmp_path / "garbage", salted(map(noise, range(20)), "c"))
+    for load, is_garbled in ((good, False), (garbage, True)):
+        sameness = compare_texts([load], baseline)
+        assert sameness.garble is not None and (sameness.garble >= GARBLED_FROM) == is_garbled
+        assert replace(sameness, garble=None) == texts_module.Sameness()
+    assert compare_texts([garbage], baseline, read_texts=False) == texts_module.Sameness()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from isolation import REPOSITORY, TESTS
+from helpers.old_sweep import copy_under_ids_of_today
+from isolation import REPOSITORY
 
 PACKAGE = "workflow/scripts/servegrid"
 BEFORE = '    Column(\n        "steady_s",'
@@ -36,7 +37,7 @@ def clone(tmp_path: Path) -> Path:
         code = (tmp_path / name).read_text()
         assert code.count(place) == 1
         (tmp_path / name).write_text(code.replace(place, text + place))
-    shutil.copytree(TESTS / "data" / "sweep-0.1", tmp_path / "results")
+    copy_under_ids_of_today(tmp_path / "results")
     config = json.loads((tmp_path / "results" / "config.json").read_text())
     claim = {"says": "more", "metric": "prompt_tokens_per_s", "better": {"threads": 2}, "than": {"threads": 1}}
     (tmp_path / "config.json").write_text(json.dumps(config | {"claims": [claim]}))

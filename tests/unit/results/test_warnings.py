@@ -59,6 +59,7 @@ def test_phrases_are_those_of_tables_that_are_written_already() -> None:
         "slowed by hardware",
         "power-capped",
         "client-bound",
+        "prompts were cached",
         "shared host",
         "shared GPU",
         "samples damaged",

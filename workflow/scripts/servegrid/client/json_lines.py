@@ -34,6 +34,7 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
         "prompt_id": record.prompt_id,
         "planned": record.planned_s,
         "prompt_tokens": record.prompt_tokens,
+        "cached_tokens": record.cached_tokens,
         "tokens_from": record.tokens_from,
         "finish_reason": record.finish_reason,
         "http_status": record.http_status,

@@ -101,7 +101,7 @@ def run(
     address = endpoint.address(timeouts.connect_s)
     job_options: Any = {"workers": workers, "kind": kind, "transport": protocol.transport}
     job = Job(endpoint, address, requests, shape, timeouts, protocol.max_answer_bytes, answer_bytes, **job_options)
-    report = _Reporter(on_progress, _request_count(shape, len(requests)))
+    report = _Reporter(on_progress, request_count(shape, len(requests)))
     stop = stop or threading.Event()
     with gc_paused():
         numbered, cpu_s, interruption = _run_job(job, protocol, report, stop)
@@ -156,7 +156,7 @@ def make_records(result: JobResult, protocol: Protocol) -> list[tuple[int, Reque
         result.spool.close()
 
 
-def _request_count(shape: Shape, given_count: int) -> int | None:
+def request_count(shape: Shape, given_count: int) -> int | None:
     """Requests of the whole load; None: as many as its duration allows."""
     if isinstance(shape, OpenLoop):
         return len(shape.arrivals_s)
@@ -167,7 +167,7 @@ def _result(records: list[RequestRecord], cpu_s: float, interruption: BaseExcept
     sent_s = [record.sent_s for record in records if record.sent_s is not None]
     end_s = [record.end_s for record in records if record.end_s is not None]
     now = monotonic()
-    total = _request_count(job.shape, len(job.requests))
+    total = request_count(job.shape, len(job.requests))
     lateness_s = sorted(r.sent_s - r.planned_s for r in records if r.sent_s is not None and r.planned_s is not None)
     return LoadResult(
         records=records,

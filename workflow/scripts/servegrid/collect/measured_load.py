@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from servegrid import engines
@@ -80,13 +81,18 @@ class MeasuredLoad:
     def answers(self) -> Answers:
         """Its answers, to be compared with another load's."""
         path = self.folder / "requests.parquet"
-        return Answers(_read_answers(path, fingerprint(path)), self.folder)
+        return Answers(_read_answers(path, fingerprint(path)), (self.folder,))
 
     @cached_property
     def launch(self) -> dict[str, Any]:
         """Record of the launch of the server that the load ran on."""
         launches: list[dict[str, Any]] = self.session["launches"]
         return next(launch for launch in launches if launch["number"] == self.load["launch"])
+
+    @property
+    def is_salted(self) -> bool:
+        """Whether its prompts stood behind salts, so that no other session has the same."""
+        return "salt" in self.load.get("definition", {})
 
     @property
     def gpus(self) -> list[str]:
@@ -156,6 +162,25 @@ class MeasuredLoad:
             else replace(engine.metrics, acceptance_rate=None, acceptance_length=None, drafts=None)
         )
 
+    @property
+    def _prefix_cache_hit_rate(self) -> float | None:
+        """Prompt tokens that were cached / all, by the answers, else by the server's counters."""
+        by_answers, counted = request_metrics.prefix_cache_hit_rate(self.requests), self.load.get("counted")
+        if by_answers is not None or not counted:
+            return by_answers
+        return float(counted["cached_tokens"] / counted["prompt_tokens"])
+
+    @cached_property
+    def unasked_hit_rate(self) -> float | None:
+        """Prompt tokens that a load that was to be cold had cached, beyond what prompts share / all; None if warm or unknown."""
+        if self.load.get("definition", {}).get("cache") == "warm":
+            return None
+        by_answers, counted = request_metrics.unasked_hit_rate(self.requests), self.load.get("counted")
+        own_tokens = float(np.nansum(self.requests.column("own_tokens")))
+        if by_answers is not None or not counted:
+            return by_answers
+        return float((counted["cached_tokens"] + own_tokens - counted["prompt_tokens"]) / counted["prompt_tokens"])
+
     @cached_property
     def load_columns(self) -> dict[str, float | None]:
         """Columns beside counts and latencies: start-up, client, steady state, server, hardware and energy."""
@@ -167,6 +192,7 @@ class MeasuredLoad:
             "turnaround_ms_p99": request_metrics.percentile(request_metrics.turnaround_ms(self.requests), 99),
             "client_share": self.load.get("client_share"),
             "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
+            "prefix_cache_hit_rate": self._prefix_cache_hit_rate,
             "steady_s": request_metrics.steady_s(self.requests),
             "steady_output_tokens_per_s": request_metrics.steady_output_tokens_per_s(self.requests),
             **server_columns(self.window, self._metrics(engine), self.copies),

@@ -18,6 +18,7 @@ from servegrid.collect.measured_load import MeasuredLoad
 from servegrid.collect.row_cache import RowCache
 from servegrid.collect.text_comparisons import FEATURES, TextComparisons
 from servegrid.metrics import request_metrics
+from servegrid.plan.cache_policy import cache_policy
 from servegrid.plan.grid import LOAD_AXES, Grid, Point, Session
 from servegrid.plan.other_hosts import sessions_of_other_hosts
 from servegrid.plan.repeats import expected_sessions, is_precise, sessions_by_server
@@ -157,7 +158,9 @@ class _Reader:
         axes = dict(point.axes)
         if point.skip and self.is_skipped(point):
             return axes | {"status": point.skip.status, "reason": point.skip.reason, "sessions": 0}
-        row = axes | self._outcome(point) | {"server_id": point.server.id, "load_id": point.load.id}
+        policy = cache_policy(point.server.spec, point.load.options)
+        ids = {"server_id": point.server.id, "load_id": point.load.id, "cache_policy": policy}
+        row = axes | self._outcome(point) | ids
         return row | self._numbers(point, self.numbered(point))
 
     def session_row(self, point: Point, measured: MeasuredLoad) -> Row:

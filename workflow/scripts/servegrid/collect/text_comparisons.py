@@ -6,7 +6,7 @@ from typing import Any
 from servegrid.collect.measured_load import MeasuredLoad
 from servegrid.collect.row_cache import RowCache
 from servegrid.metrics import texts
-from servegrid.plan.grid import Grid, Point, matches
+from servegrid.plan.grid import LOAD_AXES, Grid, Point, matches
 from servegrid.results.axes import NO_EFFECT
 from servegrid.results.warnings import RowWarning
 
@@ -45,10 +45,19 @@ class TextComparisons:
         """Agreement, first divergence, distance and garble of the point, with those of the baseline's own repeats as floor."""
         if self._baseline is None:
             return {}
-        first, *repeats = self._baseline_loads
-        loads = repeats if point is self._baseline else measured
-        sameness, floor = self._compare(loads, first), self._compare(repeats, first)
+        floor = self._compare(self._baseline_loads[1:], self._baseline_loads[:1])
+        sameness = floor if point is self._baseline else self._compare(measured, self._originals(point, measured))
         return sameness | {f"{name}_floor": floor[name] for name in ("agreement", *FLOORED_COLUMNS)}
+
+    def _originals(self, point: Point, measured: Sequence[MeasuredLoad]) -> Sequence[MeasuredLoad]:
+        """Loads of the baseline that those of a point are held against: of a salted load, the same load of the baseline's server."""
+        assert self._baseline is not None
+        if not measured[0].is_salted:
+            return self._baseline_loads[:1]
+        of_load = {axis: value for axis, value in point.axes.items() if axis in LOAD_AXES}
+        same_load = self._by_axes.get(_key({**self._baseline.axes, **of_load}))
+        same_prompts = self._sessions(same_load) if same_load not in (None, point) else []
+        return _with_all_prompts(same_prompts or self._baseline_loads)
 
     def warnings(self, point: Point, row: Row) -> list[RowWarning]:
         """Warnings about the point's texts; about a feature only at temperature 0, where it should not change them."""
@@ -65,7 +74,7 @@ class TextComparisons:
             return None
         first, *repeats = without
         key = [feature, "beyond", len(repeats)]
-        files = _text_files([first, *repeats, *measured])
+        files = _text_files([*without, *measured])
         verdict = self._cache.get(key, files, lambda: _verdict(measured, first, repeats))
         return CHANGES[feature].get(verdict)
 
@@ -76,16 +85,25 @@ class TextComparisons:
         keys = (_key({**point.axes, feature: off}) for off in NO_EFFECT)
         return next((self._by_axes[key] for key in keys if key in self._by_axes), None)
 
-    def _compare(self, measured: Sequence[MeasuredLoad], baseline: MeasuredLoad) -> Row:
-        """Compare loads with one of the baseline's, or take the result from the cache."""
-        files = _text_files([baseline, *measured])
+    def _compare(self, measured: Sequence[MeasuredLoad], baseline: Sequence[MeasuredLoad]) -> Row:
+        """Compare loads with those of the baseline, or take the result from the cache."""
+        files = _text_files([*baseline, *measured])
         sameness: Row = self._cache.get(["compare", len(measured)], files, lambda: _sameness(measured, baseline))
         return sameness
 
 
-def _sameness(measured: Sequence[MeasuredLoad], baseline: MeasuredLoad) -> Row:
+def _with_all_prompts(loads: Sequence[MeasuredLoad]) -> Sequence[MeasuredLoad]:
+    """Loads of a point that have all prompts of them: the first, or all, if they are salted and have none in common."""
+    return loads if loads[0].is_salted else loads[:1]
+
+
+def _joined_answers(loads: Sequence[MeasuredLoad]) -> texts.Answers:
+    return texts.Answers.joined([load.answers for load in loads])
+
+
+def _sameness(measured: Sequence[MeasuredLoad], baseline: Sequence[MeasuredLoad]) -> Row:
     """Sameness of the loads' texts with the baseline's, by column."""
-    sameness = texts.compare_texts([load.answers for load in measured], baseline.answers)
+    sameness = texts.compare_texts([load.answers for load in measured], _joined_answers(baseline))
     return {name: getattr(sameness, name) for name in ("agreement", *FLOORED_COLUMNS, "garble")}
 
 
@@ -97,8 +115,10 @@ def _verdict(measured: Sequence[MeasuredLoad], first: MeasuredLoad, repeats: Seq
         first: the first load without it.
         repeats: its repeats, which show what changes by itself.
     """
-    if not repeats:  # nobody knows what changes by itself
-        changed = texts.compare_texts([measured[0].answers], first.answers, read_texts=False).changed
+    if not repeats or first.is_salted:  # nobody knows what changes by itself
+        originals = _joined_answers(_with_all_prompts([first, *repeats]))
+        answers = [load.answers for load in measured[: len(repeats) + 1]]
+        changed = texts.compare_texts(answers, originals, read_texts=False).changed
         return "unclear" if any(changed.values()) else "same"
     sessions = min(len(measured), len(repeats))
     changed, floor = (

@@ -16,6 +16,8 @@ THROTTLED_SHARE = 0.05
 """Share of a load's samples (0 to 1) from which a GPU counts as throttled."""
 OTHERS_SHARE = 0.1
 """Share of the host's processors (0 to 1) from which use by others counts."""
+UNASKED_HITS = 0.05
+"""Share of the prompt tokens (0 to 1) from which hits that nobody asked for count."""
 COLD_FACTOR = 1.2
 """Times the longest of the other loads that a cold start takes at least."""
 COLD_RANGES = 3
@@ -41,6 +43,7 @@ def load_warnings(load: MeasuredLoad) -> list[RowWarning]:
     """Warnings of one load."""
     warnings = throttle_warnings(load.window.device_samples(*load.gpus), load.gpus)
     warnings += energy_warnings(load.window, load.gpus)
+    warnings += [RowWarning.PROMPTS_CACHED] if (load.unasked_hit_rate or 0) >= UNASKED_HITS else []
     warnings += [RowWarning.SAMPLES_DAMAGED] if load.samples_damaged else []
     warnings += [RowWarning.LATENCY_DRIFTS] if latency_drifts(load.requests) else []
     warnings += [RowWarning.SHARED_HOST] if is_host_shared(load) else []

@@ -74,4 +74,4 @@ def _first_session_answers(side: PointInRun) -> Answers | None:
     first = side.sessions.sort_values("rep").iloc[0]
     folder = load_folder_by_ids(side.folder, str(first["server_id"]), int(first["rep"]), str(first["load_id"]))
     path = folder / "requests.parquet"
-    return Answers(read_table(path, ANSWER_COLUMNS), folder) if path.is_file() else None
+    return Answers(read_table(path, ANSWER_COLUMNS), (folder,)) if path.is_file() else None

@@ -115,6 +115,12 @@ class LoadConfig(Section):
     warmup_requests: Annotated[int, Field(ge=0)] = Field(
         4, description="Requests before each load, at its own concurrency, with prompts that are never measured."
     )
+    cache: Literal["cold", "warm"] = Field(
+        "cold",
+        description="`cold`: no prompt meets what the server kept of it. Servers launched here keep nothing unless `server.prefix_cache`; "
+        "with it, and at a URL, every prompt stands behind a few letters that are others in every session and load and the same for "
+        "all servers at one place (8 letters and a line's end, about 9 tokens). `warm`: each prompt is sent once, unmeasured, before the load.",
+    )
     request_timeout_s: Seconds = Field(120.0, description="One request, from send to last byte, in seconds.")
     time_limit_s: Seconds = Field(
         600.0, description="One load, in seconds; what is still open then counts as a timeout."

@@ -16,6 +16,7 @@ from servegrid.config.models import Config, all_axes, further_axes, section_of
 from servegrid.config.section import Section
 from servegrid.config.serving import EngineConfig, ServerConfig
 from servegrid.engines.speculation import TRAINED, parse_speculation
+from servegrid.prompts import salt
 from servegrid.results.axes import AXES
 from servegrid.results.columns import LATENCY_COLUMNS
 from servegrid.util.files import read_json
@@ -95,6 +96,8 @@ def _engine_mistakes(config: Config) -> Iterator[str]:
         for field in SAMPLING_FIELDS:
             if entry.request.get(field) is not None:
                 yield f"engines.{name}.request.{field}: is set by load.{field} (null leaves it out)"
+        if entry.request.get("cache_prompt") and entry.runtime != "url":
+            yield f"engines.{name}.request.cache_prompt: is set by server.prefix_cache"
         if engine_name in engines.names():
             yield from _reserved_mistakes(f"engines.{name}.options", entry.options, engine_name, name)
         if (entry.runtime == "command") != (entry.command is not None):
@@ -310,9 +313,13 @@ def _length_mistakes(config: Config) -> Iterator[str]:
         return
     if prompts.input_tokens > prompts.input_tokens_max:
         yield f"prompts.input_tokens = {prompts.input_tokens}: is above prompts.input_tokens_max = {prompts.input_tokens_max}"
-    contexts = further_axes(config.grid).get("context_tokens", [config.server.context_tokens])
-    longest = prompts.input_tokens_max + prompts.output_tokens
+    axes = further_axes(config.grid)
+    contexts = axes.get("context_tokens", [config.server.context_tokens])
+    is_cold = "cold" in axes.get("cache", [config.load.cache])
+    is_salted = is_cold and True in axes.get("prefix_cache", [config.server.prefix_cache])
+    longest = prompts.input_tokens_max + prompts.output_tokens + (salt.MOST_TOKENS if is_salted else 0)
     for context in contexts:
         if isinstance(context, int) and context < longest:
-            sum_text = f"prompts.input_tokens_max + prompts.output_tokens = {longest}"
+            salt_text = f" + {salt.MOST_TOKENS} of a salt, as server.prefix_cache is true" if is_salted else ""
+            sum_text = f"prompts.input_tokens_max + prompts.output_tokens{salt_text} = {longest}"
             yield f"server.context_tokens = {context}: is less than the longest request, {sum_text}"

@@ -165,7 +165,9 @@ class ServerConfig(Section):
         None, description="Threads for computing on a CPU; null: all cores of the host."
     )
     prefix_cache: bool = Field(
-        False, description="Whether answers may reuse work on prompts seen before. Off measures honestly."
+        False,
+        description="Whether the server keeps work on prompts for others that begin alike. How far a load's prompts meet it is "
+        "`load.cache`. It cannot be set on a server at a URL.",
     )
     memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,

@@ -82,7 +82,8 @@ def _skip_lines(grid: Grid) -> Iterator[str]:
 
 def _note_lines(grid: Grid) -> Iterator[str]:
     shortages = [f"{found.fact}; {found.remedy}" for found in grid.shortages]
-    for text in dict.fromkeys([*_overload_notes(grid), *shortages, *_undecidable_slo_notes(grid)]):
+    notes = [*_overload_notes(grid), *shortages, *_salt_notes(grid), *_undecidable_slo_notes(grid)]
+    for text in dict.fromkeys(notes):
         yield ""
         yield f"Note: {text}"
 
@@ -96,6 +97,12 @@ def _overload_notes(grid: Grid) -> Iterator[str]:
             levels = ", ".join(map(str, levels_above))
             consequence = _ABOVE_LIMIT[engine.above_limit].format(name=session.server.name)
             yield f"at {levels} threads {consequence}: servers work on {limit} at once (server.concurrency)"
+
+
+def _salt_notes(grid: Grid) -> Iterator[str]:
+    salted = {session.server.name for session in grid.sessions if any(load.is_salted for load in session.loads)}
+    if salted:
+        yield f"prompts to {', '.join(sorted(salted))} stand behind a salt of a few tokens: they may be kept there (load.cache = cold)"
 
 
 def _undecidable_slo_notes(grid: Grid) -> Iterator[str]:

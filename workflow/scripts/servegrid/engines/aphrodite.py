@@ -41,6 +41,7 @@ class Aphrodite(Engine):
         drafts="aphrodite:spec_decode_num_drafts_total",
         drafted_tokens="aphrodite:spec_decode_num_draft_tokens_total",
         accepted_tokens="aphrodite:spec_decode_num_accepted_tokens_total",
+        cached_tokens=(("aphrodite:prefix_cache_hits_total", "aphrodite:prefix_cache_queries_total"),),
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:

@@ -125,6 +125,9 @@ class Metrics:
     acceptance_rate: str | None = None  # of servers that count neither
     drafts: str | None = None  # how often something was drafted, and verified
     acceptance_length: str | None = None  # of servers that do not count those
+    cached_tokens: tuple[
+        tuple[str, str], ...
+    ] = ()  # counters of prompt tokens: those that were cached, and all; the first that count
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,10 @@ class Engine(ABC):
         if spec.prefix_cache and not self.has_prefix_cache:
             return f"{self.title} has no prefix cache"
         return None
+
+    def keeps_prompts(self, spec: ServerSpec) -> bool:
+        """Whether this server may answer with work on a prompt that it has seen before; at a URL nobody knows."""
+        return spec.prefix_cache or spec.runtime == "url"
 
     def unquantized_type(self, spec: ServerSpec) -> str | None:
         """What an unquantized model, or draft, is converted to where that is its own type; None: what `quantizations` says of `none`."""
@@ -284,6 +291,8 @@ def _unsupported_remote(spec: ServerSpec) -> str | None:
         return "a server at a URL is what it is: its speculation and quantization cannot be set from here"
     if spec.memory_fraction is not None or spec.tensor_parallel > 1 or spec.copies > 1:
         return "a server at a URL is what it is: its memory and its copies cannot be set from here"
+    if spec.prefix_cache:
+        return "a server at a URL is what it is: its prefix cache cannot be set from here; load.cache says whether prompts meet it"
     return None
 
 

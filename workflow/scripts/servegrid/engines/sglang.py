@@ -80,6 +80,7 @@ class SGLang(Engine):
         kv_cache="sglang:token_usage",
         acceptance_rate="sglang:spec_accept_rate",  # no counters of tokens
         acceptance_length="sglang:spec_accept_length",
+        cached_tokens=(("sglang:cached_tokens_total", "sglang:prompt_tokens_total"),),
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:

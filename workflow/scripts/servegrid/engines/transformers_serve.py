@@ -46,6 +46,10 @@ class TransformersServe(Engine):
             return f"{self.title} counts steps instead of tokens when it speculates, so that no length can be checked"
         return None
 
+    def keeps_prompts(self, spec: ServerSpec) -> bool:
+        """Whether it shares blocks of equal beginnings, as it does with continuous batching."""
+        return super().keeps_prompts(spec) or "continuous-batching" in spec.options
+
     def lock(self, device_kind: str) -> str:
         """Lock file with torch for this kind of device."""
         return "transformers-cpu" if device_kind == "cpu" else "transformers"

@@ -80,6 +80,10 @@ class Vllm(Engine):
         drafts="vllm:spec_decode_num_drafts_total",
         drafted_tokens="vllm:spec_decode_num_draft_tokens_total",
         accepted_tokens="vllm:spec_decode_num_accepted_tokens_total",
+        cached_tokens=(
+            ("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total"),  # count nothing while the cache is off
+            ("vllm:prompt_tokens_cached_total", "vllm:prompt_tokens_total"),
+        ),
     )
 
     def unsupported(self, spec: ServerSpec) -> str | None:

@@ -18,6 +18,7 @@ from servegrid.launch.remote import RemoteServer, url_at_port
 from servegrid.launch.replicated import ReplicatedServer
 from servegrid.launch.server import ServerError
 from servegrid.launch.server_log import last_words, tail
+from servegrid.measure.cached_tokens import CachedTokens
 from servegrid.measure.folders import RunFolders
 from servegrid.measure.load import LoadRunner
 from servegrid.metrics.energy import IDLE_SAMPLES
@@ -141,7 +142,13 @@ class SessionRun:
             launch["model"] = self._model_name(server)
             self._write_record()
             runner = LoadRunner(
-                self.session, self.config, self.run_folders, self.folder, self.progress, str(launch["model"])
+                self.session,
+                self.config,
+                self.run_folders,
+                self.folder,
+                self.progress,
+                str(launch["model"]),
+                CachedTokens(self.engine.metrics, self._metrics_urls(server), server.headers),
             )
             for load in pending:
                 runner.run(load, server, launch["number"])

@@ -22,7 +22,7 @@ REQUEST_COLUMNS = (
     *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
 )
 """Columns of records.schema.REQUESTS that metrics are computed from."""
-LATER_COLUMNS = pa.schema([("hidden_tokens", pa.int32())])
+LATER_COLUMNS = pa.schema([("hidden_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("own_tokens", pa.int32())])
 """More of them, which records of earlier versions lack."""
 CLIENT_BOUND_SHARE = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
@@ -333,6 +333,29 @@ def is_client_bound(
     delay_ms = max(lateness_ms_p99 or 0.0, turnaround_ms_p99 or 0.0)
     late = delay_ms > max(LATE_MS, LATE_SHARE * (ttft_ms_p50 or 0.0))
     return True if late else None if share is None else share >= CLIENT_BOUND_SHARE
+
+
+def prefix_cache_hit_rate(requests: Requests) -> float | None:
+    """Prompt tokens that were cached / all, over the ok requests (0 to 1); None if the server said it of none, or more than there are.
+
+    A server that says it of some of them leaves it out of the others where there were none, as SGLang does.
+    """
+    prompt, cached = requests.column("prompt_tokens"), requests.column("cached_tokens")
+    is_known = ~np.isnan(prompt)
+    if np.isnan(cached).all() or not prompt[is_known].sum() or (cached[is_known] > prompt[is_known]).any():
+        return None
+    return float(np.nansum(cached[is_known]) / prompt[is_known].sum())
+
+
+def unasked_hit_rate(requests: Requests) -> float | None:
+    """Prompt tokens that only a prompt seen before can have had cached / all, over the ok requests (0 to 1); None if unknown.
+
+    What it has in common with other prompts of the load a cold prompt may have had cached too: all but its own tokens.
+    """
+    prompt, cached, own = (requests.column(f"{name}_tokens") for name in ("prompt", "cached", "own"))
+    unasked = np.clip(cached - (prompt - own), 0, own)
+    is_known = ~np.isnan(unasked)
+    return float(unasked[is_known].sum() / prompt[is_known].sum()) if prompt[is_known].sum() else None
 
 
 def acceptance_rate(*loads: Requests) -> float | None:

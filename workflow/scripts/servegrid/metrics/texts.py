@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from servegrid.metrics.trigrams import Grams, foreignness, qgram_distance, trigrams, worst_text
+from servegrid.prompts import salt
 from servegrid.records.read import read_table
 
 Indices = npt.NDArray[np.int64]
@@ -32,15 +33,22 @@ GARBLED_FROM = 0.5
 
 @dataclass(frozen=True)
 class Answers:
-    """The answered requests of one load: prompt id and text hash of each, and their texts.
+    """The answered requests of one load, or of several: prompt id and text hash of each, and their texts.
 
     Attributes:
-        requests: all requests of the load, with ANSWER_COLUMNS.
-        folder: of the load; its texts.parquet holds the texts, if they were kept.
+        requests: all requests of the loads, with ANSWER_COLUMNS.
+        folders: of the loads; their texts.parquet hold the texts, if they were kept.
     """
 
     requests: pa.Table
-    folder: Path
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def joined(cls, loads: "Sequence[Answers]") -> "Answers":
+        """Answers of several loads together."""
+        if len(loads) == 1:
+            return loads[0]  # with what was read of it
+        return cls(pa.concat_tables([load.requests for load in loads]), sum((load.folders for load in loads), ()))
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.int64]:
@@ -58,9 +66,15 @@ class Answers:
         """SHA-256 of each answer's text."""
         return self.requests["text_sha256"].take(pa.array(self._rows)).combine_chunks()
 
-    def pair_with(self, baseline: "Answers") -> "_Pairs":
-        """Pair every answer whose prompt the baseline has with the baseline's first answer to it."""
-        matches = pc.index_in(self.prompts, value_set=baseline.prompts)
+    @cached_property
+    def unsalted_prompts(self) -> pa.Array:
+        """Prompt id of each answer without its salt."""
+        return pc.replace_substring_regex(self.prompts, salt.IN_PROMPT_ID, "")
+
+    def pair_with(self, baseline: "Answers", salts_differ: bool = False) -> "_Pairs":
+        """Pair every answer whose prompt the baseline has, `salts_differ`: behind any salt, with the baseline's first answer to it."""
+        name = "unsalted_prompts" if salts_differ else "prompts"
+        matches = pc.index_in(getattr(self, name), value_set=getattr(baseline, name))
         answers = np.flatnonzero(pc.is_valid(matches).to_numpy(zero_copy_only=False))
         originals = matches.drop_null().to_numpy().astype(np.int64)
         differ = pc.not_equal(self.hashes.take(pa.array(answers)), baseline.hashes.take(pa.array(originals)))
@@ -69,10 +83,10 @@ class Answers:
     @cached_property
     def _texts(self) -> pa.ChunkedArray | None:
         """Text of each answer; None if they were not kept, or not those of these requests."""
-        path = self.folder / "texts.parquet"
-        if not path.exists():
+        paths = [folder / "texts.parquet" for folder in self.folders]
+        if not all(path.exists() for path in paths):
             return None
-        table = read_table(path, ["request_id", "text"])
+        table = pa.concat_tables([read_table(path, ["request_id", "text"]) for path in paths])
         aligned = table["request_id"].equals(self.requests["request_id"])
         return table["text"].take(pa.array(self._rows)) if aligned else None
 
@@ -137,7 +151,9 @@ class Sameness:
 
 
 def compare_texts(loads: Sequence[Answers], baseline: Answers, read_texts: bool = True) -> Sameness:
-    """Compare every answer of the loads with the baseline's first answer to the same prompt; all unknown without common prompts.
+    """Compare every answer of the loads with the baseline's first answer to the same prompt.
+
+    Without common prompts all is unknown but the garble, if they are common but for their salts.
 
     Where answers differ, their texts are read too, at most SAMPLE per load, if `read_texts`.
     """
@@ -147,7 +163,7 @@ def compare_texts(loads: Sequence[Answers], baseline: Answers, read_texts: bool 
         np.add.at(differing, pair.originals, pair.differ)
         np.add.at(answers, pair.originals, 1)
     if not answers.any():
-        return Sameness()
+        return Sameness(garble=_garble_of_other_prompts(loads, baseline) if read_texts else None)
     common = np.flatnonzero(answers)
     prompts = baseline.prompts.take(pa.array(common)).to_pylist()
     changed = dict(zip(prompts, (differing[common] / answers[common]).tolist(), strict=True))
@@ -156,6 +172,12 @@ def compare_texts(loads: Sequence[Answers], baseline: Answers, read_texts: bool 
         return Sameness(changed, agreement)
     samples = [_DifferingTexts.read(load, pair, baseline) for load, pair in zip(loads, pairs, strict=True)]
     return Sameness(changed, agreement, *_summarize([sample for sample in samples if sample is not None]))
+
+
+def _garble_of_other_prompts(loads: Sequence[Answers], baseline: Answers) -> float | None:
+    """Garble of answers to prompts whose salts differ from the baseline's, which are other answers in the same language."""
+    pairs = [(load, load.pair_with(baseline, salts_differ=True), baseline) for load in loads]
+    return _summarize([sample for pair in pairs if (sample := _DifferingTexts.read(*pair)) is not None])[-1]
 
 
 @dataclass(frozen=True)
@@ -197,8 +219,8 @@ def _summarize(samples: Sequence[_DifferingTexts]) -> tuple[float | None, float 
     return divergence, distance, fmean(garbles) if garbles else None
 
 
-def first_difference(first: str, second: str) -> int:
-    """Number of characters before the first that differs; the length of the shorter text if the longer begins with it."""
+def first_difference(first: Sequence[object], second: Sequence[object]) -> int:
+    """Number of characters (of a text, or items) before the first that differs; the shorter's length if the longer begins with it."""
     return bisect_left(range(min(len(first), len(second))), True, key=lambda n: first[: n + 1] != second[: n + 1])
 
 

@@ -15,9 +15,10 @@ from servegrid.config.serving import EngineConfig, ServerConfig
 from servegrid.engines.base import ModelRef, ServerSpec
 from servegrid.engines.speculation import parse_speculation
 from servegrid.launch import layout
-from servegrid.plan import load_shape
+from servegrid.plan import cache_policy, load_shape
 from servegrid.plan.resolve import Resolved
 from servegrid.plan.thread_levels import Shortage, shortages
+from servegrid.prompts import salt
 from servegrid.util.identity import digest, hashed_name
 
 Axes = Mapping[str, Any]
@@ -50,6 +51,11 @@ class Load:
     options: LoadConfig
     definition: Mapping[str, Any]
     id: str
+
+    @property
+    def is_salted(self) -> bool:
+        """Whether its prompts stand behind salts."""
+        return "salt" in self.definition
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,14 @@ class Grid:
         return sorted(sessions, key=lambda session: (session.rep, digest(session.id)))
 
     def _make_point(self, axes: Axes) -> Point:
-        server, load = self._server_of(axes), self._load_of(axes)
+        server = self._server_of(axes)
+        load = self._load_of(axes, server.spec)
         return Point(axes, server, load, self._skips[server.id] or self._skip_of_load(server, load))
 
     def _skip_of_load(self, server: Server, load: Load) -> Skip | None:
         protocol = protocols.get(server.spec.protocol or engines.get(server.spec.engine).protocols[0])
-        if reason := load_shape.unsupported(load.options, protocol.transport):
+        reason = load_shape.unsupported(load.options, protocol.transport)
+        if reason := reason or cache_policy.unsupported(server.spec, load.options):
             return Skip("unsupported", reason)
         if reason := self.resolved.absent_clients.get(load.options.client):
             return Skip("absent", reason)
@@ -212,15 +220,17 @@ class Grid:
         engine = engines.get(spec.engine)
         return f"{engine.title} has no environment of servegrid's for devices of kind {spec.kind}; use another runtime"
 
-    def _load_of(self, axes: Axes) -> Load:
-        key = tuple((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes)
+    def _load_of(self, axes: Axes, spec: ServerSpec) -> Load:
+        options = _override(self.config.load, axes)
+        is_salted = cache_policy.cache_policy(spec, options) == "cold (salt)"
+        key = (is_salted, *((axis, str(axes[axis])) for axis in LOAD_AXES if axis in axes))
         if key not in self._loads:
-            options = _override(self.config.load, axes)
             threads = int(axes["threads"]) if options.arrival == "closed" else None
             definition = {"threads": threads, "prompts": self.resolved.prompt_set_id}
             definition |= load_shape.definition(options) | {"output_tokens": self.config.prompts.output_tokens}
             if options.arrival == "trace":
                 definition["trace"] = self.resolved.trace_hashes[str(options.trace)]
+            definition |= {"salt": salt.LETTERS} if is_salted else {}
             name = hashed_name(definition, load_shape.readable_name(options, threads))
             self._loads[key] = Load(threads, options, definition, name)
         return self._loads[key]

@@ -11,6 +11,7 @@ from servegrid.protocols.base import Transport
 
 ARRIVAL_SEED = 1  # the same arrival times in every session
 _PLAN_KEYS = {"gamma": ("burstiness",), "burst": ("burst_size",), "ramp": ("end_rate",), "trace": ("trace",)}
+_LATER_DEFAULTS = (("workers", 1), ("cache", "cold"))  # left out of the identity, so that old ids stay
 _ALL_PLAN_KEYS = ("rate", *(key for keys in _PLAN_KEYS.values() for key in keys))
 
 
@@ -61,7 +62,7 @@ def definition(options: LoadConfig) -> dict[str, Any]:
     used = set(_PLAN_KEYS.get(options.arrival, ())) | ({"rate"} if options.arrival != "closed" else set())
     limits = {"request_timeout_s", "time_limit_s"}
     fields = options.model_dump(exclude=limits | (set(_ALL_PLAN_KEYS) - used))
-    return {name: value for name, value in fields.items() if value is not None and (name, value) != ("workers", 1)}
+    return {name: value for name, value in fields.items() if value is not None and (name, value) not in _LATER_DEFAULTS}
 
 
 def readable_name(options: LoadConfig, threads: int | None) -> str:
@@ -72,4 +73,5 @@ def readable_name(options: LoadConfig, threads: int | None) -> str:
         name = f"trace-{Path(options.trace or '').stem}"
     else:
         name = f"{options.arrival}-{options.rate:g}"
-    return name if options.client == "stream" else f"{name}-{options.client}"
+    name = name if options.client == "stream" else f"{name}-{options.client}"
+    return name if options.cache == "cold" else f"{name}-{options.cache}"

@@ -89,7 +89,8 @@ class OpenAIProtocol(Protocol):
             if tokens is not None and usage is not None:
                 output.count(tokens)
                 record.prompt_tokens = usage.prompt_tokens
-                record.hidden_tokens = _reasoning_tokens(usage.completion_tokens_details)
+                record.hidden_tokens = _detail(usage.completion_tokens_details, "reasoning_tokens")
+                record.cached_tokens = _detail(usage.prompt_tokens_details, "cached_tokens")
             if chunk.timings is not None:
                 read_timings(chunk.timings, record)
         record.prompt_tokens = token_count(record.prompt_tokens)
@@ -116,7 +117,8 @@ class OpenAIProtocol(Protocol):
             if tokens is not None and usage:
                 output.count(tokens)
                 record.prompt_tokens = usage.get("prompt_tokens")
-                record.hidden_tokens = _reasoning_tokens(usage.get("completion_tokens_details"))
+                record.hidden_tokens = _detail(usage.get("completion_tokens_details"), "reasoning_tokens")
+                record.cached_tokens = _detail(usage.get("prompt_tokens_details"), "cached_tokens")
             if "timings" in chunk:
                 read_timings(chunk["timings"], record)
         record.prompt_tokens = token_count(record.prompt_tokens)
@@ -139,9 +141,9 @@ class OpenAIProtocol(Protocol):
         return text, finish
 
 
-def _reasoning_tokens(details: Any) -> int | None:
-    """Tokens of reasoning in the details of a usage count; None if it does not say."""
-    return token_count(details.get("reasoning_tokens")) if type(details) is dict else None
+def _detail(details: Any, name: str) -> int | None:
+    """Count of this name in the details of a usage count; None if it does not say."""
+    return token_count(details.get(name)) if type(details) is dict else None
 
 
 def _cut_at_end_mark(events: Events) -> bool:

@@ -105,10 +105,14 @@ def _part_content(part: Any) -> Any:
 
 
 def read_timings(timings: Any, record: RequestRecord) -> None:
-    """Read llama.cpp's counts of drafted and accepted tokens into the record."""
-    if isinstance(timings, dict) and "draft_n" in timings:
+    """Read llama.cpp's counts of drafted, accepted and cached tokens into the record."""
+    if not isinstance(timings, dict):
+        return
+    if "draft_n" in timings:
         record.drafted_tokens = token_count(timings["draft_n"])
         record.accepted_tokens = token_count(timings.get("draft_n_accepted"))
+    if "cache_n" in timings:
+        record.cached_tokens = token_count(timings["cache_n"])
 
 
 def without_lone_surrogates(text: str) -> str:

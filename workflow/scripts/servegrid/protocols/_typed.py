@@ -19,6 +19,7 @@ class Usage(msgspec.Struct, gc=False):
     completion_tokens: int | None = None
     prompt_tokens: int | None = None
     completion_tokens_details: Any = None
+    prompt_tokens_details: Any = None
 
 
 class TextChoice(msgspec.Struct, gc=False):

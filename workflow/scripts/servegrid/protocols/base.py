@@ -49,6 +49,7 @@ class Protocol(ABC):
     name: ClassVar[str]
     path: ClassVar[str]
     transport: ClassVar[Transport] = "http"
+    has_template: ClassVar[bool] = False  # whether servers put a text of their own around the prompt
     headers: ClassVar[Mapping[str, str]] = {}
     sampling_object: ClassVar[str | None] = None
     """Body field that holds the generation's settings; one of `extra` is merged into it."""

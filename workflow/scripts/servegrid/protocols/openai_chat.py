@@ -13,6 +13,7 @@ class OpenAIChat(OpenAIProtocol):
     """`POST /v1/chat/completions` with streaming."""
 
     name = "openai-chat"
+    has_template = True
     decoder = _typed.chunk_decoder(_typed.ChatChoice)
     typed_choice_text = staticmethod(_typed.delta_text)
     path = "/v1/chat/completions"

@@ -98,6 +98,7 @@ def _abort_fault(finish: dict[str, Any]) -> tuple[RequestStatus, str]:
 
 def _read_counts(meta: dict[str, Any], record: RequestRecord) -> None:
     record.prompt_tokens = token_count(meta.get("prompt_tokens"))
+    record.cached_tokens = token_count(meta.get("cached_tokens"))
     if "spec_num_proposed_drafts" in meta:
         record.drafted_tokens = token_count(meta["spec_num_proposed_drafts"])
         record.accepted_tokens = token_count(meta.get("spec_num_correct_drafts"))

@@ -31,6 +31,8 @@ class RequestRecord:
     chunk_tokens: list[int] | None = None
     bytes_received: int = 0
     prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    own_tokens: int | None = None
     output_tokens: int | None = None
     tokens_from: Literal["usage", "tokenizer"] | None = None
     hidden_tokens: int | None = None

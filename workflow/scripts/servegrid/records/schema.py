@@ -37,6 +37,11 @@ REQUESTS = pa.schema(
         ("chunk_tokens", pa.list_(pa.int32())),  # output tokens so far at each chunk, where the server says; else null
         ("bytes_received", pa.int64()),
         ("prompt_tokens", pa.int32()),
+        ("cached_tokens", pa.int32()),  # of the prompt's tokens those that the server says it had cached
+        (
+            "own_tokens",
+            pa.int32(),
+        ),  # and those, at least, that no other prompt of the load begins with; null without hits
         ("output_tokens", pa.int32()),
         ("max_tokens", pa.int32()),  # output tokens asked for
         ("tokens_from", pa.string()),  # usage | tokenizer | null

@@ -244,6 +244,20 @@ ALL_COLUMNS: tuple[Column, ...] = (
         per_session=True,
     ),
     Column(
+        "cache_policy",
+        "prompts met a cache",
+        "`cold (off)`: the server keeps no prompts; `cold (salt)`: every prompt was a new one to it, by a salt in front; `warm`: each was "
+        "sent once before, unmeasured (`load.cache`).",
+        "text",
+    ),
+    Column(
+        "prefix_cache_hit_rate",
+        "prompt tokens cached (0 to 1)",
+        "Prompt tokens that the server says it had cached / all prompt tokens: by its answers, over the ok requests, else by its own "
+        "counters over the load.",
+        per_session=True,
+    ),
+    Column(
         "acceptance_rate",
         "acceptance rate (0 to 1)",
         "Accepted / drafted tokens of speculation, by the server's counters over the load.",

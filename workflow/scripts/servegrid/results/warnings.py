@@ -42,6 +42,13 @@ class RowWarning(Enum):
         "The load client may have set the pace, not the server: the number is a lower bound.",
         "Give client `stream` more processes (`load.workers`), or the client cores that the server leaves idle.",
     )
+    PROMPTS_CACHED = (
+        "prompts were cached",
+        "The load was to be cold, and the server says that it had cached 5 % or more of the prompt tokens, beyond what the prompts have in "
+        "common: it had seen them before.",
+        "Find out what keeps them (an option, a proxy, a server that looks past the beginning), or ask for it with `load.cache: warm`; "
+        "the row counts in no comparison.",
+    )
     SHARED_HOST = (
         "shared host",
         "Processes other than the server and the client used a tenth or more of the host's processors.",
@@ -128,7 +135,9 @@ _NO_ENERGY = (RowWarning.ENERGY_SAMPLES_MISSING, RowWarning.ENERGY_DIFFERS)
 DISQUALIFYING_WARNINGS: Mapping[str, tuple[RowWarning, ...]] = dict.fromkeys(
     ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"), _NO_ENERGY
 )
-"""Metric -> the warnings with which its number is no evidence, besides GARBLED_TEXTS, with which no metric is."""
+"""Metric -> the warnings with which its number is no evidence, besides those of NO_EVIDENCE."""
+NO_EVIDENCE = (RowWarning.GARBLED_TEXTS, RowWarning.PROMPTS_CACHED)
+"""Warnings with which no metric is evidence: garbage may come at any speed, and so may answers to prompts that were seen before."""
 
 
 def join_warnings(warnings: Iterable[RowWarning]) -> str | None:
@@ -143,10 +152,7 @@ def split_warnings(text: object) -> list[RowWarning]:
 
 
 def disqualifying_warning(text: object, metric: str) -> RowWarning | None:
-    """First warning in a value of the column `warnings` with which `metric` is no evidence; None if there is none.
-
-    Garbage may come at any speed, so GARBLED_TEXTS disqualifies every metric.
-    """
-    candidates = (RowWarning.GARBLED_TEXTS, *DISQUALIFYING_WARNINGS.get(metric, ()))
+    """First warning in a value of the column `warnings` with which `metric` is no evidence; None if there is none."""
+    candidates = (*NO_EVIDENCE, *DISQUALIFYING_WARNINGS.get(metric, ()))
     warnings = split_warnings(text)
     return next((warning for warning in candidates if warning in warnings), None)
