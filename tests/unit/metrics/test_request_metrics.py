@@ -170,26 +170,6 @@ def test_the_acceptance_length_is_that_of_the_same_requests() -> None:
     )
 
 
-def test_the_steady_state_lies_between_the_first_end_and_the_last_send() -> None:
-    # first end at 1.0, last send at 3.0; of the chunks at 0.5, 1.0, 2.0, 3.0, 3.5, 4.0 three are within
-    load = requests(request(0, [0.5, 1.0]), request(1.5, [0.5, 1.5]), request(3.0, [0.5, 1.0]))
-    assert request_metrics.steady_window(load) == (1.0, 3.0)
-    assert request_metrics.steady_s(load) == 2.0
-    assert request_metrics.steady_output_tokens_per_s(load) == pytest.approx(3 / 2)
-
-
-def test_a_load_that_is_sent_at_once_has_no_steady_state() -> None:
-    at_once = requests(request(0, [1.0]), request(0.1, [1.0]))
-    assert request_metrics.steady_s(at_once) is None and request_metrics.steady_output_tokens_per_s(at_once) is None
-
-
-def test_tokens_of_the_steady_state_are_unknown_where_chunks_are() -> None:
-    load = requests(request(0, [0.5, 1.0], output_tokens=5), request(3.0, [0.5]))
-    assert request_metrics.steady_output_tokens_per_s(load) is None
-    counted = requests(request(0, [0.5, 1.0], output_tokens=5, chunk_tokens=[1, 5]), request(3.0, [0.5]))
-    assert request_metrics.steady_output_tokens_per_s(counted) == pytest.approx(4 / 2)
-
-
 def test_hidden_tokens_are_no_tokens_after_the_first_event() -> None:
     hidden = {"output_tokens": 24, "hidden_tokens": 20}
     [tpot] = request_metrics.tpot_ms(requests(request(0, [1.0, 1.1, 1.2, 1.3], **hidden)))

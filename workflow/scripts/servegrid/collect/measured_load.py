@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from servegrid import engines
 from servegrid.engines.base import Engine, Metrics
-from servegrid.metrics import request_metrics
+from servegrid.metrics import request_metrics, steady_state
 from servegrid.metrics.energy import energy_columns, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window, hardware_columns, server_columns, startup_s
 from servegrid.metrics.texts import ANSWER_COLUMNS, Answers
@@ -193,8 +193,9 @@ class MeasuredLoad:
             "client_share": self.load.get("client_share"),
             "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
             "prefix_cache_hit_rate": self._prefix_cache_hit_rate,
-            "steady_s": request_metrics.steady_s(self.requests),
-            "steady_output_tokens_per_s": request_metrics.steady_output_tokens_per_s(self.requests),
+            "in_flight_mean": steady_state.in_flight_mean(self.requests),
+            "steady_s": steady_state.steady_s(self.requests),
+            "steady_output_tokens_per_s": steady_state.steady_output_tokens_per_s(self.requests),
             **server_columns(self.window, self._metrics(engine), self.copies),
             **self._kv_cache_tokens,
             **hardware_columns(self.window, self.gpus),

@@ -10,6 +10,7 @@ from servegrid.collect.measured_load import MeasuredLoad
 from servegrid.metrics import request_metrics
 from servegrid.metrics.drift import drift
 from servegrid.metrics.energy import energy_warnings
+from servegrid.metrics.steady_state import steady_window
 from servegrid.results.warnings import RowWarning
 
 THROTTLED_SHARE = 0.05
@@ -65,7 +66,7 @@ def throttle_warnings(samples: pd.DataFrame, gpus: Sequence[str]) -> list[RowWar
 
 def latency_drifts(requests: request_metrics.Requests) -> bool:
     """Whether the ok requests that lie within the steady state became slower or faster over it."""
-    window = request_metrics.steady_window(requests)
+    window = steady_window(requests)
     if window is None:
         return False
     sent, end = requests.column("sent_s"), requests.column("end_s")

@@ -58,8 +58,8 @@ class Chunks:
 
     @cached_property
     def gaps_s(self) -> Floats:
-        """Time since the event before, in s; of a request's first event it means nothing."""
-        return np.diff(self.offsets_s, prepend=0.0)
+        """Time since the event before, in s; of a request's first event since the send."""
+        return np.where(self.not_first, np.diff(self.offsets_s, prepend=0.0), self.offsets_s)
 
     @cached_property
     def tokens_carried(self) -> Ints | None:

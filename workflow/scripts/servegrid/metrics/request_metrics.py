@@ -101,40 +101,6 @@ def tail_s(requests: Requests) -> float | None:
     return float(last_ends.max() - last_ends.min()) if len(last_ends) else None
 
 
-def steady_window(requests: Requests) -> tuple[float, float] | None:
-    """Begin and end of the steady state, in s of the host's clock.
-
-    It lasts from the first answer's end, when requests begin to come and go, to the last send, when the load begins to drain.
-    None if the last send came before, as when all is sent at once.
-    """
-    if not len(requests.sent_s) or not len(requests.end_s):
-        return None
-    begin, end = float(requests.end_s.min()), float(requests.sent_s.max())
-    return (begin, end) if end > begin else None
-
-
-def steady_s(requests: Requests) -> float | None:
-    """Length of the steady state, in s."""
-    window = steady_window(requests)
-    return None if window is None else window[1] - window[0]
-
-
-def steady_output_tokens_per_s(requests: Requests) -> float | None:
-    """Output tokens that arrived within the steady state, of ok requests, per second of it.
-
-    Unknown (None) where a chunk may carry several tokens and the server does not say how many.
-    """
-    window = steady_window(requests)
-    if window is None:
-        return None
-    tokens = requests.chunks.tokens_carried
-    if tokens is None:
-        return None
-    arrived_s = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
-    begin, end = window
-    return float(tokens[(arrived_s >= begin) & (arrived_s <= end)].sum() / (end - begin))
-
-
 def token_sum(requests: Requests, column: str) -> int | None:
     """Sum of `prompt_tokens` or `output_tokens` over the ok requests; None if any of them is unknown."""
     values = requests.column(column)

@@ -127,7 +127,15 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "steady_s",
         "steady state (s)",
-        "Length of the steady state: from the end of the first answer, when requests begin to come and go, to the last send.",
+        "Length of the steady state: from the end of the first ok answer, when requests begin to come and go, to the last send. None "
+        "where it is shorter than twice the median request, or fewer ok requests end in it than twice those in flight at once.",
+        per_session=True,
+    ),
+    Column(
+        "in_flight_mean",
+        "requests in flight, mean",
+        "Requests in flight at once, on the mean of the time to complete: all times from send to end / time to complete. Far below "
+        "`threads` where requests are too few for them.",
         per_session=True,
     ),
     Column(
@@ -204,7 +212,8 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "steady_output_tokens_per_s",
         "output tokens/s in the steady state",
-        "Output tokens that arrived within the steady state, of ok requests, per second of it.",
+        "Output tokens that were made within the steady state, of ok requests, per second of it; those of an event are spread evenly "
+        "over the time since the event before, of the first since the send.",
         better="higher",
         per_session=True,
     ),
