@@ -12,12 +12,15 @@ from data.report.planted import TOKENS, planted
 from data.results import made_config
 from helpers.evidence import evidence_of
 from isolation import REPOSITORY
-from servegrid.report.evidence import Evidence
+from servegrid.config.judging import Claim
+from servegrid.report.evidence import MEASURED, SAME_LOAD, Evidence
+from servegrid.report.judge.claims import judge_claim
 from servegrid.report.judge.client_effect import client_effects
 from servegrid.report.judge.knee import knees
 from servegrid.report.judge.memory_scaling import elasticities
 from servegrid.report.judge.model_size import ModelSize
 from servegrid.report.judge.questions import answer_questions, as_data, as_markdown
+from servegrid.report.judge.recommendation import recommend
 from servegrid.report.judge.roofline import device_contrasts, read_devices, roofline_shares
 from servegrid.report.settings import Settings
 from servegrid.util.files import write_json
@@ -256,3 +259,52 @@ def test_a_quantization_that_one_engine_lacks_does_not_keep_the_others_from_an_a
     paths = [tmp_path / name for name in ("points.parquet", "sessions.parquet", "config.json")]
     script.write_answers(*paths, PUBLISHED / "devices.csv", tmp_path)
     assert "How many client threads" in (tmp_path / "questions.md").read_text()
+
+
+TEN_REQUESTS = {"requests_ok": 10, "requests_short": 0, "requests_failed": 0}
+
+
+def test_levels_that_send_the_same_requests_at_once_are_one() -> None:
+    points, sessions = planted({"threads": [4, 24, 64, 128, 256]}, lambda place: 100 / place["threads"], 0.01, 4)
+    evidence = evidence_of(points.assign(**TEN_REQUESTS), sessions, Settings())
+    (knee,) = list(knees(evidence))
+    assert list(knee.shares) == [4, 24] and knee.left_out == dict.fromkeys((64.0, 128.0, 256.0), SAME_LOAD)
+    recommended = recommend(evidence)
+    assert recommended.row == 1 and len(recommended.rivals) == 1 and recommended.left_out == {SAME_LOAD: 3}
+    claim = Claim(says="more is better", better={"threads": 256}, than={"threads": 24})
+    assert judge_claim(claim, evidence, MEASURED).verdict == "not measured"
+
+
+def test_levels_of_one_load_stand_for_each_other() -> None:
+    points, sessions = planted({"threads": [24, 64], "quantization": ["none", "int8"]}, noise=0.01)
+    points = points.assign(**TEN_REQUESTS)
+    points.loc[points["threads"] == 24, "status"] = "failed"
+    unfit = evidence_of(points, sessions, Settings()).unfit("time_s")
+    assert list(unfit) == ["failed", "failed", "", ""]
+    more = points.assign(requests_ok=[240, 240, 640, 640], status="ok")
+    assert set(evidence_of(more, sessions, Settings()).unfit("time_s")) == {""}
+    assert set(evidence_of(more.assign(requests_ok=None), sessions, Settings()).unfit("time_s")) == {""}, "not known"
+
+
+def with_steady(tables: tuple[pd.DataFrame, pd.DataFrame], drain: dict[int, float]) -> Evidence:
+    """Evidence in which the steady rate is what it was, and the drain takes its share of the whole."""
+    tables = tuple(table.assign(steady_output_tokens_per_s=table["output_tokens_per_s"]) for table in tables)
+    for table in tables:
+        table["output_tokens_per_s"] *= table["threads"].map(drain)
+    return evidence_of(*tables, Settings())
+
+
+def test_the_drain_of_a_fixed_set_does_not_move_the_knee() -> None:
+    tables = planted({"threads": [64, 256]}, lambda _: 10.0, 0.002, 4)
+    steady = with_steady(tables, {64: 1.0, 256: 0.93})
+    (knee,) = list(knees(steady))
+    assert knee.metric == "steady_output_tokens_per_s" and knee.shares[256].value == pytest.approx(1, abs=0.01)
+    assert "by the rate of the steady state" in as_markdown(answer_questions(steady, DEVICES, {}))
+
+
+def test_without_a_steady_state_on_every_level_the_knee_says_what_the_drain_does() -> None:
+    points, sessions = planted({"threads": [64, 256]}, lambda _: 10.0, 0.002, 4)
+    partly = evidence_of(points.assign(steady_output_tokens_per_s=[100.0, None]), sessions, Settings())
+    (knee,) = list(knees(partly))
+    assert knee.metric == "output_tokens_per_s"
+    assert "whose drain makes high levels look worse" in as_markdown(answer_questions(partly, DEVICES, {}))

@@ -25,6 +25,9 @@ MEASURED = "measured"
 NOT_REPEATED = "published: no repeats, no doubt known"
 POOLED_ONLY = "no session has enough requests for it by itself: no doubt known"
 """A percentile of a point may rest on the requests of all its sessions."""
+SAME_LOAD = "the same load as with fewer threads"
+"""Why a level of threads is none: it has no fewer threads than requests, so it sends them all at once, as another such level does."""
+_REQUEST_COUNTS = ["requests_ok", "requests_short", "requests_failed"]
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class Evidence:
     def unfit(self, metric: str, client_bound: bool = False) -> "pd.Series[str]":
         """Reason why each row is no evidence about `metric`, empty if it is.
 
-        It is the row's status, `client-bound`, `without <metric>`, or a warning. With `client_bound`, client-bound rows
-        are evidence too.
+        It is the row's status, `client-bound`, `without <metric>`, a warning, or SAME_LOAD. With `client_bound`, client-bound
+        rows are evidence too.
         """
         doubtful = self.rows["warnings"].map(lambda text: _phrase(disqualifying_warning(text, metric)))
         reasons: dict[str, pd.Series[bool]] = {
@@ -74,7 +77,15 @@ class Evidence:
             f"without {metric}": ~has_value(self.rows, metric),
         }
         row_reasons = np.select(list(reasons.values()), list(reasons), doubtful)
-        return pd.Series(row_reasons, self.rows.index).where(self._whole, self.rows["status"])
+        unfit = pd.Series(row_reasons, self.rows.index).where(self._whole, self.rows["status"])
+        return unfit.mask(self.rows.index.isin(self._repeated_levels(self.rows[unfit == ""])), SAME_LOAD)
+
+    def _repeated_levels(self, rows: pd.DataFrame) -> pd.Index:
+        """Those of `rows` with no fewer threads than requests that are the same load as one of them with fewer threads."""
+        requests = rows[_REQUEST_COUNTS].sum(axis=1, skipna=False)
+        at_once = rows.assign(requests=requests)[rows["threads"] >= requests].sort_values("threads", kind="stable")
+        axes = ["source", "requests", *(axis for axis in self.settings.all_axes if axis != "threads")]
+        return at_once.index[at_once.duplicated(axes)]
 
     def left_out(self, metric: str, client_bound: bool = False) -> Counter[str]:
         """Reasons why rows measured here are no evidence about `metric`, with the number of rows."""

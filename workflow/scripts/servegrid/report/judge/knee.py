@@ -9,8 +9,11 @@ from servegrid.results.session_values import ID_COLUMNS
 from servegrid.stats.intervals import Estimate, bonferroni_level
 
 KNEE_SHARE = 0.95
+STEADY = "steady_output_tokens_per_s"
 DEFINITION = (
     f"The knee is the smallest level of threads that gives at least {KNEE_SHARE:.0%} of the throughput of the best level."
+    f" Throughput is that of the steady state ({STEADY}) where every level has one. Else it is that of the whole load, whose"
+    " drain, when threads run out of work, takes the longer the more threads there are: high levels look worse than they are."
     " Its interval goes from the smallest level that may give so much to the smallest that surely does, given the doubt in"
     " each level's ratio to the best (95 % for all pairs of levels of all groups together); the best level itself surely does."
 )
@@ -27,7 +30,7 @@ class Knee:
     Attributes:
         source: `measured`, or the publication.
         place: the axes that the rows share.
-        metric: the column that throughput was taken from; of `time_s` the inverse.
+        metric: the column that throughput was taken from, STEADY if every level has it; of `time_s` the inverse.
         shares: threads -> throughput as a share of the best level's.
         best: the level with the most throughput.
         knee: the level of threads at the knee.
@@ -69,8 +72,9 @@ def knees(evidence: Evidence) -> Iterator[Knee]:
 
 
 def _groups(evidence: Evidence) -> Iterator[_Group]:
-    """Groups of rows that differ in threads alone; by output tokens/s, or by time where these are unknown."""
+    """Groups of rows that differ in threads alone; by steady output tokens/s, else over the whole load, else by time."""
     axes = ["source", *(axis for axis in evidence.settings.all_axes if axis != "threads")]
+    is_steady = evidence.unfit(STEADY) == ""
     for metric in ("output_tokens_per_s", "time_s"):
         rows = evidence.usable(metric)
         if metric == "time_s":
@@ -83,7 +87,8 @@ def _groups(evidence: Evidence) -> Iterator[_Group]:
             if group["threads"].nunique() > 1 and isinstance(key, tuple):
                 place = dict(zip(axes, map(level_label, key), strict=True))
                 levels = dict(zip(map(float, group["threads"]), map(int, group.index), strict=True))
-                yield _Group(metric, place, levels, left_out.get(key, {}))
+                by = STEADY if metric != "time_s" and is_steady[group.index].all() else metric
+                yield _Group(by, place, levels, left_out.get(key, {}))
 
 
 def _left_out(evidence: Evidence, metric: str, axes: list[str]) -> dict[tuple[Hashable, ...], dict[float, str]]:
@@ -116,6 +121,13 @@ def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
         group.left_out,
         best == max(levels_tried),
     )  # fmt: skip
+
+
+def drain_caveat(knee: Knee) -> str:
+    """What the throughput is of, and what that does to high levels."""
+    if knee.metric == STEADY:
+        return "by the rate of the steady state"
+    return "by the rate of the whole load, whose drain makes high levels look worse"
 
 
 def missing_interval_reason(knee: Knee) -> str:

@@ -74,7 +74,7 @@ def _answer_threads(evidence: Evidence) -> Answer:
         {
             "source": group_knee.source, "place": group_knee.place, "metric": group_knee.metric,
             "best": group_knee.best, "knee": group_knee.knee, "low": group_knee.low, "high": group_knee.high,
-            "doubt": knee.missing_interval_reason(group_knee),
+            "doubt": knee.missing_interval_reason(group_knee), "throughput": knee.drain_caveat(group_knee),
             "best_is_the_highest_level": group_knee.best_is_highest_level,
             "left_out": {f"{threads:g}": why for threads, why in group_knee.left_out.items()},
             "share_of_best": {f"{threads:g}": estimate_data(share) for threads, share in group_knee.shares.items()},
@@ -95,7 +95,8 @@ def _knee_text(group_knee: Knee) -> str:
     threads = f"{group_knee.knee:g} thread{'s' if group_knee.knee != 1 else ''}"
     text = f"knee at {threads} ({interval}), with {group_knee.shares[group_knee.knee].value:.1%} of the most"
     end = ", the highest level measured: more may come beyond" if group_knee.best_is_highest_level else ""
-    return f"{text}; the most is at {group_knee.best:g}{end}{_left_out_levels(group_knee)}"
+    most = f"the most is at {group_knee.best:g}{end}{_left_out_levels(group_knee)}"
+    return f"{text}; {most}; {knee.drain_caveat(group_knee)}"
 
 
 def _left_out_levels(group_knee: Knee) -> str:
