@@ -78,6 +78,8 @@ def _why_none_compared(all_changes: Sequence[Change]) -> str:
     ]
     if verdict_counts["untrusted"]:
         reasons.append(f"{verdict_counts['untrusted']} metrics had a warning with which they are not to be relied on")
+    if verdict_counts["other lengths"]:
+        reasons.append(f"{verdict_counts['other lengths']} metrics are of answers of other lengths in the other run")
     if one_sided := sum(change.verdict in ("gone", "new") and change.metric in BETTER for change in all_changes):
         reasons.append(f"{one_sided} metrics are known in one run alone")
     if verdict_counts["no doubt known"]:
@@ -95,14 +97,17 @@ def _share(text: str) -> float:
 
 def _print_changes(all_changes: Sequence[Change]) -> None:
     """Print what changed or was not compared, worst first, and counts of all verdicts."""
-    order = ("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "better", "new", NO_DIFFERENCE)
+    order = (
+        *("worse", "gone", "garbled", "untrusted", "client-bound", "another load", "other lengths"),
+        *("better", "new", NO_DIFFERENCE),
+    )
     printed = (
         c
         for c in all_changes
         if c.verdict in order and (c.verdict != NO_DIFFERENCE or (c.ratio is None and c.before != c.after))
     )
     for change in sorted(printed, key=lambda c: (order.index(c.verdict), -c.points)):
-        print(f"{change.verdict:>12}  {describe_place(change)}: {describe_difference(change)}")
+        print(f"{change.verdict:>13}  {describe_place(change)}: {describe_difference(change)}")
     verdict_counts = Counter(change.verdict for change in all_changes if change.metric not in ("status", "warnings"))
     print(
         "; ".join(f"{count} {verdict}" for verdict, count in verdict_counts.items()) or "no metric of any point in both"

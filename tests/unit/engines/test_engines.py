@@ -108,7 +108,7 @@ def test_vllm_makes_no_8_bit_weights_of_a_dense_model() -> None:
 
 
 def test_transformers_serve_is_sent_what_it_knows() -> None:
-    fields = dict(engines.get("transformers-serve").request_fields(SPEC, 24))
+    fields = dict(engines.get("transformers-serve").extra_fields(SPEC, 24))
     assert json.loads(fields.pop("generation_config")) == {
         "max_new_tokens": 24,
         "min_new_tokens": 24,

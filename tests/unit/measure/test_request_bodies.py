@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from servegrid.protocols.base import GenerationSettings, Protocol
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.util.files import read_json
 from servegrid.util.terminal import Progress
-from standins.answers import chunked, events, sized
+from standins.answers import DONE, chunked, completion, event, events, sized
 from standins.scripted import ScriptedServer, Seen, Step
 
 TOKENS = 3
@@ -98,9 +99,14 @@ def test_every_protocol_is_asked_for_the_same_sampling(
         extra = chosen.extra_fields(session.server.spec, 4, temperature)
         settings = GenerationSettings(4, "m", temperature=temperature, extra=extra, **asked)
         sent = sent_fields(protocols.get(name), settings)
-        nested = [value for value in sent.values() if isinstance(value, dict)]
-        flat = {key: value for part in [sent, *nested] for key, value in part.items()}
+        flat = flattened(sent)
         assert {key: flat[key] for key in ("temperature", "top_p", "top_k") if flat.get(key) is not None} == expected
+
+
+def flattened(sent: dict[str, Any]) -> dict[str, Any]:
+    """The fields with those of objects among them."""
+    nested = [value for value in sent.values() if isinstance(value, dict)]
+    return {key: value for part in [sent, *nested] for key, value in part.items()}
 
 
 def sent_fields(protocol: Protocol, settings: GenerationSettings) -> dict[str, Any]:
@@ -123,6 +129,52 @@ def test_ids_change_with_what_is_asked_for_alone() -> None:
         return servers(expanded), expanded.sessions[0].loads[0].id
 
     plain = ids()
-    assert ids(request={}) == plain == ids(load={"top_p": None, "top_k": None})
+    assert ids(request={}) == plain == ids(load={"top_p": None, "top_k": None, "stop": "exact"})
+    assert ids(load={"stop": "natural"})[0] == plain[0] and ids(load={"stop": "natural"})[1] != plain[1]
     assert ids(request={"n": 1})[0] != plain[0] and ids(request={"n": 1})[1] == plain[1]
     assert ids(load={"top_k": 5})[0] == plain[0] and ids(load={"top_k": 5})[1] != plain[1]
+
+
+FORCING = ("ignore_eos", "min_tokens", "min_new_tokens", "min_length")
+"""Body fields that keep an answer from ending by itself."""
+
+
+def forcing_fields(fields: Any) -> set[str]:
+    """Those of FORCING that are set, at any depth, also in JSON inside of a text."""
+    if isinstance(fields, str) and fields.startswith("{"):
+        fields = json.loads(fields)
+    if not isinstance(fields, dict):
+        return set()
+    own = {name for name, value in fields.items() if name in FORCING and value not in (None, False)}
+    return own.union(*map(forcing_fields, fields.values()))
+
+
+@pytest.mark.parametrize("engine", engines.names())
+def test_answers_that_end_by_themselves_are_forced_by_no_protocol(engine: str) -> None:
+    [session] = far("http://127.0.0.1:1").sessions
+    chosen = engines.get(engine)
+    for name in chosen.protocols:
+        spec = replace(session.server.spec, protocol=name)
+        for exact in (True, False):
+            settings = GenerationSettings(4, "m", exact, extra=chosen.extra_fields(spec, 4, 0.0, exact))
+            sent = sent_fields(protocols.get(name), settings)
+            assert {"max_tokens", "max_new_tokens", "n_predict"} & set(flattened(sent)), "the bound is sent"
+            is_forced = bool(forcing_fields(sent))
+            assert is_forced == (exact and not chosen.ends_by_checkpoint), (name, exact, sent)
+
+
+@pytest.mark.parametrize(("stop", "status"), [("exact", "short"), ("natural", "ok")])
+def test_an_answer_that_ends_early_is_short_only_where_the_length_was_exact(
+    tmp_path: Path, stop: str, status: str
+) -> None:
+    def early(seen: Seen) -> list[Step]:
+        return answer(seen) if seen.line.startswith("GET") else [chunked([event(completion(" w", 1, "stop")), DONE])]
+
+    folders = RunFolders(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl")
+    write_prompts(folders.prompts, [Prompt(f"p{n}", f"number {n}") for n in range(4)])
+    with ScriptedServer(early) as server:
+        expanded = far(server.url, load={"stop": stop})
+        [session] = expanded.sessions
+        SessionRun(session, expanded.config, folders, Progress("s", "1/1", None, tmp_path / "log.txt")).run()
+    record = read_json(load_folder(session_folder(folders.results, session), session.loads[0]) / "load.json")
+    assert record["requests"] == {status: 4} and record["definition"].get("stop", "exact") == stop

@@ -163,3 +163,19 @@ def test_a_ready_checkpoint_is_another_servers_business() -> None:
     plain = servers(grid())
     named = replace(MODEL, quantized={"awq": "/models/m-awq"}, speculators={"eagle3": "/models/m-eagle3"})
     assert servers(grid(replace(RESOLVED, model=named, checkpoint_hashes={"/models/m-awq": "1"}))) == plain
+
+
+def test_answers_that_end_by_themselves_are_another_load_and_with_tgi_another_server() -> None:
+    axes = {"engine": ["tgi", "vllm"], "gpu": ["gpu"], "threads": [4], "stop": ["exact", "natural"]}
+    entries = {name: {"runtime": "command", "command": [f"/{name}"], "version": "1"} for name in ("tgi", "vllm")}
+    resolved = Resolved(MODEL, None, "prompts-1", engine_versions={"tgi": "1", "vllm": "1"})
+    stops = grid(resolved, engines=entries, devices={"gpu": {"kind": "cuda"}}, grid=axes, report={})
+    points = {(point.axes["engine"], point.axes["stop"]): point for point in stops.points}
+    assert len({point.load.id for point in points.values()}) == 2
+    assert len({point.server.id for (engine, _), point in points.items() if engine == "vllm"}) == 1
+    files = {stop: engines.get("tgi").files(points["tgi", stop].server.spec)["model"] for stop in ("exact", "natural")}
+    assert files["exact"].endswith("checkpoint-no-eos") and files["natural"] == MODEL.checkpoint
+    only_exact = grid(
+        resolved, engines=entries, devices={"gpu": {"kind": "cuda"}}, grid=axes | {"stop": ["exact"]}, report={}
+    )
+    assert servers(only_exact) == {point.server.id for (_, stop), point in points.items() if stop == "exact"}

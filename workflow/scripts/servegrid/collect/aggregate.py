@@ -133,6 +133,7 @@ def provenance(load: MeasuredLoad) -> Row:
     server, gpus = load.session["server"], load.launch.get("gpu_facts") or []
     reported = load.launch.get("reported") or {}
     return {
+        "answers_end": load.load.get("definition", {}).get("stop", "exact"),
         "engine_version": reported.get("version") or server["version"],
         "copies": load.copies,
         "image_digest": load.launch.get("image_digest"),

@@ -7,7 +7,7 @@ from servegrid.results.columns import BETTER
 from servegrid.stats.intervals import Estimate
 
 Judgement = Literal["better", "worse", "no difference shown", "no doubt known"]
-Verdict = Judgement | Literal["gone", "new", "client-bound", "another load", "garbled", "untrusted"]
+Verdict = Judgement | Literal["gone", "new", "client-bound", "another load", "garbled", "untrusted", "other lengths"]
 COMPARED = ("better", "worse", "no difference shown")
 """Verdicts on a metric that was compared."""
 INCOMPARABLE = ("gone", "new", "client-bound", "another load", "garbled")

@@ -36,7 +36,8 @@ def metric_changes(pairs: Sequence[PointPair], metrics: Sequence[str], worse_by:
         for metric, points in compared_values.items()
         for change in metric_comparisons(metric, points, level, worse_by)
     ]
-    return [*compared_changes, *_untrusted_metrics(values_by_metric), *_metrics_of_one_run(values_by_metric)]
+    not_compared = [*_untrusted_metrics(values_by_metric), *_metrics_of_other_lengths(values_by_metric)]
+    return [*compared_changes, *not_compared, *_metrics_of_one_run(values_by_metric)]
 
 
 def metric_comparisons(metric: str, points: Sequence[SessionValues], level: float, worse_by: float) -> list[Change]:
@@ -60,6 +61,16 @@ def _untrusted_metrics(values_by_metric: Mapping[str, Sequence[SessionValues]]) 
         for metric, points in values_by_metric.items()
         for point in points
         if any(point.warnings) and (point.before or point.after)
+    ]
+
+
+def _metrics_of_other_lengths(values_by_metric: Mapping[str, Sequence[SessionValues]]) -> list[Change]:
+    """Changes for metrics that go with the length of answers, which differs between the runs."""
+    return [
+        Change(point.axes, metric, *point.tokens, None, "other lengths")
+        for metric, points in values_by_metric.items()
+        for point in points
+        if point.tokens and point.before and point.after and not any(point.warnings)
     ]
 
 

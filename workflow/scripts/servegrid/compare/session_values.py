@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from servegrid.compare.runs import PointInRun, PointPair
 from servegrid.plan.grid import LOAD_AXES
+from servegrid.results.answer_lengths import length_ratio
 from servegrid.results.warnings import RowWarning, disqualifying_warning
 
 LAUNCH_METRICS = ("startup_s",)
@@ -17,18 +18,20 @@ LAUNCH_METRICS = ("startup_s",)
 class SessionValues:
     """Session values (zero or above) of one metric in both runs, by round, at one point or server; empty where unknown.
 
-    `warnings`: per run, the warning that makes the metric untrustworthy; None where there is none.
+    `warnings`: per run, the warning that makes the metric untrustworthy; None where there is none. `tokens`: per run, the output
+    tokens where the metric goes with the length of answers, which end by themselves and differ in it; else None.
     """
 
     axes: dict[str, str]
     before: Mapping[int, float]
     after: Mapping[int, float]
     warnings: tuple[RowWarning | None, RowWarning | None] = (None, None)
+    tokens: tuple[float | None, float | None] | None = None
 
     @property
     def compared(self) -> bool:
-        """Whether both runs know the metric, and no warning speaks against it."""
-        return bool(self.before and self.after) and not any(self.warnings)
+        """Whether both runs know the metric, no warning speaks against it, and answers of other lengths do not."""
+        return bool(self.before and self.after) and not any(self.warnings) and self.tokens is None
 
     @property
     def repeated(self) -> bool:
@@ -68,8 +71,11 @@ def _server_values(points: Sequence[SessionValues]) -> SessionValues:
 def _point_values(pair: PointPair, metric: str) -> SessionValues:
     assert pair.before is not None and pair.after is not None
     warnings = _distrust_warning(pair.before, metric), _distrust_warning(pair.after, metric)
+    before, after = pair.before.point, pair.after.point
+    alike = length_ratio(before, after, metric) == 1
+    tokens = None if alike else (before.get("output_tokens"), after.get("output_tokens"))
     return SessionValues(
-        pair.axes, _values_by_round(pair.before, metric), _values_by_round(pair.after, metric), warnings
+        pair.axes, _values_by_round(pair.before, metric), _values_by_round(pair.after, metric), warnings, tokens
     )
 
 

@@ -22,6 +22,9 @@ def describe_difference(change: Change) -> str:
         return f"{metric}not compared, {_reasons_by_run(change.before, change.after)}"
     if change.verdict == "another load":
         return f"not compared, {change.before} before and {change.after} after"
+    if change.verdict == "other lengths":
+        tokens = " and ".join("unknown" if count is None else f"{count:.0f}" for count in (change.before, change.after))
+        return f"{change.metric} not compared, answers end by themselves and differ in length: {tokens} output tokens"
     return _describe_metric(change) if change.metric in BETTER else _describe_fact(change)
 
 

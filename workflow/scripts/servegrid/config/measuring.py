@@ -112,6 +112,12 @@ class LoadConfig(Section):
         None,
         description="Sample from so many of the likeliest tokens; null: the engine's own. Servers of OpenAI's own API refuse it.",
     )
+    stop: Literal["exact", "natural"] = Field(
+        "exact",
+        description="`exact`: every answer has as many tokens as are asked for, where the engine can. `natural`: answers end where the model "
+        "ends them, at the latest then. Answers that are forced past their end flatter or punish speculation; those that end by themselves "
+        "differ in length, so times are then compared per output token.",
+    )
     warmup_requests: Annotated[int, Field(ge=0)] = Field(
         4, description="Requests before each load, at its own concurrency, with prompts that are never measured."
     )

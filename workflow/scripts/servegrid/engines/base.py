@@ -65,6 +65,7 @@ class ServerSpec:
     sharing: int = added_field(1)  # servers on the same device
     balancer: str | None = added_field(None)  # None: a single server
     weights: str | None = added_field(None)  # see `Engine.unquantized_type`
+    ends: str | None = added_field(None)  # `natural`, see `Engine.ends_by_checkpoint`
     request: Mapping[str, Any] | None = added_field(None)  # body fields of the user's, see `Engine.extra_fields`
     api_key_env: str | None = unhashed_field(None)  # variable of the shell that holds the API key
 
@@ -163,6 +164,9 @@ class Engine(ABC):
     has_tensor_parallel: ClassVar[bool] = False
     has_prefix_cache: ClassVar[bool] = True
     greedy_fields: ClassVar[Mapping[str, Any]] = {}  # as `request_fields`, where temperature 0 alone is not greedy
+    ends_by_checkpoint: ClassVar[bool] = (
+        False  # exact lengths come from a checkpoint without an end token, not from the request
+    )
     key_variable: ClassVar[str | None] = None  # environment variable that the server reads its API key from
     above_limit: ClassVar[Literal["queue", "reject", "no limit"]] = "queue"  # requests beyond the server's concurrency
 
@@ -263,10 +267,20 @@ class Engine(ABC):
         """Fields of a request's body that differ from the protocol's: added, replaced, or (None) left out."""
         return {}
 
-    def extra_fields(self, spec: ServerSpec, max_tokens: int, temperature: float = 0.0) -> dict[str, Any]:
-        """The engine's `request_fields`, its `greedy_fields` at temperature 0, and the user's own fields in place of both."""
+    def exact_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
+        """As `request_fields`, of requests whose answers are not to end by themselves."""
+        return {}
+
+    def extra_fields(
+        self, spec: ServerSpec, max_tokens: int, temperature: float = 0.0, exact: bool = True
+    ) -> dict[str, Any]:
+        """The engine's `request_fields`, `exact_fields` and, at temperature 0, `greedy_fields`; the user's own fields in place of them."""
+        engine_fields = {
+            **self.request_fields(spec, max_tokens),
+            **(self.exact_fields(spec, max_tokens) if exact else {}),
+        }
         greedy = self.greedy_fields if temperature == 0 else {}
-        return {**self.request_fields(spec, max_tokens), **greedy, **_filled_in(spec.request or {}, max_tokens)}
+        return {**engine_fields, **greedy, **_filled_in(spec.request or {}, max_tokens)}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the server reports about itself, from its JSON answers at `info_paths`."""

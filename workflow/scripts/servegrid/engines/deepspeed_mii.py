@@ -69,5 +69,9 @@ class DeepSpeedMII(Engine):
         return Container(program=SERVER_COMMAND, shm_size="1g")
 
     def request_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
-        """Fields for an exact length."""
-        return {**dict.fromkeys(("seed", "ignore_eos", "stream_options")), "min_tokens": spec.context_tokens}
+        """Fields that it does not know are left out."""
+        return dict.fromkeys(("seed", "ignore_eos", "stream_options", "min_tokens"))
+
+    def exact_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
+        """A least length of prompt and answer together that none reaches."""
+        return {"min_tokens": spec.context_tokens}

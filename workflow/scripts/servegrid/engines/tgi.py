@@ -20,7 +20,8 @@ class TGI(Engine):
     option `max-batch-size`.
 
     Exact length: the API has no field for it, and the end token is the tokenizer's (utils/tokens.py). The model is therefore
-    served from a copy of the checkpoint whose tokenizer knows no end token. Quantized checkpoints and heads are served as they are:
+    served from a copy of the checkpoint whose tokenizer knows no end token, and from the checkpoint itself where `load.stop` is
+    `natural`. Quantized checkpoints and heads are served as they are:
     answers that end early count as short there.
 
     Memory: of each process TGI leaves (1 - f) x total free, whoever uses the rest (utils/import_utils.py), so the n-th server on
@@ -58,6 +59,7 @@ class TGI(Engine):
         "grid.speculation": ("speculate",),
         "engines.<name>.api_key_env": ("api-key",),
     }
+    ends_by_checkpoint = True
     has_memory_fraction = True
     has_tensor_parallel = True
     key_variable: ClassVar[str | None] = "API_KEY"
@@ -96,7 +98,7 @@ class TGI(Engine):
             return {"model": (spec.model.speculators or {})[spec.speculation.kind], "base": spec.model.checkpoint}
         if spec.quantization in READY_CHECKPOINTS:
             return checkpoint_files(spec, READY_CHECKPOINTS)
-        return {"model": f"{spec.model.folder}/checkpoint-no-eos"}
+        return {"model": spec.model.checkpoint if spec.ends else f"{spec.model.folder}/checkpoint-no-eos"}
 
     def arguments(self, spec: ServerSpec, launch: Launch) -> list[str]:
         """Flags of the launcher; without --num-shard TGI would split the model over every GPU it sees."""

@@ -80,6 +80,10 @@ class TransformersServe(Engine):
 
         Sampling is on here, and turned off by the server where the temperature is 0.
         """
-        generation = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
         left_out = dict.fromkeys(("model", "ignore_eos", "min_tokens", "stream_options"))
-        return left_out | {"generation_config": json.dumps(generation)}
+        return left_out | {"generation_config": json.dumps({"max_new_tokens": max_tokens, "do_sample": True})}
+
+    def exact_fields(self, spec: ServerSpec, max_tokens: int) -> Mapping[str, Any]:
+        """The same with a least length."""
+        generation = {"max_new_tokens": max_tokens, "min_new_tokens": max_tokens, "do_sample": True}
+        return {"generation_config": json.dumps(generation)}

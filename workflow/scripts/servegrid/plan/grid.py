@@ -137,7 +137,7 @@ class Grid:
         return None
 
     def _server_of(self, axes: Axes) -> Server:
-        key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in LOAD_AXES)
+        key = tuple((axis, str(value)) for axis, value in axes.items() if axis not in LOAD_AXES or axis == "stop")
         if key not in self._servers:
             spec = self._server_spec(axes)
             name_parts = [axes["engine"], axes["gpu"], f"spec-{spec.speculation}", f"quant-{axes['quantization']}"]
@@ -182,7 +182,12 @@ class Grid:
             sharing=server.sharing,
             balancer=server.balancer if server.replicas * server.sharing > 1 else None,
         )
-        return replace(spec, weights=engines.get(kind).unquantized_type(spec))
+        ends = "natural" if engines.get(kind).ends_by_checkpoint and self._stops_naturally(axes, entry) else None
+        return replace(spec, weights=engines.get(kind).unquantized_type(spec), ends=ends)
+
+    def _stops_naturally(self, axes: Axes, entry: EngineConfig) -> bool:
+        """Whether a server that is launched here is to let answers end where the model ends them."""
+        return entry.runtime != "url" and _override(self.config.load, axes).stop == "natural"
 
     def _reduced_model(self, engine: str, quantization: str, speculation: str) -> ModelRef:
         """The model reduced to the checkpoint and speculator this server uses, so that other entries do not change its id."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,8 +12,9 @@ import pandas as pd
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.sweep_model import sweep_model
+from servegrid.results.answer_lengths import UNKNOWN_LENGTHS, is_unknown_length, length_ratio
 from servegrid.results.axes import level_label
-from servegrid.results.columns import BETTER
+from servegrid.results.columns import BETTER, PER_ANSWER
 from servegrid.results.points import COMPARABLE_STATUSES, PUBLISHED, client_bound_rows
 from servegrid.results.session_values import ID_COLUMNS, PointIds, has_value, session_values_by_point
 from servegrid.results.warnings import RowWarning, disqualifying_warning
@@ -27,6 +28,7 @@ POOLED_ONLY = "no session has enough requests for it by itself: no doubt known"
 """A percentile of a point may rest on the requests of all its sessions."""
 SAME_LOAD = "the same load as with fewer threads"
 """Why a level of threads is none: it has no fewer threads than requests, so it sends them all at once, as another such level does."""
+PER_TOKEN = "; per output token, as the answers differ in length"
 _REQUEST_COUNTS = ["requests_ok", "requests_short", "requests_failed"]
 
 
@@ -75,6 +77,7 @@ class Evidence:
         reasons: dict[str, pd.Series[bool]] = {
             "client-bound": self._bound & (not client_bound),
             f"without {metric}": ~has_value(self.rows, metric),
+            UNKNOWN_LENGTHS: self._unknown_lengths & (metric in PER_ANSWER),
         }
         row_reasons = np.select(list(reasons.values()), list(reasons), doubtful)
         unfit = pd.Series(row_reasons, self.rows.index).where(self._whole, self.rows["status"])
@@ -113,8 +116,11 @@ class Evidence:
     ) -> Estimate:
         """Ratio by which `row` is better in `metric` than `other`, whose values are first multiplied by `other_times`.
 
-        With `among`, the intervals of all pairs of so many rows hold together.
+        With `among`, the intervals of all pairs of so many rows hold together. Per output token where answers end by themselves
+        and differ in length, and the metric goes with their length.
         """
+        lengths = length_ratio(self.rows.iloc[row], self.rows.iloc[other], metric)
+        other_times *= lengths if direction(metric) == "lower" else 1 / lengths
         if self.by_round(row, metric) and self.by_round(other, metric):
             estimate = self._model(metric).ratio(self.ids[row], self.ids[other], level, among)
         else:
@@ -122,6 +128,7 @@ class Evidence:
             value = ratio_of_values(self._value(row, metric), self._value(other, metric))
             estimate = Estimate(value, how=POOLED_ONLY if measured else NOT_REPEATED)
         estimate = estimate.scaled(1 / other_times)
+        estimate = estimate if lengths == 1 else replace(estimate, how=f"{estimate.how}{PER_TOKEN}")
         return estimate if direction(metric) == "higher" else estimate.inverse()
 
     def slope(self, position: Mapping[int, float], metric: str, level: float = intervals.LEVEL) -> Estimate:
@@ -165,6 +172,11 @@ class Evidence:
     def ids(self) -> list[PointIds]:
         """Server id and load id of every row; empty where it was measured elsewhere."""
         return list(zip(*(self.rows[name] for name in ID_COLUMNS), strict=True))
+
+    @cached_property
+    def _unknown_lengths(self) -> "pd.Series[bool]":
+        rows = self.rows[["answers_end", "output_tokens", "requests_ok"]].to_dict("records")
+        return pd.Series(list(map(is_unknown_length, rows)), self.rows.index, dtype=bool)
 
     @cached_property
     def _whole(self) -> "pd.Series[bool]":

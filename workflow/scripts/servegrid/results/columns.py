@@ -20,6 +20,7 @@ class Column:
         better: the direction in which settings are better by it; None: they are not ranked by it, nor are claims and `compare` about it.
         per_session: whether results/sessions has it too.
         never_zero: whether a 0 is no reading, since whatever ran took some of it.
+        per_answer: whether it goes with the length of the answers: see results.answer_lengths.
         in_comparison: whether the full comparison shows it as it is; tables place the others by themselves.
         added_by: `collect`, or `report` for what published tables bring along.
     """
@@ -31,6 +32,7 @@ class Column:
     better: Direction | None = None
     per_session: bool = False
     never_zero: bool = False
+    per_answer: bool = False
     in_comparison: bool = True
     added_by: Literal["collect", "report"] = "collect"
 
@@ -92,6 +94,7 @@ def _latency_columns() -> Iterator[Column]:
                 f"{definition}; its {percent}th percentile (Hyndman and Fan 1996, definition 7), where enough values stand behind it.",
                 better="lower",
                 per_session=True,
+                per_answer=latency.startswith("e2e"),
             )
 
 
@@ -112,6 +115,7 @@ ALL_COLUMNS: tuple[Column, ...] = (
         "Time to complete: first send to last end over all requests, whatever their outcome; the mean over sessions.",
         better="lower",
         per_session=True,
+        per_answer=True,
         never_zero=True,
         in_comparison=False,
     ),
@@ -186,6 +190,7 @@ ALL_COLUMNS: tuple[Column, ...] = (
         "Ok requests per second of the time to complete.",
         better="higher",
         per_session=True,
+        per_answer=True,
     ),
     Column(
         "output_tokens_per_s",
@@ -208,6 +213,7 @@ ALL_COLUMNS: tuple[Column, ...] = (
         "arXiv:2401.09670).",
         better="higher",
         per_session=True,
+        per_answer=True,
     ),
     Column(
         "steady_output_tokens_per_s",
@@ -302,6 +308,7 @@ ALL_COLUMNS: tuple[Column, ...] = (
         "Energy of the GPUs over the load, by their counter, else by integrated power.",
         better="lower",
         per_session=True,
+        per_answer=True,
         never_zero=True,
     ),
     Column(
@@ -421,6 +428,12 @@ ALL_COLUMNS: tuple[Column, ...] = (
         "text",
         in_comparison=False,
     ),
+    Column(
+        "answers_end",
+        "answers end",
+        "How answers end (`load.stop`): `exact`, after the tokens that were asked for; `natural`, where the model ends them.",
+        "text",
+    ),
     Column("engine_version", "engine version", "Version as the server says it, else as the config does.", "text"),
     Column("runtime", "runtime", "How the engine was started: `docker`, `venv`, `command`, `url`.", "text"),
     Column("copies", "copies of the server", "Servers that share the load: `replicas` x `sharing`.", "count"),
@@ -464,6 +477,7 @@ LATENCY_COLUMNS = tuple(column.name for column in _latency_columns())
 BETTER: dict[str, Direction] = {column.name: column.better for column in ALL_COLUMNS if column.better}
 """Metric that settings can be ranked by -> direction in which it is better. None is below zero; of a 0 there is no ratio
 (intervals.ratio)."""
+PER_ANSWER = tuple(column.name for column in ALL_COLUMNS if column.per_answer)
 NEVER_ZERO = tuple(column.name for column in ALL_COLUMNS if column.never_zero)
 COMPARISON_COLUMNS = tuple(column for column in ALL_COLUMNS if column.in_comparison)
 """Columns of the full comparison, in reading order."""

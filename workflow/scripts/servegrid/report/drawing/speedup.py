@@ -8,6 +8,7 @@ import pandas as pd
 from servegrid.report.drawing.curves import Measure
 from servegrid.report.settings import Settings
 from servegrid.report.sweep_model import sweep_model
+from servegrid.results.answer_lengths import LENGTH_COLUMNS, length_ratio
 from servegrid.results.axes import NO_EFFECT
 from servegrid.results.columns import FLAG_COLUMNS
 from servegrid.results.points import COMPARABLE_STATUSES, axis_levels, client_bound_rows, drawable_rows
@@ -35,7 +36,7 @@ def time_model(points: pd.DataFrame) -> SessionModel[PointIds]:
 def speedups(
     points: pd.DataFrame, axis: str, reference: str, match: tuple[str, ...], times: SessionModel[PointIds]
 ) -> pd.DataFrame:
-    """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown.
+    """`points` with `speedup` = time of the reference / time of the point, NaN where either is unknown or answers differ in length.
 
     The reference of a point agrees with it on all axes in `match`, has `axis` at `reference` and is wholly measured.
     `speedup_low` and `speedup_high` are the 95 % interval of that ratio by the model of the `times`, where it has one; the
@@ -45,10 +46,12 @@ def speedups(
     whole = drawable_rows(points, "time_s") & points["status"].isin(COMPARABLE_STATUSES)
     base = points[(points[axis] == reference) & whole].drop_duplicates(list(match))
     flags = [name for name in FLAG_COLUMNS if name in points]
-    ids = [name for name in ID_COLUMNS if name in points]
+    ids = [name for name in (*ID_COLUMNS, *LENGTH_COLUMNS) if name in points]
     joined = points[list(match)].merge(base[[*match, "time_s", *ids, *flags]], on=list(match), how="left")
     joined = joined.set_index(points.index)
-    good = drawable_rows(points, "time_s")
+    pairs_of_rows = zip(joined.to_dict("records"), points.to_dict("records"), strict=True)
+    alike = [length_ratio(reference_row, row, "time_s") == 1 for reference_row, row in pairs_of_rows]
+    good = drawable_rows(points, "time_s") & np.array(alike, dtype=bool)
     table = points.assign(speedup=(joined["time_s"] / points["time_s"]).where(good, np.nan))
     table = table.assign(**({"client_bound": client_bound_rows(points) | client_bound_rows(joined)} if flags else {}))
     estimates = [_session_ratio(times, *pair) for pair in zip(_ids(joined), _ids(points), strict=True)]
