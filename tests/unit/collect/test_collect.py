@@ -22,6 +22,7 @@ from servegrid.plan.grid import Grid, Load, Session
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import write_table
 from servegrid.results.columns import POINT_COLUMNS
+from servegrid.util.files import read_json, write_json
 
 SWEEP = {"engine": ["llamacpp"], "threads": [4], "speculation": ["none", "ngram:2"], "quantization": ["none", "q8_0"]}
 
@@ -307,3 +308,17 @@ def test_the_levels_of_an_axis_are_spelled_as_the_config_does(tmp_path: Path) ->
     for frame in (collected.points, collected.sessions, collected.distributions):
         assert set(frame[share]) == {"1", "0.5", "unset"}
         assert set(frame["prefix_cache"]) == {"true", "false"}
+
+
+def test_the_types_that_a_server_took_are_columns(tmp_path: Path) -> None:
+    grid = made_grid(repeats=1)
+    write_results(grid, tmp_path)
+    [session] = tmp_path.glob("sessions/*/rep1")
+    record = read_json(session / "session.json")
+    assert collect(grid, tmp_path).points[["served_dtype", "kv_cache_dtype"]].isna().all(axis=None), "nothing said"
+    record["launches"][0] |= {"answers": {"/props": {"model_ftype": "all F32"}}, "command": ["/llama-server"]}
+    write_json(session / "session.json", record)
+    [row] = collect(grid, tmp_path).points.to_dict("records")
+    assert (row["served_dtype"], row["kv_cache_dtype"], row["answers_end"]) == ("float32", "float16", "exact")
+    (session / "server.log").write_text("llama_kv_cache: size = 1 MiB (1 cells), K (q8_0): 1 MiB, V (q8_0): 1 MiB\n")
+    assert collect(grid, tmp_path).points["kv_cache_dtype"].tolist() == ["q8_0"]

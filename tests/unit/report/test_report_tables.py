@@ -6,10 +6,12 @@ import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from data.report.planted import planted
 from data.report.synthetic import sweep
 from isolation import TESTS
 from servegrid.report.result_table import ResultTable
@@ -214,3 +216,16 @@ def test_notes_on_the_load_client(points: pd.DataFrame) -> None:
     assert f"{len(points):,} points are client-bound" in notes and "shell and curl for every request" in notes
     quiet = " ".join(article_table(ResultTable.of(points.assign(client_bound=False, client="stream"), SETTINGS)).notes)
     assert "client" not in quiet
+
+
+@pytest.mark.parametrize(
+    ("types", "cache", "is_noted"),
+    [(["float32", "bfloat16"], ["float32", "bfloat16"], True), (["float32"] * 2, ["float16", "float32"], True),
+     (["float32"] * 2, ["float32"] * 2, False), ([None, None], [None, None], False)],
+)  # fmt: skip
+def test_notes_name_the_number_types_where_engines_differ(types: list[Any], cache: list[Any], is_noted: bool) -> None:
+    points, _ = planted({"engine": ["a", "b"]})
+    table = article_table(ResultTable.of(points.assign(served_dtype=types, kv_cache_dtype=cache), SETTINGS))
+    notes = [note for note in table.notes if "different number types" in note]
+    assert bool(notes) == is_noted
+    assert not is_noted or f"a {types[0]} (KV cache {cache[0]}), b {types[1]} (KV cache {cache[1]})" in notes[0]

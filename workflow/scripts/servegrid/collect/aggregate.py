@@ -136,6 +136,8 @@ def provenance(load: MeasuredLoad) -> Row:
         "answers_end": load.load.get("definition", {}).get("stop", "exact"),
         "engine_version": reported.get("version") or server["version"],
         "copies": load.copies,
+        "served_dtype": load.served_types.compute,
+        "kv_cache_dtype": load.served_types.kv_cache,
         "image_digest": load.launch.get("image_digest"),
         "runtime": server["runtime"],
         "model": load.launch.get("model") or server["model"]["name"],

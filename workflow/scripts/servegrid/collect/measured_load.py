@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from servegrid import engines
 from servegrid.engines.base import Engine, Metrics
+from servegrid.engines.served_types import ServedTypes
 from servegrid.metrics import request_metrics, steady_state
 from servegrid.metrics.energy import energy_columns, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window, hardware_columns, server_columns, startup_s
 from servegrid.metrics.texts import ANSWER_COLUMNS, Answers
 from servegrid.records.paths import launch_folder
-from servegrid.records.read import damage, read_record, read_table
+from servegrid.records.read import damage, read_record, read_start, read_table
 from servegrid.util.files import fingerprint
 
 
@@ -100,6 +101,12 @@ class MeasuredLoad:
         uuids: list[str] = self.launch["gpus"]
         return uuids
 
+    @cached_property
+    def served_types(self) -> ServedTypes:
+        """Number types that the server took."""
+        engine, log = engines.get(self.session["server"]["engine"]), read_start(self.launch_folder / "server.log")
+        return engine.served_types(self.launch.get("answers") or {}, log, self.launch.get("command") or ())
+
     @property
     def launch_folder(self) -> Path:
         """Folder with the telemetry of its launch."""
@@ -115,7 +122,7 @@ class MeasuredLoad:
         """Files that its numbers and warnings are derived from; some may be missing."""
         records = [self.folder / "load.json", self.folder / "requests.parquet"]
         samples = [self.launch_folder / f"{name}.parquet" for name in ("telemetry", "server_metrics")]
-        return [self.folder.parents[1] / "session.json", *records, *samples]
+        return [self.folder.parents[1] / "session.json", self.launch_folder / "server.log", *records, *samples]
 
     @property
     def requests_damage(self) -> str | None:

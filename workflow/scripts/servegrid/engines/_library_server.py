@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from servegrid.engines.base import LAUNCH, Launch, Metrics, Reported, ServerSpec
+from servegrid.engines.served_types import ServedTypes, float_part, from_info, one_spelling
 
 METRICS = Metrics(
     running="servegrid_requests_running",
@@ -35,6 +36,12 @@ def engine_arguments(settings: Mapping[str, Any]) -> list[str]:
     """The option `--engine-arguments` with arguments of the library itself; an option without a value is a switch that is on."""
     keyword_arguments = {name.replace("-", "_"): value is None or value for name, value in settings.items()}
     return ["--engine-arguments", json.dumps(keyword_arguments)] if keyword_arguments else []
+
+
+def parse_types(answers: Mapping[str, Any]) -> ServedTypes:
+    """Compute type from the server's answer at /version; the cache has the type of the activations."""
+    compute = from_info(answers.get("/version"), "compute_type").compute
+    return ServedTypes(compute, float_part(one_spelling(compute)))
 
 
 def parse_reported(answers: Mapping[str, Any]) -> Reported:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from servegrid.engines.served_types import ServedTypes, TypeSources
 from servegrid.engines.speculation import TRAINED, Speculation
 from servegrid.util.identity import added_field, unhashed_field
 
@@ -154,6 +155,7 @@ class Engine(ABC):
     metrics_path: ClassVar[str | None] = "/metrics"
     metrics: ClassVar[Metrics] = Metrics()
     info_paths: ClassVar[tuple[str, ...]] = ()  # asked once the server is ready; see `reported`
+    type_sources: ClassVar[TypeSources] = TypeSources()
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     speculation_kinds: ClassVar[tuple[str, ...]] = ()
     quantizations: ClassVar[Mapping[str, str]]  # the grid's name -> the engine's own
@@ -285,6 +287,14 @@ class Engine(ABC):
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the server reports about itself, from its JSON answers at `info_paths`."""
         return Reported()
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Number types in the server's JSON answers at `info_paths`; see `served_types`."""
+        return ServedTypes()
+
+    def served_types(self, answers: Mapping[str, Any], log: str, command: Sequence[str]) -> ServedTypes:
+        """Number types that the server really took: by its answers, else by its log, else by its command line."""
+        return self.type_sources.read(self.answered_types(answers), log, command)
 
     def environment(self, spec: ServerSpec) -> dict[str, str]:
         """Environment variables of the server beyond those of the run; the config's win. `${NAME}` is the shell's variable."""

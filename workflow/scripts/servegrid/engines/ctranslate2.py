@@ -5,6 +5,7 @@ from typing import Any
 
 from servegrid.engines import _library_server
 from servegrid.engines.base import Engine, Launch, Reported, ServerSpec, flags
+from servegrid.engines.served_types import ServedTypes
 
 
 class CTranslate2(Engine):
@@ -31,6 +32,10 @@ class CTranslate2(Engine):
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
         return line + flags(spec.options)
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Types as the library server reports them."""
+        return _library_server.parse_types(answers)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, context and concurrency as the library server reports them."""

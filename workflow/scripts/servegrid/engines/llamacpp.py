@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import gguf_file
 from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Reported, ServerSpec, flags
+from servegrid.engines.served_types import ServedTypes, TypeSources, from_info
 
 
 class LlamaCpp(Engine):
@@ -40,6 +41,10 @@ class LlamaCpp(Engine):
         "grid.speculation": ("spec-type", "spec-ngram-simple-size-m", "spec-draft-n-max"),
         "engines.<name>.api_key_env": ("api-key", "api-key-file"),
     }
+    # the log names the cache where it is verbose enough (`K (f16): 8.00 MiB`); the default is that of common/arg.cpp
+    type_sources: ClassVar[TypeSources] = TypeSources(
+        kv_cache=r"K \((\w+)\): ", kv_cache_flags=("--cache-type-k", "-ctk"), kv_cache_default="f16"
+    )
     key_variable = "LLAMA_API_KEY"
     own_types: ClassVar[Mapping[str, str]] = {"cuda": "own"}
     has_tensor_parallel = True
@@ -75,6 +80,10 @@ class LlamaCpp(Engine):
         context = (props.get("default_generation_settings") or {}).get("n_ctx")
         version = build if build and not build.startswith("b0-") else None
         return Reported(version=version, context_tokens=context, concurrency=props.get("total_slots"))
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Type of the GGUF file from /props."""
+        return from_info(answers.get("/props"), "model_ftype")
 
     def files(self, spec: ServerSpec) -> dict[str, str]:
         """The GGUF of the model, and of the draft model if one is used (never quantized)."""

@@ -16,6 +16,7 @@ from servegrid.engines.base import (
     ServerSpec,
     flags,
 )
+from servegrid.engines.served_types import ServedTypes, TypeSources, from_info
 
 READY_CHECKPOINTS = (
     "awq",
@@ -72,6 +73,10 @@ class SGLang(Engine):
         "grid.speculation": ("speculative-algorithm", "speculative-num-steps", "speculative-num-draft-tokens"),
         "engines.<name>.api_key_env": ("api-key",),
     }
+    # of model_runner.py and memory_pool.py; newer versions leave the first one out
+    type_sources: ClassVar[TypeSources] = TypeSources(
+        r"Load weight end.*\bdtype=(torch\.\w+)", r"KV (?:cache|Cache is allocated\.) dtype: (torch\.\w+)"
+    )
     has_memory_fraction = True
     has_tensor_parallel = True
     metrics = Metrics(
@@ -125,6 +130,10 @@ class SGLang(Engine):
             concurrency=info.get("max_running_requests"),
             kv_cache_tokens=info.get("max_total_num_tokens"),
         )
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Arguments of /server_info, where they are no `auto`."""
+        return from_info(answers.get("/server_info"), "dtype", "kv_cache_dtype")
 
 
 def _static_share(fraction: float, copy: int) -> float:

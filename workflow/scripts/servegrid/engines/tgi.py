@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from servegrid.engines._checkpoints import checkpoint_files, missing_checkpoint
 from servegrid.engines.base import LAUNCH, Container, Engine, Launch, Metrics, Option, Reported, ServerSpec, flags
+from servegrid.engines.served_types import ServedTypes, from_info
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference"
 READY_CHECKPOINTS = ("awq", "gptq", "marlin", "exl2", "compressed-tensors")
@@ -137,6 +138,10 @@ class TGI(Engine):
             return {}
         stream_options = {"include_usage": True} if spec.protocol == "openai-chat" else None
         return {"model": "tgi", "ignore_eos": None, "min_tokens": None, "stream_options": stream_options}
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Type of the model from /info of versions that have it there."""
+        return from_info(answers.get("/info"), "model_dtype")
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, limits and, up to version 1, cache size from /info; later it is only in tgi_batch_max_total_tokens."""

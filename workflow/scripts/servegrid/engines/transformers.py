@@ -5,6 +5,7 @@ from typing import Any
 
 from servegrid.engines import _library_server
 from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
+from servegrid.engines.served_types import ServedTypes
 
 
 class Transformers(Engine):
@@ -37,6 +38,10 @@ class Transformers(Engine):
         if spec.cpu_threads:
             line += ["--intra-threads", str(spec.cpu_threads)]
         return line + _library_server.engine_arguments(spec.options)
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Types as the library server reports them."""
+        return _library_server.parse_types(answers)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, context and concurrency as the library server reports them."""

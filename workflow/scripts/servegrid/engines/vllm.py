@@ -17,6 +17,7 @@ from servegrid.engines.base import (
     ServerSpec,
     flag_word,
 )
+from servegrid.engines.served_types import TypeSources
 
 Setting = Option | bool | Mapping[str, Any]
 
@@ -68,6 +69,8 @@ class Vllm(Engine):
         "grid.speculation": ("speculative-config", "sc"),
         "engines.<name>.api_key_env": ("api-key", "api-keys"),
     }
+    # of the line `Initializing a V1 LLM engine (...) with config: ...` (v1/engine/core.py, VllmConfig)
+    type_sources: ClassVar[TypeSources] = TypeSources(r"\bdtype=(torch\.\w+)", r"\bkv_cache_dtype=(\w+)")
     ready_checkpoints: ClassVar[tuple[str, ...]] = ("awq", "gptq")
     has_memory_fraction = True
     has_tensor_parallel = True

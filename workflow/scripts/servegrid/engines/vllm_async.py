@@ -5,6 +5,7 @@ from typing import Any
 
 from servegrid.engines import _library_server
 from servegrid.engines.base import Engine, Launch, Reported, ServerSpec
+from servegrid.engines.served_types import ServedTypes
 from servegrid.engines.vllm import Vllm
 
 
@@ -31,6 +32,10 @@ class VllmAsync(Vllm):
         """Arguments of the library server; the engine's settings are passed on under the names of its AsyncEngineArgs."""
         line = _library_server.common_arguments("async_llm_engine", spec, launch)
         return line + _library_server.engine_arguments(self.settings(spec, launch))
+
+    def answered_types(self, answers: Mapping[str, Any]) -> ServedTypes:
+        """Compute type as the library server reports it; of the cache the log says it."""
+        return ServedTypes(_library_server.parse_types(answers).compute)
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """Version, context and concurrency as the library server reports them."""

@@ -32,6 +32,15 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def read_start(path: Path) -> str:
+    """Read the first MiB of a text, as of a log; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2**20).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None, later: "pa.Schema | None" = None) -> "pa.Table":
     """Read a Parquet file, or some of its columns. Small files by the hundred: without the overhead of Arrow's data sets.
 

@@ -1,10 +1,10 @@
 """Rows that comparisons may rest on: whole, not client-bound, without a warning; and their sessions."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pandas as pd
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
 from servegrid.report.sweep_model import sweep_model
-from servegrid.results.answer_lengths import UNKNOWN_LENGTHS, is_unknown_length, length_ratio
+from servegrid.results.answer_lengths import LENGTH_COLUMNS, UNKNOWN_LENGTHS, is_unknown_length, length_ratio
 from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER, PER_ANSWER
 from servegrid.results.points import COMPARABLE_STATUSES, PUBLISHED, client_bound_rows
@@ -119,7 +119,7 @@ class Evidence:
         With `among`, the intervals of all pairs of so many rows hold together. Per output token where answers end by themselves
         and differ in length, and the metric goes with their length.
         """
-        lengths = length_ratio(self.rows.iloc[row], self.rows.iloc[other], metric)
+        lengths = length_ratio(self._lengths[row], self._lengths[other], metric)
         other_times *= lengths if direction(metric) == "lower" else 1 / lengths
         if self.by_round(row, metric) and self.by_round(other, metric):
             estimate = self._model(metric).ratio(self.ids[row], self.ids[other], level, among)
@@ -174,9 +174,13 @@ class Evidence:
         return list(zip(*(self.rows[name] for name in ID_COLUMNS), strict=True))
 
     @cached_property
+    def _lengths(self) -> list[dict[Hashable, Any]]:
+        """What is known of the length of each row's answers."""
+        return self.rows[list(LENGTH_COLUMNS)].to_dict("records")
+
+    @cached_property
     def _unknown_lengths(self) -> "pd.Series[bool]":
-        rows = self.rows[["answers_end", "output_tokens", "requests_ok"]].to_dict("records")
-        return pd.Series(list(map(is_unknown_length, rows)), self.rows.index, dtype=bool)
+        return pd.Series(list(map(is_unknown_length, self._lengths)), self.rows.index, dtype=bool)
 
     @cached_property
     def _whole(self) -> "pd.Series[bool]":

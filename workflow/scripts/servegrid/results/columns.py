@@ -437,6 +437,18 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column("engine_version", "engine version", "Version as the server says it, else as the config does.", "text"),
     Column("runtime", "runtime", "How the engine was started: `docker`, `venv`, `command`, `url`.", "text"),
     Column("copies", "copies of the server", "Servers that share the load: `replicas` x `sharing`.", "count"),
+    Column(
+        "served_dtype",
+        "type served",
+        "Number type of the weights, or that the engine computes in, as the server says it, else as its command line sets it.",
+        "text",
+    ),
+    Column(
+        "kv_cache_dtype",
+        "type of the KV cache",
+        "Number type of the KV cache, by the same sources.",
+        "text",
+    ),
     Column("image_digest", "image", "Digest of the container image.", "text"),
     Column("model", "model", "Model and revision.", "text"),
     Column("host", "host", "Name of the machine that it was measured on.", "text"),

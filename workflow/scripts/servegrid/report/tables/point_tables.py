@@ -79,8 +79,24 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         yield "Client parallel starts a shell and curl for every request: its times hold these starts."
     if (rows["sessions"] > 1).any():
         yield "In parentheses: lowest and highest over the sessions (repeats on a newly launched server)."
+    yield from _differing_types(rows)
     yield from _warning_meanings(rows)
     yield "Empty means unknown."
+
+
+def _differing_types(rows: pd.DataFrame) -> Iterator[str]:
+    """What engines served where it is not the same number type on one device at one quantization."""
+    known = rows[rows["status"].isin(DRAWN_STATUSES) & ((rows["served_dtype"] != "") | (rows["kv_cache_dtype"] != ""))]
+    for (gpu, quantization), group in known.groupby(["gpu", "quantization"], sort=False):
+        types = group.drop_duplicates(["engine", "served_dtype", "kv_cache_dtype"])
+        if types["engine"].nunique() > 1 and any(
+            types[name].nunique() > 1 for name in ("served_dtype", "kv_cache_dtype")
+        ):
+            served = zip(types["engine"], types["served_dtype"], types["kv_cache_dtype"], strict=True)
+            texts = (
+                f"{engine} {compute or 'unknown'} (KV cache {cache or 'unknown'})" for engine, compute, cache in served
+            )
+            yield f"On {gpu} at quantization {quantization} engines served different number types: {', '.join(texts)}."
 
 
 def _warning_meanings(rows: pd.DataFrame) -> Iterator[str]:
