@@ -11,7 +11,7 @@ from servegrid.collect.aggregate import energy_per_token
 from servegrid.metrics.energy import energy_columns, energy_warnings, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window
 from servegrid.records.schema import TELEMETRY
-from servegrid.results.warnings import RowWarning
+from servegrid.results.warnings import RowWarning, disqualifying_warning, join_warnings
 
 Value = float | None | Callable[[float], float | None]
 
@@ -130,3 +130,35 @@ def test_idle_power_is_the_median_before_the_launch() -> None:
     assert idle_power_w(both, ["A"], 1.5) is None, "two samples are too few"
     assert idle_power_w(both, ["A", "B"], 3.5) is None
     assert idle_power_w(both, ["A"], None) is None and idle_power_w(both, [], 3.5) is None
+
+
+def stepping(
+    busy: tuple[float, float], idle_w: float, busy_w: float, interval_s: float, shift_s: float
+) -> pd.DataFrame:
+    """A GPU that draws `busy_w` over the load and `idle_w` before and after it; counter and power are what they truly were."""
+    times = [shift_s + interval_s * n for n in range(round(40 / interval_s))]
+
+    def drawn_j(t: float) -> float:
+        return idle_w * t + (busy_w - idle_w) * (min(max(t, busy[0]), busy[1]) - busy[0])
+
+    return samples("A", times, power_w=lambda t: busy_w if busy[0] <= t <= busy[1] else idle_w, energy_j=drawn_j)
+
+
+@pytest.mark.parametrize("idle_w", [30.0, 300.0])
+@pytest.mark.parametrize("shift_s", [0.0, 0.1, 0.25, 0.49])
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.7, 3.0, 30.0])
+def test_a_short_load_reads_what_it_drew(idle_w: float, shift_s: float, seconds: float) -> None:
+    start_s = 5.2
+    frame = stepping((start_s, start_s + seconds), idle_w, 300.0, 0.5, shift_s)
+    load_window = window(start_s, start_s + seconds, frame)
+    assert energy_columns(load_window, ["A"], None)["energy_j"] == pytest.approx(300 * seconds)
+    without = window(start_s, start_s + seconds, frame.assign(energy_j=float("nan")))
+    by_power = energy_columns(without, ["A"], None)["energy_j"]
+    assert by_power == pytest.approx(300 * seconds) if seconds >= 1 else by_power is None, "too few samples inside"
+
+
+def test_the_energy_of_a_short_load_is_no_evidence() -> None:
+    short = join_warnings(energy_warnings(window(10, 11, STEADY), ["A"]))
+    for metric in ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"):
+        assert disqualifying_warning(short, metric) == RowWarning.ENERGY_WINDOW_SHORT
+    assert disqualifying_warning(short, "time_s") is None

@@ -3,19 +3,19 @@
 Two sources. The driver's energy counter (Volta and newer) is read at the window's edges. Where there is none, the sampled power
 is integrated. Both are coarse: NVML renews them every 20 to 100 ms, and on some GPUs the sensor looks only a part of the time
 (Yang, Adamek and Armour 2024, "Part-time Power Measurements: nvidia-smi's Lack of Attention", SC24), so short windows and few
-samples carry little; `energy_warnings` says which.
+samples carry little; `energy_warnings` says which, and results.warnings which are no evidence.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from servegrid.metrics.telemetry import Samples, Window
+from servegrid.metrics.telemetry import Floats, Samples, Window
 from servegrid.results.warnings import RowWarning
 
 SHORT_INTERVALS = 20
-"""Sample intervals that a window must have. The counter is interpolated at both edges, so each may be wrong by what one
-interval's power differs from the mean: at 20 intervals at most a tenth in all."""
+"""Sample intervals that a window must have for its energy to be evidence. At each edge the counter is reckoned over a part of an
+interval, which may be wrong by what that power differs from the mean: at 20 intervals at most a tenth in all."""
 MISSING_SHARE = 0.2
 """Share of the expected samples that may be missing."""
 MOST_DIFFERENCE = 0.1
@@ -55,14 +55,28 @@ def counter_energy_j(window: Window, gpu: str) -> float:
 
 
 def integrated_energy_j(window: Window, gpu: str) -> float:
-    """Integral of the sampled power over the window by the trapezoid rule, in J; NaN if an edge is not covered."""
+    """Integral of the sampled power over the window by the trapezoid rule, in J; NaN if an edge is not covered.
+
+    At an edge the power is that of the samples inside, carried on in a line: between the samples around an edge it may have jumped.
+    NaN with fewer than two samples inside.
+    """
     rows = window.known_samples(gpu, "power_w")
     if not len(rows) or rows["t_s"].iloc[0] > window.start_s or rows["t_s"].iloc[-1] < window.end_s:
         return float("nan")
     t, power = rows["t_s"].to_numpy(), rows["power_w"].to_numpy()
-    inside = t[(t > window.start_s) & (t < window.end_s)]
-    grid = np.concatenate([[window.start_s], inside, [window.end_s]])
-    return float(np.trapezoid(np.interp(grid, t, power), grid))
+    is_inside = (t >= window.start_s) & (t <= window.end_s)
+    t, power = t[is_inside], power[is_inside]
+    if len(t) < 2:
+        return float("nan")
+    grid = np.concatenate([[window.start_s], t, [window.end_s]])
+    edges = _line(t[:2], power[:2], window.start_s), _line(t[-2:], power[-2:], window.end_s)
+    return float(np.trapezoid(np.concatenate([[edges[0]], power, [edges[1]]]), grid))
+
+
+def _line(t: Floats, power: Floats, at_s: float) -> float:
+    """Power on the line through two samples, in W; none below 0."""
+    slope = (power[1] - power[0]) / (t[1] - t[0])
+    return max(float(power[0] + slope * (at_s - t[0])), 0.0)
 
 
 def idle_power_w(samples: Samples, gpus: Sequence[str], launched_s: float | None) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from servegrid.engines.base import Metrics
@@ -16,6 +17,7 @@ from servegrid.records.read import Damaged, read_table
 from servegrid.records.schema import SERVER_METRICS
 from servegrid.util.files import fingerprint
 
+Floats = npt.NDArray[np.float64]
 GIB = 1024**3
 TELEMETRY_COLUMNS = (
     *("t_s", "device", "cpu_percent", "memory_bytes", "memory_total_bytes", "gpu_percent", "power_w", "energy_j"),
@@ -99,7 +101,7 @@ class Window:
         return pd.DataFrame() if rows is None else rows[rows[column].notna()]
 
     def device_counter_growth(self, device: str, counter: str) -> float:
-        """Growth of a counter of a device over the window, interpolated at its edges.
+        """Growth of a counter of a device over the window; at its edges see `_counter_at_start`.
 
         NaN if an edge is not covered, or if the counter fell: it began anew then (another driver), at a value nobody knows.
         """
@@ -108,8 +110,10 @@ class Window:
             return np.nan
         if (np.diff(rows[counter]) < 0).any():
             return np.nan
-        edges = np.interp([self.start_s, self.end_s], rows["t_s"], rows[counter])
-        return float(edges[1] - edges[0])
+        t, values = rows["t_s"].to_numpy(), rows[counter].to_numpy()
+        at_start = _counter_at_start(t, values, self.start_s, self.end_s)
+        at_end = -_counter_at_start(-t[::-1], -values[::-1], -self.end_s, -self.start_s)  # the same seen backwards
+        return max(at_end - at_start, 0.0)
 
     def server_gauge(self, name: str | None) -> pd.Series:
         """Samples of one series of the server's metrics inside the window, summed over its labels; empty if there is none."""
@@ -141,6 +145,25 @@ class Window:
         sums = self.server[name].groupby("t_s")["value"].sum()
         first, last = np.interp([self.start_s, self.end_s], sums.index, sums).tolist()
         return float(last - first)
+
+
+def _counter_at_start(t: Floats, values: Floats, start_s: float, end_s: float) -> float:
+    """Value of a counter at the start of a window, which its load sets apart: pace inside and outside may differ much.
+
+    It is reckoned back from the first sample inside at the pace of the interval that follows, if that is inside too; else on from
+    the last sample outside at the pace before it. Interpolated, a load of a few intervals would have its edges' pace from both.
+    """
+    inside = int(np.searchsorted(t, start_s))
+    if t[inside] == start_s:
+        return float(values[inside])
+    low, high = values[inside - 1], values[inside]
+    if inside + 1 < len(t) and t[inside + 1] <= end_s:
+        pace = (values[inside + 1] - high) / (t[inside + 1] - t[inside])
+        return float(np.clip(high - pace * (t[inside] - start_s), low, high))
+    if inside >= 2:
+        pace = (low - values[inside - 2]) / (t[inside - 1] - t[inside - 2])
+        return float(np.clip(low + pace * (start_s - t[inside - 1]), low, high))
+    return float(np.interp(start_s, t, values))
 
 
 def server_columns(window: Window, metrics: Metrics, copies: int = 1) -> dict[str, float | None]:

@@ -80,7 +80,7 @@ class RowWarning(Enum):
     ENERGY_WINDOW_SHORT = (
         "energy window short",
         "The load was too short for its energy: fewer than 20 sample intervals. Untested on a GPU.",
-        "Give the load more requests or seconds, or take samples more often (`telemetry_interval_s`).",
+        "Give the load more requests or seconds, or take samples more often (`telemetry_interval_s`): this energy counts in no comparison.",
     )
     ENERGY_SAMPLES_MISSING = (
         "energy samples missing",
@@ -131,7 +131,7 @@ class RowWarning(Enum):
 
 
 _BY_PHRASE = {warning.phrase: warning for warning in RowWarning}
-_NO_ENERGY = (RowWarning.ENERGY_SAMPLES_MISSING, RowWarning.ENERGY_DIFFERS)
+_NO_ENERGY = (RowWarning.ENERGY_WINDOW_SHORT, RowWarning.ENERGY_SAMPLES_MISSING, RowWarning.ENERGY_DIFFERS)
 DISQUALIFYING_WARNINGS: Mapping[str, tuple[RowWarning, ...]] = dict.fromkeys(
     ("energy_j", "j_per_output_token", "j_per_output_token_above_idle"), _NO_ENERGY
 )
