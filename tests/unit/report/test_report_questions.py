@@ -166,6 +166,15 @@ def test_shares_of_the_roofline_by_hand() -> None:
     assert share.of_bandwidth == pytest.approx(200 / 1008) and share.of_compute == pytest.approx(2.4 / 165.2)
 
 
+@pytest.mark.parametrize(
+    ("served", "share"), [("float32", 0.4), ("bfloat16", 0.2), ("float16", 0.2), ("int8_float32", None), (None, None)]
+)
+def test_bytes_are_those_of_the_type_that_was_served(served: str | None, share: float | None) -> None:
+    evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, served_dtype=served)
+    (row,) = list(roofline_shares(evidence, DEVICES, {"s0": ModelSize(read_parameters=4_032_000_000)}))
+    assert row.of_bandwidth == (None if share is None else pytest.approx(share))
+
+
 def test_prompts_that_may_come_from_a_cache_are_not_counted_as_computed() -> None:
     evidence = on("NVIDIA GeForce RTX 4090", running_mean=4.0, total_tokens_per_s=300.0)
     (share,) = list(roofline_shares(evidence, DEVICES, {"s0": ModelSize(None, 4_000_000_000, prompts_cached=True)}))

@@ -117,9 +117,9 @@ class StoredTensor:
         return np.asarray(stored, dtype=np.float32)
 
 
-def parameter_shapes(path: Path) -> list[tuple[int, ...]]:
-    """Shapes of all tensors of a safetensors file, from its header."""
-    return [tensor.shape for tensor in _read_header(path).values()]
+def parameter_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors of a safetensors file by name, from its header."""
+    return {name: tensor.shape for name, tensor in _read_header(path).items()}
 
 
 def _read_header(path: Path) -> dict[str, StoredTensor]:

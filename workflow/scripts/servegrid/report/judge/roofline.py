@@ -12,13 +12,16 @@ from servegrid.report.judge.model_size import ModelSize
 from servegrid.results.axes import NO_EFFECT, level_label
 from servegrid.stats.intervals import Estimate, bonferroni_level
 
+WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes of a parameter by type."""
 COLUMNS = ("name", "tensor_tflops", "bandwidth_gb_s", "memory_gb", "source")
 DEFINITION = (
-    "The share of the bandwidth is a lower bound: output tokens/s / mean number of running requests x bytes of the weights /"
-    " bandwidth, as every step of decoding reads all weights once for all running requests; reads of the KV cache are not"
-    " counted, and with speculation, where a step yields several tokens, it is not given."
-    " The share of the compute is 2 x parameters x (prompt and output tokens)/s / dense FP16 tensor TFLOPS, after Kaplan et"
-    " al. (2020), 2001.08361; drafted tokens, attention and, where prompts may be cached, prompt tokens are not counted."
+    "The share of the bandwidth is a lower bound: output tokens/s / mean number of running requests x bytes of the weights in the"
+    " type that was served / bandwidth, as every step of decoding reads all weights but the embeddings once for all running"
+    " requests; reads of the KV cache are not counted, and with speculation, where a step yields several tokens, it is not given."
+    " The share of the compute is 2 x parameters without embeddings and head x (prompt and output tokens)/s / dense FP16 tensor"
+    " TFLOPS, after Kaplan et al. (2020), 2001.08361; drafted tokens, attention over the context and, where prompts may be cached,"
+    " prompt tokens are not counted."
     " Of a mixture of experts, whose steps use some of the weights, neither is given."
 )
 
@@ -111,9 +114,16 @@ def _roofline_share(place: "pd.Series[float]", row: int, device: "pd.Series[floa
     name, tensor, bandwidth = str(device["name"]), float(device["tensor_tflops"]), float(device["bandwidth_gb_s"])
     of_bandwidth = of_compute = None
     steps = float(place["output_tokens_per_s"]) / float(place["running_mean"] or math.nan)
-    if size.weights_bytes and math.isfinite(steps) and str(place["speculation"]) in NO_EFFECT:
-        of_bandwidth = steps * size.weights_bytes / (bandwidth * 1e9)
+    read_bytes = _read_bytes(size, str(place["served_dtype"]))
+    if read_bytes and math.isfinite(steps) and str(place["speculation"]) in NO_EFFECT:
+        of_bandwidth = steps * read_bytes / (bandwidth * 1e9)
     tokens = float(place["output_tokens_per_s" if size.prompts_cached else "total_tokens_per_s"])
     if size.parameters and math.isfinite(tokens):
         of_compute = 2 * size.parameters * tokens / (tensor * 1e12)
     return RooflineShare(row, name, tensor, bandwidth, of_bandwidth, of_compute)
+
+
+def _read_bytes(size: ModelSize, served_type: str) -> int | None:
+    """Bytes that a step reads: of a GGUF file its own, else of the parameters in the type that was served; None if unknown."""
+    width = WIDTHS.get(served_type)
+    return size.weights_bytes or (size.read_parameters * width if size.read_parameters and width else None)
