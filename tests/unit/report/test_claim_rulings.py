@@ -36,7 +36,7 @@ def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_pa
     script.main([*paths, f"--config={tmp_path / 'config.json'}", f"--out={tmp_path}"])
 
     data = json.loads((tmp_path / "claims.json").read_text())
-    assert len(data) == 13 * 2
+    assert len(data) == 14 * 2
     threads_entry = next(entry for entry in data if entry["source"] == "the article")
     assert threads_entry["counts"] == {"supported": 3, "contradicted": 1, "no difference shown": 0}
     assert (
@@ -49,6 +49,8 @@ def test_the_verdicts_are_written_in_every_form_with_the_row_that_decides(tmp_pa
         rows = list(csv.DictReader(file))
     shared_row = next(row for row in rows if "sharing one card" in row["claim"] and row["rows of"] == "the article")
     assert shared_row["second row"].startswith("2 times ") and float(shared_row["second"]) == 596
+    halved_row = next(row for row in rows if "half of its memory" in row["claim"] and row["rows of"] == "the article")
+    assert float(halved_row["second"]) == 707 and halved_row["verdict"] == "contradicted"
     script_row = next(row for row in rows if "script" in row["claim"] and row["rows of"] == "measured")
     assert script_row["verdict"] == "supported"
     assert (

@@ -10,7 +10,7 @@ from helpers.evidence import evidence_of
 from servegrid.compare import changes
 from servegrid.compare.runs import Run
 from servegrid.config.judging import Claim
-from servegrid.report.drawing.speedup import speedups
+from servegrid.report.drawing.speedup import speedups, time_model
 from servegrid.report.evidence import MEASURED, PER_TOKEN, Evidence
 from servegrid.report.judge.claims import judge_claim
 from servegrid.report.settings import Settings
@@ -80,4 +80,4 @@ def test_metrics_that_go_with_the_length_of_answers() -> None:
 
 def test_no_speed_up_is_drawn_of_answers_of_other_lengths() -> None:
     points, _ = tables([1000, 2500])
-    assert speedups(points, "engine", "a", ("gpu", "threads"))["speedup"].isna().tolist() == [False, True]
+    assert speedups(points, "engine", "a", ("gpu", "threads"), time_model(points))["speedup"].isna().tolist() == [False, True]

@@ -198,3 +198,20 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypat
     assert (
         "a 'b" in arguments and any(word.endswith("llama_server.py") for word in arguments) and "--model" in arguments
     )
+
+
+@pytest.mark.parametrize(
+    ("engines", "seconds", "sessions", "text"),
+    [
+        ("ab", 20.0, 4, "better than the only other"),
+        ("abc", 20.0, 4, "better than all 2 others"),
+        ("ab", 10.0, 2, "no difference shown from it; more sessions"),
+        ("ab", 20.0, 1, "how surely it beats the 1 other is not known"),
+    ],
+)
+def test_the_margin_counts_the_others(engines: str, seconds: float, sessions: int, text: str) -> None:
+    tables = planted(
+        {"engine": list(engines)}, lambda place: 10.0 if place["engine"] == "a" else seconds, 0.01, sessions
+    )
+    evidence = evidence_of(*tables, Settings())
+    assert text in list(summary_lines(recommend(evidence), evidence))[2]

@@ -119,11 +119,18 @@ def _margin_text(recommendation: Recommendation, evidence: Evidence) -> str:
     next_best = _differing_axes(second.row, recommendation, evidence)
     text = f"{_times_text(second)} as good as the next best ({next_best}), {second.effect.how}"
     if not any(rival.effect.has_interval for rival in recommendation.rivals):
-        unknown = f"how surely it beats the {len(recommendation.rivals)} others is not known"
+        unknown = f"how surely it beats the {_others(len(recommendation.rivals))} is not known"
         return f"{text}; {unknown}: set repeats to 2 or more, or to auto"
     if not undecided:
-        return f"{text}; better than all {len(recommendation.rivals)} others"
-    return f"{text}; no difference shown from {undecided} of {len(recommendation.rivals)} others; {_advice(recommendation)}"
+        count = len(recommendation.rivals)
+        return f"{text}; better than {'the only other' if count == 1 else f'all {_others(count)}'}"
+    of = "it" if len(recommendation.rivals) == 1 else f"{undecided} of {_others(len(recommendation.rivals))}"
+    return f"{text}; no difference shown from {of}; {_advice(recommendation)}"
+
+
+def _others(count: int) -> str:
+    """`7 others`, `1 other`."""
+    return f"{count} other{'' if count == 1 else 's'}"
 
 
 def _advice(recommendation: Recommendation) -> str:
