@@ -80,4 +80,7 @@ def test_metrics_that_go_with_the_length_of_answers() -> None:
 
 def test_no_speed_up_is_drawn_of_answers_of_other_lengths() -> None:
     points, _ = tables([1000, 2500])
-    assert speedups(points, "engine", "a", ("gpu", "threads"), time_model(points))["speedup"].isna().tolist() == [False, True]
+    assert speedups(points, "engine", "a", ("gpu", "threads"), time_model(points))["speedup"].isna().tolist() == [
+        False,
+        True,
+    ]

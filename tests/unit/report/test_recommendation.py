@@ -205,7 +205,7 @@ def test_the_command_starts_the_server_of_the_best_row(tmp_path: Path, monkeypat
     [
         ("ab", 20.0, 4, "better than the only other"),
         ("abc", 20.0, 4, "better than all 2 others"),
-        ("ab", 10.0, 2, "no difference shown from it; more sessions"),
+        ("ab", 10.0, 2, "no difference shown from it; "),
         ("ab", 20.0, 1, "how surely it beats the 1 other is not known"),
     ],
 )
