@@ -156,19 +156,6 @@ class LoadRunner:
     def _maker(self, load: Load) -> RequestMaker:
         spec, tokens = self.session.server.spec, self.config.prompts.output_tokens
         return RequestMaker(load.id, load.options, spec, self.engine, self.protocol, self._model, tokens)
-    def _request(self, prompt: Prompt, load: Load, number: int) -> Request:
-        tokens = prompt.max_tokens or self.config.prompts.output_tokens
-        spec, options, exact = self.session.server.spec, load.options, load.options.stop == "exact"
-        settings = GenerationSettings(
-            tokens,
-            self._model,
-            exact,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            extra=self.engine.extra_fields(spec, tokens, options.temperature, exact),
-        )
-        return Request(f"{load.id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens, exact)
 
     def _death_error(self, server: AnyServer) -> ServerError:
         log = self.folder / "server.log"

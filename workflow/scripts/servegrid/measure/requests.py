@@ -39,15 +39,17 @@ class RequestMaker:
     def request(self, number: int, prompt: Prompt) -> Request:
         """Request with this number in the load."""
         tokens, options = prompt.max_tokens or self.output_tokens, self.options
+        exact = options.stop == "exact"
         settings = GenerationSettings(
             tokens,
             self.model,
+            exact,
             temperature=options.temperature,
             top_p=options.top_p,
             top_k=options.top_k,
-            extra=self.engine.extra_fields(self.spec, tokens, options.temperature),
+            extra=self.engine.extra_fields(self.spec, tokens, options.temperature, exact),
         )
-        return Request(f"{self.load_id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens)
+        return Request(f"{self.load_id}-{number}", prompt.id, self.protocol.body(prompt.text, settings), tokens, exact)
 
     def requests(self, prompts: Sequence[Prompt]) -> list[Request]:
         """A request for each prompt."""

@@ -11,9 +11,11 @@ from servegrid.protocols.base import Transport
 
 ARRIVAL_SEED = 1  # the same arrival times in every session
 _PLAN_KEYS = {"gamma": ("burstiness",), "burst": ("burst_size",), "ramp": ("end_rate",), "trace": ("trace",)}
-_LATER_DEFAULTS = (("workers", 1), ("cache", "cold"))  # left out of the identity, so that old ids stay
-_LATER_DEFAULTS = (("workers", 1), ("stop", "exact"))
-"""Keys that are no part of a load's identity at these values, since loads were measured before there were such keys."""
+_LATER_DEFAULTS = (
+    ("workers", 1),
+    ("cache", "cold"),
+    ("stop", "exact"),
+)  # left out of the identity, so that old ids stay
 _ALL_PLAN_KEYS = ("rate", *(key for keys in _PLAN_KEYS.values() for key in keys))
 
 
