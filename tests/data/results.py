@@ -50,6 +50,9 @@ class Plan:
         requests: how many, in a closed loop of the load's threads.
         chunks: events of each request; one token each.
         request_s: time of a request; its noise is `noise` of it.
+        columns: of `records.schema.REQUESTS`, in place of what is made of the rest.
+        client_share: of the client's ceiling; None if it was not calibrated.
+        turnaround_s: from a thread's answer to its next request.
         growth: by what share requests are slower at the end than at the begin.
         text: prompt number -> the answer.
         telemetry: device -> column -> value, or a function of the instant in s.
@@ -61,6 +64,9 @@ class Plan:
     request_s: float = 1.0
     noise: float = 0.02
     growth: float = 0.0
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    client_share: float | None = None
+    turnaround_s: float = 0.0
     text: Callable[[int], str] = lambda number: sentence(number)
     telemetry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     interval_s: float = 0.5
@@ -117,7 +123,7 @@ def made_requests(plan: Plan, begun_s: float, threads: int, seed: int) -> pa.Tab
     drift = 1 + plan.growth * np.linspace(0, 1, rounds)[:, None]
     noise = 1 + plan.noise * np.random.default_rng(seed).standard_normal((rounds, threads))
     took = plan.request_s * drift * noise
-    ends = np.cumsum(took, axis=0)
+    ends = np.cumsum(took + plan.turnaround_s, axis=0)
     sent = (begun_s + ends - took).ravel()[: plan.requests]
     took = took.ravel()[: plan.requests]
     place = np.arange(plan.requests)
@@ -140,6 +146,7 @@ def made_requests(plan: Plan, begun_s: float, threads: int, seed: int) -> pa.Tab
         "status": ["ok"] * plan.requests,
         "text_sha256": [_hash(plan.text(n)) for n in range(plan.requests)],
     }
+    columns |= plan.columns
     nothing = pa.nulls(plan.requests)
     arrays = [pa.array(columns[name]) if name in columns else nothing for name in REQUESTS.names]
     return pa.table([array.cast(REQUESTS.field(n).type) for n, array in enumerate(arrays)], schema=REQUESTS)
@@ -156,6 +163,7 @@ def _write_load(folder: Path, load: Load, table: pa.Table, plan: Plan, window: t
     write_table(folder / "requests.parquet", table)
     start_s, end_s = window
     record = {"format": FORMAT, "id": load.id, "launch": 1, "status": "ok", "reason": None, "begun_s": start_s - 0.5}
+    record |= {"client_share": plan.client_share}
     write_json(folder / "load.json", record | {"start_s": start_s, "end_s": end_s, "client_cpu_s": 0.1})
 
 

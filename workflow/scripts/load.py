@@ -57,6 +57,8 @@ def summary(result: LoadResult) -> str:
         lines.append(f"{cached} of {prompt} prompt tokens were in the server's cache")
     if result.unsent:
         lines.append(f"{result.unsent} requests were not sent, because the load was broken off")
+    if at_once := sum(record.came_at_once for record in records):
+        lines.append(f"{at_once} answers came at once: their time to first token is that to the whole answer")
     errors = Counter(record.error for record in records if record.status != "ok")
     lines += [f"{number} x {error}" for error, number in errors.most_common(5)]
     return "\n".join(lines)

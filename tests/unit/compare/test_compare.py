@@ -168,6 +168,16 @@ def test_client_bound_points_are_named_and_counted(tmp_path: Path, capsys: pytes
     assert "2 client-bound" in printed
 
 
+def test_a_client_that_could_not_be_judged_is_unknown_and_not_unbound(tmp_path: Path) -> None:
+    before = with_column(run(tmp_path / "a", 1), "client_bound", [None, False, None, None])
+    after = with_column(run(tmp_path / "b", 2), "client_bound", [True, True, False, None])
+    found = [change for change in changes(read_run(before), read_run(after)) if change.metric == "client_bound"]
+    assert [(change.axes["threads"], change.before, change.after) for change in found] == [
+        ("1", None, True),
+        ("4", False, True),
+    ]
+
+
 def test_a_gate_that_saw_only_the_client_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = run(tmp_path / "a", 1), with_column(run(tmp_path / "b", 2), "client_bound", True)
     assert command.main([str(before), str(after)]) == 2

@@ -207,6 +207,10 @@ def test_turnaround_is_within_a_thread() -> None:
         (0.2, None, 6.0, 50.0, True),
         (0.2, 0.9, None, 1.0, False),
         (None, 6.0, None, 50.0, True),
+        (0.2, None, None, 50.0, None),
+        (0.7, None, None, None, True),
+        (None, 0.3, None, 50.0, None),
+        (0.2, 6.0, None, None, None),
     ],
 )
 def test_client_bound(

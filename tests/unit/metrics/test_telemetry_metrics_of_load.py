@@ -46,6 +46,15 @@ def test_server_metrics(launch: Path) -> None:
     assert columns == {"running_mean": 1.5} | unknown
 
 
+def test_a_gauge_or_counter_that_is_no_number_is_unknown_and_not_none(tmp_path: Path) -> None:
+    names = ("running", "drafted", "accepted")
+    rows = [{"t_s": float(t), "name": name, "labels": "{}", "value": math.nan} for t in range(9) for name in names]
+    write_table(tmp_path / "server_metrics.parquet", pa.Table.from_pylist(rows, schema=SERVER_METRICS))
+    metrics = Metrics(running="running", drafted_tokens="drafted", accepted_tokens="accepted")
+    columns = server_columns(Samples.read(tmp_path).window(2.0, 7.0), metrics)
+    assert columns["running_mean"] is None and columns["acceptance_rate"] is None
+
+
 COUNTERS = Metrics(drafted_tokens="drafted", accepted_tokens="accepted", drafts="drafts")
 
 

@@ -98,14 +98,19 @@ class Step:
 
 
 def record_of(
-    name: str, events: Sequence[Any], max_tokens: int = 4, tokenizer: Any = None, exact: bool = True
+    name: str,
+    events: Sequence[Any],
+    max_tokens: int = 4,
+    tokenizer: Any = None,
+    exact: bool = True,
+    apart_s: float = 1.0,
 ) -> RequestRecord:
-    """Record of an answer with these events (documents, or bytes of gRPC), which come at 1, 2, 3 … s."""
+    """Record of an answer with these events (documents, or bytes of gRPC), which come at 1 s and after each other."""
     protocol = protocols.get(name)
     body = protocol.body(PROMPT, GenerationSettings(max_tokens))
     exchange = Exchange(0, "r", Request("r", "p", body, max_tokens), sent_s=0.0, end_s=len(events) + 1.0)
     pieces = events if protocol.transport == "grpc" else [_http(number, events) for number in range(len(events))]
-    log = [item for number, piece in enumerate(pieces) for item in (number + 1.0, piece)]
+    log = [item for number, piece in enumerate(pieces) for item in (1.0 + apart_s * number, piece)]
     record = make_record(exchange, log, protocol)
     finish_records([(record, exact)], tokenizer)
     return record
@@ -131,6 +136,20 @@ def answer(
     steps = [Step(*each) for each in zip(texts, counts, finishes, strict=True)]
     before = [0, *(step.count or 0 for step in steps)]
     return record_of(name, [step.of(name, last) for step, last in zip(steps, before, strict=False)], **how)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("apart_s", "at_once"), [(0.0, True), (0.00005, True), (0.001, False)])
+def test_an_answer_held_back_is_known_as_such(name: str, apart_s: float, at_once: bool) -> None:
+    record = answer(name, WORDS, apart_s=apart_s)
+    assert (record.status, record.output_tokens, len(record.chunk_offsets_s)) == ("ok", 4, 4)
+    assert record.came_at_once == at_once and record.late_chunks == (3 if at_once else 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_in_one_event_came_at_once(name: str) -> None:
+    assert answer(name, ["".join(WORDS)], [4], tokenizer=Words()).came_at_once
+    assert not answer(name, WORDS[:1], [1], max_tokens=1).came_at_once
 
 
 @pytest.mark.parametrize("name", NAMES)

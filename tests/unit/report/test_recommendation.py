@@ -78,6 +78,14 @@ def test_what_cannot_be_recommended_is_left_out_with_its_reason(
     assert "no other point was fit" in list(summary_lines(best, evidence))[2]
 
 
+@pytest.mark.parametrize(("bound", "is_said"), [(None, True), (False, False)])
+def test_a_pace_that_nobody_could_judge_is_recommended_and_said(bound: bool | None, is_said: bool) -> None:
+    points, sessions = tables()
+    best, evidence = chosen(points.assign(client_bound=bound), sessions)
+    assert engine(evidence, best.row) in "bc"
+    assert ("whether the load client set its pace is not known" in list(summary_lines(best, evidence))) == is_said
+
+
 def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
     points, sessions = tables()
     points = points.assign(ttft_ms_p99=[90.0, 110.0, None])

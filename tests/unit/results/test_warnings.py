@@ -60,6 +60,8 @@ def test_phrases_are_those_of_tables_that_are_written_already() -> None:
         "power-capped",
         "client-bound",
         "prompts were cached",
+        "events read late",
+        "answers held back",
         "shared host",
         "shared GPU",
         "samples damaged",

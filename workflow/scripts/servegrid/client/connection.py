@@ -60,9 +60,12 @@ class Connection:
         "_bytes_after_head",
         "_bytes_left",
         "_feed",
+        "_has_stamps",
         "_last_stamp_s",
+        "_late_reads",
         "_limit",
         "_log",
+        "_loop",
         "_owner",
         "_read",
         "_reader",
@@ -76,7 +79,7 @@ class Connection:
     )
 
     def __init__(self, owner: ConnectionOwner) -> None:
-        self._owner = owner
+        self._owner, self._loop = owner, owner.loop
         self._reader = ResponseReader()
         self._feed = self._reader.feed
         self._read: Receive = _read_unconnected
@@ -91,6 +94,8 @@ class Connection:
         self._bytes_left = -1  # until `_check_answer` is called: at first a header's; below 0 between requests
         self._bytes_after_head = 0  # that may follow the header
         self._log: list[Any] = []
+        self._late_reads: list[float] = []
+        self._has_stamps = False  # whether the kernel stamps what arrives
         self._unsent = b""
 
     # ---- connecting
@@ -125,7 +130,7 @@ class Connection:
         """TCP is connected; start TLS if wanted, else report ready."""
         assert self.socket is not None
         self._read = self.socket.recvmsg
-        enable_stamps(self.socket)
+        self._has_stamps = enable_stamps(self.socket)
         self._report_ready()
 
     def _report_ready(self) -> None:
@@ -145,6 +150,8 @@ class Connection:
         """Send a request and wait for its answer."""
         self.exchange = exchange
         self._log = exchange.log
+        self._late_reads = []
+        exchange.late_reads = self._late_reads if self._has_stamps else None
         self._reader.begin()
         self._limit = self._owner.answer_limit_bytes(exchange.request)
         self._bytes_left = min(MAX_HEAD_BYTES, self._limit)
@@ -180,8 +187,11 @@ class Connection:
             self.receive(mask)
 
     def receive(self, _mask: int) -> None:
-        """Read, stamp and keep data; the parser only finds the answer's end. The stamp is the kernel's where it is plausible."""
-        feed, log = self._feed, self._log
+        """Read, stamp and keep data; the parser only finds the answer's end. The stamp is the kernel's where it is plausible.
+
+        The kernel stamps the last segment of a read: where several may have gathered, as the read was late, that is noted.
+        """
+        feed, log, loop = self._feed, self._log, self._loop
         try:
             data, extra, _, _ = self._read(READ_BYTES, ANCILLARY_BYTES)
             now = monotonic()
@@ -191,6 +201,8 @@ class Connection:
                 stamp_s = seconds - lead[0] + (nanoseconds * 1e-9 - lead[1])
                 if self._last_stamp_s <= stamp_s < now:
                     now = stamp_s
+                if not loop.on_time_from_s < now < loop.on_time_until_s:
+                    self._late_reads.append(now)
             self._last_stamp_s = now
             log.append(now)
             log.append(data)
@@ -276,7 +288,7 @@ class Connection:
         exchange.end_s = monotonic()
         self.received = self._limit - self._bytes_after_head - self._bytes_left
         self.exchange = None
-        self._log = []
+        self._log, self._late_reads = [], []
         self._bytes_left = -1
         self.deadline_s = float("inf")
         if not reusable:

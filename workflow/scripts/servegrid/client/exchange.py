@@ -41,6 +41,7 @@ class Exchange:
     sent_s: float | None = None
     end_s: float | None = None
     log: list[Any] = field(default_factory=list)  # time in s, bytes, time in s, bytes, … one pair per read
+    late_reads: list[float] | None = None  # times of the reads that were late; None: not known
     fault: tuple[RequestStatus, str] | None = None  # why it ended, when the answer did not end by itself
     retried: bool = False  # sent again on a fresh connection, because the kept one was already closed
     spooled_at: int | None = None

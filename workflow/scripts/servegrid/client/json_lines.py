@@ -18,7 +18,7 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
     """JSON object of a request.
 
     `start`: when it was sent, on the monotonic clock; `ttft`: from there to the first event with output; `itl`: gaps between
-    the events with output; `e2e`: from `start` to the end of the answer; `tokens`: output tokens, by `tokens_from`;
+    the events with output, none if all came at once; `late`: how many of these events were read late; `e2e`: from `start` to the end of the answer; `tokens`: output tokens, by `tokens_from`;
     `planned`: when it should have been sent (with planned arrivals); the rest as in the records.
     """
     sent_s = record.sent_s
@@ -26,7 +26,8 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
         "id": record.request_id,
         "start": sent_s,
         "ttft": _since(sent_s, record.first_token_s),
-        "itl": [later - earlier for earlier, later in pairwise(record.chunk_offsets_s)],
+        "itl": [] if record.came_at_once else [b - a for a, b in pairwise(record.chunk_offsets_s)],
+        "late": record.late_chunks,
         "e2e": _since(sent_s, record.end_s),
         "tokens": record.output_tokens,
         "status": record.status,

@@ -1,6 +1,7 @@
 """Turn a finished exchange into its record: content of the answer, status and error. Runs after the load."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from servegrid.client.exchange import Exchange
@@ -23,6 +24,7 @@ def make_record(exchange: Exchange, log: list[Any], protocol: base.Protocol) -> 
     response.until_close &= exchange.fault is None  # an answer that was cut off did not end by the server closing
     record = _new_record(exchange, response)
     _fill(record, exchange, response, protocol)
+    record.late_chunks = _late_chunks(record, exchange)
     return _with_valid_text(record)
 
 
@@ -35,7 +37,18 @@ def _record_of_messages(exchange: Exchange, log: list[Any], protocol: base.Proto
     result = protocol.parse(events, record)
     record.status, record.error = _status_and_error(result, exchange.fault, response, events)
     _check_end(record)
+    record.late_chunks = _late_chunks(record, exchange)
     return _with_valid_text(record)
+
+
+def _late_chunks(record: RequestRecord, exchange: Exchange) -> int:
+    """Events that were read together with the one before by a client that was late, or may have been: when they came is not known."""
+    if exchange.late_reads is None:
+        return record.chunks_together()
+    late_offsets_s = {t_s - exchange.sent_s for t_s in exchange.late_reads} if exchange.sent_s is not None else set()
+    if not late_offsets_s:
+        return 0
+    return sum(earlier == later and later in late_offsets_s for earlier, later in pairwise(record.chunk_offsets_s))
 
 
 def _with_valid_text(record: RequestRecord) -> RequestRecord:

@@ -13,26 +13,24 @@ _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r)")
 
 def read_events(response: Response) -> Events:
     """Events of a response; what follows the last empty line is no event."""
-    pieces = response.body.split(b"\n\n")
-    return (
-        _read_one_line_events(response, pieces)
-        if has_one_line_per_event(response.body, pieces)
-        else _read_any_events(response)
-    )
+    lines = response.body.split(b"\n")
+    if has_one_line_per_event(response.body, lines):
+        return _read_one_line_events(response, lines[:-2:2])
+    return _read_any_events(response)
 
 
-def has_one_line_per_event(body: bytes, pieces: list[bytes]) -> bool:
-    """Whether every event is one `data: ` line followed by two line feeds, as nearly all servers write them."""
-    if b"\r" in body or body.count(b"\n") - pieces[-1].count(b"\n") != 2 * (len(pieces) - 1):
+def has_one_line_per_event(body: bytes, lines: list[bytes]) -> bool:
+    """Whether every event is one `data: ` line followed by an empty one, as nearly all servers write them."""
+    if b"\r" in body or len(lines) % 2 == 0 or any(lines[1::2]):
         return False
-    return {piece[:6] for piece in pieces[:-1]} <= {b"data: "} and b"data: " not in pieces
+    return {line[:6] for line in lines[:-2:2]} <= {b"data: "} and b"data: " not in lines
 
 
-def _read_one_line_events(response: Response, pieces: list[bytes]) -> Events:
-    """Events of a body with one line per event."""
+def _read_one_line_events(response: Response, lines: list[bytes]) -> Events:
+    """Events of these lines, one each."""
     events, times_s, body_ends = Events(), response.times_s, response.body_ends
-    events.data = [piece[6:] for piece in pieces[:-1]]
-    ends = list(accumulate([len(data) + 8 for data in events.data]))
+    events.data = [line[6:] for line in lines]
+    ends = list(accumulate([len(line) + 2 for line in lines]))
     first = bisect_right(body_ends, 0)  # reads before it brought the header only
     if ends == body_ends[first : first + len(ends)]:  # one event per read
         events.times_s = times_s[first : first + len(ends)]

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from servegrid.collect.measured_load import MeasuredLoad
-from servegrid.metrics import request_metrics
+from servegrid.metrics import arrivals, request_metrics
 from servegrid.results import columns
 
 Row = dict[str, Any]
+GAPS = ("itl", "chunk_gap")
+"""Latencies that are gaps between events."""
 _ROUNDED: Mapping[str, Callable[[float], int]] = {
     **dict.fromkeys(("requests_ok", "prompt_tokens", "output_tokens"), round),
     **dict.fromkeys(("requests_short", "requests_failed"), ceil),
@@ -27,7 +29,8 @@ def aggregate_loads(measured: Sequence[MeasuredLoad], usd_per_hour: float | None
         usd_per_hour: price of the device.
         slo: limits for the goodput, in ms by column; see request_metrics.goodput_requests_per_s.
     """
-    row = _times(measured) | _counts(measured) | _latencies(measured) | _means([load.load_columns for load in measured])
+    row = _times(measured) | _counts(measured) | _latencies(measured) | _client_delays(measured)
+    row |= _means([load.load_columns for load in measured])
     goodputs = [request_metrics.goodput_requests_per_s(load.requests, slo) for load in measured]
     row |= _means([{"goodput_requests_per_s": goodput} for goodput in goodputs])
     if (request_rate := request_metrics.acceptance_rate(*(load.requests for load in measured))) is not None:
@@ -59,9 +62,13 @@ def _counts(measured: Sequence[MeasuredLoad]) -> Row:
 def _latencies(measured: Sequence[MeasuredLoad]) -> Row:
     """Percentiles of latencies as columns, and as `distributions` the values of DISTRIBUTION_PERCENTILES in order, by latency."""
     row: Row = {}
-    pooled = {latency: _pooled(measured, latency) for latency in columns.LATENCIES if latency != "itl"}
-    gaps_are_itl = all(load.requests.chunks.one_token_each for load in measured)
-    pooled["itl"] = pooled["chunk_gap"] if gaps_are_itl else _pooled(measured, "itl")
+    pooled = {latency: _pooled(measured, latency) for latency in columns.LATENCIES if latency not in GAPS}
+    if _knows_gaps(measured):
+        gaps_are_itl = all(load.requests.chunks.one_token_each for load in measured)
+        pooled["chunk_gap"] = _pooled(measured, "chunk_gap")
+        pooled["itl"] = pooled["chunk_gap"] if gaps_are_itl else _pooled(measured, "itl")
+    else:
+        pooled |= dict.fromkeys(GAPS, np.empty(0))
     requests = dict.fromkeys(columns.TOKEN_LATENCIES, sum(len(load.requests.ok) for load in measured))
     for latency in columns.LATENCIES:
         values = request_metrics.percentiles(pooled[latency], columns.PERCENTILES, requests.get(latency, inf))
@@ -73,8 +80,23 @@ def _latencies(measured: Sequence[MeasuredLoad]) -> Row:
         )
         for latency in columns.DISTRIBUTED_LATENCIES
     }
-    lateness = np.concatenate([request_metrics.lateness_ms(load.requests) for load in measured])
-    return row | {"lateness_ms_p99": request_metrics.percentile(lateness, 99)}
+    return row | {"stamps_shared": arrivals.stamps_shared([load.requests for load in measured])}
+
+
+def _client_delays(measured: Sequence[MeasuredLoad]) -> Row:
+    """How late the client sent, after the plan and after a thread's last answer."""
+    row: Row = {}
+    for name, of_load in (("lateness", request_metrics.lateness_ms), ("turnaround", request_metrics.turnaround_ms)):
+        delays_ms = np.concatenate([of_load(load.requests) for load in measured])
+        row[f"{name}_ms_mean"] = float(delays_ms.mean()) if len(delays_ms) else None
+        row[f"{name}_ms_p99"] = request_metrics.percentile(delays_ms, 99)
+    return row
+
+
+def _knows_gaps(measured: Sequence[MeasuredLoad]) -> bool:
+    """Whether the gaps between events are the server's own: it was read on time, and nothing held the events back."""
+    is_late = arrivals.are_read_late([load.requests for load in measured])
+    return not is_late and not any(load.is_held_back for load in measured)
 
 
 def _pooled(measured: Sequence[MeasuredLoad], latency: str) -> request_metrics.Floats:
@@ -135,7 +157,7 @@ def provenance(load: MeasuredLoad) -> Row:
     return {
         "answers_end": load.load.get("definition", {}).get("stop", "exact"),
         "engine_version": reported.get("version") or server["version"],
-        "copies": load.copies,
+        "copies": load.copies if server["runtime"] != "url" else None,  # what is behind a URL is not known
         "served_dtype": load.served_types.compute,
         "kv_cache_dtype": load.served_types.kv_cache,
         "image_digest": load.launch.get("image_digest"),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from servegrid import engines
 from servegrid.engines.base import Engine, Metrics
 from servegrid.engines.served_types import ServedTypes
-from servegrid.metrics import request_metrics, steady_state
+from servegrid.metrics import arrivals, request_metrics, steady_state
 from servegrid.metrics.energy import energy_columns, idle_power_w
 from servegrid.metrics.telemetry import Samples, Window, hardware_columns, server_columns, startup_s
 from servegrid.metrics.texts import ANSWER_COLUMNS, Answers
@@ -77,6 +77,12 @@ class MeasuredLoad:
             "e2e_planned": request_metrics.since_planned_send_ms(requests, "end_s"),
         }
         return {name: request_metrics.ascending(values) for name, values in latencies.items()}
+
+    @cached_property
+    def is_held_back(self) -> bool:
+        """Whether a server or proxy held events back."""
+        most_per_step = arrivals.step_tokens(self.session["server"]["speculation"], self.requests)
+        return arrivals.are_held_back(self.requests, most_per_step)
 
     @cached_property
     def answers(self) -> Answers:
@@ -196,7 +202,6 @@ class MeasuredLoad:
         return {
             "startup_s": startup_s(self.launch),
             "client_cpu_s": self.load["client_cpu_s"],
-            "turnaround_ms_p99": request_metrics.percentile(request_metrics.turnaround_ms(self.requests), 99),
             "client_share": self.load.get("client_share"),
             "stamp_late_ms_p99": self.load.get("stamp_late_ms_p99"),
             "prefix_cache_hit_rate": self._prefix_cache_hit_rate,

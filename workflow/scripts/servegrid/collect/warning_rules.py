@@ -8,6 +8,7 @@ import pynvml
 
 from servegrid.collect.measured_load import MeasuredLoad
 from servegrid.metrics import request_metrics
+from servegrid.metrics.arrivals import are_read_late
 from servegrid.metrics.drift import drift
 from servegrid.metrics.energy import energy_warnings
 from servegrid.metrics.steady_state import steady_window
@@ -37,6 +38,7 @@ def point_warnings(measured: Sequence[MeasuredLoad], client_bound: bool | None) 
     """Warnings of a point from its sessions: what any of them shows, and what shows only between them."""
     warnings = [warning for load in measured for warning in load_warnings(load)]
     warnings += [RowWarning.CLIENT_BOUND] if client_bound else []
+    warnings += [RowWarning.READ_LATE] if are_read_late([load.requests for load in measured]) else []
     return warnings + ([RowWarning.COLD_START] if is_cold_start(measured) else [])
 
 
@@ -45,6 +47,7 @@ def load_warnings(load: MeasuredLoad) -> list[RowWarning]:
     warnings = throttle_warnings(load.window.device_samples(*load.gpus), load.gpus)
     warnings += energy_warnings(load.window, load.gpus)
     warnings += [RowWarning.PROMPTS_CACHED] if (load.unasked_hit_rate or 0) >= UNASKED_HITS else []
+    warnings += [RowWarning.HELD_BACK] if load.is_held_back else []
     warnings += [RowWarning.SAMPLES_DAMAGED] if load.samples_damaged else []
     warnings += [RowWarning.LATENCY_DRIFTS] if latency_drifts(load.requests) else []
     warnings += [RowWarning.SHARED_HOST] if is_host_shared(load) else []

@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER
-from servegrid.results.points import client_bound_rows
+from servegrid.results.points import client_bound_rows, pace_unknown_rows
 from servegrid.util.files import read_json
 
 AxisValues = tuple[str, ...]
@@ -118,9 +118,10 @@ def _refuse_duplicates(axes: list[str], *runs: Run) -> None:
 
 def _points_by_place(run: Run, axes: list[str]) -> dict[AxisValues, PointInRun]:
     """Points of a run by their values on `axes`."""
-    points = (
-        run.points.assign(client_bound=client_bound_rows(run.points)) if "client_bound" in run.points else run.points
-    )
+    points = run.points
+    if "client_bound" in points:
+        is_bound, is_unknown = client_bound_rows(points), pace_unknown_rows(points)
+        points = points.assign(client_bound=is_bound.astype(object).mask(is_unknown, None))
     whole = run.sessions[run.sessions["status"] == "ok"]
     sessions = {_axis_values(key): group for key, group in whole.groupby(axes, sort=False)}
     places = map(_axis_values, points[axes].to_numpy().tolist())

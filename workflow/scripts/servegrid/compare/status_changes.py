@@ -42,8 +42,10 @@ def _loads_differ(before: PointInRun, after: PointInRun) -> bool:
     return all(isinstance(id, str) for id in ids) and ids[0] != ids[1]
 
 
-def _client_bound(side: PointInRun) -> bool:
-    return bool(side.point.get("client_bound", False))
+def _client_bound(side: PointInRun) -> bool | None:
+    """Whether the client set the pace; None if that is not known."""
+    bound: bool | None = side.point.get("client_bound")
+    return bound
 
 
 def _status_change(axes: dict[str, str], before: PointInRun, after: PointInRun) -> list[Change]:

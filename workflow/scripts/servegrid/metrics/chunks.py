@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from servegrid.records.request import TOGETHER_S, TOGETHER_SHARE
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -60,6 +62,32 @@ class Chunks:
     def gaps_s(self) -> Floats:
         """Time since the event before, in s; of a request's first event since the send."""
         return np.where(self.not_first, np.diff(self.offsets_s, prepend=0.0), self.offsets_s)
+
+    @cached_property
+    def came_together(self) -> Mask:
+        """Mask of the events that came together with the one before; see records.request.TOGETHER_S."""
+        near_s = np.maximum(TOGETHER_S, TOGETHER_SHARE * self._spans_s / np.maximum(1, self.lengths - 1))
+        return self.not_first & (self.gaps_s <= np.repeat(near_s, self.lengths))
+
+    @cached_property
+    def arrivals(self) -> Ints:
+        """Arrivals of each request: events that came together are one."""
+        together: Ints = np.concatenate([[0], np.cumsum(self.came_together)])
+        arrivals: Ints = self.lengths - (together[self._starts + self.lengths] - together[self._starts])
+        return arrivals
+
+    @cached_property
+    def came_at_once(self) -> Mask:
+        """For each request, whether its first event is not told apart from its last: there is one, or a burst of them."""
+        return self._spans_s <= TOGETHER_S * np.maximum(0, self.lengths - 1)
+
+    @cached_property
+    def _spans_s(self) -> Floats:
+        """From the first event of each request to its last, in s; 0 without events."""
+        spans_s, has_events = np.zeros(len(self.lengths)), self.lengths > 0
+        first = self._starts[has_events]
+        spans_s[has_events] = self.offsets_s[first + self.lengths[has_events] - 1] - self.offsets_s[first]
+        return spans_s
 
     @cached_property
     def tokens_carried(self) -> Ints | None:

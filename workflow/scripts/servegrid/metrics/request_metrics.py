@@ -19,19 +19,21 @@ from servegrid.results.columns import split_latency_column
 Floats = npt.NDArray[np.float64]
 REQUEST_COLUMNS = (
     *("thread", "planned_s", "sent_s", "first_token_s", "last_token_s", "end_s", "chunk_offsets_s", "chunk_tokens"),
-    *("prompt_tokens", "output_tokens", "tokens_from", "drafted_tokens", "accepted_tokens", "status"),
+    *("prompt_tokens", "output_tokens", "tokens_from", "max_tokens", "drafted_tokens", "accepted_tokens", "status"),
 )
 """Columns of records.schema.REQUESTS that metrics are computed from."""
-LATER_COLUMNS = pa.schema([("hidden_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("own_tokens", pa.int32())])
+LATER_COLUMNS = pa.schema(
+    [(name, pa.int32()) for name in ("hidden_tokens", "cached_tokens", "own_tokens", "late_chunks")]
+)
 """More of them, which records of earlier versions lack."""
 CLIENT_BOUND_SHARE = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
-CLIENT_BOUND_INPUTS = ("client_share", "lateness_ms_p99", "turnaround_ms_p99", "ttft_ms_p50")
+CLIENT_BOUND_INPUTS = ("client_share", "lateness_ms_mean", "turnaround_ms_mean", "ttft_ms_p50")
 """Columns that `is_client_bound` takes, in its order."""
 LATE_MS, LATE_SHARE = 4.0, 0.1
-"""Sends that are later than this, and than this share of the time to first token, are the client's doing. The client's own
-pauses (driver.MAX_PAUSE_S) lie below."""
+"""Sends that are later than this on the mean, and than this share of the time to first token, are the client's doing. The client's own
+pauses (driver.MAX_PAUSE_S) lie below. The mean is known of any number of requests, and is what the load was slowed down by."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def since_planned_send_ms(requests: Requests, column: str) -> Floats:
 def tpot_ms(requests: Requests) -> Floats:
     """Time per output token after the first event: (last - first event) / tokens after the first event, in ms.
 
-    Per ok request with at least two events. Where the server does not say how many tokens the first event carried, it is
+    Per ok request with at least two events that did not come at once. Where the server does not say how many tokens the first event carried, it is
     taken to be one. Tokens that the server says it keeps (hidden reasoning) are not among those after the first event.
     """
     by_request = _tpot_ms_by_request(requests)
@@ -149,11 +151,11 @@ def tpot_ms(requests: Requests) -> Floats:
 
 
 def _tpot_ms_by_request(requests: Requests) -> Floats:
-    """TPOT of each ok request, in ms; NaN for one with a single event or of unknown tokens."""
+    """TPOT of each ok request, in ms; NaN for one with a single event, one that came at once, or of unknown tokens."""
     hidden = np.where(requests.chunks.has_counts, 0.0, np.nan_to_num(requests.column("hidden_tokens")))
     later_tokens = requests.column("output_tokens") - hidden - requests.chunks.first_event_tokens
     spans = requests.column("last_token_s") - requests.column("first_token_s")
-    valid = (later_tokens >= 1) & (spans > 0)
+    valid = (later_tokens >= 1) & (spans > 0) & ~requests.chunks.came_at_once
     return 1e3 * np.where(valid, spans, np.nan) / np.where(valid, later_tokens, 1)
 
 
@@ -161,7 +163,7 @@ def goodput_requests_per_s(requests: Requests, slo: Mapping[str, float]) -> floa
     """Goodput: requests answered as asked and within every limit, per second of the time to complete.
 
     Zhong et al. 2024, DistServe (arXiv:2401.09670). One request has one value of each latency, for which the highest limit counts;
-    its ITL and chunk gaps are taken as their mean, TPOT, and a request with one event is within such a limit.
+    its ITL and chunk gaps are taken as their mean, TPOT, and a request with one token is within such a limit.
 
     Args:
         requests: of one load.
@@ -191,8 +193,8 @@ def _is_unknown(requests: Requests, latency: str) -> bool:
         return True
     if (end := _END_COLUMNS.get(latency.removesuffix("_planned"))) is not None:
         return bool(np.isnan(requests.column(end)).any())
-    several_events = requests.column("last_token_s") > requests.column("first_token_s")
-    return bool(np.isnan(requests.column("output_tokens"))[several_events].any())
+    has_one_token = requests.column("output_tokens") == 1
+    return bool((np.isnan(_tpot_ms_by_request(requests)) & ~has_one_token).any())
 
 
 def _latency_ms_by_request(requests: Requests, latency: str) -> Floats:
@@ -289,16 +291,19 @@ def turnaround_ms(requests: Requests) -> Floats:
 
 
 def is_client_bound(
-    share: float | None, lateness_ms_p99: float | None, turnaround_ms_p99: float | None, ttft_ms_p50: float | None
+    share: float | None, lateness_ms: float | None, turnaround_ms: float | None, ttft_ms_p50: float | None
 ) -> bool | None:
-    """Whether the client rather than the server may have set the pace. None if unknown.
+    """Whether the client rather than the server may have set the pace. None if that cannot be judged.
 
-    It may have where its share of its ceiling (0 to 1, see calibration) is at least BOUND, and where it sent late, after the
-    plan or after a thread's last answer, by more than LATE_MS and by more than LATE_SHARE of the median time to first token.
+    It may have where its share of its ceiling (0 to 1, see calibration) is at least CLIENT_BOUND_SHARE, and where it sent late, after
+    the plan or after a thread's last answer, on the mean by more than LATE_MS and by more than LATE_SHARE of the median time to first
+    token. It has not where both are known and lie below.
     """
-    delay_ms = max(lateness_ms_p99 or 0.0, turnaround_ms_p99 or 0.0)
-    late = delay_ms > max(LATE_MS, LATE_SHARE * (ttft_ms_p50 or 0.0))
-    return True if late else None if share is None else share >= CLIENT_BOUND_SHARE
+    delays_ms = [delay_ms for delay_ms in (lateness_ms, turnaround_ms) if delay_ms is not None]
+    late = None if not delays_ms or ttft_ms_p50 is None else max(delays_ms) > max(LATE_MS, LATE_SHARE * ttft_ms_p50)
+    if late or (share is not None and share >= CLIENT_BOUND_SHARE):
+        return True
+    return None if late is None or share is None else False
 
 
 def prefix_cache_hit_rate(requests: Requests) -> float | None:

@@ -120,7 +120,7 @@ class Window:
         if name is None or name not in self.server:
             return pd.Series(dtype=float)
         rows = self._inside(self.server[name])
-        return rows.groupby("t_s")["value"].sum()
+        return rows.groupby("t_s")["value"].sum(min_count=1)
 
     def info_label(self, info: tuple[str, str] | None) -> float | None:
         """Value of a label of an info metric, summed over replicas; None if it is no number above zero.
@@ -142,7 +142,9 @@ class Window:
         """
         if name is None or name not in self.server:
             return np.nan
-        sums = self.server[name].groupby("t_s")["value"].sum()
+        sums = self.server[name].groupby("t_s")["value"].sum(min_count=1).dropna()
+        if sums.empty:
+            return np.nan
         first, last = np.interp([self.start_s, self.end_s], sums.index, sums).tolist()
         return float(last - first)
 

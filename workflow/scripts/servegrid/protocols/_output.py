@@ -36,8 +36,8 @@ class Output:
 
     def count(self, tokens: int | None) -> None:
         """Take a count of output tokens so far; None says nothing, and a lower one than before takes nothing back."""
-        if tokens is not None:
-            self.output_tokens = max(tokens, self.output_tokens or 0)
+        if tokens is not None and (self.output_tokens is None or tokens > self.output_tokens):
+            self.output_tokens = tokens
 
     def write(self, record: RequestRecord, prompt: str = "") -> None:
         """Write arrivals, counts and text into the record. `prompt`: as in `new_texts`, for servers that repeat it."""

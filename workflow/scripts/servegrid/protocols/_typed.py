@@ -11,6 +11,7 @@ import msgspec
 from servegrid.protocols.events import Events
 
 C = TypeVar("C")
+_OPENS, _CLOSES = set(b"{"), set(b"}")
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -70,11 +71,16 @@ def chunk_decoder(choice: type[C]) -> "msgspec.json.Decoder[Chunk[C]]":
 
 def decode_chunks(events: Events, decoder: "msgspec.json.Decoder[Chunk[Any]]") -> list[Chunk[Any]] | None:
     """Chunks, one per event; None unless all of them are well-formed."""
-    lines = b"\n".join(events.data)
-    if events.types or not lines or lines[:1] != b"{" or lines[-1:] != b"}":
+    data = events.data
+    if events.types or not data or not all(data):
         return None
+    lines = b"\n".join(data)
     # with every line an object from brace to brace, no value can reach over a line's end
-    if not lines.count(b"}\n{") == lines.count(b"\n") == len(events.data) - 1:
+    if (
+        {event[0] for event in data} != _OPENS
+        or {event[-1] for event in data} != _CLOSES
+        or lines.count(b"\n") >= len(data)
+    ):
         return None
     try:
         if not lines.isascii():
@@ -82,4 +88,4 @@ def decode_chunks(events: Events, decoder: "msgspec.json.Decoder[Chunk[Any]]") -
         chunks = decoder.decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return chunks if len(chunks) == len(events.data) else None
+    return chunks if len(chunks) == len(data) else None

@@ -2,7 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
+
+TOGETHER_S, TOGETHER_SHARE = 0.0001, 0.02
+"""Events came together if they lie no further apart than this, and than this share of the answer's mean gap: no engine makes 10,000 tokens
+of one answer in a second, and events that waited in a buffer are handed on within that time."""
 
 RequestStatus = Literal["ok", "short", "rejected", "error", "timeout", "disconnected", "malformed", "cancelled"]
 """ok: answered as asked. short: fewer tokens than asked. rejected: 429 or 503. error: any other HTTP or in-stream error, an end
@@ -29,6 +34,7 @@ class RequestRecord:
     end_s: float | None = None
     chunk_offsets_s: list[float] = field(default_factory=list)
     chunk_tokens: list[int] | None = None
+    late_chunks: int | None = None
     bytes_received: int = 0
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
@@ -43,6 +49,18 @@ class RequestRecord:
     error: str | None = None
     text: str | None = None
     textless_tokens: int = 0  # output tokens of events without text, by the server's running counts
+
+    @property
+    def came_at_once(self) -> bool:
+        """Whether all output came at once, though it is more than one token: what held it back hides the first token's time."""
+        offsets_s, tokens = self.chunk_offsets_s, self.output_tokens or self.max_tokens
+        return bool(offsets_s) and tokens > 1 and offsets_s[-1] - offsets_s[0] <= TOGETHER_S * (len(offsets_s) - 1)
+
+    def chunks_together(self) -> int:
+        """Number of events that came together with the one before."""
+        gaps_s = [later - earlier for earlier, later in pairwise(self.chunk_offsets_s)]
+        near_s = max(TOGETHER_S, TOGETHER_SHARE * sum(gaps_s) / max(1, len(gaps_s)))
+        return sum(gap_s <= near_s for gap_s in gaps_s)
 
     @property
     def text_sha256(self) -> str | None:

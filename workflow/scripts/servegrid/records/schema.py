@@ -35,6 +35,7 @@ REQUESTS = pa.schema(
         ("end_s", pa.float64()),  # answer complete, or given up
         ("chunk_offsets_s", pa.list_(pa.float64())),  # arrival of every event that carries output, after sent_s
         ("chunk_tokens", pa.list_(pa.int32())),  # output tokens so far at each chunk, where the server says; else null
+        ("late_chunks", pa.int32()),  # read late, or perhaps so, with the one before
         ("bytes_received", pa.int64()),
         ("prompt_tokens", pa.int32()),
         ("cached_tokens", pa.int32()),  # of the prompt's tokens those that the server says it had cached

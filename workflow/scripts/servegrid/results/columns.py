@@ -59,7 +59,7 @@ LATENCY_DEFINITIONS: dict[str, tuple[str, str]] = {
     "tpot": (
         "TPOT",
         "Time per output token after the first event: (last - first event) / tokens after the first event, without those that the "
-        "server says it keeps (hidden reasoning), per ok request with two events or more",
+        "server says it keeps (hidden reasoning), per ok request with two events or more that did not come at once",
     ),
     "e2e": ("end to end", "Send to the end of the answer, per ok request"),
     "ttft_planned": (
@@ -407,19 +407,33 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "client_bound",
         "client-bound",
-        "Whether the client rather than the server may have set the pace: by its share of the ceiling, its lateness or its turnaround.",
+        "Whether the client rather than the server may have set the pace: by its share of the ceiling, its mean lateness or its mean "
+        "turnaround; unknown where these are.",
         "flag",
     ),
-    Column("lateness_ms_p99", "lateness p99 (ms)", "Send - planned send of requests with a plan; 99th percentile."),
+    Column("lateness_ms_mean", "lateness, mean (ms)", "Send - planned send of requests with a plan; mean."),
+    Column("lateness_ms_p99", "lateness p99 (ms)", "The same; 99th percentile."),
+    Column(
+        "turnaround_ms_mean",
+        "answer's end to the thread's next send, mean (ms)",
+        "End of a thread's answer to its next send, in a closed loop; mean over all sessions.",
+    ),
     Column(
         "turnaround_ms_p99",
         "answer's end to the thread's next send, p99 (ms)",
-        "End of a thread's answer to its next send, in a closed loop; 99th percentile.",
+        "The same; 99th percentile.",
     ),
     Column(
         "stamp_late_ms_p99",
         "client's stamps late, p99 (ms)",
         "How late this client stamps a chunk on this host, by its calibration; 99th percentile.",
+    ),
+    Column(
+        "stamps_shared",
+        "events read late with the one before (0 to 1)",
+        "Share of the events after an answer's first that were read together with the one before, and late, so that they share a stamp "
+        "that is not their own; over 0.05, ITL and chunk gaps are unknown.",
+        per_session=True,
     ),
     Column(
         "warnings",
@@ -436,7 +450,12 @@ ALL_COLUMNS: tuple[Column, ...] = (
     ),
     Column("engine_version", "engine version", "Version as the server says it, else as the config does.", "text"),
     Column("runtime", "runtime", "How the engine was started: `docker`, `venv`, `command`, `url`.", "text"),
-    Column("copies", "copies of the server", "Servers that share the load: `replicas` x `sharing`.", "count"),
+    Column(
+        "copies",
+        "copies of the server",
+        "Servers that share the load: `replicas` x `sharing`; unknown at a URL.",
+        "count",
+    ),
     Column(
         "served_dtype",
         "type served",

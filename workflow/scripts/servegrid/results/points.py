@@ -46,6 +46,13 @@ def client_bound_rows(points: pd.DataFrame) -> "pd.Series[bool]":
     return points["client_bound"].map(lambda value: str(value).lower() in ("true", "1"))
 
 
+def pace_unknown_rows(points: pd.DataFrame) -> "pd.Series[bool]":
+    """Mask of the rows measured here of which nobody knows whether the load client set their pace; they are ranked, and it is said."""
+    is_unknown = points["client_bound"].map(lambda value: str(value).lower() in ("", "none", "nan", "<na>"))
+    mask: pd.Series[bool] = is_unknown & points["status"].isin(("ok", "partial"))
+    return mask
+
+
 def hollow_rows(points: pd.DataFrame) -> "pd.Series[bool]":
     """Mask of the rows that are drawn hollow: measured in part, or at a pace that the load client may have set."""
     return client_bound_rows(points) | (points["status"] == "partial")

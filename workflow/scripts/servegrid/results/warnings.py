@@ -49,6 +49,19 @@ class RowWarning(Enum):
         "Find out what keeps them (an option, a proxy, a server that looks past the beginning), or ask for it with `load.cache: warm`; "
         "the row counts in no comparison.",
     )
+    READ_LATE = (
+        "events read late",
+        "Over 5 % of the events were read together with the one before by a client that was late, or may have been where the kernel does "
+        "not stamp them (TLS, other kinds of client): when each came is not known. ITL and chunk gaps are unknown, and TTFT may be too high.",
+        "Leave the client a core of its own, or give client `stream` more processes (`load.workers`); then remove the sessions from "
+        "`results/sessions` to measure them again.",
+    )
+    HELD_BACK = (
+        "answers held back",
+        "Answers came at once, or in a few bursts of events, as of a server that does not stream or a proxy that buffers: TTFT is the time "
+        "to the whole answer or to the first burst, and ITL and chunk gaps are unknown.",
+        "Ask the server itself, or turn the proxy's buffering off (nginx: `proxy_buffering off`).",
+    )
     SHARED_HOST = (
         "shared host",
         "Processes other than the server and the client used a tenth or more of the host's processors.",

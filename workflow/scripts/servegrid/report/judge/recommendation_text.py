@@ -9,6 +9,7 @@ from servegrid.report.evidence import Evidence
 from servegrid.report.format import format_interval, format_number, format_reasons
 from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.recommendation import UNITS, Recommendation, Rival
+from servegrid.results.points import pace_unknown_rows
 
 _MAX_ROWS = 5
 
@@ -69,6 +70,8 @@ def summary_lines(recommendation: Recommendation, evidence: Evidence) -> Iterato
     if recommendation.two_groups is not None:
         yield _two_groups_text(recommendation)
     yield from (result.text() for result in slo_results(recommendation, evidence))
+    if pace_unknown_rows(evidence.rows).iloc[recommendation.row]:
+        yield "whether the load client set its pace is not known"
     for row, reason in list(recommendation.ahead.items())[:_MAX_ROWS]:
         yield f"left out, though measured better: {_differing_axes(row, recommendation, evidence)} ({reason})"
 

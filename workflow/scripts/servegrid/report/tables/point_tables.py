@@ -11,7 +11,7 @@ from servegrid.report.format import format_count, format_number, format_short, f
 from servegrid.report.result_table import ResultTable
 from servegrid.report.tables.table import Cell, Column, Table
 from servegrid.results.columns import COMPARISON_COLUMNS, Kind
-from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, client_bound_rows
+from servegrid.results.points import DRAWN_STATUSES, PUBLISHED, client_bound_rows, pace_unknown_rows
 from servegrid.results.warnings import RowWarning, split_warnings
 
 
@@ -75,6 +75,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         )
     if count := int(client_bound_rows(rows).sum()):
         yield f"{count:,} points are client-bound: the load client came near its own ceiling. They are shown, not ranked."
+    if count := int(pace_unknown_rows(rows).sum()):
+        yield f"{count:,} points are ranked though it is not known whether the load client set their pace."
     if "client" in rows and (rows["client"] == "parallel").any():
         yield "Client parallel starts a shell and curl for every request: its times hold these starts."
     if (rows["sessions"] > 1).any():
