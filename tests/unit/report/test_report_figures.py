@@ -138,7 +138,7 @@ def test_speculation_is_held_at_the_baseline() -> None:
 def test_error_bars_are_explained_with_the_number_of_sessions() -> None:
     assert "Bars: 95 % interval over 2 sessions." in footnotes(time_threads.draw(sweep(), PLAIN))
     once = sweep(change=lambda row: row | {"sessions": 1})
-    assert "no error bars" in footnotes(time_threads.draw(once, PLAIN))
+    assert "No error bars: one session per point." in footnotes(time_threads.draw(once, PLAIN))
 
 
 def test_a_partial_point_is_hollow_and_named() -> None:
