@@ -104,7 +104,7 @@ def test_changed_texts_are_flagged_against_the_same_point_without_the_feature(tm
     speculated = table.loc[("ngram:2", "none")]
     assert speculated["agreement"] == 0.75
     assert speculated["divergence_characters_p50"] == pytest.approx(150, abs=3)
-    assert speculated["garble"] < 0.2 < 0.8 < table.loc[("none", "q8_0"), "garble"]
+    assert speculated["garble"] == 0 and table.loc[("none", "q8_0"), "garble"] == 1
 
 
 def test_changes_within_the_floor_are_not_flagged(tmp_path: Path) -> None:
@@ -135,8 +135,10 @@ def test_few_changed_texts_are_called_unclear_and_at_a_temperature_nothing_is(tm
     assert points(sampled, tmp_path / "sampled")["warnings"].isna().all()
 
 
-@pytest.mark.parametrize("change", [split, lambda n: sentence(n)], ids=["among late splits", "alone"])
-def test_a_few_garbled_texts_are_found_among_good_ones(tmp_path: Path, change: Callable[[int], str]) -> None:
+@pytest.mark.parametrize(("change", "garble"), [(split, 4 / 60), (sentence, 1)], ids=["among late splits", "alone"])
+def test_a_few_garbled_texts_are_found_among_good_ones(
+    tmp_path: Path, change: Callable[[int], str], garble: float
+) -> None:
     def plan(session: Session, load: Load) -> Plan:
         spoilt = session.server.spec.quantization == "q8_0"
         return Plan(text=lambda n: noise(n) if n % 15 == 4 else change(n)) if spoilt else Plan()
@@ -145,12 +147,21 @@ def test_a_few_garbled_texts_are_found_among_good_ones(tmp_path: Path, change: C
     write_results(grid, tmp_path, plan)
     table = points(grid, tmp_path)
     assert "garbled texts" in table.loc[("none", "q8_0"), "warnings"]
-    assert table.loc[("none", "q8_0"), "garble"] > 0.8
+    assert table.loc[("none", "q8_0"), "garble"] == pytest.approx(garble)
     assert pd.isna(table.loc[("none", "none"), "warnings"])
 
 
 def noise(number: int) -> str:
     return "".join(random.Random(number).choices(string.ascii_letters + string.digits, k=300))
+
+
+def test_garble_is_unknown_beside_a_baseline_of_another_temperature(tmp_path: Path) -> None:
+    grid = made_grid(grid=SWEEP | {"speculation": ["none"], "quantization": ["none"], "temperature": [0.8, 0.0]})
+    write_results(
+        grid, tmp_path, lambda _, load: Plan() if load.options.temperature else Plan(text=lambda _: "loop " * 60)
+    )
+    (_, greedy) = collect(grid, tmp_path).points.to_dict("records")
+    assert greedy["agreement"] == 0 and pd.isna(greedy["garble"]) and pd.isna(greedy["warnings"])
 
 
 @pytest.mark.parametrize("text", ["", "!!!!", "the"])

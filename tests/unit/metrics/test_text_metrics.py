@@ -1,6 +1,5 @@
 """Texts held against texts whose likeness can be worked out by hand, or was planted."""
 
-import pydoc_data.topics
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,8 +9,8 @@ import pytest
 
 from data.results import WORDS
 from servegrid.metrics import texts as texts_module
-from servegrid.metrics.texts import GARBLED_FROM, Answers, compare_texts, exceeds_floor, first_difference
-from servegrid.metrics.trigrams import foreignness, qgram_distance, trigrams, worst_text
+from servegrid.metrics.texts import Answers, compare_texts, exceeds_floor, first_difference
+from servegrid.metrics.trigrams import qgram_distance, trigrams
 from servegrid.records.schema import RequestRecord, requests_table, write_requests
 
 
@@ -60,8 +59,12 @@ def test_a_late_split_an_early_split_and_garbage_are_told_apart(tmp_path: Path, 
     assert sameness["early"].divergence_characters_p50 == pytest.approx(10, abs=2)
     distances = [sameness[name].text_distance or 0 for name in ("late", "early", "rubbish")]
     assert distances == sorted(distances) and distances[0] < 0.15 and distances[2] > 0.9
-    assert (sameness["late"].garble or 0) < 0.2 and (sameness["early"].garble or 0) < 0.2
-    assert (sameness["rubbish"].garble or 0) > 0.8 and (sameness["stuck"].garble or 0) > 0.8
+    assert {name: compared.garble for name, compared in sameness.items()} == {
+        "late": 0,
+        "early": 0,
+        "rubbish": 1,
+        "stuck": 1,
+    }
 
 
 def test_only_ok_answers_to_common_prompts_are_compared(tmp_path: Path, baseline: Answers) -> None:
@@ -110,27 +113,6 @@ def test_distance_by_hand() -> None:
     assert qgram_distance(trigrams("\U0001f600\U0001f601\U0001f602"), trigrams("\U0001f600\U0001f601\U0001f602")) == 0
 
 
-def test_other_passages_of_the_same_page_are_rarely_strange() -> None:
-    pages = [" ".join(page.split()) for page in pydoc_data.topics.topics.values() if len(page) > 4000]
-    chance = random.Random(1)
-
-    def passages(chosen: list[str]) -> list[str]:
-        return [page[(start := chance.randrange(len(page) - 300)) : start + 300] for page in chosen]
-
-    scores = []
-    for _ in range(100):
-        chosen, others = chance.choices(pages, k=12), chance.choices(pages, k=12)
-        originals, second_halves = passages(chosen), passages(chosen)
-        texts = [first[:60] + second[60:] for first, second in zip(originals, second_halves, strict=True)]
-        scores.append(worst_text(*([trigrams(text) for text in side] for side in (texts, originals, passages(others)))))
-    assert all(value is not None for value in scores)
-    assert sum(value > 0 for value in scores if value is not None) <= 2
-
-
-def test_garble_needs_enough_text() -> None:
-    assert foreignness(*([trigrams(text)] for text in ("short", "text", sentence(1)))) is None
-
-
 @pytest.mark.parametrize(
     ("more", "less", "verdict"),
     [(0, 0, False), (4, 0, None), (5, 0, True), (5, 4, False), (2, 5, False), (12, 2, True)],
@@ -170,6 +152,6 @@ def test_behind_other_salts_nothing_but_garbage_is_told(tmp_path: Path) -> None:
     garbage = answers(tmp_path / "garbage", salted(map(noise, range(20)), "c"))
     for load, is_garbled in ((good, False), (garbage, True)):
         sameness = compare_texts([load], baseline)
-        assert sameness.garble is not None and (sameness.garble >= GARBLED_FROM) == is_garbled
+        assert sameness.garble is not None and (sameness.garble > 0) == is_garbled
         assert replace(sameness, garble=None) == texts_module.Sameness()
     assert compare_texts([garbage], baseline, read_texts=False) == texts_module.Sameness()

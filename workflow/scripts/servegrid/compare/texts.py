@@ -2,7 +2,7 @@
 
 from servegrid.compare.change import Change
 from servegrid.compare.runs import PointInRun
-from servegrid.metrics.texts import ANSWER_COLUMNS, GARBLED_FROM, Answers, compare_texts
+from servegrid.metrics.texts import ANSWER_COLUMNS, Answers, compare_texts
 from servegrid.records.paths import load_folder_by_ids
 from servegrid.records.read import read_table
 from servegrid.results.warnings import RowWarning, split_warnings
@@ -58,13 +58,12 @@ def _text_warnings(side: PointInRun) -> list[str]:
 
 
 def _languages_differ(before: PointInRun, after: PointInRun) -> bool:
-    """Whether the first session's texts are in another language than those before; either may be the garbage."""
+    """Whether the first session's texts are garbled if held against those before, or those before against them."""
     answers_before, answers_after = _first_session_answers(before), _first_session_answers(after)
-    return (
-        answers_before is not None
-        and answers_after is not None
-        and (compare_texts([answers_after], answers_before).garble or 0) >= GARBLED_FROM
-    )
+    if answers_before is None or answers_after is None:
+        return False
+    sides = (answers_after, answers_before), (answers_before, answers_after)
+    return any(compare_texts([answers], others).garble for answers, others in sides)
 
 
 def _first_session_answers(side: PointInRun) -> Answers | None:

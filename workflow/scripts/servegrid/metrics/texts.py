@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from servegrid.metrics.trigrams import Grams, foreignness, qgram_distance, trigrams, worst_text
+from servegrid.metrics.garble import Reference, garbled_share
+from servegrid.metrics.trigrams import qgram_distance, trigrams
 from servegrid.prompts import salt
 from servegrid.records.read import read_table
 
@@ -26,9 +27,9 @@ Mask = npt.NDArray[np.bool_]
 ANSWER_COLUMNS = ("request_id", "prompt_id", "status", "text_sha256")
 """Columns of records.schema.REQUESTS that answers are compared by."""
 SAMPLED_TEXTS = 32
-"""Most texts of one load that are read beside their hashes: evenly spaced among those that differ."""
-GARBLED_FROM = 0.5
-"""Garble (0 to 1) from which answers are no good text in the baseline's language."""
+"""Most texts of one load whose distance is taken: evenly spaced among those that differ."""
+JUDGED_TEXTS = 128
+"""Most texts of one load, and of the baseline, that are judged as garbled or not, likewise."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +98,22 @@ class Answers:
         texts: list[str] = self._texts.take(pa.array(indices)).to_pylist()
         return texts
 
-    def grams(self, indices: Sequence[int]) -> list[Grams] | None:
-        """Trigrams of the answers with these indices; None where the texts were not kept.
-
-        They are cached: a baseline's are compared with every load's.
-        """
-        new = [index for index in indices if index not in self._grams]
-        texts = self.texts(np.array(new, dtype=np.int64)) if new else []
-        if texts is None:
-            return None
-        self._grams.update(zip(new, map(trigrams, texts), strict=True))
-        return [self._grams[index] for index in indices]
+    def reference(self, indices: Indices) -> Reference | None:
+        """The answers with these indices as good text; None where they were not kept. It is kept for the loads that are held against it."""
+        if indices.tobytes() not in self._references:
+            texts = self.texts(indices)
+            self._references[indices.tobytes()] = None if texts is None else Reference(texts)
+        return self._references[indices.tobytes()]
 
     @cached_property
-    def _grams(self) -> dict[int, Grams]:
-        """Trigrams by index of the answer, as far as they were asked for."""
+    def _references(self) -> dict[bytes, Reference | None]:
+        """References that were asked for before, by their indices."""
         return {}
+
+
+def _spaced(indices: Indices, most: int) -> Indices:
+    """At most so many of the indices, evenly spaced."""
+    return indices[:: -(-len(indices) // most) or 1]
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Sameness:
         divergence_characters_p50: median position of the first character that differs, over the answers that do, in Unicode
             characters (not tokens: what the server's tokens are is not recorded).
         text_distance: mean distance of the answers that differ (0 to 1), see `trigrams.qgram_distance`.
-        garble: how foreign they are to its language (0 to 1), the greater of `trigrams.foreignness` and `trigrams.worst_text`.
+        garble: share of the answers that differ that are no good text (0 to 1), see `garble.garbled_share`.
     """
 
     changed: dict[str, float] = field(default_factory=dict)
@@ -155,7 +156,7 @@ def compare_texts(loads: Sequence[Answers], baseline: Answers, read_texts: bool 
 
     Without common prompts all is unknown but the garble, if they are common but for their salts.
 
-    Where answers differ, their texts are read too, at most SAMPLE per load, if `read_texts`.
+    Where answers differ, their texts are read too, at most JUDGED_TEXTS per load, if `read_texts`.
     """
     pairs = [load.pair_with(baseline) for load in loads]
     differing, answers = np.zeros(len(baseline.prompts)), np.zeros(len(baseline.prompts))
@@ -197,16 +198,15 @@ class _DifferingTexts:
     @classmethod
     def read(cls, load: Answers, pairs: _Pairs, baseline: Answers) -> "_DifferingTexts | None":
         """Read the texts of at most SAMPLED_TEXTS pairs that differ; None if none do or either side's texts were not kept."""
-        indices, original_indices = pairs.answers[pairs.differ], pairs.originals[pairs.differ]
-        step = -(-len(indices) // SAMPLED_TEXTS) or 1
-        indices, original_indices = indices[::step], original_indices[::step]
-        texts, originals = load.texts(indices), baseline.texts(original_indices)
-        grams, original_grams = load.grams(indices.tolist()), baseline.grams(original_indices.tolist())
-        if not texts or not originals or not grams or not original_grams:
+        differing = _spaced(np.flatnonzero(pairs.differ), SAMPLED_TEXTS)
+        texts, originals = load.texts(pairs.answers[differing]), baseline.texts(pairs.originals[differing])
+        if not texts or not originals:
             return None
-        distances = [qgram_distance(*pair) for pair in zip(grams, original_grams, strict=True)]
+        distances = [
+            qgram_distance(trigrams(text), trigrams(original)) for text, original in zip(texts, originals, strict=True)
+        ]
         divergences = [first_difference(*pair) for pair in zip(texts, originals, strict=True)]
-        return cls(divergences, distances, _garble(grams, original_indices.tolist(), baseline))
+        return cls(divergences, distances, _garble(load, pairs, baseline))
 
 
 def _summarize(samples: Sequence[_DifferingTexts]) -> tuple[float | None, float | None, float | None]:
@@ -224,25 +224,13 @@ def first_difference(first: Sequence[object], second: Sequence[object]) -> int:
     return bisect_left(range(min(len(first), len(second))), True, key=lambda n: first[: n + 1] != second[: n + 1])
 
 
-def _garble(grams: Sequence[Grams], original_indices: Sequence[int], baseline: Answers) -> float | None:
-    """Garble of a load's texts, the greater of `foreignness` and `worst_text`; None: unknown.
-
-    For `foreignness` at most half of the baseline's prompts are judged, so that answers to others are left to compare with.
-
-    Args:
-        grams: trigrams of each text.
-        original_indices: index of the baseline's answer to the same prompt.
-        baseline: the baseline's answers.
-    """
-    half = max(1, len(baseline.prompts) // 2)
-    judged = dict(list(zip(original_indices, grams, strict=True))[:half])
-    others = [index for index in range(len(baseline.prompts)) if index not in judged][:SAMPLED_TEXTS]
-    judged_originals, unrelated = baseline.grams(list(judged)), baseline.grams(others)
-    originals = baseline.grams(original_indices)
-    if judged_originals is None or unrelated is None or originals is None:
-        return None
-    scores = foreignness(list(judged.values()), judged_originals, unrelated), worst_text(grams, originals, unrelated)
-    return max((score for score in scores if score is not None), default=None)
+def _garble(load: Answers, pairs: _Pairs, baseline: Answers) -> float | None:
+    """Share of a load's answers that differ that are garbled; None: unknown."""
+    indices = _spaced(np.unique(pairs.originals), JUDGED_TEXTS)
+    reference = baseline.reference(indices)
+    judged = _spaced(np.flatnonzero(pairs.differ & np.isin(pairs.originals, indices)), JUDGED_TEXTS)
+    texts, places = load.texts(pairs.answers[judged]), np.searchsorted(indices, pairs.originals[judged])
+    return garbled_share(texts, places.tolist(), reference) if texts and reference else None
 
 
 def exceeds_floor(changed: dict[str, float], floor: dict[str, float]) -> bool | None:

@@ -396,7 +396,8 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "garble",
         "garble of differing texts (0 to 1)",
-        "How little of those answers is in the baseline's language, by character trigrams; near 1 is garbage.",
+        "Share of those answers that are no good text: rubbish, a loop, or one text for several prompts, beyond what the baseline's "
+        "answers are themselves. Unknown where answers are short (60 characters) or the temperature is another than the baseline's.",
     ),
     Column("client_cpu_s", "client CPU (s)", "CPU time of the load client over the load."),
     Column(

@@ -135,7 +135,8 @@ class RowWarning(Enum):
     )
     GARBLED_TEXTS = (
         "garbled texts",
-        "The answers that differ from the baseline's are not in its language any more: rather garbage than another good answer.",
+        "Answers that differ from the baseline's are no good text any more: one is rubbish, or many are, loop, or are one text for "
+        "several prompts, where the baseline's to the same prompts do not.",
         "Do not deploy this setting, and try another version of the engine or other weights: the row counts in no comparison.",
     )
 
