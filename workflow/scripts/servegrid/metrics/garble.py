@@ -20,7 +20,7 @@ LEAST_CHARACTERS = 60
 """Length from which an answer is judged; what is shorter says too little of itself."""
 FOREIGN_TOGETHER, FOREIGN_ALONE = 1.5, 2.2
 """Times the usual bits per character from which an answer is rubbish as one of many, and from which by itself."""
-LEAST_MORE_BITS = 2.0
+LEAST_MORE_BITS = 3.0
 """Bits per character beyond the usual that rubbish has at least: where all texts are much alike, a few odd characters are many times as odd."""
 BEYOND_OWN = 1.1
 """Times the most of the baseline's own answers that one answer has, at least, to be rubbish by itself."""
