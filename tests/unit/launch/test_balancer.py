@@ -15,7 +15,7 @@ import pytest
 from servegrid.client.endpoint import Endpoint
 from servegrid.client.shape import ClosedLoop, Timeouts
 from servegrid.host.ports import free_port
-from servegrid.launch.balancer import Balancer, why_missing, worker_count
+from servegrid.launch.balancer import Balancer, find_program, why_missing, worker_count
 from servegrid.launch.server import Server
 from standins.answers import HEAD, chunk, completion, event, usage
 from standins.loads import PROTOCOL, load
@@ -196,3 +196,12 @@ def test_it_runs_as_an_ordinary_user(kind: str, tmp_path: Path) -> None:
 
 def test_few_workers() -> None:
     assert [worker_count(cores) for cores in (1, 2, 8, 16, 128)] == [1, 1, 1, 2, 16]
+
+
+def test_a_program_is_found_in_the_system_s_folders_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian has it in /usr/sbin, which is not on every user's PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    asked: list[str] = []
+    monkeypatch.setattr("shutil.which", lambda _, path: asked.append(path))
+    assert find_program("nginx") is None and "apt-get install nginx-light" in str(why_missing("nginx"))
+    assert asked[0].split(":") == [str(tmp_path), "/usr/local/sbin", "/usr/sbin", "/sbin"]

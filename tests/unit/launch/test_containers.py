@@ -15,7 +15,7 @@ from servegrid.engines.base import Container
 from servegrid.launch.command_line import command_line, nominal_launch
 from servegrid.launch.container import ContainerRun, describe_container, docker_run_command
 from servegrid.launch.docker import ownership
-from servegrid.launch.docker.daemon import DaemonUnreachable, docker_client
+from servegrid.launch.docker.daemon import DaemonUnreachable, _check_reachable, docker_client
 from servegrid.launch.docker.image_record import ImageRecord, read_image_record, record_path
 from servegrid.launch.docker.images import ImageAbsent, _progress_lines, _repository_digest
 from servegrid.launch.docker.keeper import RUN_ADAPTER, RUN_FILE, ContainerKeeper, create_arguments
@@ -141,6 +141,14 @@ def test_the_log_tells_that_memory_ran_out(tmp_path: Path, line: str, expected_k
     (tmp_path / "log").write_text(f"loading\n{line}\nbye\n")
     assert failure_kind({"exit": 1}, tmp_path / "log") == expected_kind
     assert ("out of memory" in describe_exit({"exit": 1}, tmp_path / "log")) == (expected_kind == "out-of-memory")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_daemon_on_a_port_of_this_host_is_looked_for_there(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        _check_reachable(f"tcp://{name}:{listener.getsockname()[1]}")
+        listener.settimeout(10)
+        listener.accept()[0].close()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 
 from isolation import REPOSITORY
 from servegrid.host.ports import free_port
-from servegrid.launch.exit_reason import describe_exit
-from servegrid.launch.server import Server, ServerError
+from servegrid.launch.exit_reason import describe_exit, failure_kind
+from servegrid.launch.server import POLL_S, Server, ServerError
 
 pytestmark = pytest.mark.slow
 
@@ -48,17 +48,18 @@ def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_a_server_that_dies_at_start_is_noticed(tmp_path: Path) -> None:
     with Server(["sh", "-c", "echo broken >&2; exit 3"], tmp_path / "log", free_port()) as server:
-        with pytest.raises(ServerError, match="exit status 3") as caught:
+        with pytest.raises(ServerError) as caught:
             server.wait_ready(server.url + "/", 60)
-        assert caught.value.kind == "crashed"
+        assert (caught.value.kind, str(caught.value)) == ("crashed", "ended before it was ready: exit status 3")
     assert (tmp_path / "log").read_text() == "broken\n"
 
 
 def test_a_server_that_never_gets_ready(tmp_path: Path) -> None:
     with Server(["sleep", "60"], tmp_path / "log", free_port()) as server:
-        with pytest.raises(ServerError, match=r"not ready within 0.3 s \(server.start_timeout_s\)") as caught:
+        with pytest.raises(ServerError) as caught:
             server.wait_ready(server.url + "/", 0.3)
         assert caught.value.kind == "start-timeout"
+        assert str(caught.value) == "was not ready within 0.3 s (server.start_timeout_s)"
     assert gone(server.pid)
 
 
@@ -107,6 +108,7 @@ def test_a_guard_that_is_killed_takes_its_server_along(tmp_path: Path) -> None:
         os.kill(server._guard.pid, signal.SIGKILL)
         assert gone(server.pid)
         assert not server.alive
+    assert server.ended == {"signal": signal.SIGKILL}
 
 
 def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
@@ -120,4 +122,34 @@ def test_a_death_that_is_about_to_happen_is_waited_for(tmp_path: Path) -> None:
 
 def test_readable_exit_reasons() -> None:
     assert describe_exit({"exit": 2}) == "exit status 2"
-    assert "out of memory" in describe_exit({"signal": 9})
+    assert describe_exit({"signal": 9}) == "killed by signal 9 (SIGKILL: often the kernel, out of memory)"
+    assert describe_exit({"signal": 10}) == "killed by signal 10"
+    assert describe_exit({}) == describe_exit(None) == describe_exit({"oom": 1}) == "unknown"
+    assert (
+        describe_exit({"who": "copy 2", "exit": 1, "error": "no such image"}) == "copy 2: exit status 1: no such image"
+    )
+    assert describe_exit({"exit": 137, "oom_killed": True, "memory_limit": "4g"}) == (
+        "out of memory: exit status 137; the kernel killed a process of the container (engines.<name>.memory_limit = 4g)"
+    )
+
+
+def test_the_log_tells_that_memory_ran_out(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("loading\nCUDA error: out of memory\nbye\n")
+    assert describe_exit({"signal": 9}, log) == "out of memory: killed by signal 9; it said: CUDA error: out of memory"
+    assert failure_kind({"exit": 1}, log) == "out-of-memory"
+    log.write_text("loading\n")
+    assert failure_kind({"exit": 1}, log) == "crashed" and failure_kind({"oom_killed": True}, log) == "out-of-memory"
+
+
+def test_to_wait_for_a_server_is_to_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at the health endpoint there is a pause, and a call of the caller's."""
+    pauses: list[float] = []
+    ticks: list[int] = []
+    with Server(["sleep", "60"], tmp_path / "log", free_port()) as server:
+        clock = iter([server.start_up.launched_s + n for n in range(6)])
+        monkeypatch.setattr("servegrid.launch.server.now_s", lambda: next(clock))
+        monkeypatch.setattr("servegrid.launch.server.time.sleep", pauses.append)
+        with pytest.raises(ServerError, match="within 4 s"):
+            server.wait_ready(server.url + "/", 4, lambda: ticks.append(1))
+    assert pauses == [POLL_S] * 4 and len(ticks) == 4

@@ -187,3 +187,14 @@ def test_intervals_still_hold_when_the_sessions_end_by_them() -> None:
         assert mean.low is not None and mean.high is not None
         held += mean.low <= 1 <= mean.high
     assert held / 2000 > 0.9
+
+
+def test_precision_is_of_the_rate_whatever_the_lengths() -> None:
+    """One load sent twice as much in twice the time: the same rate."""
+    assert is_precise([load(1.0, 100), load(2.0, 200), load(4.0, 400)], 0.01)
+    assert not is_precise([load(1.0, 400), load(2.0, 200), load(4.0, 100)], 0.5)
+
+
+def test_a_session_without_an_answer_or_a_time_is_no_rate() -> None:
+    assert is_precise([load(1.0), load(1.0), load(1.0, ok=0), load(0.0)], 0.01)
+    assert is_precise([load(1.0, ok=0), load(0.0)], 0.01), "more sessions would add nothing"

@@ -227,3 +227,20 @@ def test_an_exception_in_the_context_comes_out_and_the_files_are_written(tmp_pat
     with pytest.raises(RuntimeError, match="server crashed"), Telemetry(tmp_path, interval_s=0.05):
         raise RuntimeError("server crashed")
     assert rows(tmp_path, "host")
+
+
+def test_ctrl_c_while_the_sidecar_starts_is_heard_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int | None] = []
+
+    def interrupt(telemetry: Telemetry, _: object) -> None:
+        started.append(telemetry.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Telemetry, "_await_first_samples", interrupt)
+    telemetry = Telemetry(tmp_path)
+    with pytest.raises(KeyboardInterrupt), telemetry:
+        pass
+    [pid] = started
+    assert pid is not None and gone(pid) and telemetry.pid is None

@@ -42,6 +42,22 @@ def test_an_answer_is_read(number: str | int) -> None:
     assert (npu.memory_bytes, npu.memory_total_bytes, npu.pstate) == (2**30, 2**34, "P2")
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("3", 3 * 2**20),
+        ("3 MB", 3 * 2**20),
+        ("3MiB", 3 * 2**20),
+        ("1.5 GB", 3 * 2**29),
+        ("1.5gib", 3 * 2**29),
+        ("3 TB", None),
+    ],
+)
+def test_sizes_have_units(text: str, size: int | None) -> None:
+    [npu] = rbln_smi.parse_report(changed(memory={"used": text, "total": text})).npus
+    assert npu.memory_bytes == npu.memory_total_bytes == size
+
+
 @pytest.mark.parametrize("text", ["N/A", "", "-", None, "12 parsecs"])
 def test_what_is_no_number_is_unknown(text: str | None) -> None:
     [npu] = rbln_smi.parse_report(changed(card_power=text, util=text, memory={"used": text, "total": "1MB"})).npus
