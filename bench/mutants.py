@@ -198,7 +198,8 @@ def _copy(folder: Path) -> Path:
 
 def _witness(mutant: Mutant, copy: Path, tests: list[Path], limit_s: float) -> str | None:
     """Try a mutant in a copy; the test that noticed it, or the limit; None: nothing did."""
-    target, source = copy / mutant.path.relative_to(REPOSITORY), mutant.path.read_bytes()
+    target = copy / mutant.path.relative_to(REPOSITORY)
+    source = target.read_bytes()
     target.write_bytes(source[: mutant.start] + mutant.code.encode() + source[mutant.end :])
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *map(str, tests)]
     environment = {**os.environ, "TMPDIR": str(copy / "tmp")}

@@ -292,6 +292,18 @@ def test_a_record_written_anew_is_read_anew_though_size_and_date_are_the_same(tm
     assert (before, after) == (20 * 60, 30 * 60)
 
 
+def test_a_session_record_written_anew_is_read_anew(tmp_path: Path) -> None:
+    grid = made_grid(repeats=1)
+    write_results(grid, tmp_path)
+    (before,) = collect(grid, tmp_path).points["startup_s"]
+    path = session_folder(tmp_path, grid.sessions[0]) / "session.json"
+    record = read_json(path)
+    record["launches"][0]["start_up"]["ready_s"] += 7
+    write_json(path, record)
+    (after,) = collect(grid, tmp_path).points["startup_s"]
+    assert after == before + 7
+
+
 @pytest.mark.slow
 def test_several_processes_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = made_grid(grid=SWEEP, repeats=2)

@@ -128,8 +128,25 @@ def test_transformers_serve_is_sent_what_it_knows() -> None:
         ("vllm", {"/version": None, "/v1/models": None}, (None, None)),
         ("transformers", {"/version": {"engine_version": "5.23.0", "max_model_len": 64}}, ("5.23.0", 64)),
         ("transformers", {"/version": None}, (None, None)),
+        ("llamacpp", {"/props": None}, (None, None)),
+        (
+            "llamacpp",
+            {"/props": {"build_info": "b0-unknown", "default_generation_settings": {"n_ctx": 256}}},
+            (None, 256),
+        ),
+        (
+            "llamacpp",
+            {"/props": {"build_info": "b11549-1a2b3c4", "default_generation_settings": None}},
+            ("b11549-1a2b3c4", None),
+        ),
+        ("llamacpp", {"/props": {"build_info": "", "total_slots": 4}}, (None, None)),
     ],
 )
 def test_what_a_server_says_of_itself(engine: str, answers: dict[str, object], meant: tuple[object, ...]) -> None:
     reported = engines.get(engine).reported(answers)
     assert (reported.version, reported.context_tokens) == meant
+
+
+def test_llamacpp_says_how_many_slots_it_has() -> None:
+    reported = engines.get("llamacpp").reported
+    assert reported({"/props": {"total_slots": 4}}).concurrency == 4 and reported({}).concurrency is None

@@ -13,8 +13,9 @@ from isolation import REPOSITORY
 from servegrid.config.judging import Claim
 from servegrid.report.evidence import MEASURED
 from servegrid.report.judge.claims import judge_claim
-from servegrid.report.judge.ruling import Ruling
+from servegrid.report.judge.ruling import Comparison, Ruling
 from servegrid.report.settings import Settings
+from servegrid.stats.intervals import Estimate
 
 CONFIG = REPOSITORY / "config"
 ARTICLE = yaml.safe_load((CONFIG / "article.yaml").read_text())
@@ -120,6 +121,35 @@ BETTER = {"better": {"engine": "b"}, "than": {"engine": "a"}}
 def test_planted_effects_are_found(share: float, more: dict[str, Any], verdict: str) -> None:
     ruling = measured(BETTER | more, faster(share))
     assert ruling.verdict == verdict, ruling.deciding
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdicts", "deciding"),
+    [
+        ({}, [(1.3, "supported"), (1.1, "supported")], 1.1),
+        ({}, [(1.3, "no difference shown"), (1.1, "supported")], 1.3),
+        ({}, [(1.3, "no difference shown"), (0.9, "contradicted")], 0.9),
+        (
+            {"at_most": 0.5},
+            [(1.05, "supported"), (1.2, "supported"), (1.45, "supported")],
+            1.45,
+        ),  # 3 % below its upper limit
+        (
+            {"at_most": 0.5},
+            [(1.02, "supported"), (1.2, "supported"), (1.45, "supported")],
+            1.02,
+        ),  # 2 % above its lower one
+        ({"at_least": 0.2, "at_most": 0.5}, [(1.1, "contradicted"), (1.9, "contradicted")], 1.9),  # outside by the more
+    ],
+)
+def test_the_deciding_comparison_is_the_one_nearest_a_limit(
+    claim: dict[str, float], verdicts: list[tuple[float, Any]], deciding: float
+) -> None:
+    least, most = 1 + claim.get("at_least", 0), 1 + claim["at_most"] if "at_most" in claim else None
+    comparisons = [Comparison(0, 1, Estimate(value), least, most, verdict) for value, verdict in verdicts]
+    ruling = Ruling(Claim.model_validate({"says": "x", **claim, **BETTER}), "measured", "supported", "", comparisons)
+    assert ruling.deciding and ruling.deciding.effect.value == deciding
+    assert Ruling(ruling.claim, "measured", "not measured", "").deciding is None
 
 
 def test_one_session_shows_nothing_however_large_the_effect() -> None:
