@@ -121,9 +121,14 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 
 def _changeable(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
-    """Yield the statements and expressions below a node, but for annotations, decorators and what stands in f-strings."""
+    """Yield the statements and expressions below a node, but for annotations, decorators and what stands in f-strings.
+
+    Nor what only holds the code to its own promises: assertions, and `strict` of zip.
+    """
+    if isinstance(node, ast.JoinedStr | ast.Assert) or (isinstance(node, ast.keyword) and node.arg == "strict"):
+        return
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list") or isinstance(node, ast.JoinedStr):
+        if name in ("annotation", "returns", "decorator_list"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.expr | ast.stmt):

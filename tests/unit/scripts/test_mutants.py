@@ -17,7 +17,7 @@ def test_every_change_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     module = tmp_path / "module.py"
     module.write_text(
         'def f(é: int = 1, *, on: bool = True) -> "int | None":\n    """A docstring."""\n    if é > 2 and on:\n        print(f"{é + 1}")\n'
-        "    é += 3 * é\n    return é if on else not é\n"
+        "    assert é > 0\n    zip(strict=True)\n    é += 3 * é\n    return é if on else not é\n"
     )
     source = module.read_bytes()
     found = [str(mutant).partition("  ")[2] for mutant in mutants.mutants_of(module)]
@@ -29,6 +29,7 @@ def test_every_change_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "é > 2  ->  (é >= 2)",
         "2  ->  3",
         'print(f"{é + 1}")  ->  pass',
+        "zip(strict=True)  ->  pass",
         "é += 3 * é  ->  pass",
         "3  ->  4",
         "return é if on else not é  ->  return None",
