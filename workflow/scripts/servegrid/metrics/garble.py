@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from servegrid.metrics.language import Language, code_points
+from servegrid.metrics.language import Language, Points, code_points
 
 Flags = npt.NDArray[np.bool_]
 LEAST_CHARACTERS = 60
@@ -31,6 +31,8 @@ LONGEST_PERIOD, LEAST_PERIODS = 200, 3
 """Characters that a loop has at least, that its period has at most, and how often that occurs."""
 REPEATED_FROM = 0.8
 """Share of the shorter of two answers (0 to 1) by which both begin alike, from which they are one text."""
+RUN = 8
+"""Characters by which it is seen quickly that a text does not loop."""
 NEARLY_EMPTY = 0.1
 """Share of the length of the baseline's answers below which answers say nothing."""
 SIGNIFICANCE = 0.003
@@ -133,7 +135,7 @@ def exceeds(flags: Flags, usual: Flags, is_new: bool) -> bool:
 def is_looping(text: str) -> bool:
     """Whether a stretch of LOOPED_FROM of a text that is long enough repeats itself with one period."""
     points, least = code_points(text), max(LEAST_LOOP, LOOPED_FROM * len(text))
-    if len(points) < LEAST_CHARACTERS:
+    if len(points) < LEAST_CHARACTERS or _repeated_runs(points) < least * (1 - 1 / LEAST_PERIODS) - RUN:
         return False
     periods = range(1, min(LONGEST_PERIOD, len(points) // LEAST_PERIODS) + 1)
     return any(
@@ -141,6 +143,13 @@ def is_looping(text: str) -> bool:
         and run + period >= least
         for period in periods
     )
+
+
+def _repeated_runs(points: Points) -> int:
+    """Number of runs of RUN characters that occurred before in a text; a loop has nearly as many as characters after its first period."""
+    weights = np.array([31**place for place in range(RUN)], dtype=np.uint64)
+    hashes = np.lib.stride_tricks.sliding_window_view(points, RUN) @ weights
+    return len(hashes) - len(np.unique(hashes))
 
 
 def _longest_run(flags: Flags) -> int:

@@ -28,7 +28,7 @@ ANSWER_COLUMNS = ("request_id", "prompt_id", "status", "text_sha256")
 """Columns of records.schema.REQUESTS that answers are compared by."""
 SAMPLED_TEXTS = 32
 """Most texts of one load whose distance is taken: evenly spaced among those that differ."""
-JUDGED_TEXTS = 128
+JUDGED_TEXTS = 64
 """Most texts of one load, and of the baseline, that are judged as garbled or not, likewise."""
 
 
