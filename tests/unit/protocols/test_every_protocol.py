@@ -138,6 +138,65 @@ def answer(
     return record_of(name, [step.of(name, last) for step, last in zip(steps, before, strict=False)], **how)
 
 
+SAMPLING = {"temperature": 0.5, "top_p": 0.9, "top_k": 40}
+EXACT = {"ignore_eos": True, "min_tokens": 7}
+SWITCHES = {
+    "stream": True,
+    "return_finish_reason": True,
+    "return_num_input_tokens": True,
+    "return_num_output_tokens": True,
+}
+OPENAI = {"max_tokens": 7, "stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+FIELDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "openai-completions": ("", {"prompt": PROMPT, **OPENAI}, {**SAMPLING, "seed": 3, "model": "m", **EXACT}),
+    "openai-chat": (
+        "",
+        {"messages": [{"role": "user", "content": PROMPT}], **OPENAI},
+        {**SAMPLING, "seed": 3, "model": "m", **EXACT},
+    ),
+    "llamacpp-completion": (
+        "",
+        {"prompt": PROMPT, "n_predict": 7, "stream": True, "return_tokens": True},
+        {**SAMPLING, "seed": 3, "ignore_eos": True},
+    ),
+    "powerinfer-completion": (
+        "",
+        {"prompt": PROMPT, "n_predict": 6, "stream": True},
+        {**SAMPLING, "seed": 3, "ignore_eos": True},
+    ),
+    "tgi-generate": ("parameters", {"max_new_tokens": 7, "details": True}, {**SAMPLING, "seed": 3, "do_sample": True}),
+    "sglang-generate": (
+        "sampling_params",
+        {"max_new_tokens": 7},
+        {**SAMPLING, "sampling_seed": 3, "ignore_eos": True, "min_new_tokens": 7},
+    ),
+    "triton-generate": ("parameters", {"max_tokens": 7}, {**SAMPLING, "seed": 3, **EXACT}),
+    "triton-grpc": ("sampling_parameters", {"max_tokens": 7}, {**SAMPLING, "seed": 3, **EXACT}),
+}
+"""Protocol -> the field that holds the settings (empty: the body itself), what is always there, and what the settings add."""
+AROUND = {
+    "tgi-generate": {"inputs": PROMPT},
+    "sglang-generate": {"text": PROMPT, "stream": True},
+    "triton-generate": {"text_input": PROMPT, **SWITCHES},
+    "triton-grpc": {"text_input": PROMPT, **SWITCHES},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_asked_for(name: str) -> None:
+    """With every setting, and with none: then greedy, to the model's own end, and the rest as the engine likes it."""
+    place, always, settings_fields = FIELDS[name]
+    greedy = {"do_sample": False} if name == "tgi-generate" else {"temperature": 0.0}
+    for asked, wanted in (
+        (GenerationSettings(7, "m", True, 0.5, 0.9, 40, 3), always | settings_fields),
+        (GenerationSettings(7, exact=False), always | greedy),
+    ):
+        fields = protocols.get(name).fields(PROMPT, asked)
+        held = fields.pop(place) if place else fields
+        assert {key: value for key, value in held.items() if value is not None} == wanted
+        assert not place or fields == AROUND[name]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("apart_s", "at_once"), [(0.0, True), (0.00005, True), (0.001, False)])
 def test_an_answer_held_back_is_known_as_such(name: str, apart_s: float, at_once: bool) -> None:
