@@ -149,3 +149,32 @@ def test_a_server_that_says_infinity_says_nothing(tmp_path: Path) -> None:
 def test_a_label_that_is_no_number_says_nothing(tmp_path: Path, text: str, tokens: float | None) -> None:
     window = say(tmp_path, ("info", json.dumps({"tokens": text}), 1.0))
     assert server_columns(window, Metrics(kv_cache_info=("info", "tokens")))["kv_cache_tokens"] == tokens
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "growth"),
+    [
+        (2.5, 18.5, 100 * 16.0),  # between the first two and the last two samples
+        (2.0, 19.0, 100 * 17.0),  # at the outermost themselves
+        (1.9, 18.0, None),
+        (3.0, 19.1, None),
+    ],
+)
+def test_a_counter_is_known_where_samples_cover_both_edges(
+    tmp_path: Path, start_s: float, end_s: float, growth: float | None
+) -> None:
+    rows = [sample(t, "GPU-1", energy_j=100.0 * t) for t in (2.0, 3.0, 10.0, 18.0, 19.0)]
+    write_table(tmp_path / "telemetry.parquet", pa.Table.from_pylist(rows, schema=TELEMETRY))
+    write_table(tmp_path / "server_metrics.parquet", SERVER_METRICS.empty_table())
+    known = Samples.read(tmp_path).window(start_s, end_s).device_counter_growth("GPU-1", "energy_j")
+    assert math.isnan(known) if growth is None else known == pytest.approx(growth)
+
+
+def test_samples_at_the_edges_are_inside_and_those_around_are_kept_for_counters(tmp_path: Path) -> None:
+    rows = [sample(t / 2, "GPU-1", power_w=float(t)) for t in range(60)]
+    write_table(tmp_path / "telemetry.parquet", pa.Table.from_pylist(rows, schema=TELEMETRY))
+    write_table(tmp_path / "server_metrics.parquet", SERVER_METRICS.empty_table())
+    window = Samples.read(tmp_path).window(10.0, 12.0)
+    assert window.device_samples("GPU-1", "GPU-2")["t_s"].tolist() == [10.0, 10.5, 11.0, 11.5, 12.0]
+    around = window.known_samples("GPU-1", "power_w")["t_s"]
+    assert (around.min(), around.max()) == (5.0, 17.0)
