@@ -72,11 +72,13 @@ def test_planted_garbage_is_found_among_english_answers(name: str, seed: int) ->
     assert garble([plant(place, text) for place, text in enumerate(texts)], originals) == pytest.approx(share)
 
 
+@pytest.mark.slow
 def test_good_english_answers_are_called_garbled_in_one_of_200_rows_at_most() -> None:
     marked = [bool(garble(*english_row(seed, 24, length))) for length in (30, 65, 80, 160) for seed in range(50)]
     assert sum(marked) <= 1
 
 
+@pytest.mark.slow
 def test_answers_of_real_engines_are_called_garbled_in_one_of_200_rows_at_most() -> None:
     chance, marked = random.Random(1), []
     pairs = [
