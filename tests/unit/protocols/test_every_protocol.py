@@ -356,6 +356,14 @@ def test_a_tokenizer_tells_an_answer_that_is_much_too_long(name: str) -> None:
     assert at_once.status == "ok", "another tokenizer's model"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "powerinfer-completion"])
+def test_tokens_without_text_are_output_and_told_apart(name: str) -> None:
+    """As special ones are, also the first; they are no tokens of the text, which a tokenizer would count."""
+    record = answer(name, ["", " two", "", " four"])
+    assert (record.status, record.output_tokens, record.textless_tokens) == ("ok", 4, 2)
+    assert (record.chunk_tokens, record.chunk_offsets_s) == ([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])
+
+
 @pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_text_that_is_repeated_is_counted_once(name: str, counted: bool) -> None:

@@ -239,6 +239,37 @@ def test_garbage_answers_no_question_and_is_told_as_left_out() -> None:
     assert {len(knee.shares) for knee in knees(other)} == {2, 3}
 
 
+def test_answers_as_data_say_where_they_hold() -> None:
+    """Two kinds of client, two shares of memory, levels of threads with twice the throughput each, on one known device."""
+    axes = {"threads": [1, 2], "memory_fraction": [0.25, 0.5], "client": ["stream", "parallel"]}
+    points, sessions = planted(
+        axes, lambda place: 16.0 / place["threads"] / (4 * place["memory_fraction"]) ** 0.5, 0.0001, 4
+    )
+    evidence = evidence_of(points.assign(gpu_name="RTX A6000"), sessions, Settings(axes=("memory_fraction", "client")))
+    threads, memory, device, client = (answer["answers"] for answer in as_data(answer_questions(evidence, DEVICES, {})))
+    rest = {"engine": "e", "gpu": "cpu", "speculation": "none", "quantization": "none"}
+    assert [entry["place"] for entry in threads] == [
+        {**rest, "memory_fraction": share, "client": kind}
+        for share in ("0.25", "0.5")
+        for kind in ("stream", "parallel")
+    ]
+    assert {
+        (entry["source"], entry["best"], entry["knee"], entry["best_is_the_highest_level"]) for entry in threads
+    } == {("measured", 2, 2, True)}
+    assert [entry["share_of_best"]["1"]["value"] for entry in threads] == pytest.approx([0.5] * 4, rel=0.01)
+    assert [entry["place"] for entry in memory] == [
+        {**rest, "threads": level, "client": kind} for level in ("1", "2") for kind in ("stream", "parallel")
+    ]
+    assert {(entry["source"], entry["levels"]) for entry in memory} == {("measured", (0.25, 0.5))}
+    assert [entry["slope"]["value"] for entry in memory] == pytest.approx([0.5] * 4, rel=0.01)
+    assert [(entry["client"], entry["reference"]) for entry in client] == [("parallel", "stream")] * 4
+    assert client[0]["place"] == {**rest, "threads": "1", "memory_fraction": "0.25"}
+    assert [entry["effect"]["value"] for entry in client] == pytest.approx([1] * 4, rel=0.01)
+    assert [(entry["source"], entry["device"]) for entry in device] == [("measured", "RTX A6000")] * 8
+    assert device[0]["place"] == {**rest, "threads": "1", "memory_fraction": "0.25", "client": "stream"}
+    assert device[0]["time_s"] == pytest.approx(16, rel=0.01)
+
+
 def test_what_was_not_measured_is_said_as_such() -> None:
     answers = as_data(answer_questions(evidence_of(*EMPTY, Settings()), DEVICES, {}))
     assert len(answers) == 4 and all(answer["answers"] == [] and answer["not_measured"] for answer in answers)
