@@ -3,7 +3,7 @@
     .venv/bin/python bench/mutants.py --count 200 --seed 7 [--modules metrics report/judge] [--jobs 2] [--nearest 12]
 
 A mutant is one small change: another comparison, sum, number or slice, a condition turned round, a statement left out, a result that is None.
-The seed fixes which. Tests are related by import, directly or not, also through what they share (`tests/data`, `tests/standins`);
+The seed fixes which. Tests are related by import, directly or not, also through what they share (`tests/standins`) and through programs that are started;
 the nearest of them run, nearest first, until one fails. A mutant that takes longer than --limit-s is killed, and counts as noticed, as
 do tests that end by their own limit. All runs in copies in a temporary folder: the working tree is not touched. Prints what survived;
 some of that does the same as the code and cannot be noticed by any test, which is for a reader to judge.
@@ -13,6 +13,7 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -238,12 +239,25 @@ def related_tests(module: Path) -> list[Path]:
 
 @cache
 def _closures() -> dict[Path, frozenset[Path]]:
-    """Every unit test's modules of the library, also those by way of modules that tests share."""
+    """Every unit test's modules of the library: those it imports, also by way of what tests share, and those of programs named there."""
     tests = sorted((TESTS / "unit").rglob("test_*.py"))
-    return {
-        test: frozenset(module for shared in import_closure(test, TESTS) for module in import_closure(shared, SCRIPTS))
-        for test in tests
-    }
+    return {test: _reached(frozenset(import_closure(test, TESTS))) for test in tests}
+
+
+def _reached(files: frozenset[Path]) -> frozenset[Path]:
+    """What these files import, and what the programs import that any of it names, which run in processes of their own."""
+    reached = files.union(*(import_closure(file, SCRIPTS) for file in files if file.suffix == ".py"))
+    started = frozenset[Path]().union(*map(_named_programs, reached)) - reached
+    return _reached(reached | started) if started else reached
+
+
+@cache
+def _named_programs(file: Path) -> frozenset[Path]:
+    """Scripts by their file's name in quotes, and modules that are run by their dotted name."""
+    text = file.read_text(encoding="utf-8")
+    scripts = (SCRIPTS / name for name in re.findall(r'"(\w+\.py)"', text))
+    modules = (SCRIPTS.joinpath(*name.split(".")).with_suffix(".py") for name in re.findall(r'"-m", "([\w.]+)"', text))
+    return frozenset(path for path in (*scripts, *modules) if path.is_file())
 
 
 if __name__ == "__main__":

@@ -212,6 +212,16 @@ def test_an_answer_in_one_event_came_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_how_large_an_answer_may_be(name: str) -> None:
+    """8 KiB a token, 1 MiB at least; eight times as much where all of the text may come in every event, or 32 bytes for each of those tokens."""
+    limit = protocols.get(name).max_answer_bytes
+    factor = 8 if name.startswith("triton") else 1
+    repeated = {100: 32 * 5050, 1000: 32 * 500_500, 10**5: 2**29} if name == "sglang-generate" else {}
+    for tokens, usual in ((100, 2**20), (1000, 8_192_000), (10**5, 819_200_000)):
+        assert limit(tokens) == factor * usual + repeated.get(tokens, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_good_answer(name: str) -> None:
     record = answer(name, WORDS)
     assert (record.status, record.error, record.text) == ("ok", None, "".join(WORDS))

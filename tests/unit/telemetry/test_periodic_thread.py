@@ -73,3 +73,22 @@ def test_an_exception_without_words_is_named(monkeypatch: pytest.MonkeyPatch) ->
         raise KeyError
 
     assert run(monkeypatch, fail, 1)[1] == ["meter: KeyError"]
+
+
+def test_a_thread_ends_when_it_is_asked_to_and_calls_once_more_if_so() -> None:
+    calls: list[str] = []
+    thread = PeriodicThread("meter", lambda: calls.append("call"), 3600.0, pytest.fail).start()
+    assert thread.first_call_done.wait(60)
+    assert not thread.join(0.0)
+    thread.stop(once_more=True)
+    assert thread.join(60) and calls == ["call", "call"]
+    thread = PeriodicThread("meter", lambda: calls.append("call"), 3600.0, pytest.fail).start()
+    thread.stop()
+    assert thread.join(60) and len(calls) == 3
+
+
+def test_a_failure_while_it_ends_is_nobody_s_business() -> None:
+    thread = PeriodicThread("meter", lambda: 1 / 0, 1.0, pytest.fail)
+    thread.stop()
+    thread._call()
+    assert thread.failures == 0
