@@ -171,10 +171,12 @@ def try_all(mutants: list[Mutant], folder: Path, jobs: int, nearest: int, limit_
     for number in range(jobs):
         copies.put(_copy(folder / str(number)))
 
+    tests = {path: related_tests(path)[:nearest] for path in {mutant.path for mutant in mutants}}
+
     def attempt(mutant: Mutant) -> bool:
         copy = copies.get()
         try:
-            witness = _witness(mutant, copy, related_tests(mutant.path)[:nearest], limit_s)
+            witness = _witness(mutant, copy, tests[mutant.path], limit_s)
         finally:
             copies.put(copy)
         print(f"{f'killed by {witness}' if witness else 'SURVIVED'}: {mutant}", flush=True)

@@ -79,6 +79,8 @@ class Planted:
             prompt_tokens=10 + self.thread,
             output_tokens=6,
             tokens_from="usage",
+            cached_tokens=1 + self.thread,
+            own_tokens=9,  # the others are what prompts share
             drafted_tokens=4,
             accepted_tokens=3,
             text=text,
@@ -299,6 +301,8 @@ def expected() -> dict[str, Any]:
         "output_tokens_per_s": mean(*(6 * count / time for count, time in zip(counts, times, strict=True))),
         "total_tokens_per_s": mean(*((6 * n + p) / time for n, p, time in zip(counts, prompt, times, strict=True))),
         "goodput_requests_per_s": mean(*(within_limits(round) / times[round - 1] for round in (1, 2))),
+        "cache_policy": "cold (off)",
+        "prefix_cache_hit_rate": mean(*(sum(1 + r.thread for r in OK if r.round == n) / prompt[n - 1] for n in (1, 2))),
         "startup_s": 4.5,
         "running_mean": 2 * mean(3, 4),
         "waiting_max": 2 * mean(3, 6),

@@ -124,12 +124,15 @@ def test_what_a_load_shows_is_said_of_its_point(monkeypatch: pytest.MonkeyPatch)
             "gpus": [],
             "requests": "",
             "samples_damaged": False,
+            "unasked_hit_rate": None,
         }
         return SimpleNamespace(**calm | {"shared": False, "launch": {}} | changes)
 
     assert warning_rules.load_warnings(plain()) == []
     assert warning_rules.load_warnings(plain(requests="drifts")) == [RowWarning.LATENCY_DRIFTS]
     assert warning_rules.load_warnings(plain(samples_damaged=True)) == [RowWarning.SAMPLES_DAMAGED]
+    assert warning_rules.load_warnings(plain(unasked_hit_rate=0.049)) == []
+    assert warning_rules.load_warnings(plain(unasked_hit_rate=0.05)) == [RowWarning.PROMPTS_CACHED]
     assert warning_rules.load_warnings(plain(shared=True)) == [RowWarning.SHARED_HOST]
     assert warning_rules.load_warnings(plain(launch={"others_on_gpu": [7]})) == [RowWarning.SHARED_GPU]
     monkeypatch.setattr(warning_rules, "is_cold_start", lambda measured: len(measured) == 2)

@@ -46,6 +46,22 @@ def test_the_outcome_in_words(records: list[RequestRecord], outcome: tuple[str, 
     assert load_outcome(records, ServerError("crashed", "it died")) == ("failed", "it died")
 
 
+class Counters:
+    """In the place of the server's counters of cached tokens, which grow by 3 of 40."""
+
+    def read(self) -> dict[str, float]:
+        return {"hits": 1.0}
+
+    def growth_since(self, before: dict[str, float]) -> dict[str, float]:
+        assert before == {"hits": 1.0}
+        return {"cached_tokens": 3.0, "prompt_tokens": 40.0}
+
+
+def prompt_of(seen: Seen) -> str:
+    """The prompt that was sent, without its salt."""
+    return str(seen.json["prompt"]).rpartition("\n")[2]
+
+
 class Far:
     """A server that runs elsewhere, as a load needs it; `lives_for` looks it is alive."""
 
@@ -79,7 +95,7 @@ def run(
     calibration.write_text(Calibration("stream", "here", 0.01, 0.001, 0.02, 0.04).as_json())
     with ScriptedServer(script) as server:
         runner = LoadRunner(
-            session, expanded.config, folders, folder, Progress("s", "1/1", None, folder / "log.txt"), "m"
+            session, expanded.config, folders, folder, Progress("s", "1/1", None, folder / "log.txt"), "m", Counters()
         )
         far = Far(server.url, lives_for)
         try:
@@ -121,9 +137,9 @@ def test_what_a_good_load_leaves(tmp_path: Path) -> None:
     left, server, _ = run(tmp_path, answer)
     warm_up, measured = server.seen[:2], server.seen[2:]
     assert len(measured) == PROMPTS, "as many as the config counts, after one warm-up for each request in flight"
-    assert sorted(seen.json["prompt"] for seen in measured) == sorted(f"number {n}" for n in range(PROMPTS))
-    assert {seen.json["prompt"][:6] for seen in warm_up}.isdisjoint({"number"})
-    assert {seen.json["prompt"]: seen.json["max_tokens"] for seen in measured}["number 7"] == 2
+    assert sorted(prompt_of(seen) for seen in measured) == sorted(f"number {n}" for n in range(PROMPTS))
+    assert {prompt_of(seen)[:6] for seen in warm_up}.isdisjoint({"number"})
+    assert {prompt_of(seen): seen.json["max_tokens"] for seen in measured}["number 7"] == 2
     assert {seen.headers["authorization"] for seen in server.seen} == {"Bearer x"}
     assert (
         left["status"] == "ok"
@@ -135,7 +151,7 @@ def test_what_a_good_load_leaves(tmp_path: Path) -> None:
     seconds = left["end_s"] - left["start_s"]
     calibrated = (PROMPTS * 0.01 + (PROMPTS * TOKENS - 1) * 0.001) / seconds
     assert left["client_share"] == pytest.approx(max(calibrated, left["client_cpu_s"] / seconds))
-    assert left["stamp_late_ms_p99"] == 0.04
+    assert left["stamp_late_ms_p99"] == 0.04 and left["counted"] == {"cached_tokens": 3.0, "prompt_tokens": 40.0}
 
 
 @pytest.mark.parametrize(("threads", "asked", "sent"), [(2, 1, 2), (2, 6, 6), (8, 1, 4), (2, 0, 0)])
@@ -173,7 +189,7 @@ def test_what_is_not_calibrated_is_unknown(tmp_path: Path) -> None:
     folders = RunFolders(tmp_path / "results", tmp_path / "resources", tmp_path / "prompts.jsonl")
     write_prompts(folders.prompts, [Prompt("p", "number")])
     runner = LoadRunner(
-        session, expanded.config, folders, tmp_path, Progress("s", "1/1", None, tmp_path / "log.txt"), "m"
+        session, expanded.config, folders, tmp_path, Progress("s", "1/1", None, tmp_path / "log.txt"), "m", Counters()
     )
     nothing = {"client_share": None, "stamp_late_ms_p99": None}
     result = LoadResult([replace(record("ok"), chunk_offsets_s=[0.1])], start_s=1.0, end_s=3.0, client_cpu_s=1.0)
