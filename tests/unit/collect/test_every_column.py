@@ -182,6 +182,7 @@ def write(results: Path, session: Session, is_planned: bool) -> None:
     }
     outcome = {"format": FORMAT, "id": load.id, "launch": 1, "status": "ok", "reason": None}
     write_json(load_folder(folder, load) / "load.json", outcome | window | client)
+    (folder / "server.log").write_text("engine: dtype=torch.bfloat16, kv_cache_dtype=fp8, device=cuda\n")
     write_json(folder / "session.json", record(session, begin_s, end_s))
 
 
@@ -291,6 +292,10 @@ def expected() -> dict[str, Any]:
         "time_s_low": min(times),
         "time_s_high": max(times),
         "tail_s": mean(*tails_s()),
+        "in_flight_mean": mean(*(sum(r.end_s - r.sent_s for r in REQUESTS[n]) / times[n - 1] for n in (1, 2))),
+        "answers_end": "exact",
+        "served_dtype": "bfloat16",
+        "kv_cache_dtype": "fp8",
         "requests_ok": 118,  # of 119 and 118
         "requests_short": 1,
         "requests_failed": 1,  # of 0 and 1

@@ -56,6 +56,12 @@ def bodies(folder: Path, load: dict[str, Any] | None = None, **entry: Any) -> li
     return [seen.json for seen in server.seen if seen.line.startswith("POST")]
 
 
+def test_a_server_that_runs_already_is_asked_for_and_not_started(tmp_path: Path) -> None:
+    bodies(tmp_path)
+    said = (tmp_path / "log.txt").read_text()
+    assert "asking for the server" in said and "starting the server" not in said
+
+
 def test_the_defaults_send_what_they_sent(tmp_path: Path) -> None:
     sent = bodies(tmp_path)
     assert len(sent) == 2 + 4 and all(set(body) == SENT and body["temperature"] == 0 for body in sent)
