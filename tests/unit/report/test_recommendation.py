@@ -223,3 +223,18 @@ def test_the_margin_counts_the_others(engines: str, seconds: float, sessions: in
     )
     evidence = evidence_of(*tables, Settings())
     assert text in list(summary_lines(recommend(evidence), evidence))[2]
+
+
+def test_the_page_has_the_warnings_of_what_it_recommends_and_a_command_if_there_is_one() -> None:
+    points, sessions = tables()
+    best, evidence = chosen(points.assign(warnings="shared host"), sessions)
+    assert "Warnings: shared host." in as_markdown(best, evidence, None).splitlines()
+    best, evidence = chosen(points.assign(warnings=""), sessions)
+    page = as_markdown(best, evidence, None)
+    assert "Warnings" not in page and "```" not in page
+    assert "The command:\n\n```sh\nserve\n```\n" in as_markdown(best, evidence, "serve")
+
+
+def test_the_interval_of_one_alone_is_of_no_choice() -> None:
+    best, _ = chosen(*planted({"engine": ["a"]}, noise=0.01, sessions=4))
+    assert best.estimate and best.estimate.how == "95 % interval over 4 sessions"
