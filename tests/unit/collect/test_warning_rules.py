@@ -125,6 +125,7 @@ def test_what_a_load_shows_is_said_of_its_point(monkeypatch: pytest.MonkeyPatch)
             "requests": "",
             "samples_damaged": False,
             "unasked_hit_rate": None,
+            "is_held_back": False,
         }
         return SimpleNamespace(**calm | {"shared": False, "launch": {}} | changes)
 
@@ -133,12 +134,15 @@ def test_what_a_load_shows_is_said_of_its_point(monkeypatch: pytest.MonkeyPatch)
     assert warning_rules.load_warnings(plain(samples_damaged=True)) == [RowWarning.SAMPLES_DAMAGED]
     assert warning_rules.load_warnings(plain(unasked_hit_rate=0.049)) == []
     assert warning_rules.load_warnings(plain(unasked_hit_rate=0.05)) == [RowWarning.PROMPTS_CACHED]
+    assert warning_rules.load_warnings(plain(is_held_back=True)) == [RowWarning.HELD_BACK]
     assert warning_rules.load_warnings(plain(shared=True)) == [RowWarning.SHARED_HOST]
     assert warning_rules.load_warnings(plain(launch={"others_on_gpu": [7]})) == [RowWarning.SHARED_GPU]
+    monkeypatch.setattr(warning_rules, "are_read_late", lambda loads: "late" in loads)
     monkeypatch.setattr(warning_rules, "is_cold_start", lambda measured: len(measured) == 2)
     assert warning_rules.point_warnings([plain(), plain(shared=True)], True) == [
         RowWarning.SHARED_HOST,
         RowWarning.CLIENT_BOUND,
         RowWarning.COLD_START,
     ]
+    assert warning_rules.point_warnings([plain(requests="late")], None) == [RowWarning.READ_LATE]
     assert warning_rules.point_warnings([plain()], None) == [] == warning_rules.point_warnings([plain()], False)
