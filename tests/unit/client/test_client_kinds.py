@@ -79,7 +79,7 @@ def test_a_good_answer(kind: str) -> None:
         sized(b"".join(events(3))),
         CLOSE_HEAD + b"".join(events(3)),
         chunked([b"".join(events(3))]),
-        sized(b'{"error": {"message": "no such model"}}', "404 Not Found", "application/json"),
+        sized(b'{"error": {"message": "no such model"}}', "400 Bad Request", "application/json"),
         sized(b"slow down", "429 Too Many Requests", "text/plain", "Retry-After: 3\r\n"),
         sized(b"", "503 Service Unavailable"),
         chunked(events(2)),
@@ -222,6 +222,27 @@ def test_tls(kind: str) -> None:
         [refused] = load(server, kind, endpoint=Endpoint(url)).records
     assert (trusted.status, unchecked.status, refused.status) == ("ok", "ok", "error")
     assert "certificate" in (refused.error or "").lower()
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_kind_trusts_what_the_environment_names(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    for variable in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(variable, "/does/not/exist")
+    with ScriptedServer([GOOD], tls=True) as server:
+        url = f"https://localhost:{server.port}{PROTOCOL.path}"
+        assert [record.status for record in load(server, kind, endpoint=Endpoint(url)).records] == ["ok"]
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("status", ["404 Not Found", "405 Method Not Allowed"])
+def test_an_answer_that_there_is_nothing_names_what_was_asked(kind: str, status: str) -> None:
+    with ScriptedServer([sized(b"no", status, "text/plain")]) as server:
+        endpoint = Endpoint(f"{server.url}/a/chat/completions?v=1&api_key=sk-1")
+        [record] = load(server, kind, endpoint=endpoint).records
+        [seen] = server.seen
+    assert record.error == f"HTTP {status[:3]} at {server.url}/a/chat/completions?v=1&api_key=***: no"
+    assert seen.line == "POST /a/chat/completions?v=1&api_key=sk-1 HTTP/1.1"
 
 
 @pytest.mark.parametrize(

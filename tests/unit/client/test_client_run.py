@@ -147,7 +147,7 @@ def test_an_answer_without_stream_is_one_event() -> None:
 @pytest.mark.parametrize(
     ("steps", "status", "error"),
     [
-        ([sized(b'{"error":{"message":"no such model","type":"NotFoundError","code":404}}', "404 Not Found", "application/json")], "error", "HTTP 404: NotFoundError: no such model"),
+        ([sized(b'{"error":{"message":"no such model","type":"NotFoundError","code":404}}', "400 Bad Request", "application/json")], "error", "HTTP 400: NotFoundError: no such model"),
         ([sized(b"oops", "500 Internal Server Error", "text/plain")], "error", "HTTP 500: oops"),
         ([sized(b'{"error":"busy"}', "429 Too Many Requests", fields="Retry-After: 30\r\n")], "rejected", "HTTP 429, Retry-After: 30: busy"),
         ([sized(b"", "503 Service Unavailable", fields="Retry-After: 5\r\n")], "rejected", "HTTP 503, Retry-After: 5"),
@@ -328,7 +328,7 @@ def test_tls_spoken_to_a_server_without() -> None:
     [
         ("ftp://x/", "expected http://"),
         ("http:///x", "expected http://"),
-        ("http://u:p@x/", "no user or password"),
+        ("http://u:p@x/", "has a user or password"),
         ("http://x:99999/", "[Pp]ort"),
         ("http://does-not-exist.invalid/", "cannot be looked up"),
     ],

@@ -107,6 +107,7 @@ def test_a_signal_keeps_what_was_recorded(tmp_path: Path, number: signal.Signals
         (["--threads", "0"], "--threads 0: expected a whole number from 1"),
         (["--protocol", "telnet"], "invalid choice: 'telnet' (choose from"),
         (["--url", "tcp://x"], "expected http://"),
+        (["--url", "http://h:1/v1/chat/completions"], "ends in /chat/completions, which is not /v1/completions"),
         (["--url", "http://does-not-exist.invalid"], "cannot be looked up"),
         (["--prompts", "/does/not/exist"], "there is no such prompt file"),
         (["--extra", "{"], "--extra '{': not JSON"),
@@ -142,6 +143,8 @@ def parsed(*arguments: str) -> Any:
         ("http://h:1/v1/completions", [], "http://h:1/v1/completions"),
         ("https://h/proxy", ["--protocol", "llamacpp-completion"], "https://h/proxy/completion"),
         ("http://h:1/v1", ["--path", "/other"], "http://h:1/other"),
+        ("http://h:1/v1/completions?a=b#c", ["--path", "other"], "http://h:1/other?a=b"),
+        ("http://h:1/v1/?a=b#c", [], "http://h:1/v1/completions?a=b"),
     ],
 )
 def test_where_it_goes(url: str, arguments: list[str], expected: str) -> None:

@@ -12,7 +12,7 @@ from servegrid.launch.probe import get_json
 from servegrid.launch.remote import RemoteServer, api_key_headers, url_at_port
 from servegrid.launch.server import ServerError
 from standins.answers import HEAD, chunk, chunked, sized
-from standins.scripted import CLOSE, ScriptedServer
+from standins.scripted import CERTIFICATE, CLOSE, ScriptedServer
 
 pytestmark = pytest.mark.slow
 
@@ -21,9 +21,9 @@ MODELS = sized(json.dumps({"object": "list", "data": [{"id": "a/b"}, {"id": "c"}
 
 def test_it_is_there() -> None:
     with ScriptedServer([MODELS]) as server, RemoteServer(server.url + "/v1/", {"Authorization": "Bearer k"}) as remote:
-        remote.wait_ready(remote.url + "/v1/models", 5)
+        remote.wait_ready(f"{server.url}/v1/models", 5)
         assert remote.first_model() == "a/b"
-        assert remote.alive and not remote.dies_within(0) and remote.url == server.url
+        assert remote.alive and not remote.dies_within(0) and remote.answers(["/v1/models"])["/v1/models"]
     assert {seen.line for seen in server.seen} == {"GET /v1/models HTTP/1.1"}
     assert {seen.headers["authorization"] for seen in server.seen} == {"Bearer k"}
 
@@ -40,6 +40,34 @@ def test_it_wants_another_key() -> None:
     refusal = sized(b"{}", "401 Unauthorized", "application/json")
     with ScriptedServer([refusal]) as server, pytest.raises(ServerError, match="refuses the API key") as caught:
         RemoteServer(server.url, {}).wait_ready(server.url + "/health", 30)
+    assert caught.value.kind == "refused"
+
+
+@pytest.mark.parametrize(
+    "status", ["404 Not Found", "405 Method Not Allowed", "400 Bad Request", "501 Not Implemented"]
+)
+def test_that_there_is_no_such_page_is_an_answer(status: str) -> None:
+    with ScriptedServer([sized(b"", status)]) as server, RemoteServer(server.url, {}) as remote:
+        remote.wait_ready(f"{server.url}/v1/models", 60)
+        assert remote.start_up.ready_s and remote.first_model() is None and len(server.seen) == 2
+
+
+def test_a_server_that_is_not_ready_yet_is_waited_for() -> None:
+    answers = [sized(b"", "503 Service Unavailable"), sized(b"", "429 Too Many Requests"), sized(b"ok")]
+    with ScriptedServer(lambda seen: [answers[min(seen.number, 2)]]) as server:
+        RemoteServer(server.url, {}).wait_ready(f"{server.url}/health", 60)
+        assert len(server.seen) == 3
+
+
+def test_a_certificate_is_trusted_by_file_or_environment_or_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer([MODELS], tls=True) as server:
+        trusting = RemoteServer(server.url, {}, CERTIFICATE)
+        trusting.wait_ready(f"{server.url}/v1/models", 60)
+        assert trusting.first_model() == "a/b"
+        with pytest.raises(ServerError, match=r"/v1/models: TLS: self.signed certificate") as caught:
+            RemoteServer(server.url, {}).wait_ready(f"{server.url}/v1/models", 1e9)
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        assert RemoteServer(server.url, {}).first_model() == "a/b"
     assert caught.value.kind == "refused"
 
 
@@ -103,6 +131,7 @@ def test_the_key_comes_from_the_environment() -> None:
     [
         ("http://10.0.0.5:8000", 1, "http://10.0.0.5:8001"),
         ("http://[::1]:8000", 2, "http://[::1]:8002"),
+        ("http://[fe80::8000:1]:8000/v1?a=:8000", 1, "http://[fe80::8000:1]:8001/v1?a=:8000"),
         ("https://host", 1, "https://host"),
         ("http://host:8000", 0, "http://host:8000"),
     ],

@@ -76,6 +76,38 @@ def test_extra_fields_add_replace_and_leave_out() -> None:
     assert (body["top_k"], body["temperature"]) == (1, 0.5) and "ignore_eos" not in body
 
 
+def test_a_reference_is_replaced_by_what_the_request_has_under_that_name() -> None:
+    references = {name: f"<{name}>" for name in ("prompt", "max_tokens", "model", "temperature", "top_p", "seed")}
+    extra = {"max_tokens": None, "most": "<max_tokens>", "in": [references], "stop": ["<eos>", "<max_token>"]}
+    body = fields(CHAT, model="m", seed=3, extra=extra)
+    assert body["most"] == 4 and "max_tokens" not in body and body["stop"] == ["<eos>", "<max_token>"]
+    assert body["in"] == [{"prompt": "Hi", "max_tokens": 4, "model": "m", "temperature": 0.0, "seed": 3}]
+
+
+def test_a_prompt_that_looks_like_a_reference_is_sent_as_it_is() -> None:
+    body = json.loads(CHAT.body("<max_tokens>", GenerationSettings(4, extra={"prompt": "<prompt>"})))
+    assert body["prompt"] == body["messages"][0]["content"] == "<max_tokens>"
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"continuous_usage_stats": None}, {"include_usage": True}),
+        ({"continuous_usage_stats": None, "more": 1}, {"include_usage": True, "more": 1}),
+        ({"include_usage": False}, {"include_usage": False}),
+        (None, None),
+    ],
+)
+def test_a_part_of_an_object_is_left_out_or_the_object_replaced(given: Any, sent: Any) -> None:
+    assert fields(CHAT, extra={"stream_options": given}).get("stream_options") == sent
+
+
+@pytest.mark.parametrize("name", protocols.names())
+def test_every_protocol_fills_in_references(name: str) -> None:
+    body = protocols.get(name).body("Hi", GenerationSettings(977, extra={"another_name": "<max_tokens>"}))
+    assert b"another_name" in body and b"<max_tokens>" not in body
+
+
 def test_body_of_chat_and_llamacpp() -> None:
     assert fields(CHAT)["messages"] == [{"role": "user", "content": "Hi"}]
     body = fields(LLAMACPP)

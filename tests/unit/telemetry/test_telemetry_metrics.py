@@ -21,6 +21,8 @@ from servegrid.telemetry import Telemetry
 from servegrid.telemetry.exposition import MAX_CACHED_CHARACTERS, MAX_LINE_CHARACTERS, parse
 from servegrid.telemetry.scraper import ScrapeFailed, Scraper
 from servegrid.util.clock import now_s
+from standins.answers import sized
+from standins.scripted import CERTIFICATE, ScriptedServer
 
 pytestmark = pytest.mark.slow
 
@@ -199,6 +201,15 @@ def test_a_server_that_never_ends_its_answer_is_given_up(how: str) -> None:
         metrics.answer = getattr(metrics, how)
         with pytest.raises(ScrapeFailed, match="no answer within"):
             Scraper(metrics.url).scrape()
+
+
+def test_a_scrape_trusts_the_file_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer([sized(b"a 1\n", kind="text/plain")], tls=True) as server:
+        assert [row["value"] for row in Scraper(f"{server.url}/metrics", ca_file=CERTIFICATE).scrape()] == [1.0]
+        with pytest.raises(ScrapeFailed, match="CERTIFICATE_VERIFY_FAILED"):
+            Scraper(f"{server.url}/metrics").scrape()
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        assert Scraper(f"{server.url}/metrics").scrape()
 
 
 def test_nobody_at_the_port_is_a_reason() -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import SplitResult, urlsplit
 
+from servegrid.protocols import server_url
+from servegrid.util.tls_trust import CaFileError, tls_context
+
 if TYPE_CHECKING:
     import ssl
 
@@ -37,23 +40,15 @@ class Endpoint:
     ca_file: Path | None = None
 
     def __post_init__(self) -> None:
-        parts = self.parts
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise EndpointError(f"url {self.url!r}: expected http://host[:port]/path or https://…")
-        if parts.username is not None:
-            raise EndpointError(f"url {self.url!r}: no user or password here; use a header")
+        if mistake := server_url.mistake(self.url):
+            raise EndpointError(f"url {server_url.shown(self.url)!r}: {mistake}")
         for name, value in self.headers.items():
             _check_header(name, value)
 
     @property
     def parts(self) -> SplitResult:
         """Parts of the URL."""
-        try:
-            parts = urlsplit(self.url)
-            _ = parts.port
-        except ValueError as error:
-            raise EndpointError(f"url {self.url!r}: {error}") from None
-        return parts
+        return urlsplit(self.url)
 
     @property
     def host(self) -> str:
@@ -80,16 +75,10 @@ class Endpoint:
         """TLS settings; None for http."""
         if self.parts.scheme == "http":
             return None
-        import ssl  # only when it is used: it takes its time
-
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise EndpointError(f"CA file {self.ca_file}: {error}") from None
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+            return tls_context(self.ca_file, self.verify)
+        except CaFileError as error:
+            raise EndpointError(str(error)) from None
 
     def address(self, timeout_s: float) -> tuple[str, int]:
         """Numeric address and port, looked up so that no request waits for it; of several, the first that accepts connections."""

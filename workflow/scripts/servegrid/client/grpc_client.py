@@ -18,6 +18,7 @@ from servegrid.client.endpoint import Endpoint
 from servegrid.client.exchange import Exchange
 from servegrid.client.stream_client import Job, JobResult, Start, Watch, start_now
 from servegrid.records.request import RequestStatus
+from servegrid.util.tls_trust import trusted_paths
 
 OPTIONS = [
     (ChannelOptions.SingleThreadedUnaryStream, 1),
@@ -112,6 +113,7 @@ def _channel(endpoint: Endpoint, address: tuple[str, int], connect_s: float) -> 
         return grpc.insecure_channel(target, options)
     if not endpoint.verify:
         raise ValueError("gRPC over TLS always checks the server's certificate")
-    roots = endpoint.ca_file.read_bytes() if endpoint.ca_file else None
+    ca_file, _folder = trusted_paths(endpoint.ca_file)
+    roots = ca_file.read_bytes() if ca_file else None
     tls_options = [*options, ("grpc.ssl_target_name_override", endpoint.host)]
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), tls_options)

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from servegrid import protocols
 from servegrid.client import arrivals
@@ -16,6 +15,7 @@ from servegrid.client.exchange import Request
 from servegrid.client.shape import KINDS, ClosedLoop, OpenLoop, Shape, Timeouts
 from servegrid.prompts import files as prompt_files
 from servegrid.prompts.files import Prompt
+from servegrid.protocols import server_url
 from servegrid.protocols.base import GenerationSettings, Protocol
 
 ARRIVALS = ("closed", *arrivals.KINDS, "trace")
@@ -74,7 +74,11 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     )
     content.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     content.add_argument("--seed", type=int, help="of the arrival plan (else 0), and sent with the requests if given")
-    content.add_argument("--extra", metavar="JSON", help="object of further body fields; null leaves a field out")
+    content.add_argument(
+        "--extra",
+        metavar="JSON",
+        help="object of further body fields; null leaves a field out, the text <max_tokens> is that number",
+    )
     _add_timing_options(parser.add_argument_group("when"))
     results = parser.add_argument_group("results")
     results.add_argument("--out", type=Path, metavar="FILE.parquet", help="one row per request")
@@ -119,14 +123,11 @@ def _add_timing_options(group: Any) -> None:
 
 def endpoint(options: argparse.Namespace, protocol: Protocol) -> Endpoint:
     """Endpoint of the requests."""
-    url = options.url.rstrip("/")
-    base = urlsplit(url)
-    path = options.path or protocol.path
-    if options.path:
-        url = f"{base.scheme}://{base.netloc}/{path.lstrip('/')}"
-    elif not base.path.endswith(path):
-        shared = "/v1" if base.path.endswith("/v1") and path.startswith("/v1/") else ""
-        url += path.removeprefix(shared)
+    url = options.url
+    if mistake := server_url.mistake(url, None if options.path else protocol):
+        raise UsageError(f"--url {server_url.shown(url)}: {mistake}")
+    path = options.path and f"/{options.path.lstrip('/')}"
+    url = server_url.at(url, path) if path else server_url.join(url, protocol.path)
     headers = {**protocol.headers, **dict(_parse_header(text) for text in options.header)}
     if options.api_key_env:
         key = os.environ.get(options.api_key_env)

@@ -29,6 +29,7 @@ from servegrid.client.shape import ClosedLoop
 from servegrid.client.stream_client import Job, JobResult, Start, Watch, raise_open_file_limit, start_now
 from servegrid.records.request import RequestStatus
 from servegrid.util import guard
+from servegrid.util.tls_trust import trusted_paths
 
 READ_BYTES = 64 * 1024
 SHELL_DIED = -1  # in place of an exit status: the job's shell ended without one
@@ -170,8 +171,9 @@ class _ParallelRun:
         yield from {"connect-timeout": timeouts.connect_s, "max-time": timeouts.total_s}.items()
         yield from (("header", f"{name}: {value}") for name, value in {**DEFAULT_HEADERS, **endpoint.headers}.items())
         yield ("header", "Expect:")
-        if endpoint.ca_file:
-            yield ("cacert", endpoint.ca_file.absolute())
+        if endpoint.parts.scheme == "https":
+            trusted = zip(("cacert", "capath"), trusted_paths(endpoint.ca_file), strict=True)
+            yield from ((option, path) for option, path in trusted if path)
 
     def begin(self, start_s: float) -> None:
         """Start parallel at `start_s` of the monotonic clock."""

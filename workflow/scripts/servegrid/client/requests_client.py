@@ -5,7 +5,6 @@ returns a piece of the body, which is when a script could have seen it. Closed l
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -20,6 +19,8 @@ from servegrid.client.exchange import Exchange
 from servegrid.client.framing import with_content_length
 from servegrid.client.stream_client import Job, JobResult, Start, Watch, start_now
 from servegrid.records.request import RequestStatus
+from servegrid.util.errors import causes, tls_fault
+from servegrid.util.tls_trust import direct_session
 
 LIBRARY_ERRORS = (requests.RequestException, HTTPError, OSError)
 
@@ -34,9 +35,7 @@ class _SessionSender(thread_crew.RequestSender):
 
     def __init__(self, job: Job) -> None:
         self._job, self._used = job, False
-        self._session = requests.Session()
-        self._session.trust_env = False  # neither proxies nor .netrc: straight to the server, as the other kinds
-        self._session.verify = str(job.endpoint.ca_file or "") or job.endpoint.verify
+        self._session = direct_session(job.endpoint.tls())
         self._session.headers.update({**DEFAULT_HEADERS, **job.endpoint.headers})
 
     def close(self) -> None:
@@ -115,17 +114,17 @@ def _response_head(response: requests.Response) -> bytes:
 
 
 def _fault(error: Exception, exchange: Exchange, connect_s: float, limit_s: float) -> tuple[RequestStatus, str]:
-    causes = list(_causes(error))
-    if any(isinstance(cause, NewConnectionError) for cause in causes):
-        return _not_sent(exchange, "disconnected", f"no connection: {_innermost_error_text(causes)}")
-    if any(isinstance(cause, (ConnectTimeoutError, requests.ConnectTimeout)) for cause in causes):
+    wrapped = list(causes(error))
+    if any(isinstance(cause, NewConnectionError) for cause in wrapped):
+        return _not_sent(exchange, "disconnected", f"no connection: {_innermost_error_text(wrapped)}")
+    if any(isinstance(cause, (ConnectTimeoutError, requests.ConnectTimeout)) for cause in wrapped):
         return _not_sent(exchange, "timeout", f"no connection within {connect_s:g} s")
-    if any(isinstance(cause, (ReadTimeoutError, requests.ReadTimeout, TimeoutError)) for cause in causes):
+    if any(isinstance(cause, (ReadTimeoutError, requests.ReadTimeout, TimeoutError)) for cause in wrapped):
         return "timeout", f"nothing came for {limit_s:g} s"
     if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.InvalidHeader)):
-        return _not_sent(exchange, "error", f"{_innermost_error_text(causes)}")
+        return _not_sent(exchange, "error", tls_fault(error) or _innermost_error_text(wrapped))
     where = "within the answer" if exchange.log else "before the answer"
-    return "disconnected", f"{_innermost_error_text(causes)} {where}"
+    return "disconnected", f"{_innermost_error_text(wrapped)} {where}"
 
 
 def _not_sent(exchange: Exchange, status: RequestStatus, error: str) -> tuple[RequestStatus, str]:
@@ -134,22 +133,8 @@ def _not_sent(exchange: Exchange, status: RequestStatus, error: str) -> tuple[Re
     return status, error
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what is wrapped in it, outermost first."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        inner = error.__cause__ or error.__context__
-        with suppress(StopIteration):
-            inner = inner or next(arg for arg in error.args if isinstance(arg, BaseException))
-        if inner is None:
-            return
-        error = inner
-
-
-def _innermost_error_text(causes: list[BaseException]) -> str:
+def _innermost_error_text(wrapped: list[BaseException]) -> str:
     """Text of the innermost error, which says what happened."""
-    last = causes[-1]
+    last = wrapped[-1]
     text = getattr(last, "strerror", None) or str(last) or type(last).__name__
     return f"{text[:1].lower()}{text[1:200]}"

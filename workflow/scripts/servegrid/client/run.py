@@ -1,7 +1,7 @@
 """Run a load: the only entry point of the client."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -15,10 +15,12 @@ from servegrid.client.shape import ClosedLoop, Kind, OpenLoop, Shape, Timeouts
 from servegrid.client.stream_client import Job, JobResult, LoadCounts, gc_paused
 from servegrid.client.token_counts import Tokenizer, finish_records
 from servegrid.protocols.base import Protocol
+from servegrid.protocols.server_url import shown
 from servegrid.records.request import RequestRecord
 
 PROGRESS_EVERY_S = 0.25
 STOP_REASON = "the load was broken off"
+NOT_THERE = (404, 405)  # HTTP status of an answer that the URL may be to blame for
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,16 @@ def run(
     with gc_paused():
         numbered, cpu_s, interruption = _run_job(job, protocol, report, stop)
     finish_records([(record, requests[index % len(requests)].exact) for index, record in numbered], tokenizer)
-    return _result([record for _, record in numbered], cpu_s, interruption, job)
+    records = [record for _, record in numbered]
+    _name_url(records, shown(endpoint.url))
+    return _result(records, cpu_s, interruption, job)
+
+
+def _name_url(records: Iterable[RequestRecord], url: str) -> None:
+    """Name the URL in the errors of requests for which there is nothing."""
+    for record in records:
+        if record.http_status in NOT_THERE and record.error:
+            record.error = record.error.replace(f"HTTP {record.http_status}", f"HTTP {record.http_status} at {url}", 1)
 
 
 class _Reporter:

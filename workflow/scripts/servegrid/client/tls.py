@@ -5,6 +5,7 @@ from typing import Any
 
 from servegrid.client.connection import Connection, ConnectionOwner, TlsError
 from servegrid.client.loop import READ, WRITE
+from servegrid.util.errors import tls_fault
 
 
 class TlsConnection(Connection):
@@ -36,10 +37,8 @@ class TlsConnection(Connection):
 
     def fail_to_connect(self, error: Exception) -> None:
         """As `Connection.fail_to_connect`; errors of TLS become TlsError."""
-        if isinstance(error, ssl.SSLCertVerificationError):
-            error = TlsError(f"TLS: {error.verify_message}")
-        elif isinstance(error, ssl.SSLError):
-            error = TlsError(f"TLS: {error.reason or error}")
+        if fault := tls_fault(error):
+            error = TlsError(fault)
         super().fail_to_connect(error)
 
     def _continue_handshake(self, _mask: int) -> None:

@@ -1,6 +1,7 @@
 """Error messages of the config: the key, the value, what is allowed, and the YAML pitfall behind it where there is one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from servegrid.config.judging import Claim
 from servegrid.config.models import Config
 from servegrid.config.serving import Device, EngineConfig
+
+_USER_INFO = re.compile(r"(?<=://).*@", re.DOTALL)
 
 
 class ConfigError(Exception):
@@ -65,9 +68,9 @@ def unknown_key(key: str, allowed: Iterable[str]) -> str:
 
 
 def yaml_text(value: Any) -> str:
-    """The value as written in YAML, cut to 80 characters."""
+    """The value as written in YAML, cut to 80 characters, without user and password of a URL."""
     literals = {None: "null", True: "true", False: "false"}
-    text = literals[value] if value is None or isinstance(value, bool) else repr(value)
+    text = literals[value] if value is None or isinstance(value, bool) else _USER_INFO.sub("***@", repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 

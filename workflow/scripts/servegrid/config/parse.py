@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -15,6 +14,7 @@ from servegrid.config.measuring import LoadConfig
 from servegrid.config.models import Config, all_axes, further_axes, section_of
 from servegrid.config.section import Section
 from servegrid.config.serving import EngineConfig, ServerConfig
+from servegrid.config.url_checks import allowed_protocols, reference_mistakes, url_mistakes
 from servegrid.engines.speculation import TRAINED, parse_speculation
 from servegrid.prompts import salt
 from servegrid.results.axes import AXES
@@ -86,8 +86,8 @@ def _engine_mistakes(config: Config) -> Iterator[str]:
         elif entry.runtime not in engines.get(engine_name).runtimes:
             allowed = ", ".join(engines.get(engine_name).runtimes)
             yield f"engines.{name}.runtime = {yaml_text(entry.runtime)}: {engine_name} runs from {allowed}"
-        elif entry.protocol not in (None, *engines.get(engine_name).protocols):
-            allowed = ", ".join(engines.get(engine_name).protocols)
+        elif entry.protocol not in (None, *allowed_protocols(engine_name, entry.runtime)):
+            allowed = ", ".join(allowed_protocols(engine_name, entry.runtime))
             yield f"engines.{name}.protocol = {yaml_text(entry.protocol)}: {engine_name} speaks {allowed}"
         for key in ("image", "memory_limit"):
             if getattr(entry, key) is not None and entry.runtime != "docker":
@@ -102,7 +102,8 @@ def _engine_mistakes(config: Config) -> Iterator[str]:
             yield from _reserved_mistakes(f"engines.{name}.options", entry.options, engine_name, name)
         if (entry.runtime == "command") != (entry.command is not None):
             yield f"engines.{name}.command = {yaml_text(entry.command)}: goes with runtime command, and with no other"
-        yield from _url_mistakes(name, entry)
+        yield from url_mistakes(name, engine_name, entry)
+        yield from reference_mistakes(f"engines.{name}.request", entry.request)
 
 
 def _reserved_mistakes(key: str, options: Iterable[str], engine: str, name: str) -> Iterator[str]:
@@ -119,26 +120,6 @@ def _secret_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
     for variable, value in entry.env.items():
         if is_secret(variable) and not REFERENCE.fullmatch(value):
             yield f"engines.{name}.env.{variable}: is a secret; write ${{{variable}}}, and set that variable in the shell"
-
-
-def _url_mistakes(name: str, entry: EngineConfig) -> Iterator[str]:
-    for key in ("url", "served_model"):
-        value = getattr(entry, key)
-        if value is not None and entry.runtime != "url":
-            yield f"engines.{name}.{key} = {yaml_text(value)}: goes with runtime url, and with no other"
-    if entry.runtime == "url":
-        yield from _url_text_mistakes(f"engines.{name}.url", entry.url or "")
-    for key in ("options", "env"):
-        if entry.runtime == "url" and getattr(entry, key):
-            yield f"engines.{name}.{key}: a server that runs already takes no {key}"
-
-
-def _url_text_mistakes(key: str, url: str) -> Iterator[str]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        yield f"{key} = {yaml_text(url)}: must be http://host:port or https://host"
-    elif parts.username or parts.password or parts.query or parts.fragment:
-        yield f"{key}: must have no user, password, query or fragment; a key goes into the variable named in api_key_env"
 
 
 def _further_axis_mistakes(config: Config) -> Iterator[str]:

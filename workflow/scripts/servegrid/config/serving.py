@@ -68,10 +68,24 @@ class EngineConfig(Section):
         "null: no limit.",
     )
     protocol: str | None = Field(
-        None, description="How the server is spoken to, where the engine has several ways; null: its first."
+        None,
+        description="How the server is spoken to, where the engine has several ways; null: its first. A server at a URL may also speak "
+        "`openai-chat` or `openai-completions`, whatever its engine.",
     )
     url: str | None = Field(
-        None, description="For runtime `url`: where the server is, without the path of its API: `http://10.0.0.5:8000`."
+        None,
+        description="For runtime `url`: where the server is, `http://10.0.0.5:8000`. The path of its API may follow (`/v1`, `/api/v3`), or "
+        "that of the endpoint itself (`/chat/completions`); a query goes with every request.",
+    )
+    health_path: Annotated[str, StringConstraints(pattern=r"^(/.*|none)$")] | None = Field(
+        None,
+        description="For runtime `url`: what is asked until the server answers, such as `/ping`; null: what the engine has; `none`: "
+        "nothing is asked. That there is no such page (404) is an answer.",
+    )
+    ca_file: str | None = Field(
+        None,
+        description="For an `https` url: file with the certificates to trust (PEM), by all that ask the server; null: SSL_CERT_FILE and "
+        "SSL_CERT_DIR, else the system's.",
     )
     api_key_env: str | None = Field(
         None,
@@ -95,8 +109,9 @@ class EngineConfig(Section):
     request: dict[str, Any] = Field(
         default_factory=dict,
         description="Further fields of every request's body, as the engine's protocol spells them; null leaves out a field that servegrid "
-        "would send. The text `<max_tokens>` is the number of tokens asked for: `{max_tokens: null, max_completion_tokens: "
-        '"<max_tokens>"}`. What `load` has keys for (temperature, top_p, top_k) is set there.',
+        "would send, also within an object: `{stream_options: {continuous_usage_stats: null}}`. A text `<max_tokens>` is the number of "
+        "tokens asked for, likewise `<prompt>`, `<model>`, `<temperature>`, `<top_p>`, `<top_k>`, `<seed>`: so fields get other names, "
+        '`{max_tokens: null, max_completion_tokens: "<max_tokens>"}`. What `load` has keys for (temperature, top_p, top_k) is set there.',
     )
     env: dict[str, str] = Field(
         default_factory=dict,

@@ -10,6 +10,7 @@ from servegrid import engines
 from servegrid.client.calibration import calibration_file
 from servegrid.config import EngineConfig
 from servegrid.consult.finding import Finding
+from servegrid.engines.base import NO_HEALTH_PATH
 from servegrid.host import describe
 from servegrid.host.devices import gpu_uuids, why_busy
 from servegrid.host.ports import free_port
@@ -19,6 +20,7 @@ from servegrid.launch.remote import RemoteServer, api_key_headers
 from servegrid.launch.server import ServerError
 from servegrid.plan.grid import Grid
 from servegrid.prompts import files as prompt_files
+from servegrid.protocols.server_url import join, shown
 from servegrid.util.hub import is_hub_name
 
 GIB = 1024**3
@@ -91,12 +93,17 @@ def _check_containers(grid: Grid) -> Iterator[Finding]:
 
 
 def _check_remote(name: str, entry: EngineConfig) -> Finding:
+    path, url = entry.health_path or engines.get(entry.engine or name).health_path, entry.url or ""
+    if path == NO_HEALTH_PATH:
+        return Finding("note", f"engine {name}", f"not asked at {shown(url)}", f"engines.{name}.health_path is {path}")
     try:
-        server = RemoteServer(entry.url or "", api_key_headers(entry.api_key_env, os.environ))
-        server.wait_ready(server.url + engines.get(entry.engine or name).health_path, limit_s=3.0)
+        ca_file = Path(entry.ca_file) if entry.ca_file else None
+        server = RemoteServer(url, api_key_headers(entry.api_key_env, os.environ), ca_file)
+        server.wait_ready(join(url, path), limit_s=3.0)
     except ServerError as error:
-        return Finding("miss", f"engine {name}", str(error), f"start it, or correct engines.{name}.url or api_key_env")
-    return Finding("good", f"engine {name}", f"answers at {entry.url}")
+        remedy = f"start it, or correct engines.{name}.url, api_key_env, ca_file or health_path"
+        return Finding("miss", f"engine {name}", str(error), remedy)
+    return Finding("good", f"engine {name}", f"answers at {shown(url)}")
 
 
 def _check_command(name: str, program: str) -> Finding:

@@ -12,7 +12,7 @@ from servegrid.util.identity import added_field, unhashed_field
 
 Option = str | int | float | None
 CACHE_FOLDER = "/cache"  # in containers, and XDG_CACHE_HOME there
-MAX_TOKENS = "<max_tokens>"  # in `engines.<name>.request`: the number of tokens that a request asks for
+NO_HEALTH_PATH = "none"  # as `health_path` of a server
 SCRIPTS = Path(__file__).resolve().parents[2]
 LAUNCH = "servegrid itself, at each launch"  # in place of a config key in `Engine.reserved_flags`
 
@@ -69,6 +69,13 @@ class ServerSpec:
     ends: str | None = added_field(None)  # `natural`, see `Engine.ends_by_checkpoint`
     request: Mapping[str, Any] | None = added_field(None)  # body fields of the user's, see `Engine.extra_fields`
     api_key_env: str | None = unhashed_field(None)  # variable of the shell that holds the API key
+    ca_file: str | None = unhashed_field(None)  # certificates to trust; None: the system's
+    health_path: str | None = unhashed_field(None)  # asked in place of the engine's; NO_HEALTH_PATH: nothing is asked
+
+    @property
+    def trusted_file(self) -> Path | None:
+        """`ca_file` as a path."""
+        return Path(self.ca_file) if self.ca_file else None
 
     @property
     def copies(self) -> int:
@@ -282,7 +289,7 @@ class Engine(ABC):
             **(self.exact_fields(spec, max_tokens) if exact else {}),
         }
         greedy = self.greedy_fields if temperature == 0 else {}
-        return {**engine_fields, **greedy, **_filled_in(spec.request or {}, max_tokens)}
+        return {**engine_fields, **greedy, **(spec.request or {})}
 
     def reported(self, answers: Mapping[str, Any]) -> Reported:
         """What the server reports about itself, from its JSON answers at `info_paths`."""
@@ -318,15 +325,6 @@ def _unsupported_remote(spec: ServerSpec) -> str | None:
     if spec.prefix_cache:
         return "a server at a URL is what it is: its prefix cache cannot be set from here; load.cache says whether prompts meet it"
     return None
-
-
-def _filled_in(value: Any, max_tokens: int) -> Any:
-    """The user's body fields with the number of tokens in place of MAX_TOKENS, at any depth."""
-    if isinstance(value, Mapping):
-        return {name: _filled_in(part, max_tokens) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_filled_in(part, max_tokens) for part in value]
-    return max_tokens if value == MAX_TOKENS else value
 
 
 def flag_word(name: str) -> str:

@@ -114,7 +114,7 @@ def build_copy(
     engine = engines.get(spec.engine)
     api = engine.port_of("api", spec)
     if launch is None:
-        return RemoteServer(url_at_port(spec.url or "", api), headers)
+        return RemoteServer(url_at_port(spec.url or "", api), headers, spec.trusted_file)
     port = launch.ports[api]
     variables = _expand_variables(server_environment(spec))
     if spec.runtime == "docker":

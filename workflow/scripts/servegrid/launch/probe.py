@@ -3,31 +3,33 @@
 import json
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import requests
 from urllib3.exceptions import HTTPError
 
+from servegrid.util.errors import tls_fault
 from servegrid.util.http_body import BodyTooLong, read_body
+from servegrid.util.tls_trust import direct_session, tls_context
 
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 4 * 2**20
 
 
-def get_json(url: str, headers: Mapping[str, str]) -> Any:
+def get_json(url: str, headers: Mapping[str, str], ca_file: Path | None = None) -> Any:
     """The JSON that a server answers at `url`; None if the status is not 200 or the text is no JSON."""
-    status, text = get_text(url, headers)
+    status, text = get_text(url, headers, ca_file)
     try:
         return json.loads(text) if status == 200 else None
     except (ValueError, RecursionError):  # no JSON, or nested too deeply to be one of ours
         return None
 
 
-def get_text(url: str, headers: Mapping[str, str]) -> tuple[int | None, str]:
+def get_text(url: str, headers: Mapping[str, str], ca_file: Path | None = None) -> tuple[int | None, str]:
     """Status and text of the answer at `url`; without an answer, None and what went wrong."""
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # straight to the server, as the load client goes
+        with direct_session(tls_context(ca_file) if url.startswith("https:") else None) as session:
             options: Any = {"timeout": _TIMEOUT_S, "allow_redirects": False, "stream": True}
             with session.get(url, headers=dict(headers), **options) as answer:
                 return answer.status_code, _body_text(answer) if answer.ok else f"HTTP {answer.status_code}"
@@ -46,5 +48,5 @@ def _body_text(answer: requests.Response) -> str:
 
 def _error_text(error: Exception) -> str:
     """What went wrong, without the request itself: one of its header fields holds the API key."""
-    text = str(error)
-    return "connection refused" if "refused" in text else type(error).__name__
+    refused = "connection refused" if "refused" in str(error) else None
+    return refused or tls_fault(error) or type(error).__name__

@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from servegrid.launch.probe import get_json, get_text
 from servegrid.launch.server import ServerError, StartUp
+from servegrid.protocols.server_url import join, shown
 from servegrid.util.clock import now_s
 
 POLL_S = 0.5
+NOT_YET = (408, 425, 429, 500, 502, 503, 504)
+"""Answers of a server that is not ready, or of a proxy whose server is not."""
 
 
 class RemoteServer:
@@ -20,9 +24,8 @@ class RemoteServer:
     alive = True  # as far as can be known from here; requests that fail are recorded as such
     ended: Mapping[str, Any] | None = None
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
-        self.headers = dict(headers)
+    def __init__(self, url: str, headers: Mapping[str, str], ca_file: Path | None = None) -> None:
+        self.url, self.headers, self.ca_file = url, dict(headers), ca_file
         self.start_up = StartUp()
 
     def __enter__(self) -> Self:
@@ -38,33 +41,35 @@ class RemoteServer:
         return False
 
     def wait_ready(self, health_url: str, limit_s: float, tick: Callable[[], None] = lambda: None) -> None:
-        """Wait until it answers 200 at `health_url`.
+        """Wait until it answers at `health_url`: 200, or that there is no such page, which says as well that somebody is there.
 
         Raises:
-            ServerError: `refused` at once when it refuses the API key, `unreachable` after `limit_s` seconds.
+            ServerError: `refused` at once when it refuses the API key or is not trusted, `unreachable` after `limit_s` seconds.
         """
-        answer = "no answer"
+        url, answer = shown(health_url), "no answer"
         while now_s() - self.start_up.launched_s < limit_s:
-            status, answer = get_text(health_url, self.headers)
-            if status == 200:
+            status, answer = get_text(health_url, self.headers, self.ca_file)
+            if status in (401, 403):
+                raise ServerError("refused", f"{url} refuses the API key: {answer} (health_path: none asks nothing)")
+            if status is not None and status not in NOT_YET:
                 self.start_up.ready_s = now_s()
                 return
-            if status in (401, 403):
-                raise ServerError("refused", f"{self.url} refuses the API key: {answer}")
+            if answer.startswith("TLS: "):
+                raise ServerError("refused", f"{url}: {answer}")
             tick()
             time.sleep(POLL_S)
-        raise ServerError("unreachable", f"{health_url} did not answer 200 within {limit_s:g} s: {answer}")
+        raise ServerError("unreachable", f"{url} did not answer 200 within {limit_s:g} s: {answer}")
 
     def first_model(self) -> str | None:
         """The first model that the server lists at /v1/models; None if it lists none."""
         try:
-            return str(get_json(f"{self.url}/v1/models", self.headers)["data"][0]["id"])
+            return str(get_json(join(self.url, "/v1/models"), self.headers, self.ca_file)["data"][0]["id"])
         except (LookupError, TypeError):
             return None
 
     def answers(self, paths: Iterable[str], base: str | None = None) -> dict[str, Any]:
         """The server's JSON answers by path (below `base`, else below its API); None where it answers no JSON."""
-        return {path: get_json((base or self.url) + path, self.headers) for path in paths}
+        return {path: get_json(join(base or self.url, path), self.headers, self.ca_file) for path in paths}
 
 
 def url_at_port(url: str, number: int) -> str:
@@ -72,7 +77,7 @@ def url_at_port(url: str, number: int) -> str:
     parts = urlsplit(url)
     if not number or parts.port is None:
         return url
-    return url.replace(f":{parts.port}", f":{parts.port + number}", 1)
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{parts.port + number}"))
 
 
 def api_key_headers(variable: str | None, environment: Mapping[str, str]) -> dict[str, str]:

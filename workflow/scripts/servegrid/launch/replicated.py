@@ -54,6 +54,8 @@ class ReplicatedServer:
         ended: how the member ended that died first; `who` says which it was.
     """
 
+    ca_file: None = None  # as of `Server`
+
     def __init__(
         self,
         copies: Sequence[Member],

@@ -42,6 +42,8 @@ class StartUp:
 class Server:
     """A server process as a context manager: entering launches it, leaving stops it and waits until all its processes are gone."""
 
+    ca_file: None = None  # it is not asked over TLS
+
     def __init__(
         self,
         command: Sequence[str],

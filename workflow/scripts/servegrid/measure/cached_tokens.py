@@ -1,6 +1,7 @@
 """The server's own counters of prompt tokens that it had cached, read at both ends of a load."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from servegrid.engines.base import Metrics
 from servegrid.telemetry.scraper import ReplicaScraper, ScrapeFailed
@@ -12,9 +13,11 @@ Counts = dict[str, float]
 class CachedTokens:
     """Reads the counters `Metrics.cached_tokens` of a server with all its copies."""
 
-    def __init__(self, metrics: Metrics, urls: Sequence[str], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, metrics: Metrics, urls: Sequence[str], headers: Mapping[str, str], ca_file: Path | None = None
+    ) -> None:
         self._pairs = metrics.cached_tokens
-        self._scraper = ReplicaScraper(urls, headers)
+        self._scraper = ReplicaScraper(urls, headers, ca_file)
 
     def read(self) -> Counts:
         """Counters now; none where the server has or gives none."""

@@ -31,6 +31,7 @@ from servegrid.prompts import word_source
 from servegrid.prompts.files import Prompt
 from servegrid.prompts.generate import warmup_prompts
 from servegrid.prompts.salt import SaltedPrompts, salted
+from servegrid.protocols.server_url import join
 from servegrid.records.paths import load_folder
 from servegrid.records.schema import FORMAT, RequestRecord, write_requests
 from servegrid.util.clock import now_s
@@ -136,7 +137,7 @@ class LoadRunner:
         self, load: Load, server: AnyServer, requests: Sequence[Request], shape: Shape, label: str, **options: Any
     ) -> LoadResult:
         """Send the requests in this shape and return the result; a load ends as soon as the server dies, not at its time limit."""
-        endpoint = Endpoint(f"{server.url}{self.protocol.path}", server.headers)
+        endpoint = Endpoint(join(server.url, self.protocol.path), server.headers, ca_file=server.ca_file)
         timeouts = Timeouts(total_s=load.options.request_timeout_s, load_s=load.options.time_limit_s)
         server_died = threading.Event()
 

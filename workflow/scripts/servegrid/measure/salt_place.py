@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from servegrid.plan.grid import Load, Session
+from servegrid.protocols.server_url import join
 from servegrid.util.files import write_atomic
 from servegrid.util.identity import digest
 
@@ -32,7 +33,7 @@ def _seed(folder: Path) -> str:
 
 def _times_sent(folder: Path, url: str, place: Place) -> int:
     """How often the load of this place was sent to the URL before; a file for each time outlives the sessions' folders."""
-    name = digest([url.rstrip("/").removesuffix("/v1"), *place])
+    name = digest([join(url, "/").rstrip("/"), *place])
     for number in count():
         try:
             (folder / f"{name}-{number}").touch(exist_ok=False)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from servegrid import engines
 from servegrid.config import Config
-from servegrid.engines.base import Launch
+from servegrid.engines.base import NO_HEALTH_PATH, Launch
 from servegrid.host import describe, devices
 from servegrid.host.device_lock import DeviceBusy, hold_device
 from servegrid.launch import build, layout, record
@@ -24,6 +24,7 @@ from servegrid.measure.load import LoadRunner
 from servegrid.metrics.energy import IDLE_SAMPLES
 from servegrid.plan.grid import Load, Session
 from servegrid.plan.pending import pending_loads
+from servegrid.protocols.server_url import join
 from servegrid.records.paths import load_folder, session_folder
 from servegrid.records.schema import FORMAT
 from servegrid.telemetry import Telemetry
@@ -129,12 +130,12 @@ class SessionRun:
             telemetry.watch(*server.pids)
             self.progress("starting the server" if server.pids else "asking for the server")
             try:
-                server.wait_ready(self._health_url(server), self.config.server.start_timeout_s)
+                self._wait_ready(server)
             finally:
                 launch["start_up"] = asdict(server.start_up)
             telemetry.watch(*server.pids)  # copies that share a device were started since
             if self.engine.metrics_path:
-                telemetry.scrape(*self._metrics_urls(server), headers=server.headers)
+                telemetry.scrape(*self._metrics_urls(server), headers=server.headers, ca_file=server.ca_file)
             launch["answers"] = server.answers(self.engine.info_paths, self._info_url(server))
             launch["reported"] = asdict(self.engine.reported(launch["answers"]))
             if isinstance(server, ReplicatedServer):
@@ -148,7 +149,7 @@ class SessionRun:
                 self.folder,
                 self.progress,
                 str(launch["model"]),
-                CachedTokens(self.engine.metrics, self._metrics_urls(server), server.headers),
+                CachedTokens(self.engine.metrics, self._metrics_urls(server), server.headers, server.ca_file),
             )
             for load in pending:
                 runner.run(load, server, launch["number"])
@@ -162,15 +163,20 @@ class SessionRun:
         resources = self.run_folders.resources
         return build.build_server(spec, self._launches, self._balancer, gpus, resources, log, stop_timeout_s)
 
-    def _health_url(self, server: AnyServer) -> str:
-        return self._base_url("health", server) + self.engine.health_path
+    def _wait_ready(self, server: AnyServer) -> None:
+        """Wait until the server is ready; one that has no page for that is taken to be so."""
+        path = self.session.server.spec.health_path or self.engine.health_path
+        if path == NO_HEALTH_PATH:
+            server.start_up.ready_s = now_s()
+        else:
+            server.wait_ready(join(self._base_url("health", server), path), self.config.server.start_timeout_s)
 
     def _metrics_urls(self, server: AnyServer) -> list[str]:
         """URLs of every copy's metrics: through a balancer a random copy would answer."""
         bases = [self._launch_url("metrics", launch) for launch in self._launches] or [
             self._base_url("metrics", server)
         ]
-        return [f"{base}{self.engine.metrics_path}" for base in bases]
+        return [join(base, str(self.engine.metrics_path)) for base in bases]
 
     def _base_url(self, endpoint: Literal["health", "metrics"], server: AnyServer) -> str:
         """Base URL for health or metrics: that of the only copy, else the balancer's or the remote server's."""

@@ -175,6 +175,8 @@ class Grid:
             memory_limit=entry.memory_limit,
             protocol=entry.protocol,
             api_key_env=entry.api_key_env,
+            ca_file=entry.ca_file,
+            health_path=entry.health_path,
             request=entry.request or None,
             memory_fraction=server.memory_fraction,
             tensor_parallel=server.tensor_parallel,

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from servegrid.protocols.base import Protocol
 
-_SHARED = ("base", "events")
+_SHARED = ("base", "events", "server_url")
 
 
 @cache

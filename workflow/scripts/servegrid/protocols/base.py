@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from servegrid.protocols.events import Events
@@ -31,7 +31,16 @@ class GenerationSettings:
     top_p: float | None = None  # None: the engine's own
     top_k: int | None = None
     seed: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)  # body fields that are added, replaced, or (None) left out
+    extra: Mapping[str, Any] = field(default_factory=dict)  # see `Protocol.body`
+
+    def with_references(self, prompt: str) -> "GenerationSettings":
+        """The settings with what they are, or the prompt, in place of each reference in `extra`."""
+        values = {"prompt": prompt, **{name: getattr(self, name) for name in REFERENCES if name != "prompt"}}
+        return replace(self, extra=_filled_in(self.extra, {f"<{name}>": value for name, value in values.items()}))
+
+
+REFERENCES = ("prompt", "max_tokens", "model", "temperature", "top_p", "top_k", "seed")
+"""Names that a text `<name>` among the further fields of a request may have: it is replaced by what the request has under it."""
 
 
 @dataclass(slots=True)
@@ -67,11 +76,36 @@ class Protocol(ABC):
         return max(1 << 20, max_tokens * 8192)
 
     def body(self, prompt: str, settings: GenerationSettings) -> bytes:
-        """Request body, UTF-8 JSON."""
-        fields, extra = self.fields(prompt, settings), dict(settings.extra)
-        if self.sampling_object and isinstance(extra.get(self.sampling_object), Mapping):
-            extra[self.sampling_object] = _replaced(fields[self.sampling_object], extra[self.sampling_object])
+        """Body of a request, with the fields of `settings.extra` added, in place of the protocol's, or (None) left out.
+
+        A text `<name>` there, at any depth, is a reference, see REFERENCES: a field gets another name by being left out and referred
+        to. An object with None in it is merged into the protocol's, as one of `sampling_object` always is; others replace it.
+        """
+        return self.encode(prompt, settings.with_references(prompt))
+
+    def encode(self, prompt: str, settings: GenerationSettings) -> bytes:
+        """As `body`, of settings whose references are filled in: UTF-8 JSON."""
+        fields = self.fields(prompt, settings)
+        extra = {
+            name: _replaced(fields[name], value) if self._is_merged(name, value, fields) else value
+            for name, value in settings.extra.items()
+        }
         return json.dumps(_replaced(fields, extra), ensure_ascii=False).encode("utf-8", "replace")
+
+    def _is_merged(self, name: str, value: Any, fields: Mapping[str, Any]) -> bool:
+        are_objects = isinstance(value, Mapping) and isinstance(fields.get(name), Mapping)
+        return are_objects and (name == self.sampling_object or None in value.values())
+
+
+def _filled_in(value: Any, references: Mapping[str, Any]) -> Any:
+    """The value with those of the references in their place, at any depth; a field that refers to None is left out."""
+    if isinstance(value, Mapping):
+        unset = {reference for reference, value in references.items() if value is None}
+        given = {name: part for name, part in value.items() if not (isinstance(part, str) and part in unset)}
+        return {name: _filled_in(part, references) for name, part in given.items()}
+    if isinstance(value, list):
+        return [_filled_in(part, references) for part in value]
+    return references.get(value, value) if isinstance(value, str) else value
 
 
 def _replaced(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

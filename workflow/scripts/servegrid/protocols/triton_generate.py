@@ -24,7 +24,7 @@ class TritonGenerate(Protocol):
             "parameters": sampling_parameters(settings),
         }
 
-    def body(self, prompt: str, settings: GenerationSettings) -> bytes:
+    def encode(self, prompt: str, settings: GenerationSettings) -> bytes:
         """Request body, UTF-8 JSON; `extra` is among the parameters."""
         return json.dumps(self.fields(prompt, settings), ensure_ascii=False).encode("utf-8", "replace")
 

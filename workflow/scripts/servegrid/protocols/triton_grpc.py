@@ -30,7 +30,7 @@ class TritonGrpc(Protocol):
             "sampling_parameters": sampling_parameters(settings),
         }
 
-    def body(self, prompt: str, settings: GenerationSettings) -> bytes:
+    def encode(self, prompt: str, settings: GenerationSettings) -> bytes:
         """Request body: a serialized ModelInferRequest."""
         from tritonclient.grpc import service_pb2  # a second to import, for those alone who speak gRPC
 

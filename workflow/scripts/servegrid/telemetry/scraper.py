@@ -3,12 +3,14 @@
 import http.client
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from servegrid.telemetry.buffer import Row
 from servegrid.telemetry.exposition import parse
 from servegrid.util.clock import now_s
 from servegrid.util.http_body import BodyTooLong, read_body
+from servegrid.util.tls_trust import tls_context
 
 _TIMEOUT_S = 1.0
 _LARGEST_BYTES = 16 * 2**20
@@ -22,8 +24,9 @@ class ScrapeFailed(Exception):
 class Scraper:
     """Scrapes one /metrics URL (http or https, no proxy, no redirect), within about a second or not at all."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, ca_file: Path | None = None) -> None:
         self._url = urlsplit(url)
+        self._tls = tls_context(ca_file) if self._url.scheme == "https" else None
         self._headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
 
     def scrape(self) -> list[Row]:
@@ -45,8 +48,7 @@ class Scraper:
             raise ScrapeFailed(f"the answer is not a metrics text: {error}") from error
 
     def _get(self) -> tuple[float, str]:
-        connection_class = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
-        connection = connection_class(self._url.hostname or "", self._url.port, timeout=_TIMEOUT_S)
+        connection = self._connection()
         try:
             path = f"{self._url.path or '/'}{'?' + self._url.query if self._url.query else ''}"
             connection.request("GET", path, headers=self._headers)
@@ -57,6 +59,12 @@ class Scraper:
         finally:
             connection.close()
 
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._tls:
+            return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+
 
 class ReplicaScraper:
     """Scrapes the /metrics of every replica of a server.
@@ -65,8 +73,10 @@ class ReplicaScraper:
     where there are several. A replica that gives no metrics makes the scrape fail: a sum without it would show a dip that was none.
     """
 
-    def __init__(self, urls: Sequence[str], headers: Mapping[str, str] | None = None) -> None:
-        self._scrapers = [Scraper(url, headers) for url in urls]
+    def __init__(
+        self, urls: Sequence[str], headers: Mapping[str, str] | None = None, ca_file: Path | None = None
+    ) -> None:
+        self._scrapers = [Scraper(url, headers, ca_file) for url in urls]
 
     def scrape(self) -> list[Row]:
         """Scrape all replicas once: rows of SERVER_METRICS, as `Scraper.scrape`.

@@ -41,8 +41,8 @@ class Sampler(Protocol):
 class Sidecar:
     """Samples the host and the GPUs from the start, a server's processes and its /metrics on command.
 
-    stdin takes one JSON object per line: `{"watch": [pid, …]}` and `{"scrape": {"urls": [url, …], "headers": {…}} | null}`. Its
-    end, SIGTERM, or the parent's death ends the sampling and puts the files in place. stdout says `ready` after the
+    stdin takes one JSON object per line: `{"watch": [pid, …]}` and `{"scrape": {"urls": [url, …], "headers": {…}, "ca_file":
+    path | null} | null}`. Its end, SIGTERM, or the parent's death ends the sampling and puts the files in place. stdout says `ready` after the
     first samples, and in the end gives a summary as one line of JSON. stderr takes notes in words.
     """
 
@@ -163,7 +163,8 @@ class Sidecar:
         self._scrape = None
         if target is None:
             return
-        scraper = ReplicaScraper(target["urls"], target.get("headers"))
+        ca_file = target.get("ca_file")
+        scraper = ReplicaScraper(target["urls"], target.get("headers"), Path(ca_file) if ca_file else None)
 
         def add_rows() -> None:
             for row in scraper.scrape():

@@ -82,9 +82,10 @@ class Telemetry:
         """Sample these processes and their descendants as the server, instead of earlier ones; without any: stop."""
         self._send({"watch": pids})
 
-    def scrape(self, *urls: str, headers: Mapping[str, str] | None = None) -> None:
+    def scrape(self, *urls: str, headers: Mapping[str, str] | None = None, ca_file: Path | None = None) -> None:
         """Scrape the server's metrics from these URLs, one per replica, instead of earlier ones; without any: stop."""
-        self._send({"scrape": {"urls": urls, "headers": dict(headers or {})} if urls else None})
+        target = {"urls": urls, "headers": dict(headers or {}), "ca_file": ca_file and str(ca_file)}
+        self._send({"scrape": target if urls else None})
 
     def _start(self) -> None:
         # A session of its own keeps Ctrl-C from it; its stdin ends with this process, however that ends.
