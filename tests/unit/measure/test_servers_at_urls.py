@@ -121,6 +121,14 @@ def test_what_is_asked_before_the_load(health_path: str | None, asked: set[str],
     )
 
 
+def test_a_server_without_a_list_of_models_is_told_apart() -> None:
+    with ScriptedServer(refusing) as server:
+        [named] = doctor._check_engines(far(**entry(server)))
+        [unnamed] = doctor._check_engines(far(**entry(server, served_model=None)))
+    assert (named.state, unnamed.state) == ("good", "note")
+    assert unnamed.detail.endswith("lists no models") and "engines.far.served_model" in unnamed.remedy
+
+
 def test_an_answer_that_there_is_nothing_names_the_url(tmp_path: Path) -> None:
     with ScriptedServer(refusing) as server:
         record, _ = measured(tmp_path, far(f"{server.url}/else?tenant=7", served_model="m"))

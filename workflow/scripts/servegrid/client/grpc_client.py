@@ -6,6 +6,7 @@ library's own delay and that of Python's lock among the threads. Calls wait on o
 second thread hands messages on. Closed loops and planned arrivals.
 """
 
+import re
 from threading import Timer
 from time import monotonic
 from typing import Any
@@ -27,6 +28,7 @@ OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 ]
+_HANDSHAKE_FAULT = re.compile(r"handshake failed(?:.*CERTIFICATE_VERIFY_FAILED|[^:]*): ([^:]+)", re.IGNORECASE)
 REJECTED = (grpc.StatusCode.RESOURCE_EXHAUSTED,)
 
 
@@ -85,6 +87,8 @@ class _ChannelSender(thread_crew.RequestSender):
             return "timeout", f"nothing came for {timeouts.first_byte_s:g} s"
         if code == grpc.StatusCode.UNAVAILABLE and details.startswith("failed to connect"):
             exchange.sent_s = None
+            if handshake := _HANDSHAKE_FAULT.search(details):
+                return "error", f"TLS: {handshake[1].strip()}"
             return "disconnected", f"no connection: {details.rpartition(': ')[2].lower()}"
         if code == grpc.StatusCode.UNAVAILABLE:
             where = "within the answer" if exchange.log else "before the answer"

@@ -9,6 +9,7 @@ from pathlib import Path
 from servegrid import engines
 from servegrid.client.calibration import calibration_file
 from servegrid.config import EngineConfig
+from servegrid.config.url_checks import OPENAI_PROTOCOLS
 from servegrid.consult.finding import Finding
 from servegrid.engines.base import NO_HEALTH_PATH
 from servegrid.host import describe
@@ -103,7 +104,16 @@ def _check_remote(name: str, entry: EngineConfig) -> Finding:
     except ServerError as error:
         remedy = f"start it, or correct engines.{name}.url, api_key_env, ca_file or health_path"
         return Finding("miss", f"engine {name}", str(error), remedy)
+    if _is_asked_by_name(name, entry) and server.first_model() is None:
+        remedy = f"name its model in engines.{name}.served_model"
+        return Finding("note", f"engine {name}", f"answers at {shown(url)}, and lists no models", remedy)
     return Finding("good", f"engine {name}", f"answers at {shown(url)}")
+
+
+def _is_asked_by_name(name: str, entry: EngineConfig) -> bool:
+    """Whether requests hold a name of the model that the config does not give."""
+    protocol = entry.protocol or engines.get(entry.engine or name).protocols[0]
+    return protocol in OPENAI_PROTOCOLS and entry.served_model is None
 
 
 def _check_command(name: str, program: str) -> Finding:
