@@ -37,7 +37,7 @@ def mistake(url: str, protocol: Protocol | None = None) -> str | None:
     if (parts := _well_formed(url)) is None:
         return EXPECTED
     if "@" in parts.netloc:
-        return "has a user or password; a key goes into a header field"
+        return "has a user or password; a key goes into an environment variable (api_key_env)"
     path = parts.path.rstrip("/")
     if protocol is None or (endpoint := _endpoint_at_end(path)) == _short(protocol.path):
         return None
