@@ -67,6 +67,7 @@ class Far:
 
     def __init__(self, url: str, lives_for: int = 10**6) -> None:
         self.url, self.headers, self._looks = url, {"Authorization": "Bearer x"}, lives_for
+        self.ca_file: str | None = None
         self.ended: dict[str, Any] | None = None
         self.waited_s: list[float] = []
 
