@@ -88,13 +88,13 @@ def test_both_copies_worked(swept: Project, layout: tuple[int, int, str]) -> Non
 @needs
 @pytest.mark.parametrize("layout", LAYOUTS[1:])
 def test_answers_are_not_gathered_on_the_way(swept: Project, layout: tuple[int, int, str]) -> None:
-    """Arrivals apart from each other, as without a balancer; but for those that a busy machine reads together."""
+    """Arrivals apart from each other, but for those that a busy machine reads together; a whole answer gathered is one of many."""
 
     def arrivals(which: tuple[int, int, str]) -> int:
         (path,) = sessions(swept)[which][0].glob("loads/*/requests.parquet")
         return sum(len(set(offsets)) for offsets in pd.read_parquet(path)["chunk_offsets_s"])
 
-    assert arrivals(layout) >= 0.5 * arrivals(LAYOUTS[0])
+    assert arrivals(layout) >= 0.2 * arrivals(LAYOUTS[0])
 
 
 def children(process: psutil.Process) -> list[psutil.Process]:
