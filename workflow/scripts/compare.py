@@ -83,7 +83,9 @@ def _why_none_compared(all_changes: Sequence[Change]) -> str:
     if one_sided := sum(change.verdict in ("gone", "new") and change.metric in BETTER for change in all_changes):
         reasons.append(f"{one_sided} metrics are known in one run alone")
     if verdict_counts["no doubt known"]:
-        reasons.append(f"{verdict_counts['no doubt known']} metrics were measured in one session only")
+        reasons.append(
+            f"{verdict_counts['no doubt known']} metrics have too few sessions for an interval, or a 0 among them"
+        )
     return "; ".join(reasons) or "nothing was measured whole in both"
 
 

@@ -1,6 +1,7 @@
 """What is recommended over planted speeds, and how surely."""
 
 import json
+import random
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,9 @@ def test_a_latency_beyond_its_limit_or_not_known_rules_a_setting_out() -> None:
 
 def test_least_energy_and_least_cost() -> None:
     points, sessions = tables()
-    best, evidence = chosen(points.assign(j_per_output_token=[1.0, 2.0, 3.0]), sessions, objective="min_energy")
+    energies = {"a": 1.0, "b": 2.0, "c": 3.0}
+    by_energy = [table.assign(j_per_output_token=table["engine"].map(energies)) for table in (points, sessions)]
+    best, evidence = chosen(*by_energy, objective="min_energy")
     assert engine(evidence, best.row) == "a"
     none, evidence = chosen(points, sessions, objective="min_cost")
     assert none.row is None and none.left_out == {"without usd_per_million_output_tokens": 3}
@@ -238,3 +241,50 @@ def test_the_page_has_the_warnings_of_what_it_recommends_and_a_command_if_there_
 def test_the_interval_of_one_alone_is_of_no_choice() -> None:
     best, _ = chosen(*planted({"engine": ["a"]}, noise=0.01, sessions=4))
     assert best.estimate and best.estimate.how == "95 % interval over 4 sessions"
+
+
+def sweep_with_rounds(values: dict[str, dict[int, float]], **more: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points and sessions of engines with these output tokens/s by round."""
+    points, sessions = planted({"engine": list(values)}, sessions=1)
+    rates = list(values.values())
+    points = points.assign(output_tokens_per_s=[sum(rounds.values()) / len(rounds) for rounds in rates], **more)
+    rows = [
+        row | {"rep": rep, "output_tokens_per_s": value}
+        for row, rounds in zip(sessions.to_dict("records"), rates, strict=True)
+        for rep, value in rounds.items()
+    ]
+    return points, pd.DataFrame(rows)
+
+
+def test_a_setting_that_was_measured_in_slow_rounds_alone_is_not_behind() -> None:
+    """The machine gets 5 % faster each round: the first engine has the first three rounds alone, and is 5 % faster in each."""
+    pace = {rep: 100 * 1.05**rep for rep in range(8)}
+    values = {
+        "a": {rep: 1.05 * pace[rep] for rep in range(3)},
+        "b": pace,
+        "c": {rep: 0.99 * value for rep, value in pace.items()},
+    }
+    best, evidence = chosen(*sweep_with_rounds(values))
+    assert engine(evidence, best.row) == "a" and all(rival.effect.value > 1 for rival in best.rivals)
+
+
+def test_what_is_no_evidence_tells_nothing_of_the_noise() -> None:
+    draw = random.Random(1)
+    values = {
+        name: {rep: pace * draw.gauss(1, 0.01) for rep in range(3)}
+        for name, pace in zip("abc", (130, 100, 99), strict=True)
+    }
+    values["cached"] = {0: 100.0, 1: 1500.0, 2: 1500.0}
+    best, evidence = chosen(*sweep_with_rounds(values, warnings=["", "", "", "prompts were cached"]))
+    assert engine(evidence, best.row) == "a" and not best.undecided
+
+
+def test_equal_values_are_not_told_apart_by_rounding() -> None:
+    best, _ = chosen(*sweep_with_rounds({name: dict.fromkeys(range(4), 7.3) for name in "abcdef"}))
+    assert len(best.undecided) == 5
+
+
+def test_a_row_of_which_no_session_knows_the_metric_is_recommended_without_doubt_known() -> None:
+    points, sessions = sweep_with_rounds({"a": {0: 2.0}, "b": {0: 1.0}})
+    best, evidence = chosen(points, sessions.iloc[:0])
+    assert engine(evidence, best.row) == "a" and best.further_sessions is None and best.undecided

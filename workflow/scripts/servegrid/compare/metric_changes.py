@@ -14,7 +14,7 @@ from servegrid.compare.run_model import AFTER, BEFORE, RunPoint, run_model
 from servegrid.compare.runs import PointPair
 from servegrid.compare.session_values import SessionValues, metric_values
 from servegrid.results.columns import BETTER
-from servegrid.stats.intervals import Estimate, bonferroni_level
+from servegrid.stats.intervals import ROUNDING, Estimate, bonferroni_level
 from servegrid.stats.session_model import SessionModel
 
 MIN_POINTS = 3
@@ -137,6 +137,6 @@ def _verdict(metric: str, after_by_before: Estimate, worse_by: float) -> Verdict
     worsening = after_by_before.inverse() if BETTER[metric] == "higher" else after_by_before
     if worsening.low is None or worsening.high is None:
         return "no doubt known"
-    if worsening.low > 1 + worse_by:
+    if worsening.low > 1 + worse_by + ROUNDING:
         return "worse"
-    return "better" if worsening.high < 1 else "no difference shown"
+    return "better" if worsening.high < 1 - ROUNDING else "no difference shown"

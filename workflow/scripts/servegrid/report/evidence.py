@@ -1,7 +1,7 @@
 """Rows that comparisons may rest on: whole, not client-bound, without a warning; and their sessions."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import pandas as pd
 
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
-from servegrid.report.sweep_model import sweep_model
+from servegrid.report.sweep_model import hosts_of, sweep_model
 from servegrid.results.answer_lengths import LENGTH_COLUMNS, UNKNOWN_LENGTHS, is_unknown_length, length_ratio
 from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER, PER_ANSWER
@@ -100,7 +100,7 @@ class Evidence:
         value = self._value(row, metric)
         if self._source(row) != MEASURED:
             return Estimate(value, how=NOT_REPEATED)
-        if not self.by_round(row, metric):
+        if not self._is_modelled(row, metric):
             return Estimate(value, how=POOLED_ONLY)
         session_mean = self._model(metric).mean(self.ids[row], level, of)
         return session_mean if session_mean.has_interval else Estimate(value, how=session_mean.how)
@@ -121,7 +121,7 @@ class Evidence:
         """
         lengths = length_ratio(self._lengths[row], self._lengths[other], metric)
         other_times *= lengths if direction(metric) == "lower" else 1 / lengths
-        if self.by_round(row, metric) and self.by_round(other, metric):
+        if self._is_modelled(row, metric) and self._is_modelled(other, metric):
             estimate = self._model(metric).ratio(self.ids[row], self.ids[other], level, among)
         else:
             measured = MEASURED in (self._source(row), self._source(other))
@@ -136,8 +136,21 @@ class Evidence:
         return self._model(metric).slope({self.ids[row]: place for row, place in position.items()}, level)
 
     def further_sessions(self, row: int, other: int, metric: str, among: int) -> int | None:
-        """How many further sessions of each row would show their difference, if it is as measured; None if very many."""
+        """How many further sessions of each row would show their difference, if it is as measured; None if unknown or very many."""
+        if not (self._is_modelled(row, metric) and self._is_modelled(other, metric)):
+            return None
         return self._model(metric).further_sessions(self.ids[row], self.ids[other], among=among)
+
+    def ranked(self, rows: Sequence[int], metric: str) -> list[int]:
+        """Row numbers, the best first: by sessions with what rounds did taken out, as comparisons are."""
+        by_value = sorted(rows, key=lambda row: self._value(row, metric), reverse=direction(metric) == "higher")
+        lead = {
+            row: 1.0
+            if row == by_value[0] or self.same_measurement(row, by_value[0])
+            else self.times_better(row, by_value[0], metric).value
+            for row in by_value
+        }
+        return sorted(by_value, key=lambda row: -lead[row])
 
     def distance_of_two_groups(self, metric: str) -> float | None:
         """How many times more of `metric` one group of sessions gives than another; None where they are one group."""
@@ -150,10 +163,17 @@ class Evidence:
         return self._all_rounds(metric).get(self.ids[row], {})
 
     def _model(self, metric: str) -> SessionModel[PointIds]:
-        """Model of the session values of `metric` at all points."""
+        """Model of the session values of `metric` at all points that are evidence about it."""
         if metric not in self._models:
-            self._models[metric] = sweep_model(self._all_rounds(metric))
+            fit = self.unfit(metric, client_bound=True).isin(["", SAME_LOAD])
+            ids = {point for point, is_fit in zip(self.ids, fit, strict=True) if is_fit}
+            values = {point: rounds for point, rounds in self._all_rounds(metric).items() if point in ids}
+            self._models[metric] = sweep_model(values, hosts_of(self.rows))
         return self._models[metric]
+
+    def _is_modelled(self, row: int, metric: str) -> bool:
+        """Whether the row was measured here, and the model knows its sessions."""
+        return self._source(row) == MEASURED and self.ids[row] in self._model(metric).values
 
     def _all_rounds(self, metric: str) -> dict[PointIds, dict[int, float]]:
         if metric not in self._rounds:

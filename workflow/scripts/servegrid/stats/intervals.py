@@ -12,6 +12,8 @@ from functools import cache
 from statistics import fmean, stdev
 
 LEVEL = 0.95
+ROUNDING = 1e-9
+"""Share by which a ratio may differ from 1, or a number from a limit, by rounding alone."""
 ONE_SESSION = "one session: no doubt known"
 
 

@@ -1,6 +1,7 @@
 """Estimates from the session values of all points: means, ratios, slopes, by the one model of their noise (split_plot.py)."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,6 +94,8 @@ class SessionModel(Generic[Point]):
         if sessions < 2 or not contrast.dof:
             return Estimate(contrast.value)
         half, how = _half_width(contrast, level), f"{percent_text(level)} interval over {sessions} sessions of each"
+        if half > WIDEST:
+            return Estimate(contrast.value, how=f"{sessions} sessions of each are too few for an interval")
         return Estimate(contrast.value, contrast.value - half, contrast.value + half, how)
 
     def further_sessions(self, above: Point, below: Point, level: float = LEVEL, among: int = 2) -> int | None:
@@ -101,12 +104,15 @@ class SessionModel(Generic[Point]):
         if sessions < 2 or min(*self.values[above].values(), *self.values[below].values()) <= 0:
             return None
         contrast = self._fit.contrast({above: 1.0, below: -1.0})
-        for further in range(MOST_FURTHER + 1 if contrast.dof else 0):
+
+        def is_shown(further: int) -> bool:
             total = sessions + further
             later = Contrast(0.0, contrast.variance * sessions / total, contrast.dof * (total - 1) / (sessions - 1))
-            if _half_width(later, level, among) < abs(contrast.value):
-                return further
-        return None
+            return _half_width(later, level, among) < abs(contrast.value)
+
+        if not contrast.dof or not is_shown(MOST_FURTHER):
+            return None
+        return bisect_left(range(MOST_FURTHER), True, key=is_shown)
 
     def distance_of_two_groups(self) -> float | None:
         """How many times more the sessions of one group give than those of the other; None where there are no two groups."""

@@ -89,12 +89,14 @@ class SplitPlot:
             by_value = by_value - self._round_effects.T @ np.bincount(self._round, by_value)
         return Contrast(float(by_value @ self._logs), *self._doubt(by_value, np.flatnonzero(by_point)))
 
-    def session_effects(self) -> list[list[float]]:
-        """Effects of each server's sessions, rounds taken out: means of the deviations of their loads."""
-        without_rounds = self._without(self._round_basis)
-        means = np.bincount(self._session, without_rounds) / np.bincount(self._session)
-        server_of_session = self._server[np.unique(self._session, return_index=True)[1]]
-        return [means[server_of_session == server].tolist() for server in np.unique(self._server)]
+    def session_effects(self) -> list[dict[int, float]]:
+        """Effects of each server's sessions, what rounds do among them, by the round's number: means of their loads' deviations."""
+        means = np.bincount(self._session, self._deviations) / np.bincount(self._session)
+        first = np.unique(self._session, return_index=True)[1]
+        effects: list[dict[int, float]] = [{} for _ in range(self._server.max() + 1)]
+        for server, number, mean in zip(self._server[first], self._round[first], means, strict=True):
+            effects[server][int(number)] = float(mean)
+        return effects
 
     def _doubt(self, weights: Floats, points: Integers) -> tuple[float, float]:
         """Variance of the sum of the logarithms with these weights, in which `points` take part; and its degrees of freedom."""

@@ -66,10 +66,11 @@ def error_bar_notes(points: pd.DataFrame, metric: str, subject: str = "Bars") ->
     """A line on what the error bars of `metric` (95 % intervals) are over, or that there are none."""
     drawn = points[drawable_rows(points, metric)]
     sessions = drawn["sessions"].dropna()
-    if sessions.empty or sessions.max() < 2 or drawn[f"{metric}_low"].isna().all():
+    with_bars = sessions[drawn.loc[sessions.index, f"{metric}_low"].notna() & (sessions > 1)]
+    if with_bars.empty:
         few = "one session per point" if sessions.max() < 2 else "too few sessions for an interval"
         return [f"No error bars: {few}."] if len(sessions) else []
-    low, high = int(sessions.min()), int(sessions.max())
+    low, high = int(with_bars.min()), int(with_bars.max())
     return [f"{subject}: 95 % interval over {low if low == high else f'{low} to {high}'} sessions."]
 
 

@@ -1,13 +1,11 @@
 """Speed-up by a feature: of each level of one axis over the level without it."""
 
-from collections.abc import Iterable, Mapping
-
 import numpy as np
 import pandas as pd
 
 from servegrid.report.drawing.curves import Measure
 from servegrid.report.settings import Settings
-from servegrid.report.sweep_model import sweep_model
+from servegrid.report.sweep_model import evident, hosts_of, sweep_model
 from servegrid.results.answer_lengths import LENGTH_COLUMNS, length_ratio
 from servegrid.results.axes import NO_EFFECT
 from servegrid.results.columns import FLAG_COLUMNS
@@ -29,8 +27,13 @@ def reference_level(points: pd.DataFrame, axis: str, settings: Settings) -> str:
 
 def time_model(points: pd.DataFrame) -> SessionModel[PointIds]:
     """Model of the times that the sessions of the points took; without values where `time_s_by_round` is not known."""
-    by_round: Iterable[Mapping[int, float]] = points[BY_ROUND] if BY_ROUND in points else [{}] * len(points)
-    return sweep_model({ids: rounds for ids, rounds in zip(_ids(points), by_round, strict=True) if rounds})
+    if BY_ROUND not in points:
+        return sweep_model({}, {})
+    known = evident(points, "time_s")
+    values = {
+        ids: rounds for ids, rounds in zip(_ids(points), points[BY_ROUND], strict=True) if rounds and ids in known
+    }
+    return sweep_model(values, hosts_of(points))
 
 
 def speedups(

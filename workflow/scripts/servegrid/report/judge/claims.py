@@ -23,9 +23,7 @@ from servegrid.report.judge.ruling import (
 )
 from servegrid.report.row_selectors import matching_rows
 from servegrid.results.axes import level_label
-from servegrid.stats.intervals import Estimate, bonferroni_level
-
-ROUNDING = 1e-9
+from servegrid.stats.intervals import ROUNDING, Estimate, bonferroni_level
 
 
 def judge_claim(claim: Claim, evidence: Evidence, source: str) -> Ruling:

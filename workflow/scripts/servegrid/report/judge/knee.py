@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
-from servegrid.report.evidence import MEASURED, Evidence, direction
+from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.results.axes import level_label
 from servegrid.results.session_values import ID_COLUMNS
 from servegrid.stats.intervals import Estimate, bonferroni_level
@@ -102,9 +102,8 @@ def _left_out(evidence: Evidence, metric: str, axes: list[str]) -> dict[tuple[Ha
 
 def _knee(evidence: Evidence, group: _Group, level: float) -> Knee:
     rows, metric = group.rows, group.metric
-    levels = evidence.rows.loc[list(rows.values())]
-    ranked = levels.sort_values(metric, ascending=direction(metric) == "lower", kind="stable")
-    best = float(ranked["threads"].to_numpy()[0])
+    best_row = evidence.ranked(list(rows.values()), metric)[0]
+    best = next(threads for threads, row in rows.items() if row == best_row)
     shares = {best: Estimate(1.0, 1.0, 1.0, "the best level")} | {
         threads: evidence.times_better(row, rows[best], metric, level, among=len(rows))
         for threads, row in rows.items()

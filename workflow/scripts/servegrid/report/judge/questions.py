@@ -10,10 +10,10 @@ from servegrid.report.evidence import MEASURED, Evidence
 from servegrid.report.format import DASH, format_number, format_reasons
 from servegrid.report.judge import client_effect, knee, memory_scaling, roofline
 from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
-from servegrid.report.judge.claims import ROUNDING
 from servegrid.report.judge.knee import Knee
 from servegrid.report.judge.model_size import ModelSize
 from servegrid.results.axes import level_label
+from servegrid.stats.intervals import ROUNDING
 
 _MAX_LINES = 24
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from servegrid.report.evidence import MEASURED, Evidence, direction
 from servegrid.results.warnings import DISQUALIFYING_WARNINGS
-from servegrid.stats.intervals import Estimate
+from servegrid.stats.intervals import ROUNDING, Estimate
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "max_throughput": ("output_tokens_per_s", "requests_per_s"),
@@ -36,7 +36,7 @@ class Rival:
     @property
     def beaten(self) -> bool:
         """Whether the difference is shown: the interval lies wholly above 1."""
-        return self.effect.low is not None and self.effect.low > 1
+        return self.effect.low is not None and self.effect.low > 1 + ROUNDING
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def recommend(evidence: Evidence) -> Recommendation:
     considered = evidence.rows.loc[[row for row, reason in reasons.items() if not reason]]
     if considered.empty:
         return Recommendation(objective, metric, left_out=left_out)
-    ranked = considered.sort_values(metric, ascending=direction(metric) == "lower", kind="stable").index
-    best, others = int(ranked[0]), _distinct_others(evidence, [int(row) for row in ranked])
+    ranked = evidence.ranked([int(row) for row in considered.index], metric)
+    best, others = ranked[0], _distinct_others(evidence, ranked)
     count = 1 + len(others)
     rivals = tuple(Rival(row, evidence.times_better(best, row, metric, among=count)) for row in others)
     ahead = _better_but_left_out(evidence, metric, best, reasons)

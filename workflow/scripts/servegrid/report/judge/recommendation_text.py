@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from servegrid.launch.deploy import DeploymentForm
-from servegrid.report.evidence import Evidence
+from servegrid.report.evidence import POOLED_ONLY, Evidence
 from servegrid.report.format import format_interval, format_number, format_reasons
 from servegrid.report.judge.claim_rulings import estimate_data, estimate_text
 from servegrid.report.judge.recommendation import UNITS, Recommendation, Rival
 from servegrid.results.points import pace_unknown_rows
+from servegrid.stats.intervals import ONE_SESSION
 
 _MAX_ROWS = 5
+_NOT_REPEATED = (ONE_SESSION, POOLED_ONLY)
 
 
 def as_data(recommendation: Recommendation, evidence: Evidence, forms: Sequence[DeploymentForm]) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _margin_text(recommendation: Recommendation, evidence: Evidence) -> str:
     second, undecided = recommendation.second, len(recommendation.undecided)
     next_best = _differing_axes(second.row, recommendation, evidence)
     text = f"{_times_text(second)} as good as the next best ({next_best}), {second.effect.how}"
-    if not any(rival.effect.has_interval for rival in recommendation.rivals):
+    if all(rival.effect.how in _NOT_REPEATED for rival in recommendation.rivals):
         unknown = f"how surely it beats the {_others(len(recommendation.rivals))} is not known"
         return f"{text}; {unknown}: set repeats to 2 or more, or to auto"
     if not undecided:
