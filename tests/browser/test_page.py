@@ -290,7 +290,7 @@ def test_every_tick_of_a_logarithmic_axis_says_its_whole_number(browser: WebDriv
     opened(browser, made(folder, sweep(change=lambda row: row | {"time_s": 2000 / row["threads"]})))
     assert browser.execute_script("return document.getElementById('plot-threads').layout.yaxis.type") == "log"
     texts = "return [...document.querySelectorAll('#plot-threads .ytick text')].map(x => x.textContent)"
-    assert browser.execute_script(texts) == [f"{n * 10**power:,}" for power in range(4) for n in (1, 2, 5)][2:-1]
+    assert browser.execute_script(texts) == [f"{n * 10**power:,}" for power in range(4) for n in (1, 2, 5)][5:-1]
 
 
 def test_a_click_on_a_mark_opens_its_point(browser: WebDriver, url: str) -> None:

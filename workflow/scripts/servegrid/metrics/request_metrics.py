@@ -29,11 +29,12 @@ LATER_COLUMNS = pa.schema(
 CLIENT_BOUND_SHARE = 0.7
 """Share of the client's ceiling from which a row is client-bound: waits in a queue grow steeply beyond it, and the busiest
 seconds of a load lie above its mean."""
-CLIENT_BOUND_INPUTS = ("client_share", "lateness_ms_mean", "turnaround_ms_mean", "ttft_ms_p50")
+CLIENT_BOUND_INPUTS = ("client_share", "lateness_ms_mean", "turnaround_ms_mean", "ttft_ms_p50", "e2e_ms_p50")
 """Columns that `is_client_bound` takes, in its order."""
-LATE_MS, LATE_SHARE = 4.0, 0.1
-"""Sends that are later than this on the mean, and than this share of the time to first token, are the client's doing. The client's own
-pauses (driver.MAX_PAUSE_S) lie below. The mean is known of any number of requests, and is what the load was slowed down by."""
+LATE_MS, LATE_SHARE, TURNAROUND_SHARE = 4.0, 0.1, 0.02
+"""Sends that are later than this on the mean are the client's doing: after the plan, by this share of the time to first token; after a
+thread's last answer, by this share of the time of an answer, which is how much slower the load was for it. The client's own pauses
+(driver.MAX_PAUSE_S) lie below. The mean is known of any number of requests."""
 
 
 @dataclass(frozen=True)
@@ -291,16 +292,25 @@ def turnaround_ms(requests: Requests) -> Floats:
 
 
 def is_client_bound(
-    share: float | None, lateness_ms: float | None, turnaround_ms: float | None, ttft_ms_p50: float | None
+    share: float | None,
+    lateness_ms: float | None,
+    turnaround_ms: float | None,
+    ttft_ms_p50: float | None,
+    e2e_ms_p50: float | None,
 ) -> bool | None:
     """Whether the client rather than the server may have set the pace. None if that cannot be judged.
 
-    It may have where its share of its ceiling (0 to 1, see calibration) is at least CLIENT_BOUND_SHARE, and where it sent late, after
-    the plan or after a thread's last answer, on the mean by more than LATE_MS and by more than LATE_SHARE of the median time to first
-    token. It has not where both are known and lie below.
+    It may have where its share of its ceiling (0 to 1, see calibration) is at least CLIENT_BOUND_SHARE, and where it sent late on the
+    mean: by more than LATE_MS and, after the plan, LATE_SHARE of the median time to first token, after a thread's last answer,
+    TURNAROUND_SHARE of the median answer. It has not where all that applies is known and lies below.
     """
-    delays_ms = [delay_ms for delay_ms in (lateness_ms, turnaround_ms) if delay_ms is not None]
-    late = None if not delays_ms or ttft_ms_p50 is None else max(delays_ms) > max(LATE_MS, LATE_SHARE * ttft_ms_p50)
+    delays = ((lateness_ms, ttft_ms_p50, LATE_SHARE), (turnaround_ms, e2e_ms_p50, TURNAROUND_SHARE))
+    judged = [
+        delay_ms > max(LATE_MS, part * time_ms)
+        for delay_ms, time_ms, part in delays
+        if delay_ms is not None and time_ms is not None
+    ]
+    late = any(judged) if judged else None
     if late or (share is not None and share >= CLIENT_BOUND_SHARE):
         return True
     return None if late is None or share is None else False
