@@ -8,6 +8,7 @@ import pytest
 
 from servegrid.metrics import arrivals, request_metrics
 from servegrid.metrics.request_metrics import Requests
+from servegrid.records.request import RequestRecord
 from servegrid.records.schema import REQUESTS
 
 GAP_S = 0.01
@@ -27,6 +28,11 @@ def requests(*rows: dict[str, Any]) -> Requests:
 def bursts(tokens: int, per_burst: int, apart_s: float = 0.0) -> list[float]:
     """Events of a token each GAP_S, held back until `per_burst` are there, and then sent `apart_s` after each other."""
     return [0.5 + GAP_S * per_burst * (n // per_burst) + apart_s * (n % per_burst) for n in range(tokens)]
+
+
+def pausing(before: int) -> list[float]:
+    """Events of a token each 2 ms, with a pause of 4 s after so many of them."""
+    return [0.5 + 0.002 * n + 4.0 * (n >= before) for n in range(64)]
 
 
 STEADY = bursts(64, 1)
@@ -51,6 +57,9 @@ NONE, NGRAM = {"kind": "none", "length": 0}, {"kind": "ngram", "length": 4}
         (answer(bursts(64, 5)), NGRAM, False),
         (answer(bursts(64, 5), drafted_tokens=40), NONE, False),
         (answer([*STEADY[:-1], STEADY[-2]]), NONE, False),  # the last two events at once
+        (answer(pausing(32)), NONE, False),
+        (answer(pausing(1)), NONE, False),
+        (answer(pausing(32), late_chunks=None), NONE, False),
         (answer([0.5, 0.75, 1.0, 1.25], output_tokens=100, chunk_tokens=[25, 50, 75, 100]), NONE, True),
         (answer([0.5 + 0.08 * n for n in range(8)], output_tokens=64), NONE, False),  # eight tokens an event
         (answer(bursts(64, 5), late_chunks=51), NONE, False),  # the client's doing
@@ -101,3 +110,21 @@ def test_arrivals_are_events_that_came_apart() -> None:
     assert chunks.arrivals.tolist() == [4, 1, 64, 1]
     assert chunks.came_at_once.tolist() == [False, True, False, True]
     assert np.flatnonzero(chunks.came_together).tolist() == [n for n in range(64) if n % 16] + [130]
+
+
+@pytest.mark.parametrize(
+    ("gaps_s", "together"),
+    [
+        ([], 0),
+        ([0.002] * 20 + [4.0], 0),
+        ([4.0] + [0.0003] * 9, 0),
+        ([0.02, 0.0004] * 9, 0),  # the lower median
+        ([0.02] * 9 + [0.0003], 1),
+        ([1.0] * 9 + [0.0006, 0.0004, 0.00005, 0.0], 3),
+    ],
+)
+def test_records_and_tables_tell_alike_what_came_together(gaps_s: list[float], together: int) -> None:
+    offsets_s = [0.0, *np.cumsum(gaps_s).tolist()]
+    chunks = requests(answer(STEADY), answer(offsets_s), answer([0.5])).chunks
+    assert int(chunks.came_together.sum()) == together
+    assert RequestRecord("r", "p", 1, "ok", chunk_offsets_s=offsets_s).chunks_together() == together

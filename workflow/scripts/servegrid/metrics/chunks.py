@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from servegrid.records.request import TOGETHER_S, TOGETHER_SHARE
+from servegrid.records.request import MOST_TOGETHER_S, TOGETHER_S, TOGETHER_SHARE
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class Chunks:
     @cached_property
     def came_together(self) -> Mask:
         """Mask of the events that came together with the one before; see records.request.TOGETHER_S."""
-        near_s = np.maximum(TOGETHER_S, TOGETHER_SHARE * self._spans_s / np.maximum(1, self.lengths - 1))
+        near_s = np.clip(TOGETHER_SHARE * self._median_gaps_s, TOGETHER_S, MOST_TOGETHER_S)
         return self.not_first & (self.gaps_s <= np.repeat(near_s, self.lengths))
 
     @cached_property
@@ -80,6 +80,16 @@ class Chunks:
     def came_at_once(self) -> Mask:
         """For each request, whether its first event is not told apart from its last: there is one, or a burst of them."""
         return self._spans_s <= TOGETHER_S * np.maximum(0, self.lengths - 1)
+
+    @cached_property
+    def _median_gaps_s(self) -> Floats:
+        """Median gap between the events of each request, the lower of two, in s; 0 with fewer than two events."""
+        medians_s, has_gaps = np.zeros(len(self.lengths)), self.lengths > 1
+        request = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        gaps_s = np.where(self.not_first, self.gaps_s, -1.0)  # ahead of the request's gaps
+        ordered = gaps_s[np.lexsort((gaps_s, request))]
+        medians_s[has_gaps] = ordered[(self._starts + self.lengths // 2)[has_gaps]]
+        return medians_s
 
     @cached_property
     def _spans_s(self) -> Floats:

@@ -3,11 +3,13 @@
 import hashlib
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median_low
 from typing import Literal
 
-TOGETHER_S, TOGETHER_SHARE = 0.0001, 0.02
-"""Events came together if they lie no further apart than this, and than this share of the answer's mean gap: no engine makes 10,000 tokens
-of one answer in a second, and events that waited in a buffer are handed on within that time."""
+TOGETHER_S, TOGETHER_SHARE, MOST_TOGETHER_S = 0.0001, 0.02, 0.0005
+"""Events came together if they lie no further apart than this, or than this share of the answer's median gap, and that at most: no engine
+makes 10,000 tokens of one answer in a second, and events that waited in a buffer are handed on within that time. The median, since a
+stall of the server makes no other gap shorter."""
 
 RequestStatus = Literal["ok", "short", "rejected", "error", "timeout", "disconnected", "malformed", "cancelled"]
 """ok: answered as asked. short: fewer tokens than asked. rejected: 429 or 503. error: any other HTTP or in-stream error, an end
@@ -59,7 +61,7 @@ class RequestRecord:
     def chunks_together(self) -> int:
         """Number of events that came together with the one before."""
         gaps_s = [later - earlier for earlier, later in pairwise(self.chunk_offsets_s)]
-        near_s = max(TOGETHER_S, TOGETHER_SHARE * sum(gaps_s) / max(1, len(gaps_s)))
+        near_s = min(max(TOGETHER_S, TOGETHER_SHARE * median_low(gaps_s or [0.0])), MOST_TOGETHER_S)
         return sum(gap_s <= near_s for gap_s in gaps_s)
 
     @property
