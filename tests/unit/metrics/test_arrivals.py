@@ -57,6 +57,16 @@ NONE, NGRAM = {"kind": "none", "length": 0}, {"kind": "ngram", "length": 4}
         (answer(bursts(64, 5)), NGRAM, False),
         (answer(bursts(64, 5), drafted_tokens=40), NONE, False),
         (answer([*STEADY[:-1], STEADY[-2]]), NONE, False),  # the last two events at once
+        (answer([0.5], output_tokens=2, end_s=0.51), NONE, False),  # a word, and the end 10 ms later
+        (answer([0.5], output_tokens=4, end_s=0.51), NONE, False),
+        (answer([0.5], output_tokens=6, end_s=0.51), NGRAM, False),  # a step and the end
+        (answer([0.5], output_tokens=4), NONE, True),
+        (answer([0.5] * 4, end_s=0.51), NONE, True),
+        (answer([0.5], output_tokens=6), NGRAM, True),
+        (answer([0.5, 0.5]), NONE, False),
+        (answer([0.5, 0.51, 0.51]), NONE, False),
+        (answer([0.5, 0.51, 0.52, 0.52]), NONE, False),
+        (answer([0.5, 0.5, 0.52, 0.52]), NONE, True),
         (answer(pausing(32)), NONE, False),
         (answer(pausing(1)), NONE, False),
         (answer(pausing(32), late_chunks=None), NONE, False),
@@ -76,6 +86,13 @@ def test_answers_held_back(row: dict[str, Any], speculation: dict[str, Any], exp
 def test_some_answers_of_many(held_back: int, expected: bool) -> None:
     load = requests(*[answer(STEADY)] * (24 - held_back), *[answer([0.5], output_tokens=64)] * held_back)
     assert arrivals.are_held_back(load, 1) is expected
+
+
+@pytest.mark.parametrize("held_back", [False, True])
+def test_short_answers_say_nothing_of_the_long_ones(held_back: bool) -> None:
+    short = [answer([0.5], output_tokens=2), answer([0.5, 0.5]), answer([0.5, 0.51, 0.51])] * 30
+    load = requests(*short, answer(bursts(64, 64 if held_back else 1)))
+    assert arrivals.are_held_back(load, 1) is held_back
 
 
 def test_what_came_at_once_has_no_time_per_token() -> None:
