@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.results import made_grid, write_results
@@ -21,8 +21,13 @@ from servegrid.results import columns
 THREADS = 4
 ROUNDING = 1e-6
 INSTANTS = st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.5, 1.0, 7.0])
-EVENTS = st.lists(st.tuples(INSTANTS, st.integers(1, 6)), min_size=1, max_size=5)
+ARRIVALS = st.lists(st.tuples(INSTANTS, st.integers(1, 6), st.sampled_from([1, 1, 5])), min_size=1, max_size=5)
+"""Of an answer: seconds since the arrival before, or the send, the tokens of each of its events, and their number."""
+EVENTS = ARRIVALS.map(
+    lambda found: [(0.0 if place else gap, tokens) for gap, tokens, events in found for place in range(events)]
+)
 """Of an answer: seconds since the event before, or the send, and the tokens in it."""
+WAITS = st.sampled_from([0.0, 0.001, 0.01, 0.03])
 STATUSES = st.sampled_from(["ok", "ok", "ok", "ok", "short", "error", "rejected"])
 EXCHANGES = st.lists(st.tuples(EVENTS, STATUSES, INSTANTS, st.booleans()), min_size=1, max_size=40)
 """Of a load: answers, how they ended, seconds until the thread's next send, and whether the server counts tokens by event."""
@@ -85,8 +90,21 @@ def test_no_column_exceeds_what_can_have_happened(measured: MeasuredLoad, exchan
     assert_counts(row, frame, ok)
     assert_steady_state(row, frame, ok)
     assert_latencies(row, ok)
+    assert_itl(row, ok)
     shares = [column.name for column in columns.ALL_COLUMNS if "(0 to 1)" in column.header and column.name in row]
     assert all(0 <= row[name] <= 1 for name in shares)
+
+
+@given(step=st.integers(1, 8), steps=st.integers(1, 5), waits=st.lists(WAITS, min_size=12, max_size=40))
+@example(
+    step=8, steps=1, waits=[0.0, 0.001, 0.001, 0.001, *[0.0] * 8]
+)  # three threads' steps begin just before the steady state
+def test_no_server_of_even_steps_is_faster_than_its_steps(
+    measured: MeasuredLoad, step: int, steps: int, waits: list[float]
+) -> None:
+    later = [(0.0 if place % step else 0.1, 1) for place in range(1, step * steps)]
+    table = requests([([(0.1 + wait_s, 1), *later], "ok", 0.0, False) for wait_s in waits])
+    assert_steady_state(row_of(measured, table), table.to_pandas(), table.to_pandas())
 
 
 def assert_counts(row: dict[str, Any], table: pd.DataFrame, ok: pd.DataFrame) -> None:
@@ -110,18 +128,25 @@ def assert_steady_state(row: dict[str, Any], table: pd.DataFrame, ok: pd.DataFra
     )
     rate = row.get("steady_output_tokens_per_s", 0)
     assert rate * row["steady_s"] <= ok["output_tokens"].sum() * (1 + ROUNDING), "no more than all tokens"
-    fastest = max(tokens / max(gap, 1e-6) for gap, tokens in zip(gaps(ok), tokens_of_events(ok), strict=True))
+    fastest = max(tokens / max(gap, 1e-6) for gap, tokens in arrivals(ok))
     assert rate <= THREADS * fastest * (1 + ROUNDING), "no more than every thread at the fastest pace of any"
 
 
-def gaps(ok: pd.DataFrame) -> list[float]:
-    return [gap for offsets in ok["chunk_offsets_s"] for gap in np.diff(offsets, prepend=0.0)]
+def assert_itl(row: dict[str, Any], ok: pd.DataFrame) -> None:
+    if "itl_ms_p50" in row:
+        fastest_ms = 1e3 * min(gap / max(tokens, 1) for gap, tokens in arrivals(ok))
+        assert row["itl_ms_p50"] >= fastest_ms * (1 - ROUNDING), "no less than of the fastest arrival"
 
 
-def tokens_of_events(ok: pd.DataFrame) -> list[int]:
-    counts = zip(ok["chunk_tokens"], ok["output_tokens"], ok["chunk_offsets_s"], strict=True)
-    so_far = [told if told is not None else range(1, len(offsets) + 1) for told, _, offsets in counts]
-    return [tokens for counted in so_far for tokens in np.diff(list(counted), prepend=0)]
+def arrivals(ok: pd.DataFrame) -> list[tuple[float, int]]:
+    """Seconds since the arrival before, or the send, and tokens of each arrival: all events of an answer at one instant."""
+    found: list[tuple[float, int]] = []
+    for told, offsets in zip(ok["chunk_tokens"], ok["chunk_offsets_s"], strict=True):
+        counts = np.asarray(told if told is not None else range(1, len(offsets) + 1))
+        is_last = np.append(np.diff(offsets) > 0, True)
+        gaps_s, tokens = np.diff(offsets[is_last], prepend=0.0), np.diff(counts[is_last], prepend=0)
+        found += zip(gaps_s.tolist(), tokens.tolist(), strict=True)
+    return found
 
 
 def assert_latencies(row: dict[str, Any], ok: pd.DataFrame) -> None:

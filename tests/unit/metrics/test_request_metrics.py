@@ -59,6 +59,23 @@ def test_a_chunk_is_not_a_token() -> None:
     assert request_metrics.tpot_ms(speculated) == pytest.approx([100])
 
 
+@pytest.mark.parametrize("apart_s", [0.0, 0.00005])
+def test_a_step_counts_alike_in_one_event_and_in_several(apart_s: float) -> None:
+    step = [-2 * apart_s, -apart_s, 0.0]
+    split = requests(request(0, [at_s + late_s for at_s in (1.0, 1.3, 1.9) for late_s in step]), request(1, [0.5, 0.6]))
+    whole = requests(
+        request(0, [1.0, 1.3, 1.9], chunk_tokens=[3, 6, 9], output_tokens=9),
+        request(1, [0.5, 0.6], chunk_tokens=[1, 2]),
+    )
+    assert request_metrics.itl_ms(whole) == pytest.approx([100] * 3 + [200] * 3 + [100])
+    assert request_metrics.itl_ms(split) == pytest.approx(request_metrics.itl_ms(whole))
+    assert len(request_metrics.chunk_gaps_ms(split)) == 9 and not split.chunks.one_token_each
+
+
+def test_events_of_unknown_tokens_stay_unknown_where_arrivals_are_as_many_as_tokens() -> None:
+    assert not len(request_metrics.itl_ms(requests(request(0, [1.0, 1.2, 1.2, 1.4], output_tokens=3))))
+
+
 def test_tokens_per_chunk_unknown_makes_itl_unknown() -> None:
     unknown = requests(request(0, [1.0, 1.4], output_tokens=5))
     assert len(request_metrics.itl_ms(unknown)) == 0

@@ -51,6 +51,20 @@ def test_its_rate_is_that_of_the_threads_however_the_tokens_are_bundled(
     assert rate == pytest.approx(threads * chunks, rel=0.03)
 
 
+@pytest.mark.parametrize("apart_s", [0.0, 0.00005])
+def test_its_rate_is_the_same_where_the_tokens_of_a_step_are_events_of_their_own(apart_s: float) -> None:
+    # two threads, steps of 4 tokens each 100 ms: below 80 tokens/s, however the steps lie to the edges of the steady state
+    step = [apart_s * (place - 3) for place in range(4)]
+    sent_s = [1.05 * number + thread_s for number in range(5) for thread_s in (0.0, 0.03)]
+    split, whole = (
+        rows(*((sent, [0.1 * (n + 1) + late for n in range(10) for late in lates]) for sent in sent_s), **told)
+        for lates, told in ((step, {}), ([0.0], {"chunk_tokens": list(range(4, 41, 4)), "output_tokens": 40}))
+    )
+    rate = steady_state.steady_output_tokens_per_s(whole)
+    assert rate is not None and 72 < rate <= 80
+    assert steady_state.steady_output_tokens_per_s(split) == pytest.approx(rate)
+
+
 def test_a_burst_in_a_short_gap_between_first_end_and_last_send_is_none() -> None:
     # 8 threads at 25 tokens/s each, 200 in all: the 9th and last request is sent 10 ms after the first end, when all first answers end
     events = [0.04 * (place + 1) for place in range(24)]

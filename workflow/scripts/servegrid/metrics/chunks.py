@@ -107,15 +107,35 @@ class Chunks:
         """
         if (self.lengths != self.output_tokens)[~self.has_counts].any():
             return None
-        so_far = np.arange(len(self.offsets_s)) - np.repeat(self._starts, self.lengths) + 1
-        so_far[np.repeat(self.has_counts, self.lengths)] = self.token_counts
+        so_far = self._tokens_so_far
         before = np.where(self.not_first, np.concatenate([[0], so_far[:-1]]), 0)
         return so_far - before
 
     @cached_property
+    def _tokens_so_far(self) -> Ints:
+        """Output tokens of the request up to each event: one an event where the server does not say."""
+        so_far = np.arange(len(self.offsets_s)) - np.repeat(self._starts, self.lengths) + 1
+        so_far[np.repeat(self.has_counts, self.lengths)] = self.token_counts
+        return so_far
+
+    @cached_property
+    def by_arrival(self) -> "Chunks":
+        """The same with one event for each arrival, at its last stamp, which carries the tokens of all events that came together.
+
+        So a step's tokens count alike in one event and in several. The events stay as they are where nobody knows their tokens.
+        """
+        if self.tokens_carried is None or not self.came_together.any():
+            return self
+        last = np.flatnonzero(~np.append(self.came_together[1:], False))
+        is_told = np.ones(len(self.lengths), dtype=bool)
+        return Chunks(self.offsets_s[last], self.arrivals, is_told, self._tokens_so_far[last], self.output_tokens)
+
+    @cached_property
     def one_token_each(self) -> bool:
-        """Whether every event is known to have carried one token: the gaps between events are those between tokens then."""
-        return self.tokens_carried is not None and bool((self.tokens_carried == 1).all())
+        """Whether every arrival is known to be one event of one token: the gaps between events are those between tokens then."""
+        if self.tokens_carried is None or self.came_together.any():
+            return False
+        return bool((self.tokens_carried == 1).all())
 
     @cached_property
     def first_event_tokens(self) -> Ints:

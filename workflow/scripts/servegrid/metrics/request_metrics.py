@@ -211,16 +211,15 @@ def chunk_gaps_ms(requests: Requests) -> Floats:
 
 
 def itl_ms(requests: Requests) -> Floats:
-    """Inter-token latency: each gap between events, shared evenly among the tokens of the later event, in ms.
+    """Inter-token latency: each gap between arrivals, shared evenly among the tokens of the later one, in ms.
 
-    One value per token after the first event, over all ok requests. A request counts if the server says how many tokens
-    each event carried, or if there are as many events as tokens; with others it is unknown, so all is (empty).
+    Events that came together are one arrival. One value per token after the first arrival, over all ok requests. A request counts if
+    the server says how many tokens each event carried, or if there are as many events as tokens; with others it is unknown, so all
+    is (empty).
     """
-    chunks = requests.chunks
+    chunks = requests.chunks.by_arrival
     if chunks.tokens_carried is None:
         return np.empty(0)
-    if chunks.one_token_each:
-        return chunk_gaps_ms(requests)
     tokens = np.maximum(chunks.tokens_carried[chunks.not_first], 0)
     return 1e3 * np.repeat(chunks.gaps_s[chunks.not_first] / np.maximum(tokens, 1), tokens)
 

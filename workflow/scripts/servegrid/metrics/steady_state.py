@@ -8,7 +8,7 @@ STEADY_ROUNDS = 2
 """Times the median request, and rounds of as many requests as are in flight at once, that a steady state lasts at least."""
 _ROUNDING = 1e-9
 _LEAST_GAP_S = 1e-6
-"""Least time that the tokens of an event are spread over."""
+"""Least time that the tokens of an arrival are spread over."""
 
 
 def in_flight_mean(requests: Requests) -> float | None:
@@ -54,15 +54,16 @@ def steady_s(requests: Requests) -> float | None:
 def steady_output_tokens_per_s(requests: Requests) -> float | None:
     """Output tokens that were made within the steady state, of ok requests, per second of it.
 
-    The tokens of an event are spread evenly over the time since the event before, or since the send: events that fall together,
-    of threads in step, would else count too much or too little at the edges, up to a whole round. Unknown (None) where an
-    event may carry several tokens and the server does not say how many.
+    The tokens of an arrival (events that came together) are spread evenly over the time since the one before, or since the
+    send: what falls together, of threads in step too, would else count too much or too little at the edges, up to a whole round.
+    Unknown (None) where an event may carry several tokens and the server does not say how many.
     """
-    window, tokens = steady_window(requests), requests.chunks.tokens_carried
+    window, chunks = steady_window(requests), requests.chunks.by_arrival
+    tokens = chunks.tokens_carried
     if window is None or tokens is None:
         return None
     begin, end = window
-    arrived_s = np.repeat(requests.column("sent_s"), requests.chunks.lengths) + requests.chunks.offsets_s
-    gaps_s = np.maximum(requests.chunks.gaps_s, _LEAST_GAP_S)
+    arrived_s = np.repeat(requests.column("sent_s"), chunks.lengths) + chunks.offsets_s
+    gaps_s = np.maximum(chunks.gaps_s, _LEAST_GAP_S)
     inside_s = np.minimum(arrived_s, end) - np.maximum(arrived_s - gaps_s, begin)
     return float((tokens * np.maximum(inside_s, 0) / gaps_s).sum() / (end - begin))

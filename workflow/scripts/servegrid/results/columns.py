@@ -49,8 +49,8 @@ LATENCY_DEFINITIONS: dict[str, tuple[str, str]] = {
     "ttft": ("TTFT", "Time to first token: send to the first event that carries output, per ok request"),
     "itl": (
         "ITL",
-        "Inter-token latency: each gap between events, shared evenly among the tokens of the later event, over all ok requests; "
-        "unknown where the server does not say how many tokens an event carried",
+        "Inter-token latency: each gap between arrivals (events that came together are one), shared evenly among the tokens of the later "
+        "one, over all ok requests; unknown where the server does not say how many tokens an event carried",
     ),
     "chunk_gap": (
         "chunk gap",
@@ -218,8 +218,8 @@ ALL_COLUMNS: tuple[Column, ...] = (
     Column(
         "steady_output_tokens_per_s",
         "output tokens/s in the steady state",
-        "Output tokens that were made within the steady state, of ok requests, per second of it; those of an event are spread evenly "
-        "over the time since the event before, of the first since the send.",
+        "Output tokens that were made within the steady state, of ok requests, per second of it; those of an arrival (events that "
+        "came together) are spread evenly over the time since the one before, of the first since the send.",
         better="higher",
         per_session=True,
     ),
