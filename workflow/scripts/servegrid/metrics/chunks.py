@@ -87,7 +87,7 @@ class Chunks:
         medians_s, has_gaps = np.zeros(len(self.lengths)), self.lengths > 1
         request = np.repeat(np.arange(len(self.lengths)), self.lengths)
         gaps_s = np.where(self.not_first, self.gaps_s, -1.0)  # ahead of the request's gaps
-        ordered = gaps_s[np.lexsort((gaps_s, request))]
+        ordered = np.sort(request + 1j * gaps_s).imag  # by request, then by gap: much faster than to sort by two keys
         medians_s[has_gaps] = ordered[(self._starts + self.lengths // 2)[has_gaps]]
         return medians_s
 
