@@ -96,6 +96,12 @@ def test_round_trip(tmp_path: Path) -> None:
         ('{"prompt": "x", "id": "1"}', ["1"]),
         ("not json", ["line 2", "JSON"]),
         ("[1]", ["line 2", "object"]),
+        ("[" * 100_000, ["line 2", "nested too deep", "one JSON object a line"]),
+        ('{"prompt": ' + '{"a":' * 100_000, ["line 2", "nested too deep"]),
+        ('{"prompt": "x", "max_tokens": ' + "9" * 5000 + "}", ["line 2", "digits", "one JSON object a line"]),
+        ('{"prompt": "x", "max_tokens": ' + "9" * 4000 + "}", ["line 2", "max_tokens", "9999...", "2147483647"]),
+        ('{"prompt": "x", "max_tokens": NaN}', ["line 2", "max_tokens", "NaN"]),
+        ('{"prompt": "x", "max_tokens": 4, "prompt": "y"}', ["line 2", '"prompt"', "more than once"]),
     ],
 )
 def test_a_mistake_names_file_line_key_and_value(tmp_path: Path, line: str, message_parts: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Read and write prompt sets as JSONL: one object a line, keys `id`, `prompt`, `max_tokens`; only `prompt` is required."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from servegrid.util.files import write_atomic
 
 _ALLOWED_KEYS = ("id", "prompt", "max_tokens")
+_MOST_TOKENS = 2**31 - 1  # the records hold 32 bits
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,7 @@ def _lines(prompts: Iterable[Prompt]) -> Iterator[str]:
 
 
 def _parse(line: str, where: str, number: int) -> Prompt:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise PromptFileError(f"{where}: not JSON ({error}); allowed: one JSON object a line") from None
+    row = _json(line, where)
     if not isinstance(row, dict):
         raise PromptFileError(f"{where}: {_shortened(row)} is no object; allowed: an object with {_ALLOWED_KEYS}")
     for key in row:
@@ -75,6 +74,28 @@ def _parse(line: str, where: str, number: int) -> Prompt:
     if "prompt" not in row:
         raise PromptFileError(f"{where}: key 'prompt' is missing; allowed: a text that is not empty")
     return Prompt(_id(row, where, number), _text(row, where), _max_tokens(row, where))
+
+
+def _json(line: str, where: str) -> Any:
+    """The value that a line holds."""
+    allowed = "one JSON object a line, each key once"
+    try:
+        return json.loads(line, object_pairs_hook=_object)
+    except RecursionError:
+        raise PromptFileError(f"{where}: not JSON that can be read (nested too deep); allowed: {allowed}") from None
+    except json.JSONDecodeError as error:
+        raise PromptFileError(f"{where}: not JSON ({error}); allowed: {allowed}") from None
+    except ValueError as error:  # a key twice, or a number of thousands of digits
+        raise PromptFileError(f"{where}: {error}; allowed: {allowed}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Object of these keys and values, none of which hides another."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        [(key, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"key {_shortened(key)} is there more than once")
+    return row
 
 
 def _id(row: dict[str, Any], where: str, number: int) -> str:
@@ -97,8 +118,8 @@ def _text(row: dict[str, Any], where: str) -> str:
 
 def _max_tokens(row: dict[str, Any], where: str) -> int | None:
     value = row.get("max_tokens")
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise _wrong(where, "max_tokens", value, "a whole number, at least 1")
+    if value is not None and (type(value) is not int or not 1 <= value <= _MOST_TOKENS):
+        raise _wrong(where, "max_tokens", value, f"a whole number from 1 to {_MOST_TOKENS}")
     return value
 
 
