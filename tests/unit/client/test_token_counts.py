@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from servegrid.client.token_counts import count_problem
+from servegrid.client.token_counts import count_problem, finish_records
 from servegrid.records.schema import RequestRecord
 
 
@@ -69,12 +69,19 @@ def test_a_tokenizer_bounds_what_the_text_can_hold(tokens: int, is_possible: boo
     )
 
 
-def test_a_count_by_the_tokenizer_is_too_long_by_its_events_too() -> None:
-    fields = {"text": "", "chunk_offsets_s": [0.1] * 90}
-    long = RequestRecord("r", "p", 4, "ok", output_tokens=90, tokens_from="tokenizer", **fields)  # type: ignore[arg-type]
-    assert count_problem(long, None) == "the text has 90 tokens by the tokenizer, of 4 that were asked for"
-    fields["chunk_offsets_s"] = [0.1] * 4
-    assert (
-        count_problem(RequestRecord("r", "p", 4, "ok", output_tokens=90, tokens_from="tokenizer", **fields), None)
-        is None
-    )  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("tokens", "events", "outcome"),
+    [
+        (8, 8, ("ok", 8, "tokenizer")),
+        (9, 9, ("malformed", 9, "tokenizer")),
+        (9, 8, ("ok", None, None)),
+        (33_575, 1, ("ok", None, None)),
+    ],
+)
+def test_more_tokens_by_the_tokenizer_than_were_asked_for_are_no_count(
+    tokens: int, events: int, outcome: tuple[str, int | None, str | None]
+) -> None:
+    """Of 4 that were asked for; the events tell whether the answer is too long or the tokenizer another model's."""
+    answer = RequestRecord("r", "p", 4, "ok", text="w " * tokens, chunk_offsets_s=[0.1] * events)
+    finish_records([(answer, False)], Words())
+    assert (answer.status, answer.output_tokens, answer.tokens_from) == outcome

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import urllib.request
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from helpers.specs import SPEC
 from isolation import TESTS
@@ -228,10 +232,16 @@ def test_a_session_of_tgi(
 
 def test_a_session_of_mii(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(engines.get("deepspeed-mii")), "devices", ("cuda", "cpu"))  # the stand-in needs no GPU
-    record, requests = session_of(tmp_path, "deepspeed-mii", [str(FAKES / "mii.py")], tiny_model)
+    checkpoint = Path(shutil.copytree(tiny_model, tmp_path / "model-of-words"))
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.save(str(checkpoint / "tokenizer.json"))
+    record, requests = session_of(tmp_path, "deepspeed-mii", [str(FAKES / "mii.py")], checkpoint)
     assert record["status"] == "ok" and record["launches"][0]["model"].endswith("/checkpoint")
     assert requests["status"].to_pylist() == ["ok"] * 4
-    assert set(requests["tokens_from"].to_pylist()) == {"tokenizer"}
+    assert set(requests["tokens_from"].to_pylist()) == {"tokenizer"} and set(requests["output_tokens"].to_pylist()) == {
+        8
+    }
 
 
 def test_a_session_of_powerinfer(tmp_path: Path, tiny_model: Path) -> None:

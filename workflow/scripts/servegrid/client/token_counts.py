@@ -46,8 +46,7 @@ def finish_records(records: Iterable[tuple[RequestRecord, bool]], tokenizer: Tok
     """
     for record, exact in records:
         if record.output_tokens is None and record.text and tokenizer is not None:
-            record.output_tokens = _text_tokens(record.text, tokenizer)
-            record.tokens_from = "tokenizer"
+            _count_text(record, _text_tokens(record.text, tokenizer))
         if record.status != "ok":
             continue
         if (problem := count_problem(record, tokenizer)) is not None:
@@ -55,6 +54,13 @@ def finish_records(records: Iterable[tuple[RequestRecord, bool]], tokenizer: Tok
         elif (exact or record.finish_reason == "length") and _is_short(record):
             reason = record.finish_reason or "no finish reason"
             record.status, record.error = "short", f"{record.output_tokens} of {record.max_tokens} tokens ({reason})"
+
+
+def _count_text(record: RequestRecord, tokens: int) -> None:
+    """Take a tokenizer's count; unknown where it is more than was asked for and the events are not: another model's, or a false answer."""
+    if _is_beyond(tokens, record.max_tokens) and not _is_beyond(len(record.chunk_offsets_s), record.max_tokens):
+        return
+    record.output_tokens, record.tokens_from = tokens, "tokenizer"
 
 
 def _is_short(record: RequestRecord) -> bool:
@@ -75,8 +81,8 @@ def count_problem(record: RequestRecord, tokenizer: Tokenizer | None) -> str | N
 
 
 def _tokenizer_problem(record: RequestRecord) -> str | None:
-    """As `count_problem`, of a text that the server gave no count of: too long by its events, too."""
-    if not _is_beyond(min(record.output_tokens or 0, len(record.chunk_offsets_s)), record.max_tokens):
+    """As `count_problem`, of a text that the server gave no count of."""
+    if not _is_beyond(record.output_tokens or 0, record.max_tokens):
         return None
     return f"the text has {record.output_tokens} tokens by the tokenizer, of {record.max_tokens} that were asked for"
 
