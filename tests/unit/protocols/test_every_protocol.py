@@ -1,6 +1,6 @@
 """What must hold of every protocol: bad ends, missing or odd output, impossible counts, and text that is repeated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -427,6 +427,7 @@ def test_a_character_in_two_events_of_a_cumulative_stream() -> None:
     assert new_texts(["the caf", "the caf\ufffd", "the café", "the café \ufffd"]) == ["the caf", "", "é", " \ufffd"]
 
 
+END = {"choices": [{"delta": {}, "finish_reason": "length"}]}
 HIDDEN = {"completion_tokens": 8, "completion_tokens_details": {"reasoning_tokens": 4}}
 
 
@@ -468,3 +469,33 @@ def test_special_tokens_without_text_are_not_held_against_it() -> None:
     """An answer forced past its end, with several such tokens an event."""
     record = answer("openai-completions", [" one", " two", "", ""], [1, 2, 9, 16], max_tokens=16, tokenizer=Words())
     assert (record.status, record.output_tokens) == ("ok", 16)
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [
+        lambda word: {"reasoning_content": word},
+        lambda word: {"reasoning": word},
+        lambda word: {"thinking": word},
+        lambda word: {"thinking": [{"type": "thinking", "thinking": word}]},
+        lambda word: {"reasoning_details": [{"type": "reasoning.text", "text": word, "index": 0}]},
+        lambda word: {"reasoning_details": [{"type": "reasoning.summary", "summary": word}]},
+        lambda word: {"reasoning": word, "reasoning_details": [{"type": "reasoning.text", "text": word}]},
+    ],
+)
+def test_reasoning_is_output_under_every_name(reasoning: Callable[[str], dict[str, Any]]) -> None:
+    """The parts as in OpenRouter's documentation of reasoning tokens."""
+    deltas = [reasoning(word) for word in WORDS] + [{"content": word} for word in WORDS]
+    events: list[Any] = [{"choices": [{"delta": delta}]} for delta in deltas]
+    record = record_of("openai-chat", [*events, END, {"choices": [], "usage": HIDDEN}], max_tokens=8)
+    assert (record.status, record.text, record.hidden_tokens) == ("ok", "".join(WORDS * 2), 0)
+    assert record.chunk_offsets_s == [float(number) for number in range(1, 9)]
+
+
+def test_encrypted_reasoning_never_arrives() -> None:
+    encrypted = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "eyJ"}]}
+    events: list[Any] = [
+        {"choices": [{"delta": delta}]} for delta in [encrypted, *({"content": word} for word in WORDS)]
+    ]
+    record = record_of("openai-chat", [*events, END, {"choices": [], "usage": HIDDEN}], max_tokens=8)
+    assert (record.status, record.hidden_tokens, record.chunk_offsets_s) == ("ok", 4, [2.0, 3.0, 4.0, 5.0])

@@ -18,7 +18,9 @@ from servegrid.protocols.events import Events
 from servegrid.records.request import RequestRecord, RequestStatus
 
 END_MARK = b"[DONE]"
-_REASONING = re.compile(rb'"(?:reasoning_content|reasoning|thinking)"\s*:\s*(?:"[^"]|\[\s*[^\]\s])')
+_REASONING = re.compile(
+    rb'"(?:reasoning_content|reasoning|thinking)"\s*:\s*(?:"[^"]|\[\s*[^\]\s])|"type"\s*:\s*"reasoning\.(?:text|summary)"'
+)
 """Reasoning that arrives; what its tokens are counted under has another name."""
 
 

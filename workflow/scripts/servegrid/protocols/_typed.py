@@ -31,11 +31,13 @@ class TextChoice(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """Output that a choice of a chat adds; with tool calls or a refusal it is not well-formed here."""
+    """Output that a choice of a chat adds; with tool calls, a refusal or reasoning in parts it is not well-formed here."""
 
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    thinking: str | None = None
+    reasoning_details: None = None
     tool_calls: None = None
     function_call: None = None
     refusal: None = None
@@ -61,7 +63,7 @@ class Chunk(msgspec.Struct, Generic[C], gc=False):
 def delta_text(choice: ChatChoice) -> str:
     """Text that a choice of a chat adds: reasoning, then content."""
     delta = choice.delta
-    return (delta.reasoning_content or delta.reasoning or "") + (delta.content or "")
+    return (delta.reasoning_content or delta.reasoning or delta.thinking or "") + (delta.content or "")
 
 
 def chunk_decoder(choice: type[C]) -> "msgspec.json.Decoder[Chunk[C]]":

@@ -30,8 +30,16 @@ class OpenAIChat(OpenAIProtocol):
             return ""
         if type(delta) is not dict:
             raise UnknownShapeError
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking") or _details(delta)
         return "".join(map(output_text, [reasoning, delta.get("content"), delta.get("refusal"), *_call_texts(delta)]))
+
+
+def _details(delta: Mapping[str, Any]) -> list[Any]:
+    """Reasoning in parts, as OpenRouter sends it; what is encrypted is none that can be read."""
+    parts = delta.get("reasoning_details") or []
+    if type(parts) is not list or not all(type(part) is dict for part in parts):
+        raise UnknownShapeError
+    return [part.get("text") or part.get("summary") or "" for part in parts]
 
 
 def _call_texts(delta: Mapping[str, Any]) -> list[Any]:
