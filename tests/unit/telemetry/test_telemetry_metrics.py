@@ -141,16 +141,37 @@ def test_equal_labels_are_equal_text_in_any_order_and_a_gauge_named_bucket_stays
 )
 def test_garbage_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):
-        list(parse(text))
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "cpu 0.32%",
+        "cpu 0,5",
+        "cpu -nan(ind)",
+        "cpu",
+        "my-metric 1",
+        "cpu 0x1F",
+        'cpu{a="b 1',
+        "<p>",
+        'cpu{b="1", ="2"} 2 # {} 1',
+        'cpu{b="1"} 5\ncpu{b="2"} 5 %\ncpu{b="3"} .',
+    ],
+)
+def test_an_odd_line_costs_its_metric_and_no_other(odd: str) -> None:
+    """A sum over the series of a metric would be false without one of them."""
+    assert series(f'ok 1\n{odd}\nfine{{a="b"}} 2\n') == {("ok", "{}"): 1, ("fine", '{"a":"b"}'): 2}
 
 
 def test_one_long_line_is_refused_before_it_is_parsed() -> None:
     """A label of escaped quotes takes the parser time with the square of their number."""
     line = 'a{b="' + '\\"' * 7_500_000 + '"} 1'
+    assert series(f"ok 1\n{line}\n") == {("ok", "{}"): 1}
     with pytest.raises(
         ValueError, match=f"a line of {len(line)} characters, where {MAX_LINE_CHARACTERS} are allowed: a{{b="
     ):
-        list(parse(f"ok 1\n{line}\n"))
+        parse(line)
     with (
         serving(text_answer(line.encode())) as metrics,
         pytest.raises(ScrapeFailed, match="not a metrics text: a line"),

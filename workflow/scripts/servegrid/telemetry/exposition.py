@@ -1,7 +1,7 @@
 """Parse the text of a server's /metrics: Prometheus text format 0.0.4 and OpenMetrics."""
 
 import json
-from collections.abc import Iterator
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ MAX_LINE_CHARACTERS = 64 * 1024
 MAX_CACHED_CHARACTERS = 2048
 """Longest name with labels that is cached from scrape to scrape: many long ones would fill the memory."""
 
+_NAME = re.compile(r"[^\s{]+")
+
 
 class Series(NamedTuple):
     """One series of one scrape. `labels` is a JSON object with sorted keys, so equal labels are equal text."""
@@ -22,21 +24,27 @@ class Series(NamedTuple):
     value: float
 
 
-def parse(text: str) -> Iterator[Series]:
-    """Yield the series of a scrape, names as the server writes them.
+def parse(text: str) -> list[Series]:
+    """Return the series of a scrape, names as the server writes them.
 
     Left out: histogram buckets (their `_sum` and `_count` stay) and `_created` times. Comments are not parsed: in both
-    formats a series means the same without them, and types would make prometheus_client rename counters.
+    formats a series means the same without them, and types would make prometheus_client rename counters. A line in neither format costs
+    all series of its name, since a sum without one of them would be false, and no others.
 
     Raises:
-        ValueError: the text is in neither format, or a line is longer than MAX_LINE_CHARACTERS.
+        ValueError: more lines are in neither format, or longer than MAX_LINE_CHARACTERS, than are series.
     """
-    for raw in text.split("\n"):
-        line = raw.strip()
-        if line and not line.startswith("#"):
-            series = _parse_line(line)
-            if series is not None:
-                yield series
+    lines = [line for raw in text.split("\n") if (line := raw.strip()) and not line.startswith("#")]
+    found, odd = [], []
+    for line in lines:
+        try:
+            found.append(_parse_line(line))
+        except (ValueError, IndexError) as error:  # the latter of prometheus_client
+            odd.append((_NAME.match(line), error))
+    if len(odd) > len(found):
+        raise ValueError(str(odd[0][1]))
+    incomplete = {name[0] for name, _ in odd if name}
+    return [series for series in found if series is not None and series.name not in incomplete]
 
 
 def _parse_line(line: str) -> Series | None:
