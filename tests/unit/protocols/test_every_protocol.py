@@ -423,6 +423,17 @@ def test_any_text_comes_out_of_its_repetition(pieces: list[str]) -> None:
     assert "".join(added) == "".join(pieces) and added == pieces[: len(added)]
 
 
+@pytest.mark.parametrize("at", [0, 1, 5, 18])
+def test_a_cumulative_stream_may_revise_a_text(at: int) -> None:
+    pieces = [f" w{number}" for number in range(20)]
+    texts = list(accumulate(pieces))
+    texts[at] += "~,"
+    assert new_texts(texts) == pieces
+    texts[at] = texts[at][:-4] + "…"
+    assert "".join(new_texts(texts)) == "".join(pieces)
+    assert new_texts([*texts[:8], *pieces[:3]]) == [*texts[:8], *pieces[:3]], "too many"
+
+
 def test_a_character_in_two_events_of_a_cumulative_stream() -> None:
     assert new_texts(["the caf", "the caf\ufffd", "the café", "the café \ufffd"]) == ["the caf", "", "é", " \ufffd"]
 
