@@ -376,6 +376,27 @@ def test_tokens_without_text_are_output_and_told_apart(name: str) -> None:
     assert (record.chunk_tokens, record.chunk_offsets_s) == ([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])
 
 
+@pytest.mark.parametrize("extra", [{}, {"error": False}])
+@pytest.mark.parametrize(
+    ("empty", "status", "arrived"), [(4, "ok", 8), (5, "ok", 8), (3, "malformed", 4), (6, "malformed", 4)]
+)
+def test_events_without_text_are_tokens_where_they_are_as_many_as_are_missing(
+    extra: dict[str, Any], empty: int, status: str, arrived: int
+) -> None:
+    """As special tokens are, with a count at the end alone; the role before the first text is none, nor need the end be one."""
+    deltas = [
+        {"role": "assistant", "content": ""},
+        *({"content": letter} for letter in "abcd"),
+        *[{"content": ""}] * empty,
+    ]
+    events: list[Any] = [{"choices": [{"delta": delta}], **extra} for delta in deltas]
+    events[-1]["choices"][0]["finish_reason"] = "length"
+    usage = {"choices": [], "usage": {"completion_tokens": 8}}
+    record = record_of("openai-chat", [*events, usage], max_tokens=8)
+    assert (record.status, record.text, record.output_tokens, record.chunk_tokens) == (status, "abcd", 8, None)
+    assert record.chunk_offsets_s == [2.0 + number for number in range(arrived)]
+
+
 @pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_text_that_is_repeated_is_counted_once(name: str, counted: bool) -> None:

@@ -86,6 +86,8 @@ class OpenAIProtocol(Protocol):
             tokens = None if usage is None else token_count(usage.completion_tokens)
             if text or (choices and tokens and output.is_new_output(tokens, last=bool(finish))):
                 output.add(t_s, text, tokens)
+            elif choices and tokens is None:
+                output.add_empty(t_s)
             if finish:
                 record.finish_reason = finish
             if tokens is not None and usage is not None:
@@ -114,6 +116,8 @@ class OpenAIProtocol(Protocol):
             tokens = token_count(usage.get("completion_tokens")) if type(usage) is dict else None
             if text or (choices and tokens and output.is_new_output(tokens, last=bool(finish))):
                 output.add(t_s, text, tokens)
+            elif choices and tokens is None:
+                output.add_empty(t_s)
             if finish:
                 record.finish_reason = str(finish)
             if tokens is not None and usage:

@@ -14,19 +14,25 @@ class UnknownShapeError(ValueError):
 class Output:
     """Collects text, arrivals and token counts of the events that carry output."""
 
-    __slots__ = ("_text", "_times_s", "_tokens", "output_tokens")
+    __slots__ = ("_empty_s", "_text", "_times_s", "_tokens", "output_tokens")
 
     def __init__(self) -> None:
         self.output_tokens: int | None = None  # the server's highest count of output tokens
         self._text: list[str] = []
         self._times_s: list[float] = []
         self._tokens: list[int | None] = []
+        self._empty_s: list[float] = []
 
     def add(self, t_s: float, text: str, tokens: int | None) -> None:
         """Add an event with output; `tokens`: output tokens so far, None if it does not say."""
         self._text.append(text)
         self._times_s.append(t_s)
         self._tokens.append(tokens)
+
+    def add_empty(self, t_s: float) -> None:
+        """Add an event with neither text nor a count; after the first text it may hold a token that has none, as special ones have."""
+        if self._times_s:
+            self._empty_s.append(t_s)
 
     def is_new_output(self, tokens: int, last: bool) -> bool:
         """Whether a token count means new output; a first count in the last event sums up earlier events, if there were any."""
@@ -42,6 +48,7 @@ class Output:
     def write(self, record: RequestRecord, prompt: str = "") -> None:
         """Write arrivals, counts and text into the record. `prompt`: as in `new_texts`, for servers that repeat it."""
         self._drop_repeated_text(prompt)
+        self._take_empty_events()
         times_s, sent_s = self._times_s, record.sent_s or 0.0
         record.chunk_offsets_s = [t_s - sent_s for t_s in times_s]
         if times_s:
@@ -64,6 +71,17 @@ class Output:
             before = max(before, tokens or 0)
         self._text, self._times_s = [texts[number] for number in kept], [self._times_s[number] for number in kept]
         self._tokens = [self._tokens[number] for number in kept]
+
+    def _take_empty_events(self) -> None:
+        """Take events without text as output where they are as many as tokens are missing, or one more, which only ends the answer."""
+        is_counted = any(tokens is not None for tokens in self._tokens)
+        missing = (self.output_tokens or 0) - len(self._times_s)
+        if is_counted or not 0 < missing <= len(self._empty_s) <= missing + 1:
+            return
+        texts = [*zip(self._times_s, self._text, strict=True), *((t_s, "") for t_s in self._empty_s[:missing])]
+        texts.sort(key=lambda event: event[0])
+        self._times_s, self._text = [t_s for t_s, _ in texts], [text for _, text in texts]
+        self._tokens = [None] * len(texts)
 
     def _running_counts(self) -> list[int] | None:
         """Output tokens so far at each event; None where the counts are none: absent, falling, zero or standing still."""
