@@ -134,6 +134,17 @@ def test_what_the_times_at_the_half_and_the_whole_mean(tmp_path: Path, half: flo
         assert text in as_markdown(answer_questions(evidence, DEVICES, {})), whole
 
 
+def test_answers_that_are_longer_by_themselves_are_no_loss_of_memory() -> None:
+    """Twice the tokens in twice the time at three times the memory: as fast per token."""
+    points, sessions = planted(
+        {"memory_fraction": [0.3, 0.9]}, lambda p: 10.0 * (2 if p["memory_fraction"] == 0.9 else 1), 0.01, 5
+    )
+    points = points.assign(answers_end="natural", output_tokens=[100.0, 200.0], requests_ok=10.0)
+    (elasticity,) = list(elasticities(evidence_of(points, sessions, Settings(axes=("memory_fraction",)))))
+    low, high = elasticity.slope.interval
+    assert low < 0 < high < 0.1
+
+
 @pytest.mark.slow
 def test_noise_alone_is_rarely_an_effect_of_memory_in_any_of_many_groups() -> None:
     """Sweeps of 20 groups in which memory does nothing: in 5 % an effect is stated anywhere, but for chance."""

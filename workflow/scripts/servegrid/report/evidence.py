@@ -119,7 +119,7 @@ class Evidence:
         With `among`, the intervals of all pairs of so many rows hold together. Per output token where answers end by themselves
         and differ in length, and the metric goes with their length.
         """
-        lengths = length_ratio(self._lengths[row], self._lengths[other], metric)
+        lengths = self.length_ratio(row, other, metric)
         other_times *= lengths if direction(metric) == "lower" else 1 / lengths
         if self._is_modelled(row, metric) and self._is_modelled(other, metric):
             estimate = self._model(metric).ratio(self.ids[row], self.ids[other], level, among)
@@ -130,6 +130,10 @@ class Evidence:
         estimate = estimate.scaled(1 / other_times)
         estimate = estimate if lengths == 1 else replace(estimate, how=f"{estimate.how}{PER_TOKEN}")
         return estimate if direction(metric) == "higher" else estimate.inverse()
+
+    def length_ratio(self, row: int, other: int, metric: str) -> float:
+        """How many times as long the answers of `row` are, where `metric` goes with it and answers end by themselves; else 1."""
+        return length_ratio(self._lengths[row], self._lengths[other], metric)
 
     def slope(self, position: Mapping[int, float], metric: str, level: float = intervals.LEVEL) -> Estimate:
         """Slope of the logarithm of `metric` over the `position` of rows measured here, each with values of its sessions."""

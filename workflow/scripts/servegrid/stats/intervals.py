@@ -48,6 +48,11 @@ class Estimate:
         low, high = (None if end is None else factor * end for end in (self.low, self.high)[:: 1 if factor > 0 else -1])
         return Estimate(factor * self.value, low, high, self.how)
 
+    def shifted(self, by: float) -> "Estimate":
+        """Estimate of the number and `by`."""
+        low, high = (None if end is None else end + by for end in (self.low, self.high))
+        return Estimate(self.value + by, low, high, self.how)
+
     def inverse(self) -> "Estimate":
         """Estimate of 1 / value, for a ratio read the other way round."""
         if self.low is None or self.high is None:

@@ -49,13 +49,18 @@ def _groups(evidence: Evidence) -> Iterator[tuple[dict[str, str], dict[int, floa
 
 
 def _slope(evidence: Evidence, shares: Mapping[int, float], source: str, level: float) -> Estimate:
-    """Slope by the sessions of all rows; by the rows' own values, without an interval, where one has none."""
+    """Slope by the sessions of all rows; by the rows' own values, without an interval, where one has none.
+
+    Per output token where answers end by themselves and differ in length.
+    """
+    first, positions = next(iter(shares)), list(shares.values())
+    longer = [evidence.length_ratio(row, first, "time_s") for row in shares]
     if source == MEASURED and all(evidence.by_round(row, "time_s") for row in shares):
-        slope = evidence.slope({row: math.log(share) for row, share in shares.items()}, "time_s", level)
-        return slope.scaled(-1)
-    times = [evidence.estimate(row, "time_s").value for row in shares]
+        slope = evidence.slope({row: math.log(share) for row, share in shares.items()}, "time_s", level).scaled(-1)
+        return slope.shifted(-_least_squares_slope(positions, longer))
+    times = [evidence.estimate(row, "time_s").value / length for row, length in zip(shares, longer, strict=True)]
     reason = NOT_REPEATED if source != MEASURED else POOLED_ONLY
-    return Estimate(_least_squares_slope(list(shares.values()), times), how=reason)
+    return Estimate(_least_squares_slope(positions, times), how=reason)
 
 
 def _least_squares_slope(shares: list[float], times: list[float]) -> float:
