@@ -11,7 +11,7 @@ import pandas as pd
 
 from servegrid.report.result_table import ResultTable
 from servegrid.report.settings import Settings
-from servegrid.report.sweep_model import hosts_of, sweep_model
+from servegrid.report.sweep_model import evident_model
 from servegrid.results.answer_lengths import LENGTH_COLUMNS, UNKNOWN_LENGTHS, is_unknown_length, length_ratio
 from servegrid.results.axes import level_label
 from servegrid.results.columns import BETTER, PER_ANSWER
@@ -169,10 +169,7 @@ class Evidence:
     def _model(self, metric: str) -> SessionModel[PointIds]:
         """Model of the session values of `metric` at all points that are evidence about it."""
         if metric not in self._models:
-            fit = self.unfit(metric, client_bound=True).isin(["", SAME_LOAD])
-            ids = {point for point, is_fit in zip(self.ids, fit, strict=True) if is_fit}
-            values = {point: rounds for point, rounds in self._all_rounds(metric).items() if point in ids}
-            self._models[metric] = sweep_model(values, hosts_of(self.rows))
+            self._models[metric] = evident_model(self.rows, self._all_rounds(metric), metric)
         return self._models[metric]
 
     def _is_modelled(self, row: int, metric: str) -> bool:

@@ -22,26 +22,20 @@ def sweep_model(
     )
 
 
-def hosts_of(points: pd.DataFrame) -> dict[PointIds, str]:
-    """Host of every point, by its ids; empty where it is not known."""
-    ids = zip(*(points[name] for name in ID_COLUMNS), strict=True)
-    return dict(zip(ids, points["host"] if "host" in points else [""] * len(points), strict=True))
-
-
-def evident(points: pd.DataFrame, metric: str) -> set[PointIds]:
-    """Ids of the points that are whole, without a warning against the metric: what is no evidence tells nothing of the noise."""
-    whole = points["status"].isin(COMPARABLE_STATUSES)
-    warnings = points["warnings"] if "warnings" in points else pd.Series("", points.index)
-    trusted = warnings.map(lambda text: disqualifying_warning(text, metric) is None)
-    return set(zip(*(points.loc[whole & trusted, name] for name in ID_COLUMNS), strict=True))
+def evident_model(points: pd.DataFrame, values: Mapping[PointIds, ValueByRound], metric: str) -> SessionModel[PointIds]:
+    """Model of the values of those points that are whole, without a warning against the metric: others tell nothing of the noise."""
+    points = points.reindex(columns=[*ID_COLUMNS, "status", "warnings", "host"]).astype(object).fillna("")
+    trusted = points["warnings"].map(lambda text: disqualifying_warning(text, metric) is None)
+    rows = points[points["status"].isin(COMPARABLE_STATUSES) & trusted]
+    hosts = dict(zip(zip(*(rows[name] for name in ID_COLUMNS), strict=True), rows["host"], strict=True))
+    return sweep_model({point: rounds for point, rounds in values.items() if point in hosts}, hosts)
 
 
 def with_intervals(points: pd.DataFrame, sessions: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Points with `<metric>_low` and `<metric>_high` as the ends of the 95 % interval over sessions; NaN where there is none."""
-    ids, hosts = list(zip(*(points[name] for name in ID_COLUMNS), strict=True)), hosts_of(points)
+    ids = list(zip(*(points[name] for name in ID_COLUMNS), strict=True))
     for metric in metrics:
-        known, values = evident(points, metric), session_values_by_point(sessions, metric)
-        model = sweep_model({point: rounds for point, rounds in values.items() if point in known}, hosts)
+        model = evident_model(points, session_values_by_point(sessions, metric), metric)
         estimates = {point: model.mean(point) for point in model.values}
         ends = {point: (mean.low, mean.high) for point, mean in estimates.items() if mean.has_interval}
         table = np.array([ends.get(point, _NO_ENDS) for point in ids], dtype=float).reshape(-1, 2)

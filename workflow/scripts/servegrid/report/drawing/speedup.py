@@ -5,7 +5,7 @@ import pandas as pd
 
 from servegrid.report.drawing.curves import Measure
 from servegrid.report.settings import Settings
-from servegrid.report.sweep_model import evident, hosts_of, sweep_model
+from servegrid.report.sweep_model import evident_model, sweep_model
 from servegrid.results.answer_lengths import LENGTH_COLUMNS, length_ratio
 from servegrid.results.axes import NO_EFFECT
 from servegrid.results.columns import FLAG_COLUMNS
@@ -28,12 +28,9 @@ def reference_level(points: pd.DataFrame, axis: str, settings: Settings) -> str:
 def time_model(points: pd.DataFrame) -> SessionModel[PointIds]:
     """Model of the times that the sessions of the points took; without values where `time_s_by_round` is not known."""
     if BY_ROUND not in points:
-        return sweep_model({}, {})
-    known = evident(points, "time_s")
-    values = {
-        ids: rounds for ids, rounds in zip(_ids(points), points[BY_ROUND], strict=True) if rounds and ids in known
-    }
-    return sweep_model(values, hosts_of(points))
+        return sweep_model({})
+    values = {ids: rounds for ids, rounds in zip(_ids(points), points[BY_ROUND], strict=True) if rounds}
+    return evident_model(points, values, "time_s")
 
 
 def speedups(
